@@ -1,0 +1,105 @@
+"""Argument checks with one wording for everybody: what was expected, what came."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import InputError, MienWarning
+
+__all__ = ["describe", "image_array", "number", "warn", "whole_number"]
+
+
+def describe(value: object) -> str:
+    """Say in a few words what a value is, for error messages."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} of shape {value.shape}"
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    return f"an object of type {type(value).__name__}"
+
+
+def number(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return a finite float within [low, high], or raise `InputError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(f"{name} must be a number, but got {describe(value)}")
+    result = float(value)
+    if not math.isfinite(result) or not low <= result <= high:
+        raise InputError(f"{name} must be a number {_bounds(low, high)}, but got {result!r}")
+    return result
+
+
+def whole_number(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> int:
+    """Return an int within [low, high], or raise `InputError`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name} must be a whole number, but got {describe(value)}")
+    if not low <= int(value) <= high:
+        raise InputError(f"{name} must be a whole number {_bounds(low, high)}, but got {int(value)}")
+    return int(value)
+
+
+def _bounds(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return "that is finite"
+    if math.isinf(high):
+        return f"of at least {low:g}"
+    if math.isinf(low):
+        return f"of at most {high:g}"
+    return f"from {low:g} to {high:g}"
+
+
+def image_array(value: Any, name: str = "image") -> NDArray[np.uint8]:
+    """Return a picture as a C-contiguous uint8 array of shape (H, W, 3), or raise `InputError`.
+
+    Grey pictures of shape (H, W) or (H, W, 1) are spread to three channels; an alpha channel is refused, because
+    what lies behind it is for the reader of the file to decide.  A float array is refused, with a hint when its values
+    lie in 0..1.  Nothing is modified in place; read-only and non-contiguous arrays work.
+
+    Parameters
+    ----------
+    value : object
+        The candidate.
+    name : str
+        What to call it in the message.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 of shape (H, W, 3), RGB, C-contiguous.
+
+    Raises
+    ------
+    InputError
+        If the type, dtype or shape is wrong, or the picture is empty.
+    """
+    if not isinstance(value, np.ndarray):
+        raise InputError(f"{name} must be a uint8 array of shape (H, W, 3), but got {describe(value)}")
+    if value.dtype != np.uint8:
+        raise InputError(f"{name} must be uint8 of shape (H, W, 3), but got {describe(value)}{_dtype_hint(value)}")
+    array = value[..., None] if value.ndim == 2 else value
+    if array.ndim != 3 or array.shape[2] not in (1, 3):
+        raise InputError(f"{name} must be uint8 of shape (H, W, 3), but got {describe(value)}")
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise InputError(f"{name} must not be empty, but got {describe(value)}")
+    if array.shape[2] == 1:
+        array = np.repeat(array, 3, axis=2)
+    return np.ascontiguousarray(array)
+
+
+def _dtype_hint(value: NDArray[Any]) -> str:
+    if not np.issubdtype(value.dtype, np.floating) or value.size == 0:
+        return ""
+    if not np.isfinite(value).all():
+        return " with NaN or infinite values"
+    if value.min() >= 0 and value.max() <= 1:
+        return ": values in 0..1 become a picture by (255 * image).round().astype('uint8')"
+    return ""
+
+
+def warn(message: str, *, stacklevel: int = 3) -> None:
+    """Give a `MienWarning`."""
+    warnings.warn(message, MienWarning, stacklevel=stacklevel)
