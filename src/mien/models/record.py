@@ -1,0 +1,160 @@
+"""From a record to a model: every key is checked when the record is read.
+
+A record that lacks a key, has an unknown one, or a value of the wrong kind is refused with the file and the key in the
+message.  Only ``[card]``, ``[training]`` and ``[crop]`` are free: the first two are read by people, the third by
+`mien.faces.align`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mien.errors import InputError, ModelError
+from mien.labels import label_set
+from mien.models._table import Table
+from mien.models.spec import TASKS, Licence, ModelFile, ModelInput, ModelSpec, Output, Result
+
+__all__ = ["parse_record"]
+
+
+def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec:
+    """Check a record and return the model that it declares.
+
+    Parameters
+    ----------
+    record : str or mapping
+        TOML text, or the same as plain data.
+    path : str or pathlib.Path
+        Where the record lies (or will lie): named in messages, and the files lie beside it.
+
+    Returns
+    -------
+    ModelSpec
+        The model.  Its files are not looked at: see `mien.models.store`.
+
+    Raises
+    ------
+    ModelError
+        If the text is no TOML, a key is missing or unknown, or a value is wrong; the message names file and key.
+    """
+    where = Path(path)
+    if isinstance(record, str):
+        try:
+            record = tomllib.loads(record)
+        except tomllib.TOMLDecodeError as error:
+            raise ModelError(f"{where}: not a TOML file: {error}") from error
+    top = Table(record, where)
+    task = top.text("task", among=TASKS)
+    emotion = task == "face-emotion"
+    spec = ModelSpec(
+        name=top.text("name", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+        task=task,
+        description=top.text("description"),
+        version=top.text("version"),
+        date=top.date("date"),
+        files=tuple(_file(t) for t in top.tables("files")),
+        licence=_licence(top.table("licence")),
+        path=where,
+        input=_input(top.table("input")) if emotion else None,
+        crop=top.free("crop", required=emotion),
+        outputs=tuple(_output(t) for t in top.tables("outputs")) if emotion else (),
+        results=tuple(_result(t) for t in top.tables("results", required=False)),
+        training=top.free("training", required=False),
+        card=top.free("card", required=False),
+    )
+    top.done()
+    _check_together(spec)
+    return spec
+
+
+def _file(table: Table) -> ModelFile:
+    entry = ModelFile(
+        role=table.text("role"),
+        # A name with a folder in it could reach files that do not belong to the model.
+        file=table.text("file", pattern=r"[A-Za-z0-9_][A-Za-z0-9._-]*"),
+        sha256=table.text("sha256", pattern=r"[0-9a-f]{64}"),
+        bytes=table.whole("bytes", low=1),
+    )
+    table.done()
+    return entry
+
+
+def _licence(table: Table) -> Licence:
+    licence = Licence(
+        weights=table.text("weights"),
+        data=table.text("data"),
+        attribution=table.text("attribution", default=""),
+    )
+    table.done()
+    return licence
+
+
+def _input(table: Table) -> ModelInput:
+    entry = ModelInput(
+        size=table.whole("size", low=8),
+        layout=table.text("layout", among=("NHWC",)),
+        dtype=table.text("dtype", among=("uint8",)),
+        colour=table.text("colour", among=("RGB",)),
+    )
+    table.done()
+    return entry
+
+
+def _output(table: Table) -> Output:
+    labels = table.text("labels")
+    try:
+        known = label_set(labels)
+    except InputError as error:
+        raise table.wrong("labels", str(error)) from error
+    temperature = table.number("temperature")
+    if temperature <= 0:
+        raise table.wrong("temperature", f"must be above zero, but got {temperature!r}")
+    entry = Output(
+        name=table.text("name"),
+        tensor=table.text("tensor"),
+        labels=known,
+        temperature=temperature,
+        default=table.flag("default", default=False),
+    )
+    table.done()
+    return entry
+
+
+def _result(table: Table) -> Result:
+    entry = Result(
+        dataset=table.text("dataset"),
+        split=table.text("split"),
+        protocol=table.text("protocol"),
+        metric=table.text("metric"),
+        value=table.number("value"),
+        n=table.whole("n", low=1),
+        date=table.date("date"),
+        command=table.text("command"),
+        output=table.text("output", default=""),
+        low=table.number("low") if "low" in table else None,
+        high=table.number("high") if "high" in table else None,
+    )
+    if (entry.low is None) != (entry.high is None):
+        raise table.wrong("low", "needs 'high' beside it: give both bounds of the interval or neither")
+    table.done()
+    return entry
+
+
+def _check_together(spec: ModelSpec) -> None:
+    """Check what no single table shows: names given twice, the one default, results of outputs that are not there."""
+    for what, names in (
+        ("files: role", [f.role for f in spec.files]),
+        ("outputs: name", [o.name for o in spec.outputs]),
+    ):
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ModelError(f"{spec.path}: {what} {twice[0]!r} is given twice")
+    defaults = sum(o.default for o in spec.outputs)
+    if spec.outputs and defaults != 1:
+        raise ModelError(f"{spec.path}: outputs: exactly one must have 'default = true', but {defaults} have")
+    for result in spec.results:
+        if result.output and result.output not in [o.name for o in spec.outputs]:
+            raise ModelError(f"{spec.path}: results: output {result.output!r} is not one of the model's outputs")

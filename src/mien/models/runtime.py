@@ -1,0 +1,203 @@
+"""How a model runs: ONNX Runtime, quiet, with threads under control, and without its telemetry."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import describe, whole_number
+from mien.errors import InputError, ModelError
+from mien.models.spec import ModelSpec
+from mien.models.store import read_weights
+
+__all__ = ["MAX_DEFAULT_THREADS", "Session", "default_threads", "load", "onnxruntime"]
+
+MAX_DEFAULT_THREADS = 4
+"""The graphs here are small: beyond four threads the hand-over between them costs what it saves."""
+
+_SWITCH = "ORT_DISABLE_TELEMETRY"
+_import_lock = threading.Lock()
+
+
+@functools.cache
+def onnxruntime() -> Any:
+    """Return the module ``onnxruntime``, imported without its telemetry.
+
+    From 1.29 on, importing ONNX Runtime on any system writes a device id and a database under the home directory and
+    reports to its maker, unless the environment variable ``ORT_DISABLE_TELEMETRY`` is set at that moment.  It is set
+    for the import only, because the runtime reads it once; the caller's environment stays as it was.  Where the caller
+    has imported the runtime before, what is left to switch off is switched off.
+
+    References
+    ----------
+    microsoft/onnxruntime, pull requests 27379 and 29843.
+    """
+    with _import_lock:
+        before = os.environ.get(_SWITCH)
+        os.environ[_SWITCH] = "1"
+        try:
+            import onnxruntime as module
+        finally:
+            if before is None:
+                del os.environ[_SWITCH]
+            else:
+                os.environ[_SWITCH] = before
+    module.disable_telemetry_events()
+    # Errors reach the caller as exceptions; the runtime's warnings are about devices that nobody asked for.
+    module.set_default_logger_severity(3)
+    return module
+
+
+def default_threads() -> int:
+    """Return how many threads a session takes when nothing is said: the cores of this process, at most four."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_DEFAULT_THREADS)
+
+
+class Session:
+    """One graph, ready to run.  Thread-safe: any number of threads may call `run` at once.
+
+    Made by `load`.
+
+    Parameters
+    ----------
+    content : bytes
+        The ONNX file.
+    name : str
+        What to call it in messages.
+    threads : int
+        Threads within one call; 1 runs in the caller's thread.
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    """
+
+    def __init__(self, content: bytes, *, name: str, threads: int, device: str) -> None:
+        runtime = onnxruntime()
+        self.name = name
+        self.device = device
+        self.threads = threads
+        provider = _provider(device)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+        options.use_deterministic_compute = True
+        options.log_severity_level = 3
+        # Spinning threads burn a core between calls, and two of them are slower than one on two cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._failures = _failures(runtime)
+        try:
+            self._session = runtime.InferenceSession(content, options, providers=[provider])
+        except self._failures as error:
+            raise ModelError(f"model {name!r} cannot be loaded: {error}") from error
+        if provider[0] not in self._session.get_providers():
+            # The runtime falls back to the processor without an error; an answer must not depend on that.
+            raise ModelError(
+                f"model {name!r} cannot run on device {device!r}: the runtime could not start {provider[0]}"
+            )
+        self.input_names: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
+        self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Run the graph once.
+
+        Parameters
+        ----------
+        feeds : mapping of str to numpy.ndarray
+            One array for each of `input_names`, of the dtype and shape that the graph declares.
+        outputs : sequence of str, optional
+            Which of `output_names` to return; all by default.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            The outputs by name.
+
+        Raises
+        ------
+        ModelError
+            If the arrays do not fit the graph, an output does not exist, or the runtime fails.
+        """
+        wanted = self.output_names if outputs is None else tuple(outputs)
+        for asked, have, what in ((feeds, self.input_names, "inputs"), (wanted, self.output_names, "outputs")):
+            unknown = set(asked) - set(have)
+            missing = set(have) - set(asked) if what == "inputs" else set()
+            if unknown or missing:
+                raise ModelError(f"model {self.name!r} has the {what} {', '.join(have)}, but got {', '.join(asked)}")
+        arrays = {key: np.ascontiguousarray(value) for key, value in feeds.items()}
+        try:
+            values = self._session.run(list(wanted), arrays)
+        except self._failures as error:
+            got = ", ".join(f"{key}: {describe(value)}" for key, value in arrays.items())
+            raise ModelError(f"model {self.name!r} cannot run on {got}: {error}") from error
+        return dict(zip(wanted, values, strict=True))
+
+    def __repr__(self) -> str:
+        return f"Session({self.name!r}, threads={self.threads}, device={self.device!r})"
+
+
+def load(spec: ModelSpec, role: str = "graph", *, threads: int | None = None, device: str = "cpu") -> Session:
+    """Load one of a model's graphs.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    role : str
+        Which of its files.
+    threads : int, optional
+        Threads within one call, at least 1.  By default the cores of this process, at most four: callers that run
+        several sessions side by side should say 1.
+    device : str
+        ``"cpu"``, or ``"cuda"`` (``"cuda:1"`` for the second card) where a runtime that has it is installed.
+
+    Returns
+    -------
+    Session
+        The graph, ready to run.  The same input gives the same output, for the same threads and device.
+
+    Raises
+    ------
+    InputError
+        If ``threads`` or ``device`` makes no sense.
+    WeightsError
+        If the file is missing or not the record's.
+    ModelError
+        If the device is not available, or the runtime refuses the graph.
+    """
+    count = default_threads() if threads is None else whole_number(threads, "threads", low=1, high=1024)
+    _provider(device)
+    content = read_weights(spec, role)
+    name = spec.name if role == "graph" else f"{spec.name}/{role}"
+    return Session(content, name=name, threads=count, device=device)
+
+
+def _provider(device: Any) -> tuple[str, dict[str, str]]:
+    """Return the runtime's name for a device, with its options, or say why there is none."""
+    match = re.fullmatch(r"(cpu)|cuda(?::(\d{1,3}))?", device) if isinstance(device, str) else None
+    if match is None:
+        raise InputError(f"device must be 'cpu', 'cuda' or 'cuda:0', but got {describe(device)}")
+    if match[1]:
+        return "CPUExecutionProvider", {}
+    available = onnxruntime().get_available_providers()
+    if "CUDAExecutionProvider" not in available:
+        have = ", ".join(p.removesuffix("ExecutionProvider") for p in available)
+        raise ModelError(
+            f"device {device!r} is not available: the installed ONNX Runtime has {have}; "
+            "for CUDA install onnxruntime-gpu in place of onnxruntime"
+        )
+    return "CUDAExecutionProvider", {"device_id": match[2] or "0"}
+
+
+def _failures(runtime: Any) -> tuple[type[Exception], ...]:
+    """Return the runtime's exceptions, which have no base class in common, and those that its wrapper raises."""
+    state = vars(runtime.capi.onnxruntime_pybind11_state)
+    own = tuple(v for v in state.values() if isinstance(v, type) and issubclass(v, Exception))
+    return (*own, RuntimeError, ValueError, TypeError)

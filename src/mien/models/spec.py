@@ -1,0 +1,266 @@
+"""What a model is: everything that its record declares.  Nothing is ever guessed from a file name."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ModelError
+from mien.labels import LabelSet
+
+__all__ = ["TASKS", "Licence", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result"]
+
+TASKS = ("face-emotion", "face-detection")
+"""What a model can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One file of weights, beside the record.
+
+    Parameters
+    ----------
+    role : str
+        What it is for: ``"graph"`` in a model of one file.
+    file : str
+        Its name, without folders.
+    sha256 : str
+        Lower-case hexadecimal digest of its content.
+    bytes : int
+        Its size in bytes.
+    """
+
+    role: str
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """Under which terms the weights may be used.
+
+    Parameters
+    ----------
+    weights : str
+        Terms of the weight files.
+    data : str
+        Terms of the data that they were trained on.
+    attribution : str
+        Whom to name; may be empty.
+    """
+
+    weights: str
+    data: str
+    attribution: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What the graph of a face-emotion model takes: uint8 of shape (n, size, size, 3), RGB.
+
+    Parameters
+    ----------
+    size : int
+        Side of the square crop in pixels.
+    layout, dtype, colour : str
+        Always ``"NHWC"``, ``"uint8"``, ``"RGB"``: stated in the record, so that a reader need not know it.
+    """
+
+    size: int
+    layout: str = "NHWC"
+    dtype: str = "uint8"
+    colour: str = "RGB"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One head of a model.
+
+    Parameters
+    ----------
+    name : str
+        What callers use, such as ``"ferplus8"``.
+    tensor : str
+        Name of the graph's output: float32 logits of shape (n, len(labels)).
+    labels : LabelSet
+        The emotions, in the order of the tensor.
+    temperature : float
+        What the logits are divided by before the softmax (Guo et al. 2017, arXiv:1706.04599); above zero.
+    default : bool
+        Whether it answers when no output is asked for; exactly one output of a model does.
+    """
+
+    name: str
+    tensor: str
+    labels: LabelSet
+    temperature: float
+    default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One measured number, with what is needed to measure it again.
+
+    Parameters
+    ----------
+    dataset, split, protocol, metric : str
+        What was measured on which rows.
+    value : float
+        The number.
+    n : int
+        How many items it was measured on.
+    date : datetime.date
+        When.
+    command : str
+        The command that measures it.
+    output : str
+        Which output answered; empty where there is only one.
+    low, high : float or None
+        Bounds of the 95 % interval, both or neither.
+    """
+
+    dataset: str
+    split: str
+    protocol: str
+    metric: str
+    value: float
+    n: int
+    date: dt.date
+    command: str
+    output: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model, as its record declares it.
+
+    Parameters
+    ----------
+    name, task, description, version : str
+        ``task`` is one of `TASKS`.
+    date : datetime.date
+        When it was made.
+    files : tuple of ModelFile
+        At least one, each with its own role.
+    licence : Licence
+        Terms of use.
+    path : pathlib.Path
+        The record; the files lie beside it.
+    input : ModelInput or None
+        Given for face-emotion models.
+    crop : dict
+        Geometry of the model's own crop, as `mien.faces.align` reads it; empty for a detector.
+    outputs : tuple of Output
+        The heads; empty for a detector.
+    results : tuple of Result
+        What was measured.
+    training, card : dict
+        Recipe and data; intended use, limits, biases.  Free content.
+    """
+
+    name: str
+    task: str
+    description: str
+    version: str
+    date: dt.date
+    files: tuple[ModelFile, ...]
+    licence: Licence
+    path: Path
+    input: ModelInput | None = None
+    crop: dict[str, Any] = field(default_factory=dict, hash=False)
+    outputs: tuple[Output, ...] = ()
+    results: tuple[Result, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict, hash=False)
+    card: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all its files together, in bytes."""
+        return sum(f.bytes for f in self.files)
+
+    @property
+    def default_output(self) -> Output:
+        """The output that answers when none is asked for.
+
+        Raises
+        ------
+        ModelError
+            If the model has no outputs (a detector).
+        """
+        for output in self.outputs:
+            if output.default:
+                return output
+        raise ModelError(f"model {self.name!r} is for {self.task} and has no emotion outputs")
+
+    def output(self, name: str | None = None) -> Output:
+        """Return an output by name, or the default one.
+
+        Raises
+        ------
+        ModelError
+            If the model has no such output.
+        """
+        if name is None:
+            return self.default_output
+        for output in self.outputs:
+            if output.name == name:
+                return output
+        have = ", ".join(o.name for o in self.outputs) or "none"
+        raise ModelError(f"model {self.name!r} has no output {name!r}: it has {have}")
+
+    def file(self, role: str = "graph") -> ModelFile:
+        """Return the file with a role.
+
+        Raises
+        ------
+        ModelError
+            If the model has no such file.
+        """
+        for entry in self.files:
+            if entry.role == role:
+                return entry
+        raise ModelError(f"model {self.name!r} has no file {role!r}: it has {', '.join(f.role for f in self.files)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain data, as `mien.models.record.parse_record` takes it, without ``path``."""
+        record: dict[str, Any] = {
+            "name": self.name,
+            "task": self.task,
+            "description": self.description,
+            "version": self.version,
+            "date": self.date,
+            "licence": dataclasses.asdict(self.licence),
+        }
+        if self.input is not None:
+            record["input"] = dataclasses.asdict(self.input)
+        for key, table in (("crop", self.crop), ("training", self.training), ("card", self.card)):
+            if table:
+                record[key] = copy.deepcopy(table)
+        record["files"] = [dataclasses.asdict(f) for f in self.files]
+        if self.outputs:
+            record["outputs"] = [_output_to_dict(o) for o in self.outputs]
+        if self.results:
+            record["results"] = [_without_none(dataclasses.asdict(r)) for r in self.results]
+        return record
+
+
+def _output_to_dict(output: Output) -> dict[str, Any]:
+    return {
+        "name": output.name,
+        "tensor": output.tensor,
+        "labels": output.labels.name,
+        "temperature": output.temperature,
+        "default": output.default,
+    }
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    # TOML has no null: what is not known is not written.
+    return {key: value for key, value in table.items() if value is not None}
