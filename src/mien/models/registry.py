@@ -81,5 +81,5 @@ def get(model: str | os.PathLike[str] | ModelSpec) -> ModelSpec:
     if path.suffix == ".toml" or not isinstance(model, str) or path.name != text:
         return read_record(path)
     close = difflib.get_close_matches(text, known, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(known) or 'none'}"
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known) or 'none'}"
     raise UnknownModelError(f"unknown model {text!r}: {hint} (or give the path of a model.toml)")

@@ -1,0 +1,71 @@
+"""The command line: a thin shell around `mien.api` and the rooms below it.
+
+Subcommands are imported when they are run, so that ``mien --help`` answers at once.  To add one, write a module with a
+click command named ``command`` and name it in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from mien import __version__
+from mien.cli._shell import guard
+
+__all__ = ["COMMANDS", "Shell", "main"]
+
+COMMANDS = {
+    "analyze": "Read the emotions of the faces in pictures.",
+    "demo": "Analyze a sample picture: see that everything works.",
+    "evaluate": "Measure a model on a data set.",
+    "models": "List, show and verify models.",
+    "train": "Train a model from a recipe.",
+}
+"""The subcommands with the one line that ``mien --help`` shows; each is the module of that name in this package."""
+
+
+class Shell(click.Group):
+    """A group that imports its subcommands when they are needed, and turns errors into one line and an exit code.
+
+    A subcommand's function returns its exit code (``None`` means 0) or raises; see `mien.cli._shell.guard`.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the subcommands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a subcommand, or return None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        with guard():
+            code = super().invoke(ctx)
+        if isinstance(code, int) and code != 0:
+            ctx.exit(code)
+        return code
+
+
+@click.command(cls=Shell, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="mien %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Read emotion from faces: offline, fast, and honest about its numbers.
+
+    Results go to stdout, progress and notes to stderr.  Exit codes: 0 all done, 1 nothing could be done, 2 wrong
+    usage, 3 some items failed, 130 interrupted.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

@@ -1,0 +1,224 @@
+"""What all subcommands share: errors in one line, output that never fails on a name, tables, progress."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, TextIO
+
+import click
+
+from mien.errors import MienError, MienWarning
+
+__all__ = ["FAILED", "INTERRUPTED", "SOME_FAILED", "guard", "note", "one_line", "progress", "table", "write"]
+
+FAILED = 1
+"""Exit code: nothing could be done."""
+
+SOME_FAILED = 3
+"""Exit code: some items failed."""
+
+INTERRUPTED = 130
+"""Exit code: stopped by Ctrl-C, as shells report it (128 + SIGINT)."""
+
+_LINE_EVERY_S = 10.0
+"""How often long work reports where there is no terminal."""
+
+
+class _Failure(click.ClickException):
+    """An error as the command line shows it: one line on stderr, and an exit code."""
+
+    exit_code = FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
+        """Write the line."""
+        note(self.message)
+
+
+class _Interrupted(_Failure):
+    """Ctrl-C."""
+
+    exit_code = INTERRUPTED
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Turn mien's errors, the system's errors and Ctrl-C into one line on stderr and an exit code.
+
+    Anything else is a defect and keeps its traceback.  Warnings of mien become one line too.  A reader of stdout that
+    goes away (``mien analyze ... | head``) ends the work without a word.
+
+    Raises
+    ------
+    click.ClickException
+        With exit code 1 for an error, 130 for Ctrl-C.
+    """
+    _never_fail_on_a_name(sys.stdout)
+    _never_fail_on_a_name(sys.stderr)
+    shown_before = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, MienWarning):
+            note(f"warning: {message}")
+        else:
+            shown_before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    except MienError as error:
+        raise _Failure(str(error)) from error
+    except OSError as error:
+        # A broken pipe is click's: it ends the process quietly.
+        if error.errno == errno.EPIPE:
+            raise
+        raise _Failure(str(error)) from error
+    except KeyboardInterrupt as error:
+        raise _Interrupted("interrupted") from error
+    finally:
+        warnings.showwarning = shown_before
+
+
+def _never_fail_on_a_name(stream: TextIO) -> None:
+    # File names may hold what the terminal's encoding has no sign for; that must not end a run of thousands.
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def one_line(text: str) -> str:
+    """Return text without line breaks and control characters, which a file name may hold: they are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def write(text: str = "") -> None:
+    """Write a line of results to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """Write one line for people to stderr, with ``mien: `` before it."""
+    sys.stderr.write(f"mien: {one_line(text)}\n")
+    sys.stderr.flush()
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
+    """Lay out rows as aligned columns, without frames: easy to read, to grep and to cut.
+
+    Parameters
+    ----------
+    head : sequence of str
+        Titles of the columns.
+    rows : sequence of sequences
+        As many values a row as titles; shown by `str`, in one line each.
+    right : sequence of int
+        Columns that are aligned to the right (numbers).
+
+    Returns
+    -------
+    str
+        The table, without a line break at its end.
+    """
+    cells = [[one_line(str(value)) for value in row] for row in (head, *rows)]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        padded = []
+        for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            gap = " " * (width - _width(cell))
+            padded.append(gap + cell if index in right else cell + gap)
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: East Asian wide signs take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    signs = (c for c in text if not unicodedata.combining(c))
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in signs)
+
+
+@contextmanager
+def progress(total: int | None, what: str, *, unit: str = "") -> Iterator[Callable[[int], None]]:
+    """Show how far long work has come, on stderr.
+
+    On a terminal a bar with rate and time left; elsewhere a plain line every ten seconds, so that short work stays
+    silent and a log of long work stays short.
+
+    Parameters
+    ----------
+    total : int or None
+        How many items there are, if that is known.
+    what : str
+        What is done, such as ``"analyzing"``.
+    unit : str
+        What is counted, such as ``"pictures"``.
+
+    Yields
+    ------
+    callable
+        Takes the number of items done since the last call.
+    """
+    if not sys.stderr.isatty():
+        yield _Lines(total, what, unit)
+        return
+    # rich takes a tenth of a second to import: only who sees a bar pays for it.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, rate="")
+        started = time.monotonic()
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            rate = done / max(time.monotonic() - started, 1e-9)
+            bar.update(task, advance=count, rate=f"{rate:.1f} {unit}/s" if unit else f"{rate:.1f}/s")
+
+        yield advance
+
+
+class _Lines:
+    """Progress where there is no terminal: a line every ten seconds."""
+
+    def __init__(self, total: int | None, what: str, unit: str) -> None:
+        self._total = total
+        self._what = what
+        self._unit = unit
+        self._done = 0
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._last < _LINE_EVERY_S:
+            return
+        self._last = now
+        rate = self._done / (now - self._started)
+        text = f"{self._what}: {self._done}{f' of {self._total}' if self._total else ''} {self._unit}".rstrip()
+        text += f", {rate:.1f}/s"
+        if self._total and rate > 0:
+            text += f", {(self._total - self._done) / rate:.0f} s left"
+        note(text)

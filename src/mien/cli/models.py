@@ -1,0 +1,132 @@
+"""``mien models``: which models there are, what is known of them, and whether their files are whole."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import click
+
+from mien.cli import _shell
+
+__all__ = ["command"]
+
+
+@click.group(name="models")
+def command() -> None:
+    """List, show and verify models."""
+
+
+@command.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def list_(as_json: bool) -> None:
+    """List the models that ship with mien: name, task, size, licence."""
+    from mien.models import registry
+
+    specs = [registry.get(name) for name in registry.names()]
+    if as_json:
+        _write_json(
+            [{"name": s.name, "task": s.task, "bytes": s.size_bytes, "licence": s.licence.weights} for s in specs]
+        )
+        return
+    rows = [(s.name, s.task, _size(s.size_bytes), s.licence.weights) for s in specs]
+    _shell.write(_shell.table(("name", "task", "size", "licence"), rows, right=(2,)))
+
+
+@command.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Write the whole record as JSON.")
+def show(model: str, as_json: bool) -> None:
+    """Show a model's card: data, protocol, results, licence, intended use.
+
+    MODEL is a name from the list, a model.toml, or a run folder.
+    """
+    from mien.models import registry
+
+    spec = registry.get(model)
+    if as_json:
+        _write_json(spec.to_dict())
+    else:
+        _shell.write("\n".join(_card(spec)))
+
+
+@command.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+def verify(models: tuple[str, ...]) -> int:
+    """Check the files of models against their records; all shipped models by default.
+
+    Exit code 1 when none is whole, 3 when some are not.
+    """
+    from mien.errors import ModelError
+    from mien.models import registry, store
+
+    failed = 0
+    asked = models or tuple(registry.names())
+    for name in asked:
+        try:
+            spec = registry.get(name)
+            store.verify(spec)
+        except ModelError as error:
+            failed += 1
+            _shell.note(str(error))
+        else:
+            _shell.write(f"{_shell.one_line(name)}: {len(spec.files)} files, {_size(spec.size_bytes)}, as recorded")
+    if failed == 0:
+        return 0
+    return _shell.FAILED if failed == len(asked) else _shell.SOME_FAILED
+
+
+def _write_json(data: Any) -> None:
+    _shell.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def _card(spec: Any) -> list[str]:
+    """Return the lines of a model's card."""
+    lines = [f"{spec.name} {spec.version} ({spec.date.isoformat()}): {spec.description}", ""]
+    facts = [("task", spec.task), ("size", _size(spec.size_bytes))]
+    facts += [("file", f"{f.file} ({f.role}), sha256 {f.sha256}") for f in spec.files]
+    for output in spec.outputs:
+        default = ", the default answer" if output.default else ""
+        labels = f"{', '.join(output.labels.emotions)} (temperature {output.temperature:.3f}{default})"
+        facts.append((f"output {output.name}", labels))
+    facts += [("licence of the weights", spec.licence.weights), ("licence of the data", spec.licence.data)]
+    if spec.licence.attribution:
+        facts.append(("attribution", spec.licence.attribution))
+    for title, free in (("training", spec.training), ("card", spec.card)):
+        facts += [
+            (key.replace("_", " ") if title == "card" else f"{title}: {key}", _words(v)) for key, v in free.items()
+        ]
+    lines += [f"{key}: {value}" for key, value in facts]
+    if spec.results:
+        lines += ["", _results(spec.results)]
+    return [_shell.one_line(line) if "\n" not in line else line for line in lines]
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_words(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def _results(results: Any) -> str:
+    """Return the table of measured results."""
+    rows = []
+    for r in results:
+        interval = "" if r.low is None else f"{r.low:.4g} to {r.high:.4g}"
+        rows.append((r.dataset, r.split, r.protocol, r.output, r.metric, f"{r.value:.4g}", interval, r.n, r.date))
+    head = ("data set", "split", "protocol", "output", "metric", "value", "95 % interval", "n", "date")
+    commands = "\n".join(f"measured by: {c}" for c in dict.fromkeys(r.command for r in results))
+    return _shell.table(head, rows, right=(5, 7)) + "\n\n" + commands
