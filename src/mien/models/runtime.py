@@ -50,8 +50,6 @@ def onnxruntime() -> Any:
             else:
                 os.environ[_SWITCH] = before
     module.disable_telemetry_events()
-    # Errors reach the caller as exceptions; the runtime's warnings are about devices that nobody asked for.
-    module.set_default_logger_severity(3)
     return module
 
 
@@ -89,6 +87,7 @@ class Session:
         options.inter_op_num_threads = 1
         options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
         options.use_deterministic_compute = True
+        # Errors reach the caller as exceptions; the runtime's warnings are about its own optimisations.
         options.log_severity_level = 3
         # Spinning threads burn a core between calls, and two of them are slower than one on two cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
