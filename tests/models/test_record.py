@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.errors import ModelError
+from mien.labels import FER7, FERPLUS8
+from mien.models._table import dump_toml
+from mien.models.record import parse_record
+
+Record = dict[str, Any]
+
+
+def test_a_record_becomes_a_model_and_back(record: Record) -> None:
+    spec = parse_record(dump_toml(record), Path("folder/model.toml"))
+    assert (spec.name, spec.task, spec.version, spec.date) == ("tiny", "face-emotion", "1.2", dt.date(2026, 1, 31))
+    assert spec.path == Path("folder/model.toml")
+    assert spec.input is not None
+    assert (spec.input.size, spec.input.layout, spec.input.dtype, spec.input.colour) == (8, "NHWC", "uint8", "RGB")
+    assert [(o.name, o.labels, o.temperature) for o in spec.outputs] == [
+        ("ferplus8", FERPLUS8, 1.25),
+        ("fer7", FER7, 0.5),
+    ]
+    assert spec.results[0].value == 0.7123
+    assert spec.results[0].date == dt.date(2026, 2, 1)
+    assert spec.to_dict() == record
+    assert parse_record(spec.to_dict(), spec.path) == spec
+    assert len({spec, parse_record(record, spec.path)}) == 1
+
+
+def test_dates_may_be_text(record: Record) -> None:
+    record["date"] = "2026-01-31"
+    assert parse_record(record, "m.toml").date == dt.date(2026, 1, 31)
+
+
+def test_a_detector_has_no_outputs(record: Record) -> None:
+    for key in ("input", "crop", "outputs", "results"):
+        del record[key]
+    record["task"] = "face-detection"
+    spec = parse_record(record, "m.toml")
+    assert spec.outputs == ()
+    with pytest.raises(ModelError, match="'tiny' is for face-detection and has no emotion outputs"):
+        _ = spec.default_output
+
+
+def test_the_crop_is_a_copy(record: Record) -> None:
+    before = copy.deepcopy(record)
+    parse_record(record, "m.toml").crop["margin"] = 1
+    assert record == before
+
+
+def _set(*place: Any, to: Any) -> Callable[[Record], None]:
+    def change(record: Record) -> None:
+        where: Any = record
+        for key in place[:-1]:
+            where = where[key]
+        where[place[-1]] = to
+
+    return change
+
+
+def _drop(*place: Any) -> Callable[[Record], None]:
+    def change(record: Record) -> None:
+        where: Any = record
+        for key in place[:-1]:
+            where = where[key]
+        del where[place[-1]]
+
+    return change
+
+
+WRONG = [
+    (_drop("name"), "key 'name' is missing"),
+    (_set("name", to="a/b"), "key 'name' must match"),
+    (_set("name", to=7), "key 'name' must be a string, but got 7"),
+    (_set("description", to="  "), "key 'description' must not be empty"),
+    (_set("task", to="chess"), "key 'task' must be 'face-emotion' or 'face-detection', but got 'chess'"),
+    (_set("colour", to="red"), "key 'colour' is not known"),
+    (_set("date", to="31.1.2026"), "key 'date' must be a date such as 2026-01-31, but got '31.1.2026'"),
+    (_set("date", to=dt.datetime(2026, 1, 31)), "must be a date without a time"),
+    (_set("date", to=2026), "key 'date' must be a date such as 2026-01-31, but got 2026"),
+    (_set("files", to=[]), r"key 'files' must be an array of tables, \[\[files\]\]"),
+    (_set("files", to=3), "key 'files' must be an array of tables, but got 3"),
+    (_set("files", 0, "file", to="../tiny.onnx"), r"\[\[files\]\] number 1: key 'file' must match"),
+    (_set("files", 0, "sha256", to="abc"), r"\[\[files\]\] number 1: key 'sha256' must match"),
+    (_set("files", 0, "bytes", to=0), "key 'bytes' must be at least 1, but got 0"),
+    (_set("files", 0, "bytes", to=True), "key 'bytes' must be a whole number, but got True"),
+    (_drop("licence", "data"), r"\[licence\]: key 'data' is missing"),
+    (_set("licence", to="MIT"), "key 'licence' must be a table, but got 'MIT'"),
+    (_drop("input"), "key 'input' is missing"),
+    (_set("input", "layout", to="NCHW"), r"\[input\]: key 'layout' must be 'NHWC', but got 'NCHW'"),
+    (_set("input", "mean", to=1.0), r"\[input\]: key 'mean' is not known: expected colour, dtype, layout, size"),
+    (_drop("crop"), "key 'crop' is missing"),
+    (_drop("outputs"), "key 'outputs' is missing"),
+    (_set("outputs", 0, "labels", to="fer9"), r"\[\[outputs\]\] number 1: key 'labels' unknown label set 'fer9'"),
+    (_set("outputs", 1, "temperature", to=0), r"\[\[outputs\]\] number 2: key 'temperature' must be above zero"),
+    (_set("outputs", 1, "temperature", to=float("nan")), "key 'temperature' must be a finite number, but got nan"),
+    (_set("outputs", 1, "temperature", to="1"), "key 'temperature' must be a number, but got '1'"),
+    (_set("outputs", 1, "default", to=1), "key 'default' must be true or false, but got 1"),
+    (_set("outputs", 1, "default", to=True), "exactly one must have 'default = true', but 2 have"),
+    (_set("outputs", 0, "default", to=False), "exactly one must have 'default = true', but 0 have"),
+    (_set("outputs", 1, "name", to="ferplus8"), "outputs: name 'ferplus8' is given twice"),
+    (_set("results", 0, "output", to="fer8"), "output 'fer8' is not one of the model's outputs"),
+    (_drop("results", 0, "high"), r"key 'low' needs 'high' beside it"),
+    (_drop("results", 0, "command"), r"\[\[results\]\] number 1: key 'command' is missing"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG)
+def test_a_wrong_record_is_refused_with_file_and_key(
+    record: Record, change: Callable[[Record], None], message: str
+) -> None:
+    change(record)
+    with pytest.raises(ModelError, match=f"^m\\.toml: .*{message}"):
+        parse_record(record, "m.toml")
+
+
+def test_files_have_their_own_roles(record: Record) -> None:
+    record["files"].append(dict(record["files"][0]))
+    with pytest.raises(ModelError, match=r"m\.toml: files: role 'graph' is given twice"):
+        parse_record(record, "m.toml")
+
+
+def test_text_that_is_no_toml_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"m\.toml: not a TOML file: "):
+        parse_record("name = = 3", "m.toml")

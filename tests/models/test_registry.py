@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mien.errors import InputError, ModelError, UnknownModelError
+from mien.models import ModelSpec, registry, store
+from mien.models.spec import TASKS
+
+
+def test_every_shipped_model_is_whole_and_tells_its_licence() -> None:
+    assert registry.names()
+    for name in registry.names():
+        spec = registry.get(name)
+        assert spec.name == name
+        assert spec.licence.weights
+        assert spec.licence.data
+        store.verify(spec)
+
+
+def test_every_shipped_weight_file_belongs_to_a_record() -> None:
+    declared = {f.file for name in registry.names() for f in registry.get(name).files}
+    assert {p.name for p in registry.SHIPPED.glob("*.onnx")} == declared
+
+
+def test_the_tasks_divide_the_models() -> None:
+    by_task = [name for task in TASKS for name in registry.names(task)]
+    assert sorted(by_task) == registry.names()
+    with pytest.raises(InputError, match="unknown task 'chess': expected one of face-emotion, face-detection"):
+        registry.names("chess")
+
+
+def test_a_model_is_found_by_record_and_by_run_folder(spec: ModelSpec) -> None:
+    folder = spec.path.parent
+    assert registry.get(spec) is spec
+    assert registry.get(spec.path) == spec
+    assert registry.get(str(spec.path)) == spec
+    assert registry.get(folder) == spec
+    assert registry.get(str(folder)) == spec
+
+
+def test_a_shipped_name_means_the_shipped_model(
+    spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = registry.names()[0]
+    (tmp_path / name).mkdir()
+    store.write_record(spec, tmp_path / name / "model.toml")
+    monkeypatch.chdir(tmp_path)
+    assert registry.get(name).name == name
+    assert registry.get(Path(name)).name == "tiny"
+
+
+def test_a_shipped_record_carries_the_name_of_its_file(
+    spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    store.write_record(spec, shipped / "other.toml")
+    monkeypatch.setattr(registry, "SHIPPED", shipped)
+    with pytest.raises(UnknownModelError, match="key 'name' must be 'other' like the file, but got 'tiny'"):
+        registry.get("other")
+
+
+def test_an_unknown_name_brings_those_that_come_close() -> None:
+    name = registry.names()[0]
+    with pytest.raises(UnknownModelError, match=f"unknown model '{name}x': did you mean {name}"):
+        registry.get(name + "x")
+    with pytest.raises(UnknownModelError, match="unknown model '§': known are "):
+        registry.get("§")
+
+
+@pytest.mark.parametrize("path", ["nowhere/model", "nowhere.toml", Path("nowhere")])
+def test_a_path_without_a_record_is_unknown(path: str | Path) -> None:
+    with pytest.raises(UnknownModelError, match="no model record at nowhere"):
+        registry.get(path)
+
+
+def test_a_folder_without_a_record_is_unknown(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match=r"no model record at .*model\.toml"):
+        registry.get(tmp_path)
+
+
+def test_a_binary_record_is_a_model_error(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelError, match="cannot read the model record"):
+        registry.get(tmp_path)
+
+
+def test_a_model_is_named_by_text(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a model must be a name or a path, but got an object of type int"):
+        registry.get(3)  # type: ignore[arg-type]
