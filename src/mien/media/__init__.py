@@ -1,0 +1,17 @@
+"""Files and devices become arrays here, and nowhere else."""
+
+from __future__ import annotations
+
+from mien.media.formats import sniff
+from mien.media.image import DEFAULT_MAX_PIXELS, Picture, read_image
+from mien.media.paths import IMAGE_SUFFIXES, count_image_paths, iter_image_paths
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "IMAGE_SUFFIXES",
+    "Picture",
+    "count_image_paths",
+    "iter_image_paths",
+    "read_image",
+    "sniff",
+]

@@ -1,0 +1,135 @@
+"""From what a user names to the files to read: files, folders and patterns, walked lazily."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mien.errors import MediaNotFoundError
+
+__all__ = ["IMAGE_SUFFIXES", "count_image_paths", "iter_image_paths", "shown"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
+)
+"""Lower-case suffixes by which a picture is found in a folder; a file that is named outright is taken as it is."""
+
+
+def shown(path: object) -> str:
+    """Return a path in one printable line, whatever its name holds (line breaks, undecodable bytes, control codes)."""
+    text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
+    return text if text and text.isprintable() else ascii(text)
+
+
+def iter_image_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+    """Yield the picture files that the arguments of a command name, lazily and in a fixed order.
+
+    A file is yielded as it is, whatever its suffix.  A folder is walked through all its folders, sorted by name; hidden
+    names and files without an image suffix are left out, and linked folders are not entered, so that the walk ends.  A
+    name with ``*``, ``?`` or ``[`` that is no file is a pattern (``**`` goes through folders); its matches are treated
+    like the content of a folder, unless the pattern itself ends in a suffix.
+
+    An error ends an iterator.  To go on with the rest after one bad argument, call this once an argument.
+    A folder inside a folder that may not be opened is yielded itself, so that reading it reports why.
+
+    Parameters
+    ----------
+    paths : iterable of str or os.PathLike
+        Files, folders and patterns.
+
+    Yields
+    ------
+    str
+        A file.
+
+    Raises
+    ------
+    MediaNotFoundError
+        When reaching a path that does not exist, a folder without a picture, or a pattern without a match.
+    """
+    if isinstance(paths, str | bytes | os.PathLike):
+        paths = [os.fsdecode(paths)]
+    for item in paths:
+        yield from _expand(os.fsdecode(item))
+
+
+def count_image_paths(paths: Iterable[str | os.PathLike[str]]) -> int:
+    """Count what `iter_image_paths` would yield, with one for each argument that is an error.
+
+    Only folders are listed; no file is opened.
+    """
+    if isinstance(paths, str | bytes | os.PathLike):
+        paths = [os.fsdecode(paths)]
+    total = 0
+    for item in paths:
+        try:
+            total += sum(1 for _ in iter_image_paths([item]))
+        except MediaNotFoundError:
+            total += 1
+    return total
+
+
+def _expand(path: str) -> Iterator[str]:
+    if _exists(path):
+        if not Path(path).is_dir():
+            yield path
+            return
+        found = _walk(path)
+        missing = f"no picture in the folder {shown(path)}: expected files that end in {_suffixes()}"
+    elif any(sign in path for sign in "*?["):
+        found = _matches(path)
+        missing = f"nothing matches the pattern {shown(path)}"
+    else:
+        raise MediaNotFoundError(f"no such file or folder: {shown(path)}", path=path)
+    first = next(found, None)
+    if first is None:
+        raise MediaNotFoundError(missing, path=path)
+    yield first
+    yield from found
+
+
+def _exists(path: str) -> bool:
+    try:
+        return bool(path) and Path(path).exists()
+    except (OSError, ValueError):  # a name that is too long or holds a zero byte is no file
+        return False
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(IMAGE_SUFFIXES))
+
+
+def _is_picture_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (Path would copy every name of a million)
+
+
+def _walk(folder: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(
+                (entry.name, entry.path, entry.is_dir(follow_symlinks=False))
+                for entry in listing
+                if not entry.name.startswith(".")
+            )
+    except OSError:
+        yield folder
+        return
+    for name, path, is_folder in entries:
+        if is_folder:
+            yield from _walk(path)
+        elif _is_picture_name(name) and not Path(path).is_dir():
+            yield path
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    suffix = os.path.splitext(pattern)[1]  # noqa: PTH122
+    any_suffix = len(suffix) > 1 and not any(sign in suffix for sign in "*?[")
+    for path in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207  (keeps the form of the path as it was given)
+        if Path(path).is_dir():
+            # With ** the folders' content is matched by the pattern itself.
+            if "**" not in pattern:
+                yield from _walk(path)
+        elif any_suffix or _is_picture_name(path):
+            yield path
