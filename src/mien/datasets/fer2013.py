@@ -1,0 +1,229 @@
+"""FER2013 (Goodfellow et al. 2013, arXiv:1307.0414) in the three public forms.
+
+The Kaggle table ``fer2013.csv`` (``emotion,pixels,Usage``), its sibling ``icml_face_data.csv`` (the same columns in
+another order with a leading blank), both plain or compressed (xz, gz, zip), and the folder tree
+``train|test/<emotion>/<Usage>_<id>.jpg``.  Rows keep the published order; nothing is cleaned here.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.datasets.base import FaceData
+from mien.errors import DatasetError, InputError, MienError
+from mien.labels import FER7
+from mien.media.image import read_image
+
+__all__ = ["SPLITS", "load"]
+
+SPLITS = ("Training", "PublicTest", "PrivateTest")
+SIZE = 48
+_COLUMNS = ("emotion", "pixels", "Usage")
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+def load(path: str | Path, *, split: str | None = None) -> FaceData:
+    """Read FER2013.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The table (plain, xz, gz or zip), a folder that holds one, or the folder tree of pictures.
+    split : {"Training", "PublicTest", "PrivateTest"}, optional
+        Keep only this split; by default all that are present.
+
+    Returns
+    -------
+    FaceData
+        uint8 (n, 48, 48) grey with labels in ``FER7``.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, truncated, or a row is wrong; the message names the row.
+    """
+    if split is not None and split not in SPLITS:
+        raise DatasetError(f"fer2013 has the splits {', '.join(SPLITS)}, but got {split!r}")
+    root = Path(path)
+    if root.is_dir():
+        table = find_table(root)
+        data = _read_tree(root, split) if table is None else _read_table(table, split)
+    else:
+        data = _read_table(root, split)
+    return data if split is None else data.split(split)
+
+
+def find_table(folder: Path) -> Path | None:
+    """Return the table of FER2013 in a folder, or None."""
+    for stem in ("fer2013", "icml_face_data"):
+        for suffix in (".csv", ".csv.xz", ".csv.gz", ".csv.zip", ".zip"):
+            candidate = folder / f"{stem}{suffix}"
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[IO[str]]:
+    """Open a table as text, whatever its compression (told by content).
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, or its compressed data is damaged or truncated.
+    """
+    try:
+        with path.open("rb") as raw:
+            head = raw.read(6)
+            raw.seek(0)
+            with _decompressed(raw, head, path) as stream, io.TextIOWrapper(stream, "utf-8", newline="") as text:
+                yield text
+    except FileNotFoundError:
+        raise DatasetError(f"no file {path}") from None
+    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path} is damaged or truncated: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not a table: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _decompressed(raw: IO[bytes], head: bytes, path: Path) -> IO[bytes]:
+    if head.startswith(b"\xfd7zXZ"):
+        return lzma.open(raw)
+    if head.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.open(raw))
+    if head.startswith(b"PK"):
+        archive = zipfile.ZipFile(raw)
+        tables = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+        known = [name for name in tables if Path(name).name in {"fer2013.csv", "icml_face_data.csv"}] or tables
+        if len(known) != 1:
+            raise DatasetError(f"{path} must hold one table, but holds {', '.join(tables) or 'none'}")
+        return archive.open(known[0])
+    return raw
+
+
+def _read_table(path: Path, split: str | None) -> FaceData:
+    images: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    usages: list[str] = []
+    rows: list[int] = []
+    with open_table(path) as text:
+        reader = csv.reader(text)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in _COLUMNS if name not in header]
+            if missing:
+                raise DatasetError(
+                    f"{path} lacks the column {', '.join(missing)}: it has {', '.join(header) or 'none'}"
+                )
+            at = [header.index(name) for name in _COLUMNS]
+            for number, row in enumerate(reader):
+                if not row:
+                    continue
+                emotion, pixels, usage = _fields(row, at, path, number)
+                if split is not None and usage != split:
+                    continue
+                images.append(_pixels(pixels, path, number))
+                labels.append(_code(emotion, path, number))
+                usages.append(usage)
+                rows.append(number)
+        except csv.Error as error:
+            raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
+    if not images:
+        raise DatasetError(f"{path} has no rows" + ("" if split is None else f" of the split {split!r}"))
+    return _pack(images, labels, usages, rows, path)
+
+
+def _pack(
+    images: list[NDArray[np.uint8]], labels: list[int], usages: list[str], rows: list[int], source: Path
+) -> FaceData:
+    return FaceData(
+        name="fer2013",
+        images=np.stack(images),
+        labels=np.array(labels, dtype=np.int64),
+        label_set=FER7,
+        splits=np.array(usages),
+        rows=np.array(rows, dtype=np.int64),
+        source=str(source),
+    )
+
+
+def _fields(row: list[str], at: list[int], path: Path, number: int) -> tuple[str, str, str]:
+    if len(row) <= max(at):
+        raise DatasetError(f"{path}, row {number}: expected {max(at) + 1} columns, but got {len(row)}")
+    emotion, pixels, usage = (row[i].strip() for i in at)
+    if usage not in SPLITS:
+        raise DatasetError(f"{path}, row {number}: Usage must be one of {', '.join(SPLITS)}, but got {usage!r}")
+    return emotion, pixels, usage
+
+
+def _code(text: str, path: Path, number: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) >= len(FER7):
+        raise DatasetError(f"{path}, row {number}: emotion must be a code from 0 to {len(FER7) - 1}, but got {text!r}")
+    return int(text)
+
+
+def _pixels(text: str, path: Path, number: int) -> NDArray[np.uint8]:
+    try:
+        values = np.array(text.split(), dtype=np.int64)
+    except (ValueError, OverflowError):
+        raise DatasetError(f"{path}, row {number}: pixels must be whole numbers, but got {text[:40]!r}") from None
+    if values.size != SIZE * SIZE:
+        raise DatasetError(f"{path}, row {number}: expected {SIZE * SIZE} pixels, but got {values.size}")
+    if values.min() < 0 or values.max() > 255:
+        raise DatasetError(f"{path}, row {number}: pixels must be 0..255, but got {values.min()}..{values.max()}")
+    return values.astype(np.uint8).reshape(SIZE, SIZE)
+
+
+def _read_tree(root: Path, split: str | None) -> FaceData:
+    images: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    usages: list[str] = []
+    for part in sorted(p for p in root.iterdir() if p.name.lower() in {"train", "test"} and p.is_dir()):
+        for folder in sorted(p for p in part.iterdir() if p.is_dir()):
+            try:
+                label = FER7.index(folder.name)
+            except InputError as error:
+                raise DatasetError(f"{folder}: {error}") from None
+            for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES):
+                usage = _usage_of(file, part.name.lower())
+                if split is None or usage == split:
+                    images.append(_tree_image(file))
+                    labels.append(label)
+                    usages.append(usage)
+    if not images:
+        wanted = "" if split is None else f" of the split {split!r}"
+        raise DatasetError(f"{root} holds neither fer2013.csv nor a tree train|test/<emotion>/<file>{wanted}")
+    return _pack(images, labels, usages, list(range(len(images))), root)
+
+
+def _usage_of(file: Path, part: str) -> str:
+    prefix = file.name.split("_", 1)[0]
+    if prefix in SPLITS:
+        return prefix
+    if part == "train":
+        return "Training"
+    raise DatasetError(f"{file}: a file under test/ must be named PublicTest_<id> or PrivateTest_<id>")
+
+
+def _tree_image(file: Path) -> NDArray[np.uint8]:
+    try:
+        pixels = read_image(file).pixels
+    except MienError as error:
+        raise DatasetError(f"{file}: {error}") from error
+    if pixels.shape[:2] != (SIZE, SIZE):
+        raise DatasetError(f"{file}: expected {SIZE} x {SIZE} pixels, but got {pixels.shape[1]} x {pixels.shape[0]}")
+    return np.ascontiguousarray(pixels[..., 0])

@@ -1,0 +1,199 @@
+"""FER+ (Barsoum et al. 2016, arXiv:1608.01041): ten taggers' votes on the pictures of FER2013.
+
+The label file ``fer2013new.csv`` (microsoft/FERPlus, MIT) has a row for every row of ``fer2013.csv`` and in its order;
+rows are matched within each split, so that files which hold only some splits work as long as both hold the same rows.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.datasets import fer2013
+from mien.datasets.base import FaceData
+from mien.errors import DatasetError
+from mien.labels import FERPLUS8
+
+__all__ = ["PROTOCOLS", "load", "majority", "plurality", "soft_labels"]
+
+PROTOCOLS = ("majority", "plurality")
+_VOTES = (*FERPLUS8.emotions, "unknown", "NF")
+
+
+def load(
+    path: str | Path, *, labels: str | Path | None = None, split: str | None = None, protocol: str = "majority"
+) -> FaceData:
+    """Read the pictures of FER2013 with the labels of FER+.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The table of FER2013 (see `mien.datasets.fer2013.load`), or a folder that holds it.
+    labels : str or pathlib.Path, optional
+        The votes; by default ``fer2013new.csv`` beside the pictures.
+    split : str, optional
+        Keep only this split.
+    protocol : {"majority", "plurality"}
+        How votes become labels (see `majority` and `plurality`).  Rows without a label under the protocol are kept
+        with label -1; ``FaceData.labelled()`` drops them.
+
+    Returns
+    -------
+    FaceData
+        Labels in ``FERPLUS8``, and ``distribution`` as `soft_labels` makes it.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing or wrong, or the two files hold different rows.
+    """
+    if protocol not in PROTOCOLS:
+        raise DatasetError(f"ferplus has the protocols {', '.join(PROTOCOLS)}, but got {protocol!r}")
+    root = Path(path)
+    table = fer2013.find_table(root) if root.is_dir() else root
+    if table is None:
+        raise DatasetError(
+            f"{root} holds no fer2013.csv: FER+ follows the row order of the table, not of a folder tree"
+        )
+    votes_path = Path(labels) if labels is not None else table.parent / "fer2013new.csv"
+    pictures = fer2013.load(table, split=split)
+    usages, votes = read_votes(votes_path)
+    matched = _match(pictures, usages, votes, votes_path)
+    chosen = majority(matched) if protocol == "majority" else plurality(matched)
+    return FaceData(
+        name="ferplus",
+        images=pictures.images,
+        labels=chosen,
+        label_set=FERPLUS8,
+        splits=pictures.splits,
+        rows=pictures.rows,
+        source=pictures.source,
+        protocol=protocol,
+        distribution=soft_labels(matched),
+    )
+
+
+def read_votes(path: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Read the votes.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``fer2013new.csv``, plain or compressed.
+
+    Returns
+    -------
+    usages : numpy.ndarray
+        str of shape (n,).
+    votes : numpy.ndarray
+        int64 of shape (n, 10): the eight emotions of ``FERPLUS8``, then unknown and NF (not a face).
+
+    Raises
+    ------
+    DatasetError
+        If a column is missing or a vote is not a whole number.
+    """
+    usages: list[str] = []
+    votes: list[list[int]] = []
+    with fer2013.open_table(path) as text:
+        reader = csv.reader(text)
+        header = [name.strip() for name in next(reader, [])]
+        missing = [name for name in ("Usage", *_VOTES) if name not in header]
+        if missing:
+            raise DatasetError(f"{path} lacks the column {', '.join(missing)}: it has {', '.join(header) or 'none'}")
+        usage_at, at = header.index("Usage"), [header.index(name) for name in _VOTES]
+        for number, row in enumerate(reader):
+            if not row:
+                continue
+            try:
+                votes.append([int(row[i]) for i in at])
+            except (ValueError, IndexError):
+                raise DatasetError(f"{path}, row {number}: expected ten vote counts, but got {row}") from None
+            if min(votes[-1]) < 0:
+                raise DatasetError(f"{path}, row {number}: a vote count is negative: {row}")
+            usages.append(row[usage_at].strip())
+    if not votes:
+        raise DatasetError(f"{path} has no rows")
+    return np.array(usages), np.array(votes, dtype=np.int64)
+
+
+def _match(pictures: FaceData, usages: NDArray[np.str_], votes: NDArray[np.int64], path: Path) -> NDArray[np.int64]:
+    matched = np.zeros((len(pictures), votes.shape[1]), dtype=np.int64)
+    for name in pictures.split_names():
+        here, there = pictures.splits == name, usages == name
+        if here.sum() != there.sum():
+            raise DatasetError(
+                f"{path} has {there.sum()} rows of {name}, but {pictures.source} has {here.sum()}: "
+                "both files must hold the same rows in the same order"
+            )
+        matched[here] = votes[there]
+    return matched
+
+
+def _without_singles(votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(votes == 1, 0, votes)
+
+
+def majority(votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Label rows on which more than half of the taggers agree.
+
+    Counts of a single vote become 0; a row has a label when its largest count is more than half of what remains
+    (unknown and NF counted) and that largest is one of the eight emotions (Barsoum et al. 2016, and the code of
+    microsoft/FERPlus).
+
+    Parameters
+    ----------
+    votes : numpy.ndarray
+        int64 of shape (n, 10).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 of shape (n,); -1 where there is no label.
+    """
+    kept = _without_singles(votes)
+    top = kept.argmax(axis=1)
+    clear = 2 * kept.max(axis=1) > kept.sum(axis=1)
+    return np.where(clear & (top < len(FERPLUS8)), top, -1).astype(np.int64)
+
+
+def plurality(votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Label rows with the most voted of the eight emotions, without a threshold.
+
+    Counts of a single vote become 0; ties go to the first in the order of ``FERPLUS8``; a row on which no emotion has
+    two votes has no label.
+
+    Parameters
+    ----------
+    votes : numpy.ndarray
+        int64 of shape (n, 10).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 of shape (n,); -1 where there is no label.
+    """
+    emotions = _without_singles(votes)[:, : len(FERPLUS8)]
+    return np.where(emotions.max(axis=1) > 0, emotions.argmax(axis=1), -1).astype(np.int64)
+
+
+def soft_labels(votes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the distribution of votes over the eight emotions, single votes set to 0.
+
+    Parameters
+    ----------
+    votes : numpy.ndarray
+        int64 of shape (n, 10).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of shape (n, 8), rows summing to one; all zero where no emotion has two votes.
+    """
+    emotions = _without_singles(votes)[:, : len(FERPLUS8)].astype(np.float32)
+    total = emotions.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float32] = np.divide(emotions, total, out=np.zeros_like(emotions), where=total > 0)
+    return shares

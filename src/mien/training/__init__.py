@@ -1,0 +1,1 @@
+"""The training wing: nets, augmentation, runs and export.  Needs the extra ``train``."""

@@ -1,0 +1,114 @@
+"""What every face net has in common: the input contract, the heads, and what it costs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Deployed", "FaceNet", "multiply_adds", "parameters", "standardise"]
+
+# ITU-R BT.601-7, section 2.5.1: luma of R'G'B'; the weights that FER2013's grey pictures and OpenCV share.
+_LUMA = (0.299, 0.587, 0.114)
+_FLOOR = 4.0  # grey levels; keeps a flat picture from being blown up to pure noise
+
+
+class FaceNet(nn.Module, ABC):
+    """A net from face crops to one vector of logits a head.
+
+    Parameters
+    ----------
+    heads : dict of str to int
+        Number of classes of each head.
+    features : int
+        Channels of the last map.
+    dropout : float
+        Probability of dropping an entry of the embedding while training.
+    size : int
+        Side of the square crops in pixels.
+    """
+
+    def __init__(self, *, heads: dict[str, int], features: int, dropout: float, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
+
+    @abstractmethod
+    def maps(self, x: Tensor) -> Tensor:
+        """Return the last feature map, float (N, C, h, w), of standardised crops, float (N, 1, S, S)."""
+
+    def forward(self, grey: Tensor) -> dict[str, Tensor]:
+        """Return logits.
+
+        Parameters
+        ----------
+        grey : torch.Tensor
+            float (N, 1, S, S) in 0..255.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            float32 (N, classes) for each head.
+        """
+        embedding = self.dropout(self.maps(standardise(grey)).mean(dim=(2, 3)))
+        return {name: head(embedding) for name, head in self.heads.items()}
+
+
+class Deployed(nn.Module):
+    """A net with its preprocessing, as it is exported: RGB crops in, logits, embedding and last map out.
+
+    Parameters
+    ----------
+    net : FaceNet
+        The trained net.
+    """
+
+    def __init__(self, net: FaceNet) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("luma", torch.tensor(_LUMA), persistent=False)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        """Return one logits tensor a head, then embedding (N, C) and features (N, C, h, w), of uint8 (N, S, S, 3)."""
+        grey = (crops.to(torch.float32) * self.luma).sum(dim=3, keepdim=True).permute(0, 3, 1, 2)
+        features = self.net.maps(standardise(grey))
+        embedding = features.mean(dim=(2, 3))
+        return (*(head(embedding) for head in self.net.heads.values()), embedding, features)
+
+
+def standardise(grey: Tensor) -> Tensor:
+    """Scale each picture to zero mean and unit standard deviation, float (N, 1, S, S)."""
+    mean = grey.mean(dim=(1, 2, 3), keepdim=True)
+    centred = grey - mean
+    deviation = (centred * centred).mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return centred / (deviation + _FLOOR)
+
+
+def parameters(net: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+
+def multiply_adds(net: FaceNet) -> int:
+    """Return the multiply-adds of convolutions and dense layers for one crop."""
+    total = 0
+
+    def count(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        nonlocal total
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        total += output[0].numel() * weight[0].numel()
+
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    training = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, 1, net.size, net.size))
+    finally:
+        net.train(training)
+        for hook in hooks:
+            hook.remove()
+    return total
