@@ -24,6 +24,15 @@ def test_every_shipped_weight_file_belongs_to_a_record() -> None:
     assert {p.name for p in registry.SHIPPED.glob("*.onnx")} == declared
 
 
+def test_every_shipped_model_stands_in_the_page_of_licences() -> None:
+    page = (registry.SHIPPED / "LICENSES.md").read_text(encoding="utf-8")
+    told = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
+    assert sorted(told) == registry.names()
+    for name in told:
+        for entry in registry.get(name).files:
+            assert f"`{entry.file}`" in page
+
+
 def test_the_tasks_divide_the_models() -> None:
     by_task = [name for task in TASKS for name in registry.names(task)]
     assert sorted(by_task) == registry.names()

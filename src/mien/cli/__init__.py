@@ -58,7 +58,7 @@ class Shell(click.Group):
         return code
 
 
-@click.command(cls=Shell, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("mien", cls=Shell, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="mien %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mien.cli import main
+from mien.models import registry, store
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["models", *arguments])
+
+
+def _copy(name: str, folder: Path) -> Path:
+    """Copy a shipped model into a run folder."""
+    spec = registry.get(name)
+    folder.mkdir()
+    for entry in spec.files:
+        (folder / entry.file).write_bytes((spec.path.parent / entry.file).read_bytes())
+    store.write_record(spec, folder / "model.toml")
+    return folder
+
+
+def test_list_shows_name_task_size_and_licence() -> None:
+    done = _run("list")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["name", "task", "size", "licence"]
+    assert [line.split()[0] for line in lines[1:]] == registry.names()
+    for line in lines[1:]:
+        spec = registry.get(line.split()[0])
+        assert spec.task in line
+        assert f"{spec.size_bytes / 1e6:.1f} MB" in line
+        assert " ".join(spec.licence.weights.split()) in line
+
+
+def test_list_as_json() -> None:
+    rows = json.loads(_run("list", "--json").stdout)
+    assert [row["name"] for row in rows] == registry.names()
+    assert {tuple(row) for row in rows} == {("name", "task", "bytes", "licence")}
+    assert all(row["bytes"] == registry.get(row["name"]).size_bytes for row in rows)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_show_tells_what_the_record_says(name: str) -> None:
+    spec = registry.get(name)
+    done = _run("show", name)
+    assert done.exit_code == 0
+    for said in (spec.description, spec.licence.weights, spec.licence.data, spec.files[0].sha256):
+        assert said in done.stdout
+    for output in spec.outputs:
+        assert ", ".join(output.labels.emotions) in done.stdout
+    for result in spec.results:
+        assert f"measured by: {result.command}" in done.stdout
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_show_as_json_is_the_record(name: str) -> None:
+    record = json.loads(_run("show", name, "--json").stdout)
+    spec = registry.get(name)
+    assert record["date"] == spec.date.isoformat()
+    assert record["files"][0]["sha256"] == spec.files[0].sha256
+    assert set(record) == set(spec.to_dict())
+
+
+def test_show_takes_a_run_folder(tmp_path: Path) -> None:
+    folder = _copy("mtcnn", tmp_path / "run")
+    assert _run("show", str(folder)).stdout == _run("show", "mtcnn").stdout
+
+
+def test_show_lists_the_measured_results(tmp_path: Path) -> None:
+    folder = _copy("mtcnn", tmp_path / "run")
+    spec = store.read_record(folder / "model.toml")
+    record = spec.to_dict()
+    record["results"] = [
+        {
+            "dataset": "boxes",
+            "split": "training",
+            "protocol": "IoU 0.4",
+            "metric": "recall",
+            "value": 0.94444,
+            "low": 0.8,
+            "high": 1.0,
+            "n": 18,
+            "date": "2026-03-01",
+            "command": "python benchmarks/detectors.py",
+        }
+    ]
+    store.write_record(record, folder / "model.toml")
+    shown = _run("show", str(folder)).stdout
+    row = next(line for line in shown.splitlines() if line.startswith("boxes"))
+    assert row.split() == ["boxes", "training", "IoU", "0.4", "recall", "0.9444", "0.8", "to", "1", "18", "2026-03-01"]
+    assert "measured by: python benchmarks/detectors.py" in shown
+
+
+def test_an_unknown_model_is_one_line_and_exit_code_1() -> None:
+    done = _run("show", "mtcn")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "mien: unknown model 'mtcn': did you mean mtcnn? (or give the path of a model.toml)\n"
+
+
+def test_verify_checks_all_shipped_models() -> None:
+    done = _run("verify")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == registry.names()
+
+
+def test_verify_tells_some_from_all(tmp_path: Path) -> None:
+    folder = _copy("mtcnn", tmp_path / "run")
+    weights = folder / registry.get("mtcnn").files[0].file
+    content = bytearray(weights.read_bytes())
+    content[100] ^= 1
+    weights.write_bytes(content)
+    done = _run("verify", str(folder))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "should have sha256" in done.stderr
+    done = _run("verify", "mtcnn", str(folder), "nothing")
+    assert done.exit_code == 3
+    assert done.stdout.startswith("mtcnn: 3 files")
+    assert len(done.stderr.splitlines()) == 2

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import mien.cli
+from mien.cli import COMMANDS, Shell, _shell, main
+from mien.errors import InputError, MienWarning
+
+
+def _run_command(body: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Run a function as the subcommand ``models`` of the real shell."""
+    command = click.Command("models", callback=body)
+    monkeypatch.setattr(Shell, "get_command", lambda self, ctx, name: command)
+    return CliRunner().invoke(main, ["models"])
+
+
+def _raise(error: BaseException) -> Callable[[], object]:
+    def body() -> object:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_subcommand_is_there_and_has_help(name: str) -> None:
+    done = CliRunner().invoke(main, [name, "--help"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(f"Usage: mien {name}")
+
+
+def test_every_module_of_the_command_line_is_registered() -> None:
+    folder = Path(mien.cli.__file__).parent
+    assert {p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_every_subcommand(arguments: list[str]) -> None:
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0
+    for name, text in COMMANDS.items():
+        assert any(line.split() == [name, *text.split()] for line in done.stdout.splitlines())
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"mien {mien.__version__}\n"
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert CliRunner().invoke(main, ["dance"]).exit_code == 2
+    assert CliRunner().invoke(main, ["models", "list", "--loud"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1), (3, 3)])
+def test_what_a_subcommand_returns_is_the_exit_code(
+    returned: int | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = _run_command(lambda: returned, monkeypatch)
+    assert (done.exit_code, done.output) == (code, "")
+
+
+def test_an_error_of_mien_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = _run_command(_raise(InputError("no such\nthing\x1b[2J \ud800é")), monkeypatch)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "mien: no such\\nthing\\x1b[2J \\ud800é\n"
+
+
+def test_an_error_of_the_system_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = _run_command(_raise(PermissionError(13, "Permission denied", "out")), monkeypatch)
+    assert (done.exit_code, done.stderr) == (1, "mien: [Errno 13] Permission denied: 'out'\n")
+
+
+def test_an_interruption_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = _run_command(_raise(KeyboardInterrupt()), monkeypatch)
+    assert (done.exit_code, done.stderr) == (130, "mien: interrupted\n")
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = _run_command(_raise(ZeroDivisionError("a defect")), monkeypatch)
+    assert isinstance(done.exception, ZeroDivisionError)
+
+
+def test_warnings_of_mien_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def body() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("the face is\nsmall", MienWarning, stacklevel=1)
+
+    # CliRunner and catch_warnings restore what they change; the shell's own hook is what is looked at.
+    done = _run_command(body, monkeypatch)
+    assert done.exit_code == 0
+    assert done.stderr == "mien: warning: the face is\\nsmall\n"
+
+
+def test_a_command_that_is_interrupted_ends_with_one_line(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, click\n"
+        "from mien.cli import Shell, main\n"
+        "command = click.Command('x', callback=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "Shell.get_command = lambda self, ctx, name: command\n"
+        "main(['x'], prog_name='mien')\n"
+    )
+    if sys.platform == "win32":
+        pytest.skip("signals to oneself are a matter of POSIX")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (_shell.INTERRUPTED, "", "mien: interrupted\n")
+    assert signal.SIGINT + 128 == _shell.INTERRUPTED
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    code = (
+        "import click\n"
+        "from mien.cli import Shell, _shell, main\n"
+        "command = click.Command('x', callback=lambda: [_shell.write('x' * 1000) for _ in range(5000)] and None)\n"
+        "Shell.get_command = lambda self, ctx, name: command\n"
+        "main(['x'], prog_name='mien')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        process.wait(timeout=60)
+
+
+def test_names_that_the_terminal_has_no_sign_for_are_escaped(tmp_path: Path) -> None:
+    code = "from mien.cli import _shell\nwith _shell.guard():\n    _shell.write('é\\ud8ff')\n    _shell.note('ü')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.stdout.split(), done.stderr.split()) == ([b"\\xe9\\ud8ff"], [b"mien:", b"\\xfc"])
+
+
+def test_a_table_is_aligned_whatever_the_script() -> None:
+    rows = [("a", 1), ("日本", 20), ("e\u0301\n", 300)]
+    assert _shell.table(("name", "n"), rows, right=(1,)).splitlines() == [
+        "name    n",
+        "a       1",
+        "日本   20",
+        "e\u0301\\n   300",
+    ]
+    assert _shell.table(("x",), []) == "x"
+
+
+def test_progress_is_silent_while_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with _shell.progress(3, "reading") as advance:
+        for _ in range(3):
+            advance(1)
+    assert stream.getvalue() == ""
+
+
+def test_progress_writes_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    stream = StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(_shell.time, "monotonic", lambda: now)
+    with _shell.progress(100, "reading", unit="pictures") as advance:
+        for _ in range(25):
+            now += 1.0
+            advance(2)
+    assert stream.getvalue().splitlines() == [
+        "mien: reading: 20 of 100 pictures, 2.0/s, 40 s left",
+        "mien: reading: 40 of 100 pictures, 2.0/s, 30 s left",
+    ]
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with _shell.progress(4, "reading", unit="pictures") as advance:
+        advance(4)
+    assert "reading" in stream.getvalue()
+    assert "4/4" in stream.getvalue()

@@ -1,0 +1,122 @@
+"""What `import mien` costs, what it brings, and what the package never does: all in fresh processes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import mien
+
+PACKAGE = Path(mien.__file__).resolve().parent
+
+# The public names, written out: a change of them is a decision, not an accident.
+PUBLIC = [
+    "__version__",
+]
+
+HEAVY = ("numpy", "cv2", "onnxruntime", "PIL", "torch", "lightning", "rich", "pandas", "polars")
+
+
+def _fresh(code: str, *arguments: str, **environment: str) -> str:
+    """Run code in a new process that fails on any output to stderr, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def _loaded(code: str, *arguments: str) -> set[str]:
+    """Return which top-level packages a new process has imported after running code."""
+    out = _fresh(
+        f"{code}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))", *arguments
+    )
+    return set(json.loads(out.splitlines()[-1]))
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(mien.__all__) == sorted(PUBLIC)
+    for name in mien.__all__:
+        assert getattr(mien, name) is not None
+    assert set(PUBLIC) <= set(dir(mien))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"mien.* has no attribute 'analyse'"):
+        _ = mien.analyse
+
+
+def test_importing_mien_imports_nothing_heavy() -> None:
+    assert _loaded("import mien").isdisjoint(HEAVY)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "from click.testing import CliRunner\nfrom mien.cli import main\nCliRunner().invoke(main, ['--help'])"
+    assert _loaded(code).isdisjoint(HEAVY)
+
+
+def test_importing_mien_is_quick() -> None:
+    def seconds(code: str) -> float:
+        started = time.perf_counter()
+        _fresh(code)
+        return time.perf_counter() - started
+
+    # The best of five against an empty process: what other work on the machine takes is not counted.
+    empty = min(seconds("pass") for _ in range(5))
+    assert min(seconds("import mien") for _ in range(5)) - empty < 0.15
+
+
+def test_every_public_module_of_the_inference_path_leaves_torch_alone() -> None:
+    floors = ("media", "models", "faces", "analyzers", "fusion", "output", "api", "results", "labels", "cli")
+    names = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] in floors:
+            names.append(".".join(("mien", *(parts[:-1] if parts[-1] == "__init__" else parts))))
+    loaded = _loaded("import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)", *names)
+    assert loaded.isdisjoint({"torch", "lightning", "pytorch_lightning", "torchmetrics", "onnx", "pandas", "polars"})
+
+
+def test_importing_mien_changes_nothing_in_the_process() -> None:
+    code = (
+        "import os, sys, warnings, signal, logging, locale\n"
+        "def state():\n"
+        "    return (dict(os.environ), os.getcwd(), list(warnings.filters), signal.getsignal(signal.SIGINT),\n"
+        "            logging.getLogger().handlers[:], list(sys.path), locale.setlocale(locale.LC_ALL))\n"
+        "before = state()\n"
+        "import mien\n"
+        "for name in mien.__all__: getattr(mien, name)\n"
+        "print(before == state())\n"
+    )
+    assert _fresh(code) == "True\n"
+
+
+def test_every_module_declares_what_is_public() -> None:
+    without = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        targets = [t for n in tree.body if isinstance(n, ast.Assign | ast.AnnAssign) for t in _targets(n)]
+        # A docstring alone marks a package; nothing in it could be public.
+        if len(tree.body) > 1 and "__all__" not in targets:
+            without.append(str(path.relative_to(PACKAGE)))
+    assert without == []
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
+    found = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return [t.id for t in found if isinstance(t, ast.Name)]
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
