@@ -31,6 +31,7 @@ __all__ = ["SPLITS", "load"]
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 SIZE = 48
 _COLUMNS = ("emotion", "pixels", "Usage")
+_CODES = {str(code) for code in range(len(FER7))}
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -75,6 +76,10 @@ def find_table(folder: Path) -> Path | None:
     return None
 
 
+class _UnpackError(Exception):
+    """An archive is encrypted or packed by a method that Python lacks."""
+
+
 @contextmanager
 def open_table(path: Path) -> Iterator[IO[str]]:
     """Open a table as text, whatever its compression (told by content).
@@ -88,12 +93,14 @@ def open_table(path: Path) -> Iterator[IO[str]]:
         with path.open("rb") as raw:
             head = raw.read(6)
             raw.seek(0)
-            with _decompressed(raw, head, path) as stream, io.TextIOWrapper(stream, "utf-8", newline="") as text:
+            with _decompressed(raw, head, path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
                 yield text
     except FileNotFoundError:
         raise DatasetError(f"no file {path}") from None
     except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path} is damaged or truncated: {error}") from error
+    except _UnpackError as error:
+        raise DatasetError(f"cannot unpack {path}: {error}") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not a table: {error.reason} at byte {error.start}") from error
     except OSError as error:
@@ -111,7 +118,10 @@ def _decompressed(raw: IO[bytes], head: bytes, path: Path) -> IO[bytes]:
         known = [name for name in tables if Path(name).name in {"fer2013.csv", "icml_face_data.csv"}] or tables
         if len(known) != 1:
             raise DatasetError(f"{path} must hold one table, but holds {', '.join(tables) or 'none'}")
-        return archive.open(known[0])
+        try:
+            return archive.open(known[0])
+        except (RuntimeError, NotImplementedError) as error:
+            raise _UnpackError(error) from error
     return raw
 
 
@@ -171,16 +181,17 @@ def _fields(row: list[str], at: list[int], path: Path, number: int) -> tuple[str
 
 
 def _code(text: str, path: Path, number: int) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) >= len(FER7):
-        raise DatasetError(f"{path}, row {number}: emotion must be a code from 0 to {len(FER7) - 1}, but got {text!r}")
+    if text not in _CODES:
+        raise DatasetError(
+            f"{path}, row {number}: emotion must be a code from 0 to {len(FER7) - 1}, but got {text[:40]!r}"
+        )
     return int(text)
 
 
 def _pixels(text: str, path: Path, number: int) -> NDArray[np.uint8]:
-    try:
-        values = np.array(text.split(), dtype=np.int64)
-    except (ValueError, OverflowError):
-        raise DatasetError(f"{path}, row {number}: pixels must be whole numbers, but got {text[:40]!r}") from None
+    values = _whole_numbers(text)
+    if values is None:
+        raise DatasetError(f"{path}, row {number}: pixels must be whole numbers, but got {text[:40]!r}")
     if values.size != SIZE * SIZE:
         raise DatasetError(f"{path}, row {number}: expected {SIZE * SIZE} pixels, but got {values.size}")
     if values.min() < 0 or values.max() > 255:
@@ -188,26 +199,53 @@ def _pixels(text: str, path: Path, number: int) -> NDArray[np.uint8]:
     return values.astype(np.uint8).reshape(SIZE, SIZE)
 
 
+def _whole_numbers(text: str) -> NDArray[np.int64] | None:
+    plain = text.replace(" ", "")
+    if plain.isascii() and plain.isdigit():
+        # Four times faster than splitting, which counts over 32,000 rows; safe only where nothing else is in the text.
+        return np.fromstring(text, dtype=np.int64, sep=" ")
+    try:
+        return np.array(text.split(), dtype=np.int64)
+    except (ValueError, OverflowError):
+        return None
+
+
 def _read_tree(root: Path, split: str | None) -> FaceData:
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     usages: list[str] = []
-    for part in sorted(p for p in root.iterdir() if p.name.lower() in {"train", "test"} and p.is_dir()):
-        for folder in sorted(p for p in part.iterdir() if p.is_dir()):
+    rows: list[int] = []
+    for number, (file, label, part) in enumerate(_tree_files(root)):
+        usage = _usage_of(file, part)
+        if split is None or usage == split:
+            images.append(_tree_image(file))
+            labels.append(label)
+            usages.append(usage)
+            rows.append(number)
+    if not images:
+        wanted = "" if split is None else f" of the split {split!r}"
+        raise DatasetError(f"{root} holds neither fer2013.csv nor a tree train|test/<emotion>/<file>{wanted}")
+    return _pack(images, labels, usages, rows, root)
+
+
+def _tree_files(root: Path) -> Iterator[tuple[Path, int, str]]:
+    """Yield the pictures of a tree in alphabetical order, with label and ``"train"`` or ``"test"``."""
+    for part in _visible(root):
+        if part.name.lower() not in {"train", "test"} or not part.is_dir():
+            continue
+        for folder in filter(Path.is_dir, _visible(part)):
             try:
                 label = FER7.index(folder.name)
             except InputError as error:
                 raise DatasetError(f"{folder}: {error}") from None
-            for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES):
-                usage = _usage_of(file, part.name.lower())
-                if split is None or usage == split:
-                    images.append(_tree_image(file))
-                    labels.append(label)
-                    usages.append(usage)
-    if not images:
-        wanted = "" if split is None else f" of the split {split!r}"
-        raise DatasetError(f"{root} holds neither fer2013.csv nor a tree train|test/<emotion>/<file>{wanted}")
-    return _pack(images, labels, usages, list(range(len(images))), root)
+            for file in _visible(folder):
+                if file.suffix.lower() in _IMAGE_SUFFIXES:
+                    yield file, label, part.name.lower()
+
+
+def _visible(folder: Path) -> list[Path]:
+    # Notebooks, archives and file managers leave hidden files beside the data (.ipynb_checkpoints, ._name.jpg).
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def _usage_of(file: Path, part: str) -> str:

@@ -7,6 +7,8 @@ rows are matched within each split, so that files which hold only some splits wo
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,12 @@ from mien.datasets.base import FaceData
 from mien.errors import DatasetError
 from mien.labels import FERPLUS8
 
-__all__ = ["PROTOCOLS", "load", "majority", "plurality", "soft_labels"]
+__all__ = ["PROTOCOLS", "load", "majority", "plurality", "soft_labels", "with_votes"]
 
 PROTOCOLS = ("majority", "plurality")
 _VOTES = (*FERPLUS8.emotions, "unknown", "NF")
+_NAME = "Image name"
+_MOST_VOTES = 1000  # ten taggers voted; far more is a damaged row
 
 
 def load(
@@ -50,27 +54,65 @@ def load(
     DatasetError
         If a file is missing or wrong, or the two files hold different rows.
     """
-    if protocol not in PROTOCOLS:
-        raise DatasetError(f"ferplus has the protocols {', '.join(PROTOCOLS)}, but got {protocol!r}")
+    table = table_of(path)
+    pictures = fer2013.load(table, split=split)
+    return with_votes(pictures, labels if labels is not None else votes_beside(table), protocol=protocol)
+
+
+def table_of(path: str | Path) -> Path:
+    """Return the table of FER2013 that a path means: itself, or the one in the folder.
+
+    Raises
+    ------
+    DatasetError
+        If the folder holds none.
+    """
     root = Path(path)
     table = fer2013.find_table(root) if root.is_dir() else root
     if table is None:
         raise DatasetError(
             f"{root} holds no fer2013.csv: FER+ follows the row order of the table, not of a folder tree"
         )
-    votes_path = Path(labels) if labels is not None else table.parent / "fer2013new.csv"
-    pictures = fer2013.load(table, split=split)
-    usages, votes = read_votes(votes_path)
-    matched = _match(pictures, usages, votes, votes_path)
-    chosen = majority(matched) if protocol == "majority" else plurality(matched)
-    return FaceData(
+    return table
+
+
+def votes_beside(table: Path) -> Path:
+    """Return where the votes lie by default: ``fer2013new.csv`` beside the table."""
+    return table.parent / "fer2013new.csv"
+
+
+def with_votes(pictures: FaceData, labels: str | Path, *, protocol: str = "majority") -> FaceData:
+    """Return pictures of FER2013 with the labels of FER+ in place of their own.
+
+    Parameters
+    ----------
+    pictures : FaceData
+        All rows of one or more splits, as `mien.datasets.fer2013.load` returns them from a table.
+    labels : str or pathlib.Path
+        The votes; for each split of the pictures as many rows, in the same order.  Other splits may be there or not.
+    protocol : {"majority", "plurality"}
+        How votes become labels.
+
+    Returns
+    -------
+    FaceData
+        As `load` returns it.
+
+    Raises
+    ------
+    DatasetError
+        If the file of votes is missing or wrong, or holds different rows.
+    """
+    if protocol not in PROTOCOLS:
+        raise DatasetError(f"ferplus has the protocols {', '.join(PROTOCOLS)}, but got {protocol!r}")
+    path = Path(labels)
+    usages, votes = read_votes(path)
+    matched = _match(pictures, usages, votes, path)
+    return replace(
+        pictures,
         name="ferplus",
-        images=pictures.images,
-        labels=chosen,
+        labels=majority(matched) if protocol == "majority" else plurality(matched),
         label_set=FERPLUS8,
-        splits=pictures.splits,
-        rows=pictures.rows,
-        source=pictures.source,
         protocol=protocol,
         distribution=soft_labels(matched),
     )
@@ -98,26 +140,60 @@ def read_votes(path: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     """
     usages: list[str] = []
     votes: list[list[int]] = []
+    names: list[str] = []
     with fer2013.open_table(path) as text:
         reader = csv.reader(text)
-        header = [name.strip() for name in next(reader, [])]
-        missing = [name for name in ("Usage", *_VOTES) if name not in header]
-        if missing:
-            raise DatasetError(f"{path} lacks the column {', '.join(missing)}: it has {', '.join(header) or 'none'}")
-        usage_at, at = header.index("Usage"), [header.index(name) for name in _VOTES]
-        for number, row in enumerate(reader):
-            if not row:
-                continue
-            try:
-                votes.append([int(row[i]) for i in at])
-            except (ValueError, IndexError):
-                raise DatasetError(f"{path}, row {number}: expected ten vote counts, but got {row}") from None
-            if min(votes[-1]) < 0:
-                raise DatasetError(f"{path}, row {number}: a vote count is negative: {row}")
-            usages.append(row[usage_at].strip())
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in ("Usage", *_VOTES) if name not in header]
+            if missing:
+                raise DatasetError(
+                    f"{path} lacks the column {', '.join(missing)}: it has {', '.join(header) or 'none'}"
+                )
+            usage_at, at = header.index("Usage"), [header.index(name) for name in _VOTES]
+            name_at = header.index(_NAME) if _NAME in header else None
+            for number, row in enumerate(reader):
+                if not row:
+                    continue
+                votes.append(_counts(row, at, path, number))
+                usages.append(_usage(row, usage_at, path, number))
+                names.append(row[name_at].strip() if name_at is not None and name_at < len(row) else "")
+        except csv.Error as error:
+            raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
     if not votes:
         raise DatasetError(f"{path} has no rows")
+    _check_order(names, usages, path)
     return np.array(usages), np.array(votes, dtype=np.int64)
+
+
+def _counts(row: list[str], at: list[int], path: Path, number: int) -> list[int]:
+    try:
+        counts = [int(row[i]) for i in at]
+    except (ValueError, IndexError):
+        raise DatasetError(f"{path}, row {number}: expected ten vote counts, but got {row}") from None
+    if min(counts) < 0 or max(counts) > _MOST_VOTES:
+        raise DatasetError(f"{path}, row {number}: a vote count must be 0..{_MOST_VOTES}, but got {counts}")
+    return counts
+
+
+def _usage(row: list[str], at: int, path: Path, number: int) -> str:
+    usage = row[at].strip() if at < len(row) else ""
+    if usage not in fer2013.SPLITS:
+        raise DatasetError(f"{path}, row {number}: Usage must be one of {', '.join(fer2013.SPLITS)}, but got {usage!r}")
+    return usage
+
+
+def _check_order(names: list[str], usages: list[str], path: Path) -> None:
+    """Refuse a shuffled file: joined by position, it would give pictures the votes of others."""
+    for usage in fer2013.SPLITS:
+        # The published file has no name for pictures that are no faces, and three names out of order.
+        named = [name for name, of in zip(names, usages, strict=True) if name and of == usage]
+        backwards = sum(after <= before for before, after in pairwise(named))
+        if backwards > 3 and 4 * backwards > len(named):
+            raise DatasetError(
+                f"{path}: {backwards} of {len(named)} names of {usage} run backwards: the rows must be in the "
+                "published order"
+            )
 
 
 def _match(pictures: FaceData, usages: NDArray[np.str_], votes: NDArray[np.int64], path: Path) -> NDArray[np.int64]:
