@@ -167,8 +167,8 @@ def _jpeg(x: Tensor, generator: torch.Generator) -> Tensor:
     decoded = []
     for picture, quality in zip(pixels, qualities, strict=True):
         _, coded = cv2.imencode(".jpg", picture[0], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        decoded.append(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)[None])
-    return torch.from_numpy(np.stack(decoded).astype(np.float32))
+        decoded.append(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))
+    return torch.from_numpy(np.stack([np.asarray(p, dtype=np.float32)[None] for p in decoded]))
 
 
 def _erase(x: Tensor, generator: torch.Generator) -> Tensor:

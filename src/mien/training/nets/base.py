@@ -65,6 +65,8 @@ class Deployed(nn.Module):
         The trained net.
     """
 
+    luma: Tensor
+
     def __init__(self, net: FaceNet) -> None:
         super().__init__()
         self.net = net

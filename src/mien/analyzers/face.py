@@ -1,0 +1,291 @@
+"""Faces of pictures: detection, crop, emotion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import describe, image_array, warn, whole_number
+from mien.errors import InputError, ModelError
+from mien.faces.align import Crop, fit_crop, model_crop
+from mien.faces.detect import Detection, get_detector
+from mien.models import ModelSpec, Output, registry, runtime
+from mien.results import Emotion, Face, ImageResult
+
+__all__ = ["SMALL_FACE_PX", "FaceAnalyzer"]
+
+SMALL_FACE_PX = 24
+"""A face narrower than this covers less than half of the model's 48 x 48 crop in each direction."""
+
+_BATCH = 64
+_HUE_PIXELS = 4096
+
+
+class FaceAnalyzer:
+    """Finds the faces of pictures and reads their emotions.
+
+    The model and the detector are loaded once.  Thread-safe: any number of threads may share one analyzer, and get the
+    answers that one thread would get.
+
+    Parameters
+    ----------
+    model : str or os.PathLike or ModelSpec
+        Name of a shipped model, a record, or a run folder.
+    detector : str
+        One of `mien.faces.detect.DETECTORS`.
+    output : str, optional
+        Which of the model's outputs answers as ``face.emotion``; by default the one that its record names.
+    min_face_px : float, optional
+        Width of the smallest face to look for, in pixels; by default the detector chooses from the picture's size.
+    threads : int, optional
+        Threads within one call; by default the cores of the process, at most four.
+    device : str
+        ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is no such model.
+    ModelError
+        If the model is not for faces, or its weights are missing or damaged.
+    InputError
+        If another argument is wrong.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | ModelSpec = "face-base",
+        *,
+        detector: str = "mtcnn",
+        output: str | None = None,
+        min_face_px: float | None = None,
+        threads: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        spec = model if isinstance(model, ModelSpec) else registry.get(model)
+        if spec.task != "face-emotion" or spec.input is None:
+            raise ModelError(f"model {spec.name!r} is for {spec.task}: reading emotions needs one for face-emotion")
+        self.spec = spec
+        self.output: Output = spec.output(output)
+        self._crop = Crop.from_dict(spec.crop)
+        if self._crop.size != spec.input.size:
+            raise ModelError(
+                f"model {spec.name!r}: its crop is {self._crop.size} px, but its input is {spec.input.size} px"
+            )
+        self._detector = get_detector(detector, min_face_px=min_face_px, threads=threads, device=device)
+        self._session = runtime.load(spec, threads=threads, device=device)
+
+    @property
+    def detector(self) -> str:
+        """Name of the detector."""
+        return self._detector.name
+
+    @property
+    def size(self) -> int:
+        """Side of the model's crop in pixels."""
+        return self._crop.size
+
+    def analyze(self, image: NDArray[np.uint8]) -> ImageResult:
+        """Find the faces of a picture and read their emotions.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            uint8 of shape (H, W, 3), RGB; grey (H, W) works too.
+
+        Returns
+        -------
+        ImageResult
+            Largest face first; no faces when there is none.
+
+        Raises
+        ------
+        InputError
+            If the array is no picture.
+        """
+        return next(self.analyze_many([image]))
+
+    def analyze_many(self, images: Iterable[NDArray[np.uint8]], *, batch: int = 16) -> Iterator[ImageResult]:
+        """Analyze pictures as they come; the faces of several pictures share one run of the model.
+
+        Parameters
+        ----------
+        images : iterable of numpy.ndarray
+            uint8 (H, W, 3), RGB.  At most ``batch`` of them are held at a time.
+        batch : int
+            Pictures whose faces share a run.
+
+        Yields
+        ------
+        ImageResult
+            In the order of the pictures.
+
+        Raises
+        ------
+        InputError
+            If an array is no picture.
+        """
+        whole_number(batch, "batch", low=1)
+        iterator = iter(images)
+        while group := list(islice(iterator, batch)):
+            yield from self._analyze_group([image_array(image) for image in group])
+
+    def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Emotion]:
+        """Read the emotion of ready face crops.
+
+        The crops should show what the model was trained on: the face from brow to chin, filling most of the square.
+
+        Parameters
+        ----------
+        crops : sequence of numpy.ndarray, or numpy.ndarray
+            uint8 crops of any size, colour (H, W, 3) or grey (H, W), one by one or as an array (n, H, W[, 3]).
+
+        Returns
+        -------
+        list of Emotion
+            The answer of `output` for each crop.
+
+        Raises
+        ------
+        InputError
+            If a crop is no picture.
+        """
+        return [outputs[self.output.name] for outputs in self._emotions(self._ready(crops))]
+
+    def logits(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return the model's raw answers to ready crops, before temperature and softmax.
+
+        Parameters
+        ----------
+        crops : sequence of numpy.ndarray, or numpy.ndarray
+            As for `classify`.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            float32 of shape (n, labels) for each output of the model, by name.
+
+        Raises
+        ------
+        InputError
+            If a crop is no picture.
+        """
+        return self._logits(self._ready(crops))
+
+    def crops(self, image: NDArray[np.uint8], faces: Iterable[Face]) -> list[NDArray[np.uint8]]:
+        """Return what the model sees of each face: uint8 (S, S, 3).
+
+        Raises
+        ------
+        InputError
+            If the array is no picture.
+        """
+        picture = image_array(image)
+        return [model_crop(picture, f.box, f.points, self._crop, self.detector) for f in faces]
+
+    def _analyze_group(self, images: list[NDArray[np.uint8]]) -> Iterator[ImageResult]:
+        found = [self._detector.detect(image) for image in images]
+        crops = [
+            model_crop(image, box, points, self._crop, self.detector)
+            for image, detection in zip(images, found, strict=True)
+            for box, points in zip(detection.boxes, _points(detection), strict=True)
+        ]
+        emotions = iter(self._emotions(np.stack(crops)) if crops else [])
+        for image, detection in zip(images, found, strict=True):
+            faces = tuple(
+                self._face(box, score, points, next(emotions))
+                for box, score, points in zip(detection.boxes, detection.scores, _points(detection), strict=True)
+            )
+            notes = _picture_warnings(image, faces)
+            for note in notes:
+                warn(note, stacklevel=4)
+            yield ImageResult(
+                width=image.shape[1],
+                height=image.shape[0],
+                faces=faces,
+                model=self.spec.name,
+                detector=self.detector,
+                warnings=notes,
+            )
+
+    def _face(self, box: Any, score: Any, points: Any, outputs: dict[str, Emotion]) -> Face:
+        width = float(box[2] - box[0])
+        small = f"the face is only {width:.0f} px wide: under {SMALL_FACE_PX} px the answer is a guess"
+        return Face(
+            box=tuple(box.tolist()),
+            score=float(score),
+            points=None if points is None else tuple((x, y) for x, y in points.tolist()),
+            emotion=outputs[self.output.name],
+            outputs=outputs,
+            warnings=(small,) if width < SMALL_FACE_PX else (),
+        )
+
+    def _ready(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if isinstance(crops, np.ndarray) and crops.ndim < 3:
+            raise InputError(f"crops must be a sequence of pictures or an array (n, H, W[, 3]), got {describe(crops)}")
+        if isinstance(crops, np.ndarray) and crops.ndim == 3 and crops.shape[2] == 3 and crops.shape[1] != 3:
+            raise InputError(
+                f"crops must be a sequence of pictures, but got {describe(crops)}, which looks like one picture: "
+                "pass [crop]"
+            )
+        if isinstance(crops, np.ndarray) and crops.dtype == np.uint8 and crops.shape[1:] == (self.size, self.size, 3):
+            return crops
+        ready = [fit_crop(crop, self.size) for crop in crops]
+        return np.stack(ready) if ready else np.zeros((0, self.size, self.size, 3), np.uint8)
+
+    def _logits(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        tensors = [output.tensor for output in self.spec.outputs]
+        name = self._session.input_names[0]
+        parts = [self._session.run({name: crops[i : i + _BATCH]}, tensors) for i in range(0, len(crops), _BATCH)]
+        return {
+            output.name: np.concatenate([part[output.tensor] for part in parts])
+            if parts
+            else np.zeros((0, len(output.labels)), np.float32)
+            for output in self.spec.outputs
+        }
+
+    def _emotions(self, crops: NDArray[np.uint8]) -> list[dict[str, Emotion]]:
+        logits = self._logits(crops)
+        found: list[dict[str, Emotion]] = [{} for _ in range(len(crops))]
+        for output in self.spec.outputs:
+            for outputs, row in zip(found, _softmax(logits[output.name], output.temperature), strict=True):
+                outputs[output.name] = Emotion(output.labels, tuple(row.tolist()))
+        return found
+
+
+def _points(detection: Detection) -> Sequence[Any]:
+    return [None] * len(detection) if detection.points is None else list(detection.points)
+
+
+def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    scaled = logits.astype(np.float64) / temperature
+    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True)) if len(scaled) else scaled
+    shares: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _picture_warnings(image: NDArray[np.uint8], faces: Sequence[Face]) -> tuple[str, ...]:
+    if any(_looks_like_bgr(image, face) for face in faces[:1]):
+        return ("the skin is bluer than it is red: is the array BGR? mien takes RGB",)
+    return ()
+
+
+def _looks_like_bgr(image: NDArray[np.uint8], face: Face) -> bool:
+    """Tell whether the middle of a face is clearly bluer than red.
+
+    Skin of every tone reflects more long than short wavelengths (Angelopoulou 2001, The reflectance spectrum of human
+    skin), so a face whose blue exceeds its red by far has its channels swapped, or stands in coloured light.
+    """
+    x1, y1, x2, y2 = face.box
+    rows = slice(max(int(y1 + 0.4 * (y2 - y1)), 0), max(int(y1 + 0.7 * (y2 - y1)), 1))
+    columns = slice(max(int(x1 + 0.3 * (x2 - x1)), 0), max(int(x1 + 0.7 * (x2 - x1)), 1))
+    patch = image[rows, columns].reshape(-1, 3)
+    if len(patch) == 0:
+        return False
+    red, _, blue = np.median(patch[:: max(len(patch) // _HUE_PIXELS, 1)], axis=0)
+    return bool(blue > red + 20)
