@@ -88,7 +88,7 @@ def test_damaged_files(encode: Any, scene: Any, capfd: pytest.CaptureFixture[str
             picture = read_image(data)
         except MediaError as error:
             refused += 1
-            assert "\n" not in str(error), name
+            assert "\n" not in str(error), name  # noqa: PT017
         else:
             read += 1
             assert picture.pixels.dtype == np.uint8

@@ -65,10 +65,10 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path: Path) -> Non
 
 
 def test_errors_name_the_argument(tree: Path) -> None:
-    with pytest.raises(MediaNotFoundError, match="no such file or folder: .*missing") as caught:
+    with pytest.raises(MediaNotFoundError, match=r"no such file or folder: .*missing") as caught:
         list(iter_image_paths([str(tree / "missing.jpg")]))
     assert caught.value.path == tree / "missing.jpg"
-    with pytest.raises(MediaNotFoundError, match="no picture in the folder .*expected files that end in .*.jpg"):
+    with pytest.raises(MediaNotFoundError, match=r"no picture in the folder .*expected files that end in .*.jpg"):
         list(iter_image_paths([str(tree / "f")]))
     with pytest.raises(MediaNotFoundError, match="nothing matches the pattern"):
         list(iter_image_paths([str(tree / "*.bmp")]))
@@ -108,7 +108,7 @@ def test_unreadable_folder_inside_is_yielded(tree: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
 def test_names_with_undecodable_bytes_and_line_breaks(tmp_path: Path) -> None:
-    for name in (b"\xff\xfe.jpg", "zwei\nZeilen.jpg".encode(), "смех 😀.jpg".encode()):
+    for name in (b"\xff\xfe.jpg", b"zwei\nZeilen.jpg", "смех 😀.jpg".encode()):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"")
     found = list(iter_image_paths([tmp_path]))
     assert len(found) == 3

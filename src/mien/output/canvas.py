@@ -1,0 +1,178 @@
+"""Anti-aliased shapes and text, blended into a picture in place.
+
+Shapes are drawn by their distance field: a pixel is covered by how far its centre lies inside the edge.  That gives
+smooth edges at fractional positions, in a few numpy operations over just the pixels concerned.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.output.palette import RGB
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+__all__ = ["fill", "outline", "text", "text_size"]
+
+Rect = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels."""
+
+
+def _blend(canvas: NDArray[np.uint8], left: int, top: int, cover: NDArray[np.float32], colour: RGB) -> None:
+    """Mix a colour into the canvas by coverage (0 to 1), whose upper left corner lies at (left, top) within it."""
+    height, width = cover.shape
+    region = canvas[top : top + height, left : left + width]
+    mixed = region + cover[..., None] * (np.array(colour, dtype=np.float32) - region)
+    np.copyto(region, (mixed + 0.5).astype(np.uint8))
+
+
+def _window(canvas: NDArray[np.uint8], rect: Rect) -> tuple[int, int, int, int]:
+    """Return the whole pixels that a rectangle touches, within the canvas."""
+    height, width = canvas.shape[:2]
+    x1, y1, x2, y2 = rect
+    left, top = int(np.clip(np.floor(x1), 0, width)), int(np.clip(np.floor(y1), 0, height))
+    return left, top, int(np.clip(np.ceil(x2), left, width)), int(np.clip(np.ceil(y2), top, height))
+
+
+def _distance(window: tuple[int, int, int, int], rect: Rect, radius: float) -> NDArray[np.float32]:
+    """Return the signed distance of pixel centres to a rounded rectangle, negative inside.
+
+    References
+    ----------
+    The rounded box of Inigo Quilez, "2D distance functions", iquilezles.org/articles/distfunctions2d.
+    """
+    left, top, right, bottom = window
+    x1, y1, x2, y2 = rect
+    x = np.abs(np.arange(left, right, dtype=np.float32) + np.float32(0.5 - (x1 + x2) / 2)) - np.float32(
+        (x2 - x1) / 2 - radius
+    )
+    y = np.abs(np.arange(top, bottom, dtype=np.float32) + np.float32(0.5 - (y1 + y2) / 2)) - np.float32(
+        (y2 - y1) / 2 - radius
+    )
+    inside = np.minimum(np.maximum(x[None, :], y[:, None]), 0)
+    outside = np.hypot(np.maximum(x, 0)[None, :], np.maximum(y, 0)[:, None])
+    distance: NDArray[np.float32] = inside + outside - np.float32(radius)
+    return distance
+
+
+def fill(canvas: NDArray[np.uint8], rect: Rect, colour: RGB, *, radius: float = 0.0, alpha: float = 1.0) -> None:
+    """Fill a rounded rectangle."""
+    left, top, right, bottom = window = _window(canvas, rect)
+    if right <= left or bottom <= top:
+        return
+    radius = max(0.0, min(radius, (rect[2] - rect[0]) / 2, (rect[3] - rect[1]) / 2))
+    cover = np.clip(0.5 - _distance(window, rect, radius), 0, 1) * np.float32(alpha)
+    _blend(canvas, left, top, cover, colour)
+
+
+def outline(
+    canvas: NDArray[np.uint8],
+    rect: Rect,
+    colour: RGB,
+    *,
+    width: float,
+    radius: float,
+    alpha: float = 1.0,
+    dash: float = 0.0,
+) -> None:
+    """Draw the outline of a rounded rectangle, its line centred on the edge.
+
+    With `dash` > 0 the straight sides are dashed (about that many pixels on, as many off), while the corners stay
+    whole; the dashes are fitted to each side, so that both of its ends look alike.
+    """
+    radius = max(0.0, min(radius, (rect[2] - rect[0]) / 2, (rect[3] - rect[1]) / 2))
+    band = width / 2 + 1 + radius
+    for part in _bands(rect, width / 2 + 1, band):
+        left, top, right, bottom = window = _window(canvas, part)
+        if right <= left or bottom <= top:
+            continue
+        cover = np.clip(np.float32(width / 2 + 0.5) - np.abs(_distance(window, rect, radius)), 0, 1)
+        if dash > 0:
+            across = _dashes(left, right, rect[0], rect[2], radius, dash)[None, :]
+            down = _dashes(top, bottom, rect[1], rect[3], radius, dash)[:, None]
+            horizontal = _near_end(top, bottom, rect[1], rect[3], band)[:, None]
+            vertical = _near_end(left, right, rect[0], rect[2], band)[None, :]
+            cover = cover * np.maximum(across * horizontal, down * vertical)
+        _blend(canvas, left, top, (cover * np.float32(alpha)).astype(np.float32), colour)
+
+
+def _bands(rect: Rect, reach: float, band: float) -> list[Rect]:
+    """Return four rectangles that hold the outline and do not overlap: the inside of a large box stays untouched."""
+    x1, y1, x2, y2 = rect[0] - reach, rect[1] - reach, rect[2] + reach, rect[3] + reach
+    top = int(np.floor(min(rect[1] + band, y2)))
+    bottom = max(top, int(np.floor(rect[3] - band)))
+    left = int(np.floor(min(rect[0] + band, x2)))
+    right = max(left, int(np.floor(rect[2] - band)))
+    return [(x1, y1, x2, top), (x1, bottom, x2, y2), (x1, top, left, bottom), (right, top, x2, bottom)]
+
+
+def _near_end(start: int, stop: int, low: float, high: float, band: float) -> NDArray[np.float32]:
+    """Return 1 where a coordinate lies in the band along either end of a side, 0 between."""
+    at = np.arange(start, stop, dtype=np.float32) + np.float32(0.5)
+    return ((at < low + band) | (at > high - band)).astype(np.float32)
+
+
+def _dashes(start: int, stop: int, low: float, high: float, radius: float, dash: float) -> NDArray[np.float32]:
+    """Return how much each pixel along a side is on: whole corners, and between them dashes that begin and end on."""
+    at = np.arange(start, stop, dtype=np.float32) + np.float32(0.5)
+    length = high - low - 2 * radius
+    periods = max(1, round(length / (2 * dash)))
+    step = max(length, 1e-6) / periods
+    # The distance to the middle of the nearest gap; a quarter period on either side of it is off.
+    phase = np.abs((at - np.float32(low + radius)) / np.float32(step) % 1 - np.float32(0.5)) * np.float32(step)
+    on = np.clip(phase - np.float32(step / 4) + np.float32(0.5), 0, 1)
+    corner = (at < low + radius) | (at > high - radius)
+    return np.where(corner, np.float32(1), on).astype(np.float32)
+
+
+# Small letters are drawn four times as large and averaged: glyphs on whole pixels are badly spaced.
+_FINE = 4
+_SMALL_TEXT_PX = 40
+
+
+@functools.lru_cache(maxsize=512)
+def _glyphs(words: str, size: int) -> NDArray[np.float32]:
+    """Return the coverage of a line of text, from its ascender to its descender."""
+    from PIL import Image, ImageDraw
+
+    fine = _FINE if size < _SMALL_TEXT_PX else 1
+    width, height = (int(np.ceil(v)) for v in text_size(words, size))
+    mask = Image.new("L", (max(1, width) * fine, max(1, height) * fine))
+    ImageDraw.Draw(mask).text((0, 0), words, fill=255, font=_font(size * fine))
+    cover = np.asarray(mask.reduce(fine) if fine > 1 else mask, dtype=np.float32) / np.float32(255)
+    cover.flags.writeable = False
+    return cover
+
+
+@functools.lru_cache(maxsize=64)
+def _font(size: int) -> FreeTypeFont:
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow's wheels have FreeType"
+    return font
+
+
+@functools.lru_cache(maxsize=1024)
+def text_size(words: str, size: int) -> tuple[float, float]:
+    """Return the width and height in pixels of a line of text, from its ascender to its descender."""
+    fine = _FINE if size < _SMALL_TEXT_PX else 1
+    font = _font(size * fine)
+    ascent, descent = font.getmetrics()
+    return font.getlength(words) / fine, (ascent + descent) / fine
+
+
+def text(canvas: NDArray[np.uint8], x: float, y: float, words: str, size: int, colour: RGB) -> None:
+    """Write a line of text with its upper left corner at (x, y); what lies outside the canvas is cut off."""
+    cover = _glyphs(words, size)
+    left, top = round(x), round(y)
+    cut_left, cut_top = max(0, -left), max(0, -top)
+    bottom, right = canvas.shape[0] - top, canvas.shape[1] - left
+    cover = cover[cut_top : max(cut_top, bottom), cut_left : max(cut_left, right)]
+    if cover.size:
+        _blend(canvas, left + cut_left, top + cut_top, cover, colour)

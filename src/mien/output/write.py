@@ -1,0 +1,117 @@
+"""Pictures become files: whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mien._checks import image_array, whole_number
+from mien.errors import InputError, MediaError, MediaNotFoundError
+
+__all__ = ["encode_jpeg", "encode_png", "write_image"]
+
+_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {"compress_level": 3}),  # a third of the time of the default level for 5 % more bytes
+    ".jpg": ("JPEG", {"quality": 92, "subsampling": 0}),  # coloured letters blur with subsampled chroma
+    ".jpeg": ("JPEG", {"quality": 92, "subsampling": 0}),
+    ".webp": ("WEBP", {"quality": 92}),
+    ".bmp": ("BMP", {}),
+    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+}
+
+
+def encode_png(image: NDArray[Any]) -> bytes:
+    """Return a picture as PNG.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 of shape (H, W, 3), RGB.
+
+    Raises
+    ------
+    InputError
+        If the picture is none.
+    """
+    return _encode(image, ".png")
+
+
+def encode_jpeg(image: NDArray[Any], *, quality: int = 92) -> bytes:
+    """Return a picture as JPEG without chroma subsampling.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 of shape (H, W, 3), RGB.
+    quality : int
+        1 to 100.
+
+    Raises
+    ------
+    InputError
+        If the picture is none, or the quality is out of range.
+    MediaError
+        If the picture is larger than the format allows (65,500 pixels a side).
+    """
+    return _encode(image, ".jpg", quality=whole_number(quality, "quality", low=1, high=100))
+
+
+def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:
+    """Write a picture; the suffix says in which format.
+
+    It is written beside its place under another name and then moved there, so that nobody ever sees half a picture and
+    an older file survives a failure.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Ends in ``.png``, ``.jpg``, ``.jpeg``, ``.webp``, ``.bmp``, ``.tif`` or ``.tiff``.
+    image : numpy.ndarray
+        uint8 of shape (H, W, 3), RGB.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another, or the picture is none.
+    MediaNotFoundError
+        If the folder does not exist.
+    MediaError
+        If the file cannot be written there, or the format does not allow a picture so large.
+    """
+    target = Path(os.fsdecode(path))
+    suffix = target.suffix.lower()
+    if suffix not in _FORMATS:
+        raise InputError(f"a picture is written as {', '.join(_FORMATS)}, but the name is {target.name!a}")
+    data = _encode(image, suffix, path=target)
+    if not target.parent.is_dir():
+        raise MediaNotFoundError(f"no such folder to write to: {str(target.parent)!a}", path=target)
+    beside = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
+    try:
+        try:
+            with beside.open("xb") as file:
+                file.write(data)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}", path=target) from error
+
+
+def _encode(image: NDArray[Any], suffix: str, *, path: Path | None = None, **options: Any) -> bytes:
+    from PIL import Image
+
+    pixels = image_array(image)
+    name, defaults = _FORMATS[suffix]
+    stream = io.BytesIO()
+    try:
+        Image.fromarray(pixels).save(stream, name, **{**defaults, **options})
+    except (OSError, ValueError) as error:
+        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise MediaError(f"a picture of {size} pixels cannot be written as {name}: {error}", path=path) from error
+    return stream.getvalue()
