@@ -102,6 +102,30 @@ def test_importing_mien_changes_nothing_in_the_process() -> None:
     assert _fresh(code) == "True\n"
 
 
+def test_analyzing_a_picture_writes_nothing_under_the_home_directory(tmp_path: Path) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    # Runtimes keep quiet where these are set, which would make the watch blind.
+    quiet = {"CI", "TF_BUILD", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}
+    kept = {k: v for k, v in os.environ.items() if k not in quiet and not k.startswith("XDG_")}
+    names = ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA")
+    environment = {**kept, **dict.fromkeys(names, str(home)), "PYTHONDONTWRITEBYTECODE": "1"}
+    picture = PACKAGE / "samples" / "astronaut.jpg"
+    done = subprocess.run(
+        [sys.executable, "-m", "mien", "analyze", str(picture), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=work,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)
+    assert sorted(home.rglob("*")) == []
+    assert sorted(work.rglob("*")) == []
+
+
 def test_every_module_declares_what_is_public() -> None:
     without = []
     for path in sorted(PACKAGE.rglob("*.py")):
