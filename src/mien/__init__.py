@@ -1,3 +1,93 @@
-"""mien reads emotion from faces: offline, fast, and honest about its numbers."""
+"""mien reads emotion from faces: offline, fast, and honest about its numbers.
+
+>>> import mien
+>>> result = mien.analyze("team.jpg")  # doctest: +SKIP
+>>> [face.emotion.top for face in result.faces]  # doctest: +SKIP
+['happiness', 'neutral']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BAUM8",
+    "FER7",
+    "FERPLUS8",
+    "RAVDESS8",
+    "DatasetError",
+    "DecodeError",
+    "Emotion",
+    "Face",
+    "FaceAnalyzer",
+    "FailedItem",
+    "ImageResult",
+    "InputError",
+    "LabelSet",
+    "MediaError",
+    "MediaNotFoundError",
+    "MienError",
+    "MienWarning",
+    "MissingExtraError",
+    "ModelError",
+    "UnknownModelError",
+    "UnsupportedMediaError",
+    "WeightsError",
+    "analyze",
+    "analyze_image",
+    "analyze_images",
+    "draw",
+    "read_image",
+]
+
+if TYPE_CHECKING:
+    from mien.analyzers import FaceAnalyzer as FaceAnalyzer
+    from mien.api import analyze as analyze
+    from mien.api import analyze_image as analyze_image
+    from mien.api import analyze_images as analyze_images
+    from mien.api import draw as draw
+    from mien.api import read_image as read_image
+    from mien.errors import DatasetError as DatasetError
+    from mien.errors import DecodeError as DecodeError
+    from mien.errors import InputError as InputError
+    from mien.errors import MediaError as MediaError
+    from mien.errors import MediaNotFoundError as MediaNotFoundError
+    from mien.errors import MienError as MienError
+    from mien.errors import MienWarning as MienWarning
+    from mien.errors import MissingExtraError as MissingExtraError
+    from mien.errors import ModelError as ModelError
+    from mien.errors import UnknownModelError as UnknownModelError
+    from mien.errors import UnsupportedMediaError as UnsupportedMediaError
+    from mien.errors import WeightsError as WeightsError
+    from mien.labels import BAUM8 as BAUM8
+    from mien.labels import FER7 as FER7
+    from mien.labels import FERPLUS8 as FERPLUS8
+    from mien.labels import RAVDESS8 as RAVDESS8
+    from mien.labels import LabelSet as LabelSet
+    from mien.results import Emotion as Emotion
+    from mien.results import Face as Face
+    from mien.results import FailedItem as FailedItem
+    from mien.results import ImageResult as ImageResult
+
+_HOME = {
+    **dict.fromkeys(("analyze", "analyze_image", "analyze_images", "draw", "read_image"), "mien.api"),
+    **dict.fromkeys(("BAUM8", "FER7", "FERPLUS8", "RAVDESS8", "LabelSet"), "mien.labels"),
+    **dict.fromkeys(("Emotion", "Face", "FailedItem", "ImageResult"), "mien.results"),
+    "FaceAnalyzer": "mien.analyzers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Names are imported when they are first used: `import mien` stays light.
+    if name not in __all__:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME.get(name, "mien.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,232 @@
+"""The short way: a file in, a result out.  The only place where media, models, analyzers and output meet."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import warn, whole_number
+from mien.analyzers.face import FaceAnalyzer
+from mien.errors import MienError
+from mien.media import image as _image
+from mien.models import ModelSpec, registry
+from mien.models.runtime import default_threads
+from mien.output.draw import draw
+from mien.output.write import encode_png
+from mien.results import FailedItem, ImageResult
+
+__all__ = ["analyze", "analyze_image", "analyze_images", "draw", "read_image"]
+
+_PREVIEW_PX = 1024
+
+
+def read_image(source: Any, *, max_pixels: int = _image.DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read a picture.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes, file object, numpy.ndarray or PIL.Image.Image
+        See `mien.media.image.read_image`, which also tells format and warnings.
+    max_pixels : int
+        Largest width x height to decode, checked from the header.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 of shape (H, W, 3), RGB, upright.
+
+    Raises
+    ------
+    MediaError
+        If there is no such file, or it is no picture that can be read.
+    InputError
+        If the source is of another type.
+    """
+    picture = _image.read_image(source, max_pixels=max_pixels)
+    for warning in picture.warnings:
+        warn(warning)
+    return picture.pixels
+
+
+def analyze(source: Any, **options: Any) -> ImageResult:
+    """Analyze a picture; films and recordings are told by content and refused until mien reads them.
+
+    Parameters
+    ----------
+    source : object
+        See `analyze_image`.
+    **options : object
+        See `analyze_image`.
+
+    Returns
+    -------
+    ImageResult
+        The faces, largest first.
+
+    Raises
+    ------
+    UnsupportedMediaError
+        If the source is a film or a recording.
+    MienError
+        As for `analyze_image`.
+    """
+    return analyze_image(source, **options)
+
+
+def analyze_image(
+    source: Any,
+    *,
+    model: str | os.PathLike[str] = "face-base",
+    detector: str = "mtcnn",
+    output: str | None = None,
+    min_face_px: float | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    max_pixels: int = _image.DEFAULT_MAX_PIXELS,
+) -> ImageResult:
+    """Find the faces of a picture and read their emotions.
+
+    Model and detector stay loaded between calls with the same options.  For many pictures see `analyze_images`.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes, file object, numpy.ndarray or PIL.Image.Image
+        The picture; an array is uint8 (H, W, 3) in RGB.
+    model, detector, output, min_face_px, threads, device
+        See `mien.FaceAnalyzer`.
+    max_pixels : int
+        Largest width x height to decode.
+
+    Returns
+    -------
+    ImageResult
+        Largest face first; in a notebook it shows the drawn picture and a table.
+
+    Raises
+    ------
+    MediaError
+        If there is no such file, or it is no picture that can be read.
+    InputError
+        If an argument is wrong.
+    ModelError
+        If the model cannot be loaded.
+    """
+    analyzer = _analyzer(registry.get(model), detector, output, min_face_px, threads, device)
+    result = _analyzed(analyzer, source, max_pixels)
+    for warning in result.warnings:
+        warn(warning)
+    return result
+
+
+def analyze_images(
+    sources: Iterable[Any],
+    *,
+    analyzer: FaceAnalyzer | None = None,
+    workers: int | None = None,
+    max_pixels: int = _image.DEFAULT_MAX_PIXELS,
+    seen: Callable[[Any, NDArray[np.uint8], ImageResult], None] | None = None,
+) -> Iterator[ImageResult | FailedItem]:
+    """Analyze many pictures as they come; a bad one becomes a `FailedItem` and stops nothing.
+
+    Parameters
+    ----------
+    sources : iterable
+        What `analyze_image` takes, read lazily; at most ``2 * workers`` pictures are held.
+    analyzer : FaceAnalyzer, optional
+        What analyzes; by default the shipped model with one thread a worker.
+    workers : int, optional
+        Pictures analyzed at the same time; by default the cores of the process, at most four.
+    max_pixels : int
+        Largest width x height to decode.
+    seen : callable, optional
+        Gets source, pixels and result of each good picture in the worker that read it, such as to draw it; a
+        `MienError` that it raises becomes the picture's error.
+
+    Yields
+    ------
+    ImageResult or FailedItem
+        In the order of the sources.  Warnings are in the results; none is given otherwise.
+
+    Raises
+    ------
+    InputError
+        If ``workers`` is not at least 1.
+    """
+    count = default_threads() if workers is None else whole_number(workers, "workers", low=1)
+    shared = analyzer or FaceAnalyzer(threads=1)
+
+    def work(source: Any) -> ImageResult | FailedItem:
+        try:
+            return _analyzed(shared, source, max_pixels, seen)
+        except MienError as error:
+            return FailedItem(_path_of(source), type(error).__name__, str(error))
+
+    pending: deque[Future[ImageResult | FailedItem]] = deque()
+    pool = ThreadPoolExecutor(count, thread_name_prefix="mien")
+    try:
+        for source in sources:
+            pending.append(pool.submit(work, source))
+            if len(pending) >= 2 * count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        # Reached early when the caller stops: what has not begun is not begun any more.
+        pool.shutdown(cancel_futures=True)
+
+
+def _analyzed(
+    analyzer: FaceAnalyzer,
+    source: Any,
+    max_pixels: int,
+    seen: Callable[[Any, NDArray[np.uint8], ImageResult], None] | None = None,
+) -> ImageResult:
+    picture = _image.read_image(source, max_pixels=max_pixels)
+    found = analyzer.analyze(picture.pixels)
+    path = _path_of(source)
+    result = replace(
+        found,
+        path=path,
+        warnings=(*picture.warnings, *found.warnings),
+        preview=_Preview(path if path is not None else picture.pixels),
+    )
+    if seen is not None:
+        seen(source, picture.pixels, result)
+    return result
+
+
+def _path_of(source: Any) -> str | None:
+    return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
+
+
+@functools.lru_cache(maxsize=4)
+def _analyzer(
+    spec: ModelSpec,
+    detector: str,
+    output: str | None,
+    min_face_px: float | None,
+    threads: int | None,
+    device: str,
+) -> FaceAnalyzer:
+    return FaceAnalyzer(spec, detector=detector, output=output, min_face_px=min_face_px, threads=threads, device=device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Preview:
+    """Draws a result for a notebook; of a file it keeps the path alone, not the pixels."""
+
+    source: Any
+
+    def __call__(self, result: ImageResult) -> bytes:
+        """Return the drawn picture as PNG, at most `_PREVIEW_PX` a side."""
+        drawn = draw(_image.read_image(self.source, max_pixels=result.width * result.height).pixels, result)
+        step = -(-max(drawn.shape[:2]) // _PREVIEW_PX)
+        return encode_png(np.ascontiguousarray(drawn[::step, ::step]))
