@@ -68,6 +68,7 @@ def command(
 
     # The model first: a wrong name must not wait for the data to be read.
     analyzer = FaceAnalyzer(model, threads=threads)
+    _shell.note(f"reading {data}")
     rows, training = _load(dataset, data, split, labels, protocol or "majority")
     with _shell.progress(int((rows.labels >= 0).sum()), "evaluating", unit="pictures") as advance:
         result = evaluate(

@@ -36,7 +36,7 @@ from mien.models.spec import ModelSpec, Output
 __all__ = ["Classifier", "choose_output", "evaluate"]
 
 
-PUBLISHED = "published"
+PUBLISHED = "published labels"
 """The protocol of data whose labels are taken as they were published."""
 
 

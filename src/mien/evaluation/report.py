@@ -43,7 +43,7 @@ def _subject(result: EvaluationResult) -> str:
     views = " Two views: picture and mirror image." if result.views == 2 else ""
     return (
         f"{result.model} {result.model_version} on {result.dataset} {result.split}, "
-        f"labels {result.protocol}, {answer}\n"
+        f"{result.protocol}, {answer}\n"
         f"{result.n} pictures{left_out}.{views} Measured {result.date} with mien {result.mien_version}."
     )
 
