@@ -7,6 +7,7 @@ smooth edges at fractional positions, in a few numpy operations over just the pi
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,8 +36,8 @@ def _window(canvas: NDArray[np.uint8], rect: Rect) -> tuple[int, int, int, int]:
     """Return the whole pixels that a rectangle touches, within the canvas."""
     height, width = canvas.shape[:2]
     x1, y1, x2, y2 = rect
-    left, top = int(np.clip(np.floor(x1), 0, width)), int(np.clip(np.floor(y1), 0, height))
-    return left, top, int(np.clip(np.ceil(x2), left, width)), int(np.clip(np.ceil(y2), top, height))
+    left, top = min(max(math.floor(x1), 0), width), min(max(math.floor(y1), 0), height)
+    return left, top, min(max(math.ceil(x2), left), width), min(max(math.ceil(y2), top), height)
 
 
 def _distance(window: tuple[int, int, int, int], rect: Rect, radius: float) -> NDArray[np.float32]:
