@@ -1,0 +1,1 @@
+"""Where the faces are in a picture, and the crop that a model wants to see."""
