@@ -17,7 +17,7 @@ from mien.errors import MediaError
 from mien.media import read_image
 
 EACH = 32
-SECONDS = 2.0
+SECONDS = 2.0  # of processor time: a busy machine is no fault of the file
 
 
 def variants(encode: Any, scene: Any) -> dict[str, bytes]:
@@ -83,7 +83,7 @@ def test_whole_files_are_read(encode: Any, scene: Any) -> None:
 def test_damaged_files(encode: Any, scene: Any, capfd: pytest.CaptureFixture[str]) -> None:
     read, refused = 0, 0
     for name, data in corpus(encode, scene):
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             picture = read_image(data)
         except MediaError as error:
@@ -94,7 +94,7 @@ def test_damaged_files(encode: Any, scene: Any, capfd: pytest.CaptureFixture[str
             assert picture.pixels.dtype == np.uint8
             assert picture.pixels.ndim == 3
             assert picture.pixels.size > 0
-        assert time.perf_counter() - start < SECONDS, name
+        assert time.process_time() - start < SECONDS, name
     assert read + refused >= 300
     assert min(read, refused) > 40  # the damage is neither harmless nor always fatal
     assert capfd.readouterr() == ("", "")
