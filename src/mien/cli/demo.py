@@ -1,0 +1,42 @@
+"""``mien demo``: the main job on a picture that comes with mien."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mien.cli import _shell
+
+__all__ = ["command"]
+
+
+@click.command(name="demo")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("mien-out"),
+    show_default=True,
+    help="Folder for the drawn picture.",
+)
+def command(out: Path) -> int:
+    """Analyze a sample picture, print what was found and draw it.
+
+    The sample is a public-domain portrait of the astronaut Eileen Collins (NASA), 512 x 512 pixels.
+    """
+    from rich.console import Console
+
+    from mien.api import analyze_image, draw, read_image
+    from mien.output import face_table, write_image
+    from mien.samples import astronaut_path
+
+    source = astronaut_path()
+    result = analyze_image(source)
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    Console(file=sys.stdout).print(face_table(result, ascii_only=not encoding.startswith("utf")))
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / "astronaut.png"
+    write_image(target, draw(read_image(source), result))
+    _shell.write(f"The drawn picture: {target.resolve()}")
+    return 0
