@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mien.evaluation import ClassResult, EvaluationResult
+from mien.evaluation.report import to_json, to_text
+from mien.metrics import Interval
+
+RESULT: dict[str, object] = {
+    "model": "face-[bold]base",
+    "model_version": "1",
+    "dataset": "ferplus",
+    "split": "PublicTest",
+    "protocol": "majority",
+    "output": "ferplus8",
+    "labels_mapping": "one to one",
+    "views": 1,
+    "n": 3000,
+    "n_unlabelled": 589,
+    "accuracy": 0.8754,
+    "uar": 0.75,
+    "macro_f1": 0.7,
+    "n_overlap": 251,
+    "accuracy_overlap_free": 0.8701,
+    "ece": 0.0312,
+    "ece_floor": 0.0102,
+    "ece_above_floor": 0.021,
+    "ece_cross_fitted": 0.0155,
+    "ece_cross_fitted_floor": 0.0101,
+    "ece_cross_fitted_above_floor": 0.0054,
+    "brier": 0.2,
+    "nll": 0.4,
+    "temperature": 1.25,
+    "temperature_fitted": 1.31,
+    "intervals": {"accuracy": Interval(0.86, 0.89), "uar": Interval(0.7, 0.8)},
+    "per_class": (ClassResult("anger", 0.9, 0.8, 0.85, 2000, 1900), ClassResult("contempt", None, None, None, 0, 0)),
+    "confusion_matrix": ((1900, 100), (0, 0)),
+    "labels": ("anger", "contempt"),
+    "date": "2026-01-31",
+    "mien_version": "0.1.0",
+}
+
+
+def result(**changes: object) -> EvaluationResult:
+    return EvaluationResult(**{**RESULT, **changes})  # type: ignore[arg-type]
+
+
+def test_text_says_it_all() -> None:
+    text = to_text(result())
+    for line in (
+        "face-[bold]base 1 on ferplus PublicTest, majority, output ferplus8",
+        "3000 pictures, 589 left out for want of a label. Measured 2026-01-31 with mien 0.1.0.",
+        "accuracy                87.54 %  86.00 to 89.00",
+        "UAR                     75.00 %  70.00 to 80.00  over the classes present: no row is contempt",
+        "accuracy, overlap-free  87.01 %                  without 251 pictures that are also in Training",
+        "anger       90.00 %  80.00 %  85.00 %  2000      1900",
+        "contempt          -        -        -     0         0",
+        "anger             1900       100",
+        "recorded temperature 1.250 (best on these rows 1.310)  0.0312  0.0102       0.0210",
+        "temperature cross-fitted on halves                     0.0155  0.0101       0.0054",
+        "Brier 0.2000, NLL 0.4000",
+    ):
+        assert line in text.splitlines()
+    assert max(map(len, text.splitlines())) <= 120
+    assert "\x1b" not in text
+    assert not text.endswith("\n")
+
+
+def test_text_says_what_is_not_known() -> None:
+    text = to_text(
+        result(
+            n_overlap=None,
+            accuracy_overlap_free=None,
+            ece_cross_fitted=None,
+            ece_cross_fitted_floor=None,
+            ece_cross_fitted_above_floor=None,
+            temperature_fitted=None,
+            views=2,
+            n_unlabelled=0,
+            labels_mapping="contempt is dropped",
+        )
+    )
+    assert "accuracy, overlap-free        -                  unknown: the Training rows are not in this data" in text
+    assert "output ferplus8 (contempt is dropped)" in text
+    assert "3000 pictures. Two views: picture and mirror image. Measured" in text
+    assert "recorded temperature 1.250     " in text
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "model",
+        "dataset",
+        "split",
+        "protocol",
+        "output",
+        "n",
+        "accuracy",
+        "uar",
+        "accuracy_overlap_free",
+        "ece",
+        "ece_floor",
+        "brier",
+        "nll",
+        "intervals",
+        "per_class",
+        "confusion_matrix",
+        "labels",
+    ],
+)
+def test_json_has_the_promised_keys_at_the_top(key: str) -> None:
+    assert key in json.loads(to_json(result()))
+
+
+def test_json_is_the_plain_data() -> None:
+    assert json.loads(to_json(result())) == json.loads(json.dumps(result().to_dict()))
+    assert json.loads(to_json(result()))["per_class"][1]["recall"] is None
