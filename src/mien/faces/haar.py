@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, image_array, number
 from mien.errors import InputError, ModelError
-from mien.faces.detect import Detection, no_faces
+from mien.faces.detect import Detection, default_min_face_px, no_faces
 
 __all__ = ["HaarDetector"]
 
@@ -50,7 +50,7 @@ class HaarDetector:
     Parameters
     ----------
     min_face_px : float, optional
-        Side of the smallest face to look for; by default 24 px or 1/40 of the shorter side, whichever is larger.
+        Side of the smallest face to look for; by default `default_min_face_px` of each picture.
     threads : int, optional
         Accepted for the sake of the contract; OpenCV manages the threads of its cascades for the whole process.
     device : str
@@ -92,7 +92,7 @@ class HaarDetector:
             If OpenCV came without its cascades.
         """
         grey = cv2.cvtColor(image_array(image), cv2.COLOR_RGB2GRAY)
-        least = max(24.0, min(grey.shape) / 40) if self.min_face_px is None else self.min_face_px
+        least = default_min_face_px(*grey.shape[:2]) if self.min_face_px is None else self.min_face_px
         side = max(MIN_SIDE_PX, round(least))
         hits, _, weights = self._cascade(FACE).detectMultiScale3(
             grey, scaleFactor=FACTOR, minNeighbors=MIN_NEIGHBOURS, minSize=(side, side), outputRejectLevels=True

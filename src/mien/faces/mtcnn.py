@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import image_array, number
-from mien.faces.detect import Detection, no_faces
+from mien.faces.detect import Detection, default_min_face_px, no_faces
 from mien.models import registry, runtime
 
-__all__ = ["MtcnnDetector", "contained", "default_min_face_px", "non_maximum"]
+__all__ = ["MtcnnDetector", "contained", "non_maximum"]
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -52,17 +52,6 @@ PAD = 4
 
 GREY = (127, 127, 127)
 """What lies beyond the picture; zero after the nets' normalisation."""
-
-
-def default_min_face_px(height: int, width: int) -> float:
-    """Return the smallest face that is looked for when nothing is said: 1.2 times the root of the shorter side.
-
-    A fixed part of the picture misses the faces of a crowd in a large picture, and a fixed number of pixels makes large
-    pictures slow.  The root lies between: four times the pixels take twice the time.  That is 23 px in a picture of
-    500 x 375, 27 px at 512 x 512, 32 px at 1280 x 720 and 66 px at 12 megapixels; never below 20 px, where expressions
-    are no longer readable.
-    """
-    return max(20.0, 1.2 * math.sqrt(min(height, width)))
 
 
 class MtcnnDetector:

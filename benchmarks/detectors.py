@@ -1,0 +1,137 @@
+"""Recall, false boxes and time of the face detectors, all at the very same (default) settings, one thread.
+
+    python benchmarks/detectors.py --data path/to/data [--detector mtcnn] [--json]
+
+``--data`` is the folder that holds ``face_boxes``: 43 true boxes in dlib's XML.  A true box is found when a box of the
+detector overlaps it by an intersection over union of 0.4 or more; each box counts once, the best pairs first; a box
+that finds nothing is false.  ``testing.xml`` was used to tune the detectors, ``training.xml`` was not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien import read_image
+from mien.faces.detect import DETECTORS, Detection, Detector, get_detector
+
+IOU = 0.4
+RUNS = 30
+PORTRAIT = Path(__file__).resolve().parents[1] / "src" / "mien" / "samples" / "astronaut.jpg"
+
+
+def truth(file: Path) -> list[tuple[Path, NDArray[np.float64]]]:
+    """Read dlib's XML: pictures with boxes x1, y1, x2, y2."""
+    pictures = []
+    for image in ET.parse(file).getroot().iter("image"):
+        sides = [[int(box.get(key, "")) for key in ("left", "top", "width", "height")] for box in image.iter("box")]
+        boxes = np.array([(x, y, x + width, y + height) for x, y, width, height in sides], dtype=float)
+        pictures.append((file.parent / image.get("file", ""), boxes))
+    return pictures
+
+
+def overlap(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Intersection over union of every box of a with every box of b."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.maximum(high - low, 0).prod(axis=2)
+    area = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
+    return np.asarray(common / (area[0][:, None] + area[1] - common), dtype=float)
+
+
+def matches(true: NDArray[Any], found: Detection) -> int:
+    """Count the true boxes that are found, best pairs first."""
+    table = overlap(true, found.boxes.astype(float))
+    count = 0
+    while table.size and table.max() >= IOU:
+        row, column = np.unravel_index(table.argmax(), table.shape)
+        table[row], table[:, column] = -1, -1
+        count += 1
+    return count
+
+
+def accuracy(detector: Detector, folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for file in ("testing.xml", "training.xml"):
+        hit = true = found = 0
+        for path, boxes in truth(folder / file):
+            detection = detector.detect(read_image(path))
+            hit, true, found = hit + matches(boxes, detection), true + len(boxes), found + len(detection)
+        result[file] = {"found": hit, "true": true, "false": found - hit}
+    for file in ("bald_guys.jpg", "dogs.jpg"):
+        result[file] = {"boxes": len(detector.detect(read_image(folder / file)))}
+    return result
+
+
+def speed(detector: Detector, folder: Path) -> dict[str, Any]:
+    """Median and middle half of the time of one call, in ms: a portrait, and a group of six enlarged to 720p."""
+    group = cv2.resize(read_image(folder / "2008_002470.jpg"), (1280, 720), interpolation=cv2.INTER_LINEAR)
+    pictures = {"512x512": read_image(PORTRAIT), "1280x720": np.asarray(group, dtype=np.uint8)}
+    result = {}
+    for name, picture in pictures.items():
+        times = []
+        for _ in range(RUNS + 3):
+            start = time.perf_counter()
+            faces = len(detector.detect(picture))
+            times.append((time.perf_counter() - start) * 1e3)
+        low, middle, high = np.percentile(times[3:], [25, 50, 75])
+        result[name] = {
+            "median_ms": round(middle, 2),
+            "q25_ms": round(low, 2),
+            "q75_ms": round(high, 2),
+            "faces": faces,
+        }
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds face_boxes")
+    parser.add_argument("--detector", action="append", choices=DETECTORS, help="default: all")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    folder = options.data / "face_boxes"
+    report: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+        "detectors": {},
+    }
+    for name in options.detector or DETECTORS:
+        detector = get_detector(name, threads=1)
+        report["detectors"][name] = {**accuracy(detector, folder), **speed(detector, folder)}
+    print(json.dumps(report, indent=2) if options.json else text(report))
+
+
+def text(report: dict[str, Any]) -> str:
+    lines = [f"{report['machine']}; Python {report['python']}; {report['date']}; IoU {IOU}, default settings, 1 thread"]
+    head = f"{'detector':9} {'testing.xml':>18} {'training.xml':>18} {'bald_guys':>10} {'dogs':>5}"
+    lines.append(f"{head} {'512x512':>22} {'1280x720':>25}")
+    for name, row in report["detectors"].items():
+        cells = [
+            f"{row[f]['found']}/{row[f]['true']}, {row[f]['false']} false" for f in ("testing.xml", "training.xml")
+        ]
+        times = [
+            f"{row[s]['median_ms']:.1f} ({row[s]['q25_ms']:.1f}-{row[s]['q75_ms']:.1f}) ms"
+            for s in ("512x512", "1280x720")
+        ]
+        lines.append(
+            f"{name:9} {cells[0]:>18} {cells[1]:>18} {row['bald_guys.jpg']['boxes']:>10} {row['dogs.jpg']['boxes']:>5}"
+            f" {times[0]:>22} {times[1]:>25}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
