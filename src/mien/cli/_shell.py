@@ -15,7 +15,18 @@ import click
 
 from mien.errors import MienError, MienWarning
 
-__all__ = ["FAILED", "INTERRUPTED", "SOME_FAILED", "guard", "note", "one_line", "progress", "table", "write"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "SOME_FAILED",
+    "guard",
+    "note",
+    "one_line",
+    "progress",
+    "table",
+    "write",
+    "write_faces",
+]
 
 FAILED = 1
 """Exit code: nothing could be done."""
@@ -149,6 +160,26 @@ def _width(text: str) -> int:
         return len(text)
     signs = (c for c in text if not unicodedata.combining(c))
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in signs)
+
+
+def write_faces(results: Any) -> None:
+    """Write the table of faces to stdout: in the width of a terminal, elsewhere as wide as it needs to be.
+
+    Parameters
+    ----------
+    results : ImageResult, FailedItem, or iterable of them
+        What to show.
+    """
+    from rich.console import Console
+
+    from mien.output.tables import face_table
+
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    shown = face_table(results, ascii_only=not encoding.startswith("utf"))
+    console = Console(file=sys.stdout)
+    if not sys.stdout.isatty():
+        console.width = max(console.width, console.measure(shown, options=console.options.update(width=10_000)).maximum)
+    console.print(shown)
 
 
 @contextmanager

@@ -262,12 +262,7 @@ class _Report:
     def close(self) -> int:
         """Write the table, if one is wanted, and return the exit code."""
         if self.shown and self.done:
-            from rich.console import Console
-
-            from mien.output.tables import face_table
-
-            encoding = (sys.stdout.encoding or "ascii").lower()
-            Console(file=sys.stdout).print(face_table(self.shown, ascii_only=not encoding.startswith("utf")))
+            _shell.write_faces(self.shown)
         if self.many:
             seconds = time.monotonic() - self.started
             counts = f"{self.done} pictures, {self.faces} faces, {self.failed} failed, {seconds:.1f} s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -25,16 +24,13 @@ def command(out: Path) -> int:
 
     The sample is a public-domain portrait of the astronaut Eileen Collins (NASA), 512 x 512 pixels.
     """
-    from rich.console import Console
-
     from mien.api import analyze_image, draw, read_image
-    from mien.output import face_table, write_image
+    from mien.output import write_image
     from mien.samples import astronaut_path
 
     source = astronaut_path()
     result = analyze_image(source)
-    encoding = (sys.stdout.encoding or "ascii").lower()
-    Console(file=sys.stdout).print(face_table(result, ascii_only=not encoding.startswith("utf")))
+    _shell.write_faces(result)
     out.mkdir(parents=True, exist_ok=True)
     target = out / "astronaut.png"
     write_image(target, draw(read_image(source), result))

@@ -126,6 +126,8 @@ class CsvWriter:
 def face_table(results: Item | Iterable[Item], *, ascii_only: bool = False, title: str | None = None) -> Table:
     """Return a table for people: a row a face, with a bar in the colour of its emotion.
 
+    A picture's name stands in the row of its first face only.
+
     Parameters
     ----------
     results : ImageResult, FailedItem, or iterable of them
@@ -176,6 +178,7 @@ def _cells(item: Item, ascii_only: bool) -> Iterable[tuple[str | Text, ...]]:
     if not item.faces:
         yield name, "", Text("no face", style="dim"), "", "", "", Text("; ".join(item.warnings))
     for number, face in enumerate(item.faces, 1):
+        name = name if number == 1 else Text("")
         notes = [*(item.warnings if number == 1 else ()), *face.warnings]
         if face.emotion is None:
             yield name, str(number), "", "", "", "", Text("; ".join(notes))
