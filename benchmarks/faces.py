@@ -1,0 +1,87 @@
+"""Time from picture to emotions, and of ready crops, warm, at the default settings.
+
+    python benchmarks/faces.py [--model face-base] [--threads 1] [--runs 50] [--json]
+
+Pictures are decoded beforehand: the sample portrait at its own 512 x 512 and laid into 1280 x 720.  The parts of the
+portrait's time (detection, crop, net) are taken in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+
+import mien
+from mien.faces.align import Crop, model_crop
+from mien.faces.detect import get_detector
+from mien.samples import astronaut_path
+
+
+def timed(call: Callable[[], Any], runs: int) -> dict[str, float]:
+    """Median and middle half of the time of a call in ms, after five calls that do not count."""
+    times = []
+    for _ in range(runs + 5):
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    low, middle, high = np.percentile(times[5:], [25, 50, 75])
+    return {"median_ms": round(float(middle), 2), "q25_ms": round(float(low), 2), "q75_ms": round(float(high), 2)}
+
+
+def measure(model: str, threads: int, runs: int) -> dict[str, Any]:
+    """Time everything with one analyzer."""
+    analyzer = mien.FaceAnalyzer(model, threads=threads)
+    portrait = mien.read_image(astronaut_path())
+    wide = np.full((720, 1280, 3), 127, np.uint8)
+    wide[100:612, 300:812] = portrait
+    detector = get_detector(analyzer.detector, threads=threads)
+    face = analyzer.analyze(portrait).faces[0]
+    geometry = Crop.from_dict(analyzer.spec.crop)
+    crop = model_crop(portrait, face.box, face.points, geometry, analyzer.detector)
+    ready = np.stack([crop] * 32)
+    large = [cv2.resize(crop, (160, 160)) for _ in range(32)]
+    return {
+        "512x512, one face": timed(lambda: analyzer.analyze(portrait), runs),
+        "  of it detection": timed(lambda: detector.detect(portrait), runs),
+        "  of it the crop": timed(lambda: model_crop(portrait, face.box, face.points, geometry, "mtcnn"), runs),
+        "  of it the net": timed(lambda: analyzer.logits(ready[:1]), runs),
+        "1280x720, one face": timed(lambda: analyzer.analyze(wide), runs),
+        "32 ready crops, 48x48": timed(lambda: analyzer.classify(ready), runs),
+        "32 ready crops, 160x160": timed(lambda: analyzer.classify(large), runs),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="face-base")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    report: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+        "model": options.model,
+        "threads": options.threads,
+        "times": measure(options.model, options.threads, options.runs),
+    }
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    print(f"{report['machine']}; Python {report['python']}; {report['date']}")
+    print(f"{options.model}, {options.threads} thread(s), {options.runs} runs: median (middle half)")
+    for name, row in report["times"].items():
+        print(f"{name:26} {row['median_ms']:8.2f} ms  ({row['q25_ms']:.2f}-{row['q75_ms']:.2f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Every command and every Python example in README and docs runs as printed.
+
+A block stands alone in a folder with a few pictures.  A comment above a block says what it needs:
+``<!-- needs: data -->`` FER2013 and FER+ in the folder (skipped where they are absent), ``<!-- needs: long -->`` more
+than a test can give (only its words are checked), ``<!-- needs: setup -->`` a fresh checkout (run by other tests).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mien.cli import main
+from mien.samples import astronaut_path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(?:<!-- needs: (\w+) -->\n)?^```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    needs: str
+    language: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        first = next(line for line in self.text.splitlines() if line.strip())
+        return f"{self.page.stem}: {first[:60]}"
+
+
+def blocks(*, language: str, needs: tuple[str, ...]) -> list[Block]:
+    found = []
+    for page in PAGES:
+        for match in BLOCK.finditer(page.read_text("utf-8")):
+            block = Block(page, match[1] or "", match[2], match[3])
+            if block.language == language and block.needs in needs:
+                found.append(block)
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "photos" / "party").mkdir(parents=True)
+    for name in ("team.jpg", "photos/one.jpg", "photos/party/two.jpg"):
+        shutil.copy(astronaut_path(), tmp_path / name)
+    return tmp_path
+
+
+def run(text: str, folder: Path) -> str:
+    tools = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        ["sh", "-e", "-c", text], cwd=folder, env={**os.environ, **tools}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", blocks(language="sh", needs=("",)), ids=lambda b: b.name)
+def test_a_command_runs_as_printed(block: Block, folder: Path) -> None:
+    assert run(block.text, folder).strip() or ">" in block.text
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("block", blocks(language="sh", needs=("data",)), ids=lambda b: b.name)
+def test_a_command_on_data_runs_as_printed(block: Block, folder: Path, data_dir: Path) -> None:
+    # The tables are told by content, so the compressed one may stand under the plain one's name.
+    (folder / "fer2013.csv").symlink_to(data_dir.resolve() / "fer2013" / "fer2013.csv.xz")
+    (folder / "fer2013new.csv").symlink_to(data_dir.resolve() / "fer2013" / "fer2013new.csv")
+    assert "accuracy" in run(block.text, folder)
+
+
+@pytest.mark.parametrize("block", blocks(language="sh", needs=("long",)), ids=lambda b: b.name)
+def test_the_words_of_a_long_command_are_known(block: Block) -> None:
+    for line in block.text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["mien"]:
+            command = main.get_command(main.make_context("mien", ["--help"], resilient_parsing=True), words[1])
+            assert command is not None
+            command.make_context(words[1], words[2:])
+        elif words:
+            assert words[0] in ("python", "./dev"), f"nothing checks this command: {line}"
+            script = ROOT / (words[1] if words[0] == "python" else f"benchmarks/{words[2]}.py")
+            assert script.is_file(), f"no such script: {line}"
+
+
+@pytest.mark.parametrize("block", blocks(language="python", needs=("",)), ids=lambda b: b.name)
+def test_an_example_runs_as_printed(block: Block, folder: Path) -> None:
+    (folder / "example.py").write_text(block.text, "utf-8")
+    run("python example.py", folder)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(blocks(language="sh", needs=("", "data", "long"))) >= 5
+    assert blocks(language="python", needs=("",))
