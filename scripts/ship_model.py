@@ -1,0 +1,106 @@
+"""Make the trained model of a run the shipped one: graph, record with measured results and card, into the weights.
+
+    python scripts/ship_model.py runs/face-base --data fer2013.csv [--labels fer2013new.csv]
+
+Every figure of the record is measured here, through the exported graph, by what ``mien evaluate`` runs; nothing is
+copied by hand.  Only splits that the data holds are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import hashlib
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import mien
+from mien.datasets import FaceData, fer2013, ferplus
+from mien.evaluation import evaluate
+from mien.evaluation.result import EvaluationResult
+from mien.models import registry, store
+
+WEIGHTS = Path(mien.__file__).resolve().parent / "weights"
+
+
+def figures(result: EvaluationResult, command: str) -> list[dict[str, Any]]:
+    """Return the rows of the record's table for one evaluation."""
+    common = {
+        "dataset": result.dataset,
+        "split": result.split,
+        "protocol": result.protocol,
+        "output": result.output,
+        "n": result.n,
+        "date": dt.datetime.now(dt.UTC).date(),
+        "command": command,
+    }
+    rows = []
+    for metric in ("accuracy", "uar", "accuracy_overlap_free"):
+        value = getattr(result, metric)
+        if value is not None:
+            span = result.intervals[metric]
+            rows.append(
+                {
+                    **common,
+                    "metric": metric,
+                    "value": round(value, 4),
+                    "low": round(span.low, 4),
+                    "high": round(span.high, 4),
+                }
+            )
+    for metric in ("ece_cross_fitted_above_floor", "brier", "nll"):
+        value = getattr(result, metric)
+        if value is not None:
+            rows.append({**common, "metric": metric, "value": round(value, 4)})
+    return rows
+
+
+def by_class(result: EvaluationResult) -> dict[str, float]:
+    """Return the recall of each class."""
+    return {row.label: round(row.recall, 3) for row in result.per_class if row.recall is not None}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--labels", type=Path)
+    parser.add_argument("--card", type=Path, default=Path(__file__).with_name("face-base-card.toml"))
+    options = parser.parse_args()
+
+    spec = registry.get(options.run)
+    analyzer = mien.FaceAnalyzer(spec, threads=2)
+    pictures = fer2013.load(options.data)
+    training, tested = pictures.split("Training"), pictures.split("PublicTest")
+    record = spec.to_dict()
+    record["results"] = []
+    record["card"] = tomllib.loads(options.card.read_text("utf-8"))
+    votes = options.labels or ferplus.votes_beside(options.data)
+    cases: list[tuple[FaceData, str]] = [
+        (tested, ""),
+        *((ferplus.with_votes(tested, votes, protocol=p), f" --protocol {p}") for p in ferplus.PROTOCOLS),
+    ]
+    for data, extra in cases:
+        result = evaluate(analyzer, data, training=training)
+        command = f"mien evaluate {spec.name} {result.dataset} --data fer2013.csv --split {result.split}{extra}"
+        record["results"] += figures(result, command)
+        if not extra or extra.endswith("majority"):
+            record["card"][f"recall_by_class_{result.dataset}"] = by_class(result)
+        print(
+            f"{result.dataset} {result.protocol} {result.output}: accuracy {result.accuracy:.4f}, UAR {result.uar:.4f}"
+        )
+
+    graph = WEIGHTS / f"{spec.name}.onnx"
+    shutil.copyfile(spec.path.parent / spec.file().file, graph)
+    content = graph.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    record["files"] = [{"role": "graph", "file": graph.name, "sha256": digest, "bytes": len(content)}]
+    shipped = store.write_record(record, WEIGHTS / f"{spec.name}.toml")
+    store.verify(shipped)
+    print(f"wrote {graph.name} ({len(content) / 1e6:.1f} MB) and {shipped.path.name}; LICENSES.md must name both")
+
+
+if __name__ == "__main__":
+    main()
