@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.util
+import json
+import math
+import pickle
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.errors import InputError, MissingExtraError
+from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet
+from mien.results import UNSURE_BELOW, Emotion, Face, FailedItem, ImageResult
+
+POINTS = ((10.0, 12.0), (20.0, 12.0), (15.0, 18.0), (11.0, 24.0), (19.0, 24.0))
+
+
+def emotion(**shares: float) -> Emotion:
+    rest = (1 - sum(shares.values())) / (len(FER7) - len(shares))
+    return Emotion(FER7, tuple(shares.get(name, rest) for name in FER7.emotions))
+
+
+def result(**more: Any) -> ImageResult:
+    happy, flat = emotion(happiness=0.9), Emotion(FERPLUS8, (0.125,) * 8)
+    faces = (
+        Face((1, 2, 31, 42), 0.99, POINTS, happy, {"fer7": happy, "ferplus8": flat}, ("the face is small",)),
+        Face((50.5, 2, 60, 12), 0.7),
+    )
+    values: dict[str, Any] = {"width": 64, "height": 48, "faces": faces, "path": "a.jpg", "model": "m", "detector": "d"}
+    return ImageResult(**{**values, **more})
+
+
+@st.composite
+def distributions(draw: st.DrawFn) -> Emotion:
+    labels: LabelSet = draw(st.sampled_from([FER7, FERPLUS8, RAVDESS8, BAUM8]))
+    weights = draw(
+        st.lists(st.floats(0, 1), min_size=len(labels), max_size=len(labels)).filter(lambda w: sum(w) > 1e-3)
+    )
+    return Emotion(labels, tuple(w / sum(weights) for w in weights))
+
+
+@given(distributions())
+def test_emotions_agree_with_numpy_and_survive_json(found: Emotion) -> None:
+    values = found.to_array()
+    assert found.top == found.labels.emotions[int(values.argmax())]
+    assert found.confidence == values.max()
+    assert found.unsure == (values.max() < 0.5)
+    ranked = found.ranked()
+    assert [share for _, share in ranked] == sorted(values, reverse=True)
+    assert ranked[0] == (found.top, found.confidence)
+    assert dict(ranked) == dict(found.items()) == {name: found[name] for name in found}
+    assert Emotion.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert found.to(found.labels.name).to_array() == pytest.approx(values, abs=1e-12)
+    assert sum(found.to(FER7).probabilities) == pytest.approx(1)
+
+
+def test_an_emotion_speaks_in_words() -> None:
+    found = emotion(happiness=0.6)
+    assert (found.top, found.confidence, found.unsure) == ("happiness", 0.6, False)
+    assert found["Happy"] == found["happiness"] == 0.6
+    assert "joy" in found
+    assert "contempt" not in found
+    assert "hunger" not in found
+    assert 3 not in found
+    assert len(found) == 7
+    assert list(found) == list(FER7.emotions)
+    with pytest.raises(InputError, match="fer7 has no 'contempt'"):
+        found["contempt"]
+
+
+def test_equals_are_ranked_in_the_order_of_the_set() -> None:
+    flat = Emotion(FER7, (1 / 7,) * 7)
+    assert flat.top == "anger"
+    assert [name for name, _ in flat.ranked()] == list(FER7.emotions)
+    assert flat.unsure
+
+
+@pytest.mark.parametrize(("share", "unsure"), [(0.499, True), (UNSURE_BELOW, False), (0.501, False)])
+def test_below_one_half_it_is_unsure(share: float, unsure: bool) -> None:
+    assert emotion(fear=share).unsure is unsure
+
+
+def test_an_emotion_maps_to_another_set_by_name() -> None:
+    contempt = Emotion(FERPLUS8, (0.2, 0.2, 0, 0, 0.1, 0, 0, 0.5))
+    mapped = contempt.to("fer7")
+    assert mapped.labels is FER7
+    assert mapped.to_array() == pytest.approx([0.2, 0, 0, 0.4, 0, 0, 0.4])
+    with pytest.raises(InputError, match="unknown label set 'fer9'"):
+        contempt.to("fer9")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((1.0,), "fer7 needs 7 probabilities, but got 1"),
+        ((1 / 8,) * 8, "fer7 needs 7 probabilities, but got 8"),
+        ((), "fer7 needs 7 probabilities, but got 0"),
+        ((0.5, 0.4, 0, 0, 0, 0, 0), "probabilities must sum to 1, but got a sum of 0.9"),
+        ((0.5, 0.6, 0, 0, 0, 0, 0), "probabilities must sum to 1, but got a sum of 1.1"),
+        ((1.5, -0.5, 0, 0, 0, 0, 0), "probabilities must be finite and not negative"),
+        ((math.nan, 1, 0, 0, 0, 0, 0), "probabilities must be finite and not negative"),
+        ((math.inf, 0, 0, 0, 0, 0, 0), "probabilities must be finite and not negative"),
+    ],
+)
+def test_an_emotion_checks_itself(values: tuple[float, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Emotion(FER7, values)
+
+
+def test_float32_sums_are_near_enough_and_become_plain_floats() -> None:
+    values = np.full(7, 1 / 7, np.float32)
+    found = Emotion(FER7, values)  # type: ignore[arg-type]
+    assert all(type(p) is float for p in found.probabilities)
+    hash(found)
+    json.dumps(found.to_dict())
+
+
+def test_results_are_frozen() -> None:
+    for thing, name in ((emotion(fear=1), "labels"), (result(), "width"), (result().faces[0], "box")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(thing, name, None)
+
+
+def test_a_face_measures_itself() -> None:
+    face = result().faces[0]
+    assert (face.width_px, face.height_px) == (30, 40)
+    assert all(type(v) is float for v in face.box)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"box": (1, 2, 1, 4)}, "box must be finite x1, y1, x2, y2 with x1 < x2 and y1 < y2"),
+        ({"box": (1, 4, 3, 2)}, "box must be finite"),
+        ({"box": (1, 2, 3)}, "box must be finite"),
+        ({"box": (1, 2, math.nan, 4)}, "box must be finite"),
+        ({"box": (1, 2, math.inf, 4)}, "box must be finite"),
+        ({"points": POINTS[:4]}, "points must be five finite"),
+        ({"points": ((math.nan, 1), *POINTS[1:])}, "points must be five finite"),
+        ({"score": 1.01}, "score must be from 0 to 1, but got 1.01"),
+        ({"score": math.nan}, "score must be from 0 to 1, but got nan"),
+    ],
+)
+def test_a_face_checks_itself(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Face(**{"box": (0, 0, 1, 1), "score": 0.5, **values})
+
+
+@pytest.mark.parametrize("size", [{"width": 0}, {"height": -1}])
+def test_a_picture_has_a_size(size: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="a picture must have a size, but got"):
+        result(**size)
+
+
+def test_results_survive_json_pickle_and_copies() -> None:
+    found = result(warnings=("the file is truncated",), preview=lambda _: b"png")
+    assert ImageResult.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert again == found
+        # A preview may hold pixels and code: it stays where it was made.
+        assert again.preview is None
+    assert "preview" not in repr(found)
+
+
+def test_rows_are_flat() -> None:
+    first, second = result().rows()
+    assert list(first)[:7] == ["path", "face", "x1", "y1", "x2", "y2", "score"]
+    assert (first["path"], first["face"], first["x2"], first["emotion"]) == ("a.jpg", 1, 31, "happiness")
+    assert (first["confidence"], first["unsure"]) == (pytest.approx(0.9), False)
+    assert first["happiness"] == pytest.approx(0.9)
+    assert (second["face"], second["x1"]) == (2, 50.5)
+    assert "emotion" not in second or second["emotion"] is None
+    assert result(faces=()).rows() == []
+
+
+def test_a_frame_has_a_row_a_face() -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    for library, kind in ((None, pandas), ("pandas", pandas), ("polars", polars)):
+        frame = result().to_frame(library)
+        assert isinstance(frame, kind.DataFrame)
+        assert frame.shape[0] == 2
+        assert list(frame["face"]) == [1, 2]
+        assert list(frame["x1"]) == [1, 50.5]
+        assert frame["happiness"][0] == pytest.approx(0.9)
+        assert result(faces=()).to_frame(library).shape[0] == 0
+    with pytest.raises(InputError, match="library must be 'pandas' or 'polars', but got 'numpy'"):
+        result().to_frame("numpy")
+
+
+def _hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in names else find(name, *a))
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_polars_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    polars = pytest.importorskip("polars")
+    _hide(monkeypatch, "pandas")
+    assert isinstance(result().to_frame(), polars.DataFrame)
+
+
+def test_without_both_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    _hide(monkeypatch, "pandas", "polars")
+    with pytest.raises(MissingExtraError, match=r'to_frame needs pandas: pip install "mien\[pandas\]"'):
+        result().to_frame()
+    with pytest.raises(MissingExtraError, match=r'to_frame needs polars: pip install "mien\[polars\]"'):
+        result().to_frame("polars")
+
+
+def test_a_notebook_shows_picture_and_table() -> None:
+    seen = []
+
+    def preview(shown: ImageResult) -> bytes:
+        seen.append(shown)
+        return b"PNG"
+
+    found = result(preview=preview)
+    page = found._repr_html_()
+    assert seen == [found]
+    assert "data:image/png;base64,UE5H" in page
+    assert "<td>1</td><td>happiness</td><td>0.90</td><td>no</td>" in page
+    assert "<td>2</td><td></td><td></td><td></td>" in page
+    assert found._repr_png_() == b"PNG"
+    assert result()._repr_png_() is None
+    assert "<img" not in result()._repr_html_()
+    assert result(faces=())._repr_html_() == "<p>no face</p>"
+
+
+def test_a_notebook_escapes_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = {"face": 1, "emotion": "<script>alert('x')</script>", "confidence": 0.5, "unsure": True}
+    monkeypatch.setattr(ImageResult, "rows", lambda self: [hostile])
+    page = result(path="<b>.jpg")._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "<b>" not in page
+    assert "<td>yes</td>" in page
+
+
+def test_a_failed_item_is_plain_data() -> None:
+    failed = FailedItem("a.jpg", "DecodeError", "a.jpg is empty")
+    assert failed.to_dict() == {"path": "a.jpg", "error": "DecodeError", "message": "a.jpg is empty"}
+    assert pickle.loads(pickle.dumps(failed)) == failed
