@@ -17,3 +17,11 @@ def data_dir() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"no research data in {folder}: set MIEN_DATA to its folder (see docs/data.md)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def planted_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a model whose answers stand in its crops' first pixels (see tests/planted.py)."""
+    from planted import write_planted
+
+    return write_planted(tmp_path_factory.mktemp("planted"))

@@ -12,12 +12,11 @@ from click.testing import CliRunner, Result
 from face_tables import Row, table_text, votes_text, write_table
 from mien.cli import main
 from mien.labels import FER7, FERPLUS8
-from planted import write_planted
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_planted(tmp_path_factory.mktemp("run"))
+def model(planted_model: Path) -> Path:
+    return planted_model
 
 
 def picture(answer7: int, answer8: int, number: int) -> str:

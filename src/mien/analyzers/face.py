@@ -90,13 +90,15 @@ class FaceAnalyzer:
         """Side of the model's crop in pixels."""
         return self._crop.size
 
-    def analyze(self, image: NDArray[np.uint8]) -> ImageResult:
+    def analyze(self, image: NDArray[np.uint8], *, quiet: bool = False) -> ImageResult:
         """Find the faces of a picture and read their emotions.
 
         Parameters
         ----------
         image : numpy.ndarray
             uint8 of shape (H, W, 3), RGB; grey (H, W) works too.
+        quiet : bool
+            Give no Python warning: what is odd about the picture is in the result's ``warnings`` anyway.
 
         Returns
         -------
@@ -108,9 +110,14 @@ class FaceAnalyzer:
         InputError
             If the array is no picture.
         """
-        return next(self.analyze_many([image]))
+        (result,) = self._analyze_group([image_array(image)])
+        for warning in () if quiet else result.warnings:
+            warn(warning)
+        return result
 
-    def analyze_many(self, images: Iterable[NDArray[np.uint8]], *, batch: int = 16) -> Iterator[ImageResult]:
+    def analyze_many(
+        self, images: Iterable[NDArray[np.uint8]], *, batch: int = 16, quiet: bool = False
+    ) -> Iterator[ImageResult]:
         """Analyze pictures as they come; the faces of several pictures share one run of the model.
 
         Parameters
@@ -119,6 +126,8 @@ class FaceAnalyzer:
             uint8 (H, W, 3), RGB.  At most ``batch`` of them are held at a time.
         batch : int
             Pictures whose faces share a run.
+        quiet : bool
+            As for `analyze`.
 
         Yields
         ------
@@ -133,7 +142,10 @@ class FaceAnalyzer:
         whole_number(batch, "batch", low=1)
         iterator = iter(images)
         while group := list(islice(iterator, batch)):
-            yield from self._analyze_group([image_array(image) for image in group])
+            for result in self._analyze_group([image_array(image) for image in group]):
+                for warning in () if quiet else result.warnings:
+                    warn(warning)
+                yield result
 
     def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Emotion]:
         """Read the emotion of ready face crops.
@@ -201,16 +213,13 @@ class FaceAnalyzer:
                 self._face(box, score, points, next(emotions))
                 for box, score, points in zip(detection.boxes, detection.scores, _points(detection), strict=True)
             )
-            notes = _picture_warnings(image, faces)
-            for note in notes:
-                warn(note, stacklevel=4)
             yield ImageResult(
                 width=image.shape[1],
                 height=image.shape[0],
                 faces=faces,
                 model=self.spec.name,
                 detector=self.detector,
-                warnings=notes,
+                warnings=_picture_warnings(image, faces),
             )
 
     def _face(self, box: Any, score: Any, points: Any, outputs: dict[str, Emotion]) -> Face:
@@ -226,6 +235,8 @@ class FaceAnalyzer:
         )
 
     def _ready(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if isinstance(crops, str | bytes) or not isinstance(crops, Iterable):
+            raise InputError(f"crops must be a sequence of pictures, but got {describe(crops)}")
         if isinstance(crops, np.ndarray) and crops.ndim < 3:
             raise InputError(f"crops must be a sequence of pictures or an array (n, H, W[, 3]), got {describe(crops)}")
         if isinstance(crops, np.ndarray) and crops.ndim == 3 and crops.shape[2] == 3 and crops.shape[1] != 3:
