@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import warn, whole_number
+from mien._checks import describe, warn, whole_number
 from mien.analyzers.face import FaceAnalyzer
-from mien.errors import MienError
+from mien.errors import InputError, MediaError, MienError
 from mien.media import image as _image
 from mien.models import ModelSpec, registry
 from mien.models.runtime import default_threads
@@ -158,8 +158,10 @@ def analyze_images(
     Raises
     ------
     InputError
-        If ``workers`` is not at least 1.
+        If ``workers`` is not at least 1, or ``sources`` is a single path or the bytes of one picture.
     """
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise InputError(f"sources must be several pictures, but got one ({describe(sources)}): pass [source]")
     count = default_threads() if workers is None else whole_number(workers, "workers", low=1)
     shared = analyzer or FaceAnalyzer(threads=1)
 
@@ -167,7 +169,7 @@ def analyze_images(
         try:
             return _analyzed(shared, source, max_pixels, seen)
         except MienError as error:
-            return FailedItem(_path_of(source), type(error).__name__, str(error))
+            return FailedItem(_failed_path(source, error), type(error).__name__, str(error))
 
     pending: deque[Future[ImageResult | FailedItem]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="mien")
@@ -190,11 +192,11 @@ def _analyzed(
     seen: Callable[[Any, NDArray[np.uint8], ImageResult], None] | None = None,
 ) -> ImageResult:
     picture = _image.read_image(source, max_pixels=max_pixels)
-    found = analyzer.analyze(picture.pixels)
+    found = analyzer.analyze(picture.pixels, quiet=True)
     path = _path_of(source)
     result = replace(
         found,
-        path=path,
+        path=picture.path,
         warnings=(*picture.warnings, *found.warnings),
         preview=_Preview(path if path is not None else picture.pixels),
     )
@@ -205,6 +207,13 @@ def _analyzed(
 
 def _path_of(source: Any) -> str | None:
     return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
+
+
+def _failed_path(source: Any, error: MienError) -> str | None:
+    path = _path_of(source)
+    if path is None and isinstance(error, MediaError) and error.path is not None:
+        return os.fspath(error.path)  # a file object with a name
+    return path
 
 
 @functools.lru_cache(maxsize=4)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mien.cli import _shell
-from mien.errors import MediaNotFoundError, MienError
+from mien.errors import MediaError, MediaNotFoundError, MienError
 
 if TYPE_CHECKING:
     from mien.analyzers import FaceAnalyzer
@@ -68,7 +70,7 @@ def command(
     from mien.api import analyze_images
     from mien.models.runtime import default_threads
 
-    many = len(paths) > 1 or (paths[0] != _STDIN and not Path(paths[0]).is_file())
+    many = len(paths) > 1 or _is_many(paths[0])
     workers = (threads or default_threads()) if many else 1
     analyzer = FaceAnalyzer(
         model,
@@ -79,7 +81,7 @@ def command(
         threads=1 if many else threads,
         device=device,
     )
-    files = _Files(out, save_faces)
+    files = _Files(out, save_faces, paths)
     report = _Report(analyzer, as_json=as_json, as_csv=as_csv, many=many)
     total = _count(paths) if many else 1
     with _shell.progress(total, "analyzing", unit="pictures") if many else nullcontext(_nothing) as advance:
@@ -99,6 +101,11 @@ def command(
             report.close()
             raise
     return report.close()
+
+
+def _is_many(path: str) -> bool:
+    # os.path answers False, where Path raises, for names that are too long or hold a zero byte.
+    return os.path.isdir(path) or (any(sign in path for sign in "*?[") and not os.path.exists(path))  # noqa: PTH110, PTH112
 
 
 def _nothing(_count: int) -> None:
@@ -121,7 +128,7 @@ def _sources(paths: Sequence[str], files: _Files) -> Iterator[Any]:
             files.place(data, "stdin.png")
             yield data
             continue
-        folder = Path(argument) if Path(argument).is_dir() else None
+        folder = Path(argument) if os.path.isdir(argument) else None  # noqa: PTH112
         try:
             for path in iter_image_paths([argument]):
                 files.place(path, str(Path(path).relative_to(folder)) if folder else Path(path).name)
@@ -138,12 +145,9 @@ class _Missing:
     """An argument that names no picture: reading it raises the error, which becomes its row."""
 
     def __init__(self, path: str, error: MienError) -> None:
-        self._path, self._error = path, error
+        self.name, self._error = path, error
 
-    def __fspath__(self) -> str:
-        return self._path
-
-    def read(self) -> bytes:
+    def read(self, _size: int = -1) -> bytes:
         """Raise the error (a picture may be read from anything that has this method)."""
         raise self._error
 
@@ -151,42 +155,75 @@ class _Missing:
 class _Files:
     """Where drawn pictures and faces go.  Names are given out in order, so that they do not depend on threads."""
 
-    def __init__(self, out: Path | None, faces: Path | None) -> None:
+    def __init__(self, out: Path | None, faces: Path | None, paths: Sequence[str]) -> None:
         self.wanted = out is not None or faces is not None
         self._out, self._faces = out, faces
-        self._names: dict[Any, str] = {}
-        self._taken: set[str] = set()
+        # A source named twice is written twice: one name each time.
+        self._names: dict[Any, deque[str]] = {}
+        self._taken: set[Path] = set()
+        used = False
         for folder in (out, faces):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
+                used = used or any(folder.iterdir())
+        # Only what already lies in the folder can be written over.
+        self._inputs = set(_identities(paths)) if used else set()
 
     def place(self, source: Any, name: str) -> None:
         """Choose the name of a source's files: its own, with a number where another picture has it already."""
         if not self.wanted:
             return
         path = Path(name)
-        chosen, number = name, 2
-        while chosen in self._taken:
-            chosen = str(path.with_name(f"{path.stem}_{number}{path.suffix}"))
+        chosen, number = path, 2
+        while _drawable(chosen) in self._taken:
+            chosen = path.with_name(f"{path.stem}_{number}{path.suffix}")
             number += 1
-        self._taken.add(chosen)
-        self._names[_key(source)] = chosen
+        self._taken.add(_drawable(chosen))
+        self._names.setdefault(_key(source), deque()).append(str(chosen))
 
     def write(self, source: Any, image: Any, result: ImageResult) -> None:
         """Write the files of one picture."""
-        from mien.output import draw, write_image
+        from mien.output import draw
 
-        name = Path(self._names.pop(_key(source)))
+        name = Path(self._names[_key(source)].popleft())
         if self._out is not None:
-            target = _drawable(self._out / name)
-            _never_over(source, target)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(target, draw(image, result))
+            self._write(_drawable(self._out / name), draw(image, result))
         if self._faces is not None:
             for number, face in enumerate(result.faces, 1):
-                target = self._faces / name.with_name(f"{name.name}_face{number}.png")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_image(target, _cut(image, face.box))
+                self._write(self._faces / name.with_name(f"{name.name}_face{number}.png"), _cut(image, face.box))
+
+    def _write(self, target: Path, image: Any) -> None:
+        from mien.media.paths import shown
+        from mien.output import write_image
+
+        if self._inputs and _identity(target) in self._inputs:
+            raise MienError(f"will not write over a picture to be read: {shown(target)}: choose another folder")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"cannot make the folder {shown(target.parent)}: {error.strerror or error}"
+            raise MediaError(message, path=target) from error
+        write_image(target, image)
+
+
+def _identities(paths: Sequence[str]) -> Iterator[tuple[int, int]]:
+    from mien.media.paths import iter_image_paths
+
+    for argument in paths:
+        with suppress(MediaNotFoundError):
+            for path in iter_image_paths([argument]):
+                identity = _identity(path)
+                if identity is not None:
+                    yield identity
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """Return what two names of one file have in common, or None where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - takes a name as it is
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _key(source: Any) -> Any:
@@ -196,11 +233,6 @@ def _key(source: Any) -> Any:
 def _drawable(target: Path) -> Path:
     kept = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
     return target if target.suffix.lower() in kept else target.with_name(target.name + ".png")
-
-
-def _never_over(source: Any, target: Path) -> None:
-    if isinstance(source, str) and target.exists() and target.samefile(source):
-        raise MienError(f"will not draw over the picture itself: {target}: choose another folder for --out")
 
 
 def _cut(image: Any, box: Sequence[float], margin: float = 0.15) -> Any:
@@ -238,14 +270,14 @@ class _Report:
 
     def add(self, item: ImageResult | FailedItem) -> None:
         """Take one result."""
+        from mien.media.paths import shown
         from mien.output.tables import to_json
         from mien.results import FailedItem
 
         if isinstance(item, FailedItem):
             self.failed += 1
-            _shell.note(
-                item.message if item.path is None or item.path in item.message else f"{item.path}: {item.message}"
-            )
+            named = item.path is None or shown(item.path) in item.message
+            _shell.note(item.message if named else f"{item.path}: {item.message}")
         else:
             self.done += 1
             self.faces += len(item.faces)
@@ -263,7 +295,8 @@ class _Report:
         """Write the table, if one is wanted, and return the exit code."""
         if self.shown and self.done:
             _shell.write_faces(self.shown)
-        if self.many:
+        # A single failure has said all in its own line.
+        if self.many and self.done + self.failed > 1:
             seconds = time.monotonic() - self.started
             counts = f"{self.done} pictures, {self.faces} faces, {self.failed} failed, {seconds:.1f} s"
             _shell.note(counts)
