@@ -1,0 +1,100 @@
+"""The contract of every shipped model: record, files, graph, and parity with the net that it was exported from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mien.faces.align import Crop
+from mien.models import ModelSpec, registry, runtime, store
+
+SHIPPED = registry.names()
+FACES = registry.names("face-emotion")
+LARGEST_MB = 28  # the whole wheel stays under 30
+
+
+def crops_of(spec: ModelSpec, count: int) -> np.ndarray:
+    assert spec.input is not None
+    side = spec.input.size
+    return np.random.default_rng(7).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def test_the_default_model_is_shipped() -> None:
+    assert "face-base" in FACES
+
+
+def test_all_weights_together_leave_room_in_the_wheel() -> None:
+    assert sum(registry.get(name).size_bytes for name in SHIPPED) < LARGEST_MB * 1e6
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_files_are_those_of_the_record(name: str) -> None:
+    store.verify(registry.get(name))
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_the_record_tells_data_limits_and_results_with_commands(name: str) -> None:
+    spec = registry.get(name)
+    assert Crop.from_dict(spec.crop).size == spec.input.size  # type: ignore[union-attr]
+    assert {"measured", "command", "date"} <= set(spec.crop)
+    assert {"intended_use", "not_for", "known_biases"} <= set(spec.card)
+    assert spec.results
+    for result in spec.results:
+        assert result.command.startswith(f"mien evaluate {name} ")
+        assert result.split != "Training"
+        if result.metric == "accuracy":
+            assert result.low is not None
+            assert result.low < result.value < result.high  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_the_graph_takes_crops_and_only_their_number_varies(name: str) -> None:
+    spec = registry.get(name)
+    session = runtime.load(spec, threads=1)
+    assert session.input_names == ("crops",)
+    for count in (1, 3):
+        answers = session.run({"crops": crops_of(spec, count)})
+        assert {output.tensor for output in spec.outputs} | {"embedding", "features"} == set(answers)
+        for output in spec.outputs:
+            assert answers[output.tensor].shape == (count, len(output.labels))
+            assert answers[output.tensor].dtype == np.float32
+        np.testing.assert_allclose(answers["features"].mean(axis=(2, 3)), answers["embedding"], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_a_picture_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name: str) -> None:
+    spec = registry.get(name)
+    session = runtime.load(spec, threads=1)
+    crops = crops_of(spec, 5)
+    together = session.run({"crops": crops})
+    for index in range(5):
+        alone = session.run({"crops": crops[index : index + 1]})
+        for output in spec.outputs:
+            np.testing.assert_allclose(alone[output.tensor][0], together[output.tensor][index], atol=1e-4)
+    # Scaled contrast around the mean is what the preprocessing takes away, but for its floor of four grey levels.
+    flat = (96 + crops[:1].astype(int) // 4).astype(np.uint8)
+    full = ((flat.astype(int) - 96) * 4).astype(np.uint8)
+    dim, bright = session.run({"crops": flat}), session.run({"crops": full})
+    assert dim[spec.default_output.tensor].argmax() == bright[spec.default_output.tensor].argmax()
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_net_and_graph_agree(name: str) -> None:
+    pytest.importorskip("torch", reason="parity with the net needs the training extra")
+    import onnx
+    import torch
+
+    from mien.training.export import parity
+    from mien.training.nets import build
+    from mien.training.recipe import load_recipe
+    from mien.training.task import HEADS
+
+    spec = registry.get(name)
+    recipe = load_recipe(str(spec.training["recipe"]))
+    net = build(recipe.net, HEADS, **recipe.net_options)
+    graph = onnx.load_from_string(store.read_weights(spec))
+    weights = {i.name.removeprefix("net."): onnx.numpy_helper.to_array(i) for i in graph.graph.initializer}
+    counters = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
+    state = {key: torch.from_numpy(weights[key].copy()) for key in net.state_dict() if key not in counters}
+    net.load_state_dict({**state, **counters})
+    assert parity(net.eval(), runtime.load(spec, threads=1), crops_of(spec, 16)) <= 1e-4
