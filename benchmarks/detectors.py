@@ -1,8 +1,9 @@
 """Recall, false boxes and time of the face detectors, all at the very same (default) settings, one thread.
 
-    python benchmarks/detectors.py --data path/to/data [--detector mtcnn] [--json]
+    python benchmarks/detectors.py [--data path/to/data] [--detector mtcnn] [--json]
 
-``--data`` is the folder that holds ``face_boxes``: 43 true boxes in dlib's XML.  A true box is found when a box of the
+``--data`` is the folder that holds ``face_boxes``, 43 true boxes in dlib's XML; by default what ``MIEN_DATA`` names, or
+``../shared/data`` beside the checkout.  A true box is found when a box of the
 detector overlaps it by an intersection over union of 0.4 or more; each box counts once, the best pairs first; a box
 that finds nothing is false.  ``testing.xml`` was used to tune the detectors, ``training.xml`` was not.
 """
@@ -96,12 +97,16 @@ def speed(detector: Detector, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds face_boxes")
+    beside = os.environ.get("MIEN_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=Path(beside), help="folder that holds face_boxes")
     parser.add_argument("--detector", action="append", choices=DETECTORS, help="default: all")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     folder = options.data / "face_boxes"
+    if not folder.is_dir():
+        print(f"nothing measured: there is no {folder}; say --data FOLDER or set MIEN_DATA")
+        return
     report: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, warn, whole_number
 from mien.analyzers.face import FaceAnalyzer
-from mien.errors import InputError, MediaError, MienError
+from mien.errors import InputError, MienError
 from mien.media import image as _image
 from mien.models import ModelSpec, registry
 from mien.models.runtime import default_threads
@@ -169,7 +169,7 @@ def analyze_images(
         try:
             return _analyzed(shared, source, max_pixels, seen)
         except MienError as error:
-            return FailedItem(_failed_path(source, error), type(error).__name__, str(error))
+            return FailedItem(_failed_path(source), type(error).__name__, str(error))
 
     pending: deque[Future[ImageResult | FailedItem]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="mien")
@@ -209,11 +209,10 @@ def _path_of(source: Any) -> str | None:
     return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
 
 
-def _failed_path(source: Any, error: MienError) -> str | None:
+def _failed_path(source: Any) -> str | None:
+    name = getattr(source, "name", None)  # of a file object
     path = _path_of(source)
-    if path is None and isinstance(error, MediaError) and error.path is not None:
-        return os.fspath(error.path)  # a file object with a name
-    return path
+    return path if path is not None or not isinstance(name, str) else name
 
 
 @functools.lru_cache(maxsize=4)

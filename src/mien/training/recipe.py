@@ -174,8 +174,12 @@ def _build(kind: type[T], data: Any, where: str) -> T:
 def _value(value: Any, kind: str, where: str) -> Any:
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind.startswith("tuple") and isinstance(value, list):
+    if kind.startswith("tuple"):
+        if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+            raise InputError(f"{where} must be a list of words, but got {value!r}")
         return tuple(value)
+    if kind.startswith("dict") and not isinstance(value, dict):
+        raise InputError(f"{where} must be a table, but got {value!r}")
     expected: dict[str, type] = {"float": float, "int": int, "str": str, "bool": bool}
     wanted = expected.get(kind)
     if wanted is not None and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
