@@ -1,0 +1,474 @@
+"""``mien analyze`` on a model whose answers are planted, in this process and as a real one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import mien
+from mien.cli import main
+from mien.labels import FER7, FERPLUS8
+from mien.samples import astronaut_path
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return a small PNG with one face."""
+    with Image.open(astronaut_path()) as image:
+        stream = io.BytesIO()
+        image.crop((120, 20, 320, 220)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(planted_model: Path) -> Path:
+    return planted_model
+
+
+def run(model: Path, *arguments: object, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(main, ["analyze", "--model", str(model), *map(str, arguments)], input=stdin)
+
+
+def real(model: Path, *arguments: str | bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "mien", "analyze", "--model", str(model), "--threads", "1", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=300, check=False, **options)
+
+
+def plain(width: int = 30, height: int = 20, kind: str = "PNG") -> bytes:
+    """Return a picture without a face."""
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), (90, 120, 90)).save(stream, kind)
+    return stream.getvalue()
+
+
+def huge_png() -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    )
+
+
+def one_line(done: Result) -> str:
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("mien: ")
+    assert line.isprintable()
+    return line.removeprefix("mien: ")
+
+
+# --- one picture ----------------------------------------------------------------------------------
+
+
+def test_a_table_for_people(here: Path, model: Path, face: bytes) -> None:
+    Path("team.png").write_bytes(face)
+    done = run(model, "team.png")
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ""
+    (row,) = (line for line in done.stdout.splitlines() if "team.png" in line)
+    (found,) = mien.analyze("team.png", model=model).faces
+    assert found.emotion is not None
+    assert found.emotion.top in row
+    assert f"{100 * found.emotion.confidence:.0f}%" in row
+
+
+def test_json_is_one_document_for_one_picture(here: Path, model: Path, face: bytes) -> None:
+    Path("team.png").write_bytes(face)
+    done = run(model, "team.png", "--json")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == mien.analyze("team.png", model=model).to_dict()
+
+
+def test_standard_input(here: Path, model: Path, face: bytes) -> None:
+    done = run(model, "-", "--json", stdin=face)
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert (found["path"], len(found["faces"])) == (None, 1)
+    done = run(model, "-", "--out", "drawn", "--save-faces", "faces", stdin=face)
+    assert done.exit_code == 0, done.output
+    assert [p.name for p in Path("drawn").iterdir()] == ["stdin.png"]
+    assert [p.name for p in Path("faces").iterdir()] == ["stdin.png_face1.png"]
+    assert (
+        one_line(run(model, "-", stdin=b""))
+        == "the picture is empty: expected a JPEG, PNG, WebP, TIFF, BMP or GIF picture"
+    )
+
+
+def test_csv_is_one_row_a_face(here: Path, model: Path, face: bytes) -> None:
+    Path("team.png").write_bytes(face)
+    Path("empty.png").write_bytes(plain())
+    done = run(model, "team.png", "empty.png", "--csv")
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [(row["path"], row["face"]) for row in rows] == [("team.png", "1"), ("empty.png", "")]
+    assert sum(float(rows[0][name]) for name in FERPLUS8.emotions) == pytest.approx(1, abs=1e-4)
+
+
+def test_labels_as_detector_and_smallest_face(here: Path, model: Path, face: bytes) -> None:
+    Path("team.png").write_bytes(face)
+    (found,) = json.loads(run(model, "team.png", "--json", "--labels-as", "fer7", "--detector", "haar").stdout)["faces"]
+    assert set(found["emotion"]["probabilities"]) == set(FER7.emotions)
+    assert found["points"] is None
+    assert json.loads(run(model, "team.png", "--json", "--min-face", "190").stdout)["faces"] == []
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+def fill(folder: Path, face: bytes) -> None:
+    (folder / "a" / "deep").mkdir(parents=True)
+    (folder / "b").mkdir()
+    (folder / "a" / "one.png").write_bytes(face)
+    (folder / "a" / "deep" / "two.jpg").write_bytes(plain(kind="JPEG"))
+    (folder / "a" / "notes.txt").write_text("no picture")
+    (folder / "b" / "one.png").write_bytes(plain(40))
+    (folder / "b" / "three.gif").write_bytes(plain(kind="GIF"))
+
+
+def test_folders_and_patterns_as_json_lines(here: Path, model: Path, face: bytes) -> None:
+    fill(here, face)
+    done = run(model, "a", "b/*.gif", "--json")
+    assert done.exit_code == 0, done.output
+    items = [json.loads(line) for line in done.stdout.splitlines()]
+    names = [str(Path(name)) for name in ("a/deep/two.jpg", "a/one.png", "b/three.gif")]
+    assert [item["path"] for item in items] == names
+    assert [len(item["faces"]) for item in items] == [0, 1, 0]
+    assert one_line(done).startswith("3 pictures, 1 faces, 0 failed, ")
+
+
+@pytest.mark.parametrize("how", ["--json", "--csv", None])
+def test_a_bad_picture_becomes_a_row_and_exit_code_3(here: Path, model: Path, face: bytes, how: str | None) -> None:
+    fill(here, face)
+    Path("a/bad.jpg").write_text("text")
+    done = run(model, "a", *([how] if how else []))
+    assert done.exit_code == 3
+    message = "a/bad.jpg must be a JPEG, PNG, WebP, TIFF, BMP or GIF picture, but it is something else"
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"mien: {message}")
+    assert lines[1].startswith("mien: 2 pictures, 1 faces, 1 failed, ")
+    if how == "--json":
+        (failed,) = (item for item in map(json.loads, done.stdout.splitlines()) if "error" in item)
+        assert (failed["path"], failed["error"]) == ("a/bad.jpg", "UnsupportedMediaError")
+    elif how == "--csv":
+        (failed,) = (row for row in csv.DictReader(io.StringIO(done.stdout)) if row["error"])
+        assert failed["message"].startswith(message)
+    else:
+        assert sum("bad.jpg" in line and "error" in line for line in done.stdout.splitlines()) == 1
+
+
+def test_nothing_done_at_all_is_exit_code_1(here: Path, model: Path) -> None:
+    Path("one.jpg").write_text("text")
+    Path("two.jpg").write_bytes(b"")
+    done = run(model, "one.jpg", "two.jpg", "no.jpg")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["one.jpg", "two.jpg"]
+    assert lines[2:] == ["mien: no such file or folder: no.jpg", lines[3]]
+    assert lines[3].startswith("mien: 0 pictures, 0 faces, 3 failed")
+
+
+def truncated(face: bytes) -> bytes:
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(face)) as image:
+        image.save(stream, "JPEG")
+    return stream.getvalue()[:200]  # not even the whole header
+
+
+BAD = {
+    "text.jpg": (b"this is no picture", "text.jpg must be a JPEG, PNG"),
+    "empty.jpg": (b"", "empty.jpg is empty"),
+    "film.jpg": (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(99), "film.jpg is a film (MP4"),
+    "sound.jpg": (b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(99), "sound.jpg is a recording"),
+    "huge.png": (huge_png(), "huge.png has 60000 x 60000 pixels, more than the limit of 200,000,000 pixels"),
+    "cut.jpg": (None, "cut.jpg cannot be decoded as JPEG"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_picture_is_one_line(here: Path, model: Path, face: bytes, name: str) -> None:
+    content, message = BAD[name]
+    Path(name).write_bytes(truncated(face) if content is None else content)
+    done = run(model, name)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert one_line(done).lower().startswith(message.lower())
+    as_json = json.loads(run(model, name, "--json").stdout)
+    assert set(as_json) == {"path", "error", "message"}
+    assert as_json["path"] == name
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("no.jpg", "no such file or folder: no.jpg"),
+        ("folder", "no picture in the folder folder: expected files that end in "),
+        ("*.webp", "nothing matches the pattern *.webp"),
+        ("x" * 300 + ".jpg", "no such file or folder: xxx"),
+        ("", "no such file or folder: ''"),
+    ],
+)
+def test_what_names_nothing_is_one_line(here: Path, model: Path, argument: str, message: str) -> None:
+    Path("folder").mkdir()
+    done = run(model, argument)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert one_line(done).startswith(message)
+    failed = json.loads(run(model, argument, "--json").stdout)
+    assert (failed["path"], failed["error"]) == (argument, "MediaNotFoundError")
+
+
+def test_half_a_jpeg_is_read_with_a_warning(here: Path, model: Path) -> None:
+    Path("half.jpg").write_bytes(astronaut_path().read_bytes()[:60_000])
+    done = run(model, "half.jpg", "--json")
+    assert done.exit_code == 0
+    assert "truncated" in one_line(done)
+    assert one_line(done).startswith("warning: half.jpg: ")
+    assert "truncated" in json.loads(done.stdout)["warnings"][0]
+
+
+def test_a_blue_picture_is_warned_about_once(here: Path, model: Path, face: bytes) -> None:
+    with Image.open(io.BytesIO(face)) as image:
+        Image.merge("RGB", image.convert("RGB").split()[::-1]).save("blue.png")
+    assert one_line(run(model, "blue.png")).startswith("warning: blue.png: the skin is bluer than it is red")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Missing argument 'PATH...'"),
+        (("a.jpg", "--json", "--csv"), "choose one of --json and --csv"),
+        (("a.jpg", "--threads", "0"), "0 is not in the range"),
+        (("a.jpg", "--max-pixels", "0"), "0 is not in the range"),
+        (("a.jpg", "--min-face", "x"), "'x' is not a valid float"),
+        (("a.jpg", "--dance"), "No such option"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(model: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = run(model, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "face-bass"), "unknown model 'face-bass'"),
+        (("--model", "mtcnn"), "needs one for face-emotion"),
+        (("--labels-as", "fer9"), "model 'planted' has no output 'fer9'"),
+        (("--detector", "eyes"), "detector must be one of"),
+        (("--min-face", "0"), "min_face_px must be a number of at least 1"),
+        (("--device", "tpu"), "device must be 'cpu', 'cuda'"),
+        (("--out", "team.png"), "File exists"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    here: Path, model: Path, face: bytes, arguments: tuple[str, ...], message: str
+) -> None:
+    Path("team.png").write_bytes(face)
+    done = run(model, "team.png", *arguments)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert message in one_line(done)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def names_under(folder: str) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_drawn_pictures_keep_folders_and_names(here: Path, model: Path, face: bytes) -> None:
+    fill(here, face)
+    done = run(model, "a", "b", "--out", "drawn", "--save-faces", "faces")
+    assert done.exit_code == 0, done.output
+    # b/one.png would lie upon a/one.png; a GIF is not written.
+    assert names_under("drawn") == ["deep/two.jpg", "one.png", "one_2.png", "three.gif.png"]
+    assert names_under("faces") == ["one.png_face1.png"]
+    assert mien.read_image("drawn/one.png").shape == (200, 200, 3)
+    assert mien.read_image("drawn/one_2.png").shape == (20, 40, 3)
+    plain_picture, drawn = mien.read_image("a/one.png"), mien.read_image("drawn/one.png")
+    assert (plain_picture != drawn).any()
+    np.testing.assert_array_equal(drawn, mien.draw(plain_picture, mien.analyze("a/one.png", model=model)))
+
+
+def test_a_saved_face_is_a_part_of_the_picture(here: Path, model: Path, face: bytes) -> None:
+    Path("one.png").write_bytes(face)
+    run(model, "one.png", "--save-faces", "faces")
+    picture, saved = mien.read_image("one.png"), mien.read_image("faces/one.png_face1.png")
+    (box,) = (f.box for f in mien.analyze("one.png", model=model).faces)
+    windows = np.lib.stride_tricks.sliding_window_view(picture, saved.shape)[:, :, 0]
+    ((top, left),) = np.argwhere((windows == saved).all(axis=(2, 3, 4)))
+    assert left <= box[0]
+    assert top <= box[1]
+    assert left + saved.shape[1] >= min(box[2], 200)
+    assert top + saved.shape[0] >= min(box[3], 200)
+
+
+def test_names_that_meet_only_as_png_are_kept_apart(here: Path, model: Path) -> None:
+    Path("a").mkdir()
+    Path("a/x.gif").write_bytes(plain(33, kind="GIF"))
+    Path("a/x.gif.png").write_bytes(plain(44))
+    assert run(model, "a", "--out", "drawn").exit_code == 0
+    assert names_under("drawn") == ["x.gif.png", "x.gif_2.png"]
+    assert [mien.read_image(f"drawn/{name}").shape[1] for name in names_under("drawn")] == [33, 44]
+
+
+def test_a_picture_named_twice_is_written_twice(here: Path, model: Path, face: bytes) -> None:
+    Path("one.png").write_bytes(face)
+    done = run(model, "one.png", "one.png", "*.png", "--out", "drawn")
+    assert done.exit_code == 0, done.output
+    assert names_under("drawn") == ["one.png", "one_2.png", "one_3.png"]
+
+
+def test_no_picture_to_be_read_is_written_over(here: Path, model: Path, face: bytes) -> None:
+    fill(here, face)
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    done = run(model, "a/one.png", "--out", "a")
+    assert done.exit_code == 1
+    assert one_line(done) == "will not write over a picture to be read: a/one.png: choose another folder"
+    # Another picture of that name would be lost too, though it is still to be read.
+    assert run(model, "a/one.png", "b/one.png", "--out", "b").exit_code == 3
+    assert run(model, "a/one.png", "b", "--out", "b").exit_code == 3
+    for path, content in before.items():
+        assert path.read_bytes() == content
+
+
+def test_an_older_result_is_replaced(here: Path, model: Path, face: bytes) -> None:
+    Path("one.png").write_bytes(face)
+    Path("drawn").mkdir()
+    Path("drawn/one.png").write_bytes(b"old")
+    assert run(model, "one.png", "--out", "drawn").exit_code == 0
+    assert mien.read_image("drawn/one.png").shape == (200, 200, 3)
+
+
+def test_a_place_that_cannot_be_written_is_a_row(here: Path, model: Path, face: bytes) -> None:
+    fill(here, face)
+    Path("drawn").mkdir()
+    Path("drawn/deep").write_text("a file where a folder should be")
+    done = run(model, "a", "--out", "drawn", "--json")
+    assert done.exit_code == 3
+    (failed,) = (item for item in map(json.loads, done.stdout.splitlines()) if "error" in item)
+    assert failed["path"] == "a/deep/two.jpg"
+    assert failed["message"].startswith("cannot make the folder drawn/deep: ")
+
+
+# --- hostile names --------------------------------------------------------------------------------
+
+NAMES = ["two\nlines.png", "-dash.png", "Grüße 日本 🙂.png", "tab\tand \x1b[31mcolour.png", "[b].png", "'\"$(x).png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_names_pass_through(here: Path, model: Path, name: str) -> None:
+    Path(name).write_bytes(plain())
+    done = run(model, "--json", "--out", "drawn", "--", name)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["path"] == name
+    assert done.stderr == ""
+    assert names_under("drawn") == [name]
+    table = run(model, "--", name).stdout
+    assert "\x1b" not in table
+    assert "lines.png" not in table or "two\\nlines.png" in table
+    (row,) = csv.DictReader(io.StringIO(run(model, "--csv", "--", name).stdout))
+    assert row["path"] == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_names_of_bad_pictures_are_one_line(here: Path, model: Path, name: str) -> None:
+    Path(name).write_text("text")
+    done = run(model, "--", name)
+    assert done.exit_code == 1
+    assert "must be a JPEG, PNG" in one_line(done)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_a_name_that_is_no_text_in_a_real_process(here: Path, model: Path, face: bytes) -> None:
+    name = b"caf\xe9.png"
+    Path(os.fsdecode(name)).write_bytes(face)
+    done = real(model, "--json", "--out", "drawn", name)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert os.fsencode(json.loads(done.stdout)["path"]) == name
+    assert [os.fsencode(path.name) for path in Path("drawn").iterdir()] == [name]
+    bad = b"bad\xff.jpg"
+    Path(os.fsdecode(bad)).write_text("text")
+    done = real(model, name, bad, env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 3
+    assert b"Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    assert b"caf\\udce9.png" in done.stdout
+
+
+def test_a_real_process_reads_standard_input(here: Path, model: Path, face: bytes) -> None:
+    done = real(model, "-", "--csv", input=face)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (row,) = csv.DictReader(io.StringIO(done.stdout.decode()))
+    assert (row["path"], row["face"]) == ("", "1")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+def test_ctrl_c_keeps_what_was_done(here: Path, model: Path, face: bytes) -> None:
+    Path("many").mkdir()
+    for number in range(100):
+        shutil.copy(astronaut_path(), f"many/{number:03d}.jpg")
+    command = [sys.executable, "-m", "mien", "analyze", "--model", str(model), "--threads", "1", "--json", "many"]
+    # Shells start background jobs with SIGINT ignored, which children inherit.
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listening) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    done = [json.loads(line) for line in (first + rest).splitlines()]
+    assert 1 <= len(done) < 100
+    assert [item["path"] for item in done] == [str(Path(f"many/{n:03d}.jpg")) for n in range(len(done))]
+    assert all(len(item["faces"]) == 1 for item in done)
+    assert b"Traceback" not in errors
+    assert errors.decode().splitlines()[-1] == "mien: interrupted"
+
+
+def test_ctrl_c_still_shows_the_table(here: Path, model: Path, face: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(here, face)
+    taken = []
+    analyze = mien.FaceAnalyzer.analyze
+
+    def interrupted(self: mien.FaceAnalyzer, image: np.ndarray, **options: Any) -> mien.ImageResult:
+        taken.append(image)
+        if len(taken) == 3:
+            time.sleep(0.2)
+            raise KeyboardInterrupt
+        return analyze(self, image, **options)
+
+    monkeypatch.setattr(mien.FaceAnalyzer, "analyze", interrupted)
+    done = run(model, "a", "b", "--threads", "1")
+    assert done.exit_code == 130
+    assert "one.png" in done.stdout
+    assert done.stderr.splitlines()[-1] == "mien: interrupted"
