@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mien.cli import main
+
+RECIPE = """
+name = "tiny"
+epochs = 5
+batch = 4
+
+[net_options]
+stem = 4
+widths = [8]
+strides = [4]
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for module in ("torch", "lightning", "torchmetrics", "safetensors", "onnx", "onnxscript"):
+        pytest.importorskip(module)
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(RECIPE)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Missing option '--recipe'"),
+        (("--recipe", "face-base"), "Missing option '--data'"),
+        (("--recipe", "face-base", "--data", "x", "--epochs", "0"), "0 is not in the range"),
+        (("--recipe", "face-base", "--data", "x", "--device", "tpu"), "'tpu' is not one of"),
+        (("--recipe", "face-base", "--data", "x", "--precision", "int8"), "'int8' is not one of"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...], message: str) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize("module", ["torch", "lightning", "onnxscript"])
+def test_without_the_extra_it_is_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    done = run("--recipe", "face-base", "--data", "x")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr == f'mien: training needs {module}: pip install "mien[train]"\n'
+
+
+def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.training import run as room
+
+    calls = []
+
+    def train(recipe: object, **options: object) -> Path:
+        calls.append((recipe, options))
+        return Path("somewhere")
+
+    monkeypatch.setattr(room, "train", train)
+    done = run(
+        *("--recipe", "tiny.toml", "--data", "fer.csv", "--labels", "votes.csv", "--epochs", "3", "--seed", "9"),
+        *("--device", "cpu", "--precision", "float32", "--threads", "2"),
+    )
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "somewhere\n", "")
+    ((recipe, options),) = calls
+    assert (recipe.name, recipe.epochs, recipe.seed, recipe.batch) == ("tiny", 3, 9, 4)
+    assert (options["data"], options["labels"], options["out"]) == (
+        Path("fer.csv"),
+        Path("votes.csv"),
+        Path("runs") / "tiny",
+    )
+    machine = options["options"]
+    assert (machine.device, machine.precision, machine.threads, machine.progress) == ("cpu", "float32", 2, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--recipe", "face-bass", "--data", "x"), "unknown recipe 'face-bass': expected a file or one of face-base"),
+        (("--recipe", "tiny.toml", "--data", "no.csv"), "no.csv"),
+        (("--recipe", "wrong.toml", "--data", "no.csv"), "recipe wrong.toml has the unknown key epoch"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(here: Path, arguments: tuple[str, ...], message: str) -> None:
+    Path("wrong.toml").write_text('name = "x"\nepoch = 3\n')
+    done = run(*arguments)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("mien: reading ")]
+    assert len(lines) == 1
+    assert message in lines[0]
