@@ -106,12 +106,19 @@ def train(
     report(f"{len(training)} training pictures, {len(validation)} for validation")
     task = FaceTask(recipe, teachers=[load_net(Path(t)) for t in recipe.distillation.teachers])
     if recipe.init:
-        task.net.load_state_dict(load_net(Path(recipe.init)).state_dict())
+        _start_from(task.net, Path(recipe.init))
     task.net = task.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     finished = _fit(task, training, validation, folder, options, report)
     if finished:
         export_run(folder, recipe, best_net(folder, recipe), validation, report=report)
     return folder
+
+
+def _start_from(net: FaceNet, folder: Path) -> None:
+    try:
+        net.load_state_dict(load_net(folder).state_dict())
+    except RuntimeError as error:  # torch lists every tensor, a line each
+        raise InputError(f"cannot start from {folder}: its net is another than the recipe's") from error
 
 
 def _fit(
@@ -158,7 +165,7 @@ def _trainer(recipe: Recipe, folder: Path, options: RunOptions, report: Callable
     callbacks: list[Callback] = [
         EMAWeightAveraging(decay=recipe.optimiser.average),
         HistoryWriter(folder / "history.csv", report),
-        _checkpoints(folder),
+        *_checkpoints(folder),
     ]
     if options.stop_after is not None:
         callbacks.append(_StopAfter(options.stop_after))
@@ -179,16 +186,14 @@ def _trainer(recipe: Recipe, folder: Path, options: RunOptions, report: Callable
     )
 
 
-def _checkpoints(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="best",
-        monitor="val_score",
-        mode="max",
-        save_last=True,
-        save_top_k=1,
-        enable_version_counter=False,
-    )
+def _checkpoints(folder: Path) -> list[Callback]:
+    place: dict[str, Any] = {"dirpath": folder / "checkpoints", "save_top_k": 1, "enable_version_counter": False}
+    # One callback each: Lightning's save_last renews last.ckpt only when the score improves, so that a killed run would
+    # go on from its best epoch.  The last comes last, to hold the other's state of the same epoch.
+    return [
+        ModelCheckpoint(filename="best", monitor="val_score", mode="max", **place),
+        ModelCheckpoint(filename="last", **place),
+    ]
 
 
 class _StopAfter(Callback):

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+pytest.importorskip("onnxscript")
+
+from face_tables import make_rows, table_text, write_table  # noqa: E402
+from mien import FaceAnalyzer  # noqa: E402
+from mien.errors import DatasetError, InputError, ModelError  # noqa: E402
+from mien.models import registry, store  # noqa: E402
+from mien.training.augment import Augmentation  # noqa: E402
+from mien.training.history import read_history  # noqa: E402
+from mien.training.nets.base import Deployed, multiply_adds, parameters  # noqa: E402
+from mien.training.recipe import Distillation, Optimiser, Recipe  # noqa: E402
+from mien.training.run import RunOptions, best_net, best_precision, load_net, read_config, train  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def last_weights(folder: Path) -> dict[str, np.ndarray]:
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return {name: value.numpy() for name, value in state.items() if name.startswith("net.")}
+
+
+def assert_same_weights(one: Path, two: Path) -> None:
+    first, second = last_weights(one), last_weights(two)
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_allclose(second[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def figures(folder: Path) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(folder / "history.csv")]
+
+
+# --- a whole run ----------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_all_its_files(finished: Path, recipe: Recipe) -> None:
+    names = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
+    assert names == {
+        "config.toml",
+        "history.csv",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "model.onnx",
+        "model.safetensors",
+        "model.toml",
+    }
+    assert read_config(finished) == recipe
+    assert tomllib.loads((finished / "config.toml").read_text("utf-8"))["name"] == "tiny"
+
+
+def test_the_history_has_a_row_an_epoch(finished: Path) -> None:
+    rows = read_history(finished / "history.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        for name in ("train_loss", "val_loss", "val_fer7_accuracy", "val_ferplus8_uar", "val_score", "rate", "seconds"):
+            assert np.isfinite(float(row[name]))
+        mean = (float(row["val_fer7_accuracy"]) + float(row["val_ferplus8_accuracy"])) / 2
+        assert float(row["val_score"]) == pytest.approx(mean, abs=1e-5)
+    assert read_history(finished / "no.csv") == []
+
+
+def test_the_folder_is_a_model(finished: Path) -> None:
+    spec = registry.get(finished)
+    store.verify(spec)
+    assert (spec.name, spec.task) == ("tiny", "face-emotion")
+    assert spec.default_output.name == "ferplus8"
+    crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
+    found = FaceAnalyzer(finished, threads=1).logits(crops)
+    with torch.no_grad():
+        expected = Deployed(load_net(finished)).eval()(torch.from_numpy(crops))
+    np.testing.assert_allclose(found["ferplus8"], expected[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(found["fer7"], expected[1].numpy(), atol=1e-4)
+
+
+def test_the_record_tells_what_was_measured(finished: Path, data: Path) -> None:
+    spec = registry.get(finished)
+    net = load_net(finished)
+    assert spec.training["parameters"] == parameters(net)
+    assert spec.training["multiply_adds"] == multiply_adds(net)
+    results = {(r.output, r.metric): r for r in spec.results}
+    assert set(results) == {(o, m) for o in ("ferplus8", "fer7") for m in ("accuracy", "uar")}
+    with (data / "fer2013.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["Usage"] == "PublicTest"]
+    grey = np.array([[int(v) for v in row["pixels"].split()] for row in rows], np.uint8).reshape(-1, 48, 48)
+    answers = FaceAnalyzer(finished, output="fer7", threads=1).logits(grey)["fer7"].argmax(1)
+    right = np.mean(answers == [int(row["emotion"]) for row in rows])
+    assert results["fer7", "accuracy"].value == pytest.approx(right, abs=1e-6)
+    assert all(r.low <= r.value <= r.high and r.n == len(rows) for r in results.values())
+
+
+def test_the_best_epoch_is_the_model(finished: Path, recipe: Recipe) -> None:
+    scores = [float(row["val_score"]) for row in read_history(finished / "history.csv")]
+    state = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
+    assert state["epoch"] == int(np.argmax(scores))
+    best = best_net(finished, recipe)
+    for name, values in load_net(finished).state_dict().items():
+        torch.testing.assert_close(values, best.state_dict()[name])
+
+
+def test_last_is_the_last_epoch_whatever_the_score(finished: Path) -> None:
+    state = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["epoch"] == 1
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_export")
+def test_one_epoch_and_another_are_two(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    train(recipe, data=data, out=tmp_path, options=replace(options, stop_after=1))
+    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == ["1"]
+    assert not (tmp_path / "model.toml").exists()
+    lines: list[str] = []
+    train(recipe, data=data, out=tmp_path, options=options, report=lines.append)
+    assert any(line.startswith("going on from ") for line in lines)
+    assert figures(tmp_path) == figures(finished)
+    assert_same_weights(tmp_path, finished)
+    # Once more changes nothing.
+    train(recipe, data=data, out=tmp_path, options=options)
+    assert figures(tmp_path) == figures(finished)
+    assert_same_weights(tmp_path, finished)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mien.training.run import RunOptions, read_config, train
+
+def report(line):
+    if line.startswith("epoch 2/"):  # its row is written, its checkpoint is not
+        os.kill(os.getpid(), signal.SIGKILL)
+
+folder = Path(sys.argv[2])
+train(read_config(folder), data=sys.argv[1], out=folder, report=report,
+      options=RunOptions(device="cpu", precision="float32", threads=1))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.usefixtures("no_export")
+def test_a_killed_run_goes_on(finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes((finished / "config.toml").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(data), str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == ["1", "2"]
+    train(recipe, data=data, out=tmp_path, options=options)
+    assert figures(tmp_path) == figures(finished)
+    assert_same_weights(tmp_path, finished)
+
+
+# --- starting from other runs ---------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_starts_from_another_and_learns_from_it(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    still = replace(
+        recipe,
+        name="student",
+        init=str(finished),
+        epochs=1,
+        calm_epochs=1,
+        optimiser=Optimiser(rate=0.0, weight_decay=0.0, warmup_epochs=0),
+        distillation=Distillation(teachers=(str(finished), str(finished)), weight=0.5),
+    )
+    train(still, data=data, out=tmp_path, options=options)
+    teacher = load_net(finished).state_dict()
+    for name, values in last_weights(tmp_path).items():
+        if name.endswith(("weight", "bias")):  # at a rate of 0 only the norms' statistics move
+            np.testing.assert_allclose(values, teacher[name.removeprefix("net.")].numpy(), atol=1e-6, err_msg=name)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_other_weights_to_start_from_are_refused(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    wider = replace(recipe, init=str(finished), net_options={**recipe.net_options, "stem": 6})
+    with pytest.raises(InputError, match=r"cannot start from .*: its net is another"):
+        train(wider, data=data, out=tmp_path / "a", options=options)
+    nowhere = replace(recipe, init=str(tmp_path / "nowhere"))
+    with pytest.raises(ModelError, match=r"nowhere is no run folder: it has no config\.toml"):
+        train(nowhere, data=data, out=tmp_path / "b", options=options)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "config.toml").write_bytes((finished / "config.toml").read_bytes())
+    with pytest.raises(ModelError, match="c has no checkpoint yet"):
+        load_net(tmp_path / "c")
+
+
+# --- what cannot be done --------------------------------------------------------------------------
+
+
+def test_another_recipe_in_the_same_folder_is_refused(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions
+) -> None:
+    for other in (replace(recipe, seed=4), replace(recipe, augmentation=Augmentation(flip=0.1))):
+        with pytest.raises(InputError, match="tiny holds a run of another recipe: choose another folder, or remove it"):
+            train(other, data=data, out=finished, options=options)
+    assert read_config(finished) == recipe
+
+
+def test_wrong_data_are_one_error(data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path) -> None:
+    rows = make_rows(["Training"] * 3 + ["PublicTest"] * 2)
+    write_table(tmp_path / "alone.csv", table_text(rows))
+    (tmp_path / "text.csv").write_text("hello\n")
+    for source, message in (
+        (tmp_path / "no.csv", r"no\.csv"),
+        (tmp_path / "text.csv", "text.csv"),
+        (tmp_path / "alone.csv", r"fer2013new\.csv"),
+    ):
+        with pytest.raises(DatasetError, match=message) as caught:
+            train(recipe, data=source, out=tmp_path / "run", options=options)
+        assert "\n" not in str(caught.value)
+    # Votes for other rows than these.
+    with pytest.raises(DatasetError):
+        train(
+            recipe, data=tmp_path / "alone.csv", labels=data / "fer2013new.csv", out=tmp_path / "run", options=options
+        )
+
+
+def test_a_folder_that_cannot_be_made_is_one_error(
+    data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot write to the run folder"):
+        train(recipe, data=data, out=tmp_path / "file" / "run", options=options)
+
+
+def test_a_damaged_config_is_named(tmp_path: Path, recipe: Recipe, data: Path, options: RunOptions) -> None:
+    (tmp_path / "config.toml").write_text("name = \n")
+    with pytest.raises(ModelError, match=r"cannot read .*config\.toml"):
+        train(recipe, data=data, out=tmp_path, options=options)
+
+
+def test_the_precision_fits_the_processor() -> None:
+    assert best_precision("cpu") in ("float32", "bfloat16")
