@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
@@ -107,9 +108,10 @@ class FaceTask(pl.LightningModule):
     def _mixed(self, grey: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         alpha = self.recipe.loss.mixup
         shape = (len(grey),)
-        # A generator of its own: the step number fixes it, also after a resumption.
-        seed = (self.recipe.seed << 32) + self.global_step
-        generator = torch.Generator().manual_seed(seed)
+        # A generator of its own: seed and step number fix it, also after a resumption.  The CPU's generator sees
+        # the low 32 bits of its seed alone, so the two are hashed together.
+        state = np.random.SeedSequence((self.recipe.seed, self.global_step)).generate_state(1, np.uint32)
+        generator = torch.Generator().manual_seed(int(state[0]))
         beta = torch._sample_dirichlet(torch.full((*shape, 2), alpha), generator)[:, 0]
         share = torch.maximum(beta, 1 - beta).to(grey.device)
         partner = torch.randperm(len(grey), generator=generator).to(grey.device)
