@@ -41,7 +41,8 @@ class Augmentation:
     gamma : float
         Standard deviation of log gamma.
     contrast : float
-        Standard deviation of log contrast.
+        Standard deviation of log contrast.  The mean level is shifted along with it, uniform within 20 grey levels
+        either way, whatever the strengths.
     equalise, gradient, blur, low_resolution, noise, jpeg, erase : float
         Probability of each for a picture.
     """

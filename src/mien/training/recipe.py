@@ -72,7 +72,7 @@ class Distillation:
     weight : float
         Share of the teachers' answer in the target; the rest is the labels'.
     temperature : float
-        Softens both sides.
+        Softens the teachers' answers before they are mixed into the target; 1 leaves them as they are.
     """
 
     teachers: tuple[str, ...] = ()
