@@ -108,6 +108,12 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_tables_of_results_are_those_of_the_records() -> None:
+    script = ROOT / "scripts" / "render_results.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"run scripts/render_results.py for {done.stdout}{done.stderr}"
+
+
 def test_there_is_something_to_test() -> None:
     assert len(blocks(language="sh", needs=("", "data", "long"))) >= 5
     assert blocks(language="python", needs=("",))

@@ -1,0 +1,77 @@
+"""Write the tables of measured results into README and docs, from the records of the shipped models.
+
+    python scripts/render_results.py [--check]
+
+Each table stands between ``<!-- results: MODEL -->`` and ``<!-- end -->``.  ``--check`` writes nothing and exits with 1
+where a page differs from the records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from mien.models import registry
+from mien.models.spec import ModelSpec
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACE = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SHARES = {"accuracy": "accuracy", "uar": "UAR", "accuracy_overlap_free": "accuracy without copies of Training"}
+PLAIN = {"ece_cross_fitted_above_floor": "ECE above its floor, cross-fitted", "brier": "Brier", "nll": "NLL"}
+
+
+def table(spec: ModelSpec) -> str:
+    """Return a model's results as Markdown: one row a figure, and the commands below."""
+    lines = [
+        "| data | output | figure | value | 95 % interval | pictures |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in spec.results:
+        name = f"{r.dataset} {r.split}, {r.protocol}"
+        if r.metric in SHARES:
+            span = f"{100 * r.low:.1f} to {100 * r.high:.1f}" if r.low is not None and r.high is not None else ""
+            lines.append(f"| {name} | `{r.output}` | {SHARES[r.metric]} | {100 * r.value:.1f} % | {span} | {r.n} |")
+        else:
+            lines.append(f"| {name} | `{r.output}` | {PLAIN[r.metric]} | {r.value:.3f} | | {r.n} |")
+    rare = {
+        dataset.removeprefix("recall_by_class_"): ", ".join(f"{label} {100 * v:.0f}" for label, v in recalls.items())
+        for dataset, recalls in spec.card.items()
+        if dataset.startswith("recall_by_class_")
+    }
+    lines += ["", *(f"Recall by class on {dataset}, in %: {text}." for dataset, text in rare.items())]
+    return "\n".join(lines) + "\n"
+
+
+def headline(spec: ModelSpec) -> str:
+    """Return the accuracies alone, for README."""
+    rows = [r for r in spec.results if r.metric == "accuracy" and r.low is not None and r.high is not None]
+    lines = ["| data | classes | accuracy | 95 % interval |", "|---|---|---|---|"]
+    for r in rows:
+        classes = len(spec.output(r.output).labels)
+        span = f"{100 * (r.low or 0):.1f} to {100 * (r.high or 0):.1f}"
+        lines.append(f"| {r.dataset} {r.split}, {r.protocol} | {classes} | {100 * r.value:.1f} % | {span} |")
+    return "\n".join(lines) + "\n"
+
+
+def rendered(page: Path) -> str:
+    """Return the page with its tables as the records have them."""
+    make = headline if page.name == "README.md" else table
+    return PLACE.sub(lambda m: f"{m[1]}\n{make(registry.get(m[2]))}\n{m[3]}", page.read_text("utf-8"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page differs")
+    check = parser.parse_args().check
+    different = [p for p in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")) if rendered(p) != p.read_text("utf-8")]
+    for page in different:
+        print(page.relative_to(ROOT))
+        if not check:
+            page.write_text(rendered(page), "utf-8")
+    return int(check and bool(different))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
