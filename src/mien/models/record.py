@@ -14,10 +14,10 @@ from typing import Any
 
 from mien.errors import InputError, ModelError
 from mien.labels import label_set
-from mien.models._table import Table
+from mien.models._table import Table, dump_toml
 from mien.models.spec import TASKS, Licence, ModelFile, ModelInput, ModelSpec, Output, Result
 
-__all__ = ["parse_record"]
+__all__ = ["dump_toml", "parse_record"]
 
 
 def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ModelError, UnknownModelError, WeightsError
-from mien.models._table import dump_toml
-from mien.models.record import parse_record
+from mien.models.record import dump_toml, parse_record
 from mien.models.spec import ModelFile, ModelSpec
 
 __all__ = ["read_record", "read_weights", "verify", "write_record"]

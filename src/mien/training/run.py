@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from safetensors.torch import load_file
 
 from mien.errors import DatasetError, InputError, ModelError
-from mien.models._table import dump_toml
+from mien.models.record import dump_toml
 from mien.training.augment import Augmentation
 from mien.training.data import Corpus, FaceBatches, load_corpus, training_loader, validation_loader
 from mien.training.export import export_run
