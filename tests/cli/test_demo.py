@@ -49,8 +49,6 @@ def test_a_file_in_the_place_of_the_folder_is_wrong_usage(tmp_path: Path) -> Non
 
 
 def test_the_shipped_model_sees_a_smile(tmp_path: Path) -> None:
-    if "face-base" not in registry.names("face-emotion"):
-        pytest.skip("no face model is shipped yet")
     done = CliRunner().invoke(main, ["demo", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "happiness" in done.stdout

@@ -124,7 +124,7 @@ def _sources(paths: Sequence[str], files: _Files) -> Iterator[Any]:
 
     for argument in paths:
         if argument == _STDIN:
-            data = _Stdin(sys.stdin.buffer.read())
+            data = sys.stdin.buffer.read()
             files.place(data, "stdin.png")
             yield data
             continue
@@ -135,10 +135,6 @@ def _sources(paths: Sequence[str], files: _Files) -> Iterator[Any]:
                 yield path
         except MediaNotFoundError as error:
             yield _Missing(argument, error)
-
-
-class _Stdin(bytes):
-    """The bytes of standard input."""
 
 
 class _Missing:

@@ -92,14 +92,15 @@ def load_corpus(path: str | Path, *, labels: str | Path | None, drop_overlap: bo
     DatasetError
         If a file or a split is missing.
     """
-    root = Path(path)
-    votes = ferplus.load(root, labels=labels)
-    missing = {"Training", "PublicTest"} - set(votes.split_names())
+    table = ferplus.table_of(path)
+    pictures = load_fer2013(table)
+    votes = ferplus.with_votes(pictures, labels or ferplus.votes_beside(table))
+    missing = {"Training", "PublicTest"} - set(pictures.split_names())
     if missing:
-        raise DatasetError(f"{root} lacks the split {', '.join(sorted(missing))}: training needs both")
-    table = Path(votes.source)
-    classes = load_fer2013(table).labels
-    training, validation = (_corpus(votes, classes, votes.splits == name) for name in ("Training", "PublicTest"))
+        raise DatasetError(f"{path} lacks the split {', '.join(sorted(missing))}: training needs both")
+    training, validation = (
+        _corpus(votes, pictures.labels, votes.splits == name) for name in ("Training", "PublicTest")
+    )
     if drop_overlap:
         held_out = set(content_hashes(validation.images))
         keep = np.array([digest not in held_out for digest in content_hashes(training.images)])
