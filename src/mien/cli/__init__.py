@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
     "analyze": "Read the emotions of the faces in pictures.",
+    "data": "Inspect, audit, join and prepare data sets.",
     "demo": "Analyze a sample picture: see that everything works.",
     "evaluate": "Measure a model on a data set.",
     "models": "List, show and verify models.",

@@ -1,19 +1,22 @@
-"""What every loader of face data returns."""
+"""What every loader of face data returns: pictures in memory (`FaceData`), or a list of files (`PictureList`)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DatasetError
+from mien.errors import DatasetError, MienError
 from mien.labels import LabelSet
+from mien.media.image import read_image
 
-__all__ = ["FaceData", "content_hashes"]
+__all__ = ["FaceData", "PictureList", "content_hashes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,11 @@ class FaceData:
     distribution : numpy.ndarray or None
         float32 of shape (n, len(label_set)): label distribution where annotators voted; rows without any usable vote
         are all zero.
+    subjects, clips : numpy.ndarray or None
+        str of shape (n,): who is shown, and of which film or sequence the picture is; empty where it is not known.
+        None where the data set does not say.
+    files : numpy.ndarray or None
+        str of shape (n,): file of each picture, relative to ``source``; None for rows of a table.
     """
 
     name: str
@@ -52,12 +60,15 @@ class FaceData:
     source: str
     protocol: str = ""
     distribution: NDArray[np.float32] | None = None
+    subjects: NDArray[np.str_] | None = None
+    clips: NDArray[np.str_] | None = None
+    files: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
             raise DatasetError(f"{self.name}: images must be uint8 (n, H, W), but got {self.images.shape}")
-        for part in (self.labels, self.splits, self.rows, self.distribution):
+        for part in (self.labels, self.splits, self.rows, *(getattr(self, name) for name in _OPTIONAL)):
             if part is not None and len(part) != n:
                 raise DatasetError(f"{self.name}: {n} images, but {len(part)} annotations")
 
@@ -66,14 +77,27 @@ class FaceData:
 
     def take(self, index: NDArray[Any]) -> FaceData:
         """Return the rows that a boolean mask or an index array selects."""
+        optional: dict[str, Any] = {
+            name: None if (part := getattr(self, name)) is None else part[index] for name in _OPTIONAL
+        }
         return replace(
             self,
             images=self.images[index],
             labels=self.labels[index],
             splits=self.splits[index],
             rows=self.rows[index],
-            distribution=None if self.distribution is None else self.distribution[index],
+            **optional,
         )
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Return one picture as uint8 (H, W, 3) RGB."""
+        return np.repeat(self.images[index][..., None], 3, axis=2)
+
+    def where(self, index: int) -> str:
+        """Return where a picture comes from, for messages: its file, or its row in the table."""
+        if self.files is not None:
+            return str(Path(self.source) / str(self.files[index]))
+        return f"{self.source}, row {self.rows[index]}"
 
     def split(self, name: str) -> FaceData:
         """Return the rows of one published split.
@@ -95,6 +119,114 @@ class FaceData:
     def labelled(self) -> FaceData:
         """Return the rows that the protocol gives a label."""
         return self.take(self.labels >= 0)
+
+
+_OPTIONAL = ("distribution", "subjects", "clips", "files")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureList:
+    """Pictures in files with labels, not yet read: photographs of any size, in which a face may have to be found.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set, such as ``"jaffe"``.
+    source : str
+        The folder.
+    files : tuple of str
+        Paths relative to ``source``, in the order of the data set (sorted where it has none).
+    labels : numpy.ndarray
+        int64 of shape (n,): index into ``label_set``, or -1 for none.
+    label_set : LabelSet
+        The emotions that the labels index.
+    subjects, clips, splits : numpy.ndarray
+        str of shape (n,); empty where not known.
+    problems : tuple of str
+        One line for every file that is missing, wrong or left out, with its path.
+    """
+
+    name: str
+    source: str
+    files: tuple[str, ...]
+    labels: NDArray[np.int64]
+    label_set: LabelSet
+    subjects: NDArray[np.str_]
+    clips: NDArray[np.str_]
+    splits: NDArray[np.str_]
+    problems: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in (self.labels, self.subjects, self.clips, self.splits):
+            if len(part) != len(self.files):
+                raise DatasetError(f"{self.name}: {len(self.files)} files, but {len(part)} annotations")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def take(self, index: NDArray[Any]) -> PictureList:
+        """Return the pictures that a boolean mask or an index array selects."""
+        chosen = np.arange(len(self))[index]
+        return replace(
+            self,
+            files=tuple(self.files[i] for i in chosen),
+            **{name: getattr(self, name)[chosen] for name in ("labels", "subjects", "clips", "splits")},
+        )
+
+    def where(self, index: int) -> str:
+        """Return the path of a picture."""
+        return str(Path(self.source) / self.files[index])
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Return one picture as uint8 (H, W, 3) RGB.
+
+        Raises
+        ------
+        DatasetError
+            If it cannot be read; the message names the file.
+        """
+        try:
+            return read_image(self.where(index)).pixels
+        except MienError as error:
+            raise DatasetError(f"{self.where(index)}: {error}") from error
+
+    def faces(self, size: int = 48) -> FaceData:
+        """Read all pictures whole, as grey squares; for pictures that are cut to the face already.
+
+        Parameters
+        ----------
+        size : int
+            Side of the squares in pixels; pictures of another size are resampled (by area when they shrink).
+
+        Raises
+        ------
+        DatasetError
+            If a picture cannot be read, or there is none.
+        """
+        if not self.files:
+            raise DatasetError(f"{self.source} has no pictures")
+        images = np.stack([_square(self.read(i), size) for i in range(len(self))])
+        return FaceData(
+            name=self.name,
+            images=images,
+            labels=self.labels,
+            label_set=self.label_set,
+            splits=self.splits,
+            rows=np.arange(len(self), dtype=np.int64),
+            source=self.source,
+            subjects=self.subjects,
+            clips=self.clips,
+            files=np.array(self.files),
+        )
+
+
+def _square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    grey = image[..., 0] if (image[..., :1] == image).all() else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if grey.shape == (size, size):
+        return np.ascontiguousarray(grey, dtype=np.uint8)
+    shrinks = min(grey.shape) > size
+    resized = cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.uint8)
 
 
 def content_hashes(images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> list[bytes]:

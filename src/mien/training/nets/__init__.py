@@ -7,11 +7,23 @@ from typing import Any
 
 from mien.errors import InputError
 from mien.training.nets.base import FaceNet
+from mien.training.nets.cnn import CNN
+from mien.training.nets.dexpression import DeXpression
 from mien.training.nets.face_resnet import FaceResNet
+from mien.training.nets.mini_xception import MiniXception
+from mien.training.nets.mlp import MLP
+from mien.training.nets.vgg16 import VGG16
 
-__all__ = ["NETS", "FaceNet", "FaceResNet", "build"]
+__all__ = ["CNN", "MLP", "NETS", "VGG16", "DeXpression", "FaceNet", "FaceResNet", "MiniXception", "build"]
 
-NETS: dict[str, Callable[..., FaceNet]] = {"face_resnet": FaceResNet}
+NETS: dict[str, Callable[..., FaceNet]] = {
+    "mlp": MLP,
+    "cnn": CNN,
+    "vgg16": VGG16,
+    "dexpression": DeXpression,
+    "mini_xception": MiniXception,
+    "face_resnet": FaceResNet,
+}
 
 
 def build(name: str, heads: dict[str, int], **options: Any) -> FaceNet:

@@ -22,7 +22,7 @@ class FaceNet(nn.Module, ABC):
     heads : dict of str to int
         Number of classes of each head.
     features : int
-        Channels of the last map.
+        Length of the embedding.
     dropout : float
         Probability of dropping an entry of the embedding while training.
     size : int
@@ -35,9 +35,23 @@ class FaceNet(nn.Module, ABC):
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
 
+    def prepare(self, grey: Tensor) -> Tensor:
+        """Return what `maps` takes, float (N, 1 or 3, S, S), of grey crops in 0..255; here `standardise`."""
+        return standardise(grey)
+
     @abstractmethod
     def maps(self, x: Tensor) -> Tensor:
-        """Return the last feature map, float (N, C, h, w), of standardised crops, float (N, 1, S, S)."""
+        """Return the last feature map, float (N, C, h, w), of prepared crops."""
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return the embedding, float (N, D), of the last feature map; here its average over space."""
+        return features.mean(dim=(2, 3))
+
+    def answer(self, features: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the logits of each head and the embedding of the last feature map."""
+        embedding = self.embed(features)
+        dropped = self.dropout(embedding)
+        return {name: head(dropped) for name, head in self.heads.items()}, embedding
 
     def forward(self, grey: Tensor) -> dict[str, Tensor]:
         """Return logits.
@@ -52,8 +66,7 @@ class FaceNet(nn.Module, ABC):
         dict of str to torch.Tensor
             float32 (N, classes) for each head.
         """
-        embedding = self.dropout(self.maps(standardise(grey)).mean(dim=(2, 3)))
-        return {name: head(embedding) for name, head in self.heads.items()}
+        return self.answer(self.maps(self.prepare(grey)))[0]
 
 
 class Deployed(nn.Module):
@@ -73,11 +86,11 @@ class Deployed(nn.Module):
         self.register_buffer("luma", torch.tensor(_LUMA), persistent=False)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        """Return one logits tensor a head, then embedding (N, C) and features (N, C, h, w), of uint8 (N, S, S, 3)."""
+        """Return one logits tensor a head, then embedding (N, D) and features (N, C, h, w), of uint8 (N, S, S, 3)."""
         grey = (crops.to(torch.float32) * self.luma).sum(dim=3, keepdim=True).permute(0, 3, 1, 2)
-        features = self.net.maps(standardise(grey))
-        embedding = features.mean(dim=(2, 3))
-        return (*(head(embedding) for head in self.net.heads.values()), embedding, features)
+        features = self.net.maps(self.net.prepare(grey))
+        logits, embedding = self.net.answer(features)
+        return (*logits.values(), embedding, features)
 
 
 def standardise(grey: Tensor) -> Tensor:

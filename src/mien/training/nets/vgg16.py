@@ -1,0 +1,104 @@
+"""VGG16 (Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D), which systems A and D fine-tuned.
+
+The convolutions lie in one sequence that is numbered as torchvision's is, so that public weights fit by their keys
+(see `mien.training.nets.vgg_weights`).  Its three dense layers, 120 of its 138 million parameters, are replaced by one
+of 512 units, as the two systems did.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mien.errors import InputError
+from mien.training.nets.base import FaceNet, standardise
+
+__all__ = ["BLOCKS", "INPUTS", "VGG16"]
+
+BLOCKS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Channels of the 3 x 3 convolutions of each block, a pooling after each (Simonyan and Zisserman, table 1, D)."""
+
+# ImageNet: mean and deviation of RGB in 0..1 that torchvision's weights were trained with (its documentation).
+# VGGFace: mean of BGR in 0..255 of Parkhi et al. 2015 (VGG_FACE, averageImage); its channels run blue to red.
+INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 255.0),
+    "vggface": ((93.5940, 104.7624, 129.1863), (1.0, 1.0, 1.0), 1.0),
+}
+"""Mean, deviation and divisor of the three channels that public weights expect."""
+
+
+class VGG16(FaceNet):
+    """Thirteen convolutions in five blocks, global average, one dense layer.
+
+    Parameters
+    ----------
+    heads : dict of str to int
+        Number of classes of each output head.
+    batch_norm : bool
+        A batch norm behind each convolution, as in torchvision's ``vgg16_bn``: from scratch, thirteen layers hardly
+        train without.
+    inputs : {"standardised", "imagenet", "vggface"}
+        How grey levels become the three channels: per picture, or as public weights expect them.
+    dense : int
+        Units of the dense layer.
+    dropout : float
+        Dropout before the heads.
+    size : int
+        Side of the crops in pixels, at least 32.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        *,
+        heads: dict[str, int],
+        batch_norm: bool = False,
+        inputs: str = "standardised",
+        dense: int = 512,
+        dropout: float = 0.5,
+        size: int = 48,
+    ) -> None:
+        if size < 32:
+            raise InputError(f"vgg16 takes crops of at least 32 pixels, but got {size}")
+        if inputs != "standardised" and inputs not in INPUTS:
+            raise InputError(f"vgg16: inputs must be standardised, {' or '.join(INPUTS)}, but got {inputs!r}")
+        super().__init__(heads=heads, features=dense, dropout=dropout, size=size)
+        self.inputs = inputs
+        mean, deviation, self.divisor = INPUTS.get(inputs, ((0.0,) * 3, (1.0,) * 3, 1.0))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1), persistent=False)
+        self.features = nn.Sequential(*_layers(batch_norm))
+        self.dense = nn.Linear(BLOCKS[-1][-1], dense)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def prepare(self, grey: Tensor) -> Tensor:
+        """Return three channels, float (N, 3, S, S), as the weights expect them."""
+        if self.inputs == "standardised":
+            return standardise(grey).expand(-1, 3, -1, -1)
+        return (grey / self.divisor - self.mean) / self.deviation
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Return the last feature map before its pooling, float (N, 512, S/16, S/16)."""
+        features: Tensor = self.features(x)
+        return features
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return the dense layer's output, float (N, dense), of the pooled and averaged map."""
+        pooled = nn.functional.max_pool2d(features, 2).mean(dim=(2, 3))
+        return torch.relu(self.dense(pooled))
+
+
+def _layers(batch_norm: bool) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    before = 3
+    for number, block in enumerate(BLOCKS):
+        layers += [nn.MaxPool2d(2)] * (number > 0)
+        for width in block:
+            norm = [nn.BatchNorm2d(width)] if batch_norm else []
+            layers += [nn.Conv2d(before, width, 3, padding=1), *norm, nn.ReLU()]
+            before = width
+    return layers
