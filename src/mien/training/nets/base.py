@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,22 @@ class FaceNet(nn.Module, ABC):
         self.size = size
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and answering; a batch norm whose parameters are frozen goes on answering.
+
+        In training it would normalise by the batch and go on counting statistics that its frozen parameters were not
+        made for.
+        """
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d) and not any(p.requires_grad for p in module.parameters()):
+                module.eval()
+        return self
+
+    def layer_names(self) -> dict[str, tuple[str, ...]]:
+        """Return the names that a paper gives to layers, in their order, each with its parts; here none."""
+        return {}
 
     def prepare(self, grey: Tensor) -> Tensor:
         """Return what `maps` takes, float (N, 1 or 3, S, S), of grey crops in 0..255; here `standardise`."""

@@ -19,10 +19,14 @@ BLOCKS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256, 256), (5
 """Channels of the 3 x 3 convolutions of each block, a pooling after each (Simonyan and Zisserman, table 1, D)."""
 
 # ImageNet: mean and deviation of RGB in 0..1 that torchvision's weights were trained with (its documentation).
-# VGGFace: mean of BGR in 0..255 of Parkhi et al. 2015 (VGG_FACE, averageImage); its channels run blue to red.
+# Caffe: mean of BGR in 0..255 of the authors' own ImageNet weights, which Keras ships (keras.applications, mode caffe).
+# VGGFace: mean of BGR in 0..255 of Parkhi et al. 2015 (VGG_FACE, averageImage); ports differ in the channels' order,
+# which on grey pictures decides about the means alone.
 INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 255.0),
+    "caffe": ((103.939, 116.779, 123.68), (1.0, 1.0, 1.0), 1.0),
     "vggface": ((93.5940, 104.7624, 129.1863), (1.0, 1.0, 1.0), 1.0),
+    "vggface_rgb": ((129.1863, 104.7624, 93.5940), (1.0, 1.0, 1.0), 1.0),
 }
 """Mean, deviation and divisor of the three channels that public weights expect."""
 
@@ -37,8 +41,8 @@ class VGG16(FaceNet):
     batch_norm : bool
         A batch norm behind each convolution, as in torchvision's ``vgg16_bn``: from scratch, thirteen layers hardly
         train without.
-    inputs : {"standardised", "imagenet", "vggface"}
-        How grey levels become the three channels: per picture, or as public weights expect them.
+    inputs : {"standardised", "imagenet", "caffe", "vggface", "vggface_rgb"}
+        How grey levels become the three channels: per picture, or as public weights expect them (`INPUTS`).
     dense : int
         Units of the dense layer.
     dropout : float
@@ -63,9 +67,10 @@ class VGG16(FaceNet):
         if size < 32:
             raise InputError(f"vgg16 takes crops of at least 32 pixels, but got {size}")
         if inputs != "standardised" and inputs not in INPUTS:
-            raise InputError(f"vgg16: inputs must be standardised, {' or '.join(INPUTS)}, but got {inputs!r}")
+            raise InputError(f"vgg16: inputs must be one of standardised, {', '.join(INPUTS)}, but got {inputs!r}")
         super().__init__(heads=heads, features=dense, dropout=dropout, size=size)
         self.inputs = inputs
+        self.batch_norm = batch_norm
         mean, deviation, self.divisor = INPUTS.get(inputs, ((0.0,) * 3, (1.0,) * 3, 1.0))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1), persistent=False)
@@ -80,6 +85,13 @@ class VGG16(FaceNet):
         if self.inputs == "standardised":
             return standardise(grey).expand(-1, 3, -1, -1)
         return (grey / self.divisor - self.mean) / self.deviation
+
+    def layer_names(self) -> dict[str, tuple[str, ...]]:
+        """Return the paper's layer names, ``conv1_1`` to ``conv5_3``, each with its parts: convolution, batch norm."""
+        at = [n for n, layer in enumerate(self.features) if isinstance(layer, nn.Conv2d)]
+        names = [f"conv{b}_{i}" for b, block in enumerate(BLOCKS, 1) for i in range(1, len(block) + 1)]
+        parts = 2 if self.batch_norm else 1
+        return {name: tuple(f"features.{n + k}" for k in range(parts)) for name, n in zip(names, at, strict=True)}
 
     def maps(self, x: Tensor) -> Tensor:
         """Return the last feature map before its pooling, float (N, 512, S/16, S/16)."""
