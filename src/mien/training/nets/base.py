@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Deployed", "FaceNet", "multiply_adds", "parameters", "standardise"]
+__all__ = ["Deployed", "FaceNet", "Layer", "multiply_adds", "parameters", "standardise", "summary"]
 
 # ITU-R BT.601-7, section 2.5.1: luma of R'G'B'; the weights that FER2013's grey pictures and OpenCV share.
 _LUMA = (0.299, 0.587, 0.114)
@@ -51,6 +52,14 @@ class FaceNet(nn.Module, ABC):
     def layer_names(self) -> dict[str, tuple[str, ...]]:
         """Return the names that a paper gives to layers, in their order, each with its parts; here none."""
         return {}
+
+    def cells(self) -> tuple[float, float] | None:
+        """Return where the cells of the last map look: the middle of the first and the distance to the next, in pixels.
+
+        Pixel i covers i to i + 1.  With strided convolutions padded on both sides, a cell looks at the upper left of
+        its share of the crop, not at the middle.  None where nobody needs it: the heads are not linear in the map.
+        """
+        return None
 
     def prepare(self, grey: Tensor) -> Tensor:
         """Return what `maps` takes, float (N, 1 or 3, S, S), of grey crops in 0..255; here `standardise`."""
@@ -125,15 +134,43 @@ def parameters(net: nn.Module) -> int:
 
 def multiply_adds(net: FaceNet) -> int:
     """Return the multiply-adds of convolutions and dense layers for one crop."""
-    total = 0
+    return sum(layer.multiply_adds for layer in summary(net))
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A row of `summary`.
+
+    Parameters
+    ----------
+    name, kind : str
+        As in the net, and the class of the layer.
+    shape : tuple of int
+        Shape of its output for one crop.
+    parameters, multiply_adds : int
+        What it costs; norms are folded into convolutions when a graph is loaded, and count no multiply-adds.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+def summary(net: FaceNet) -> tuple[Layer, ...]:
+    """Return the layers that have parameters, in the order in which they work, with what they cost for one crop."""
+    rows: list[Layer] = []
+    names = {module: name for name, module in net.named_modules()}
 
     def count(module: nn.Module, _inputs: object, output: Tensor) -> None:
-        nonlocal total
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        total += output[0].numel() * weight[0].numel()
+        own = sum(p.numel() for p in module.parameters())
+        cost = 0
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            cost = output[0].numel() * module.weight[0].numel()
+        rows.append(Layer(names[module], type(module).__name__, tuple(output.shape[1:]), own, cost))
 
-    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    layers = [m for m in net.modules() if next(m.parameters(recurse=False), None) is not None]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     training = net.training
     try:
@@ -143,4 +180,4 @@ def multiply_adds(net: FaceNet) -> int:
         net.train(training)
         for hook in hooks:
             hook.remove()
-    return total
+    return tuple(rows)

@@ -44,6 +44,10 @@ class DeXpression(FaceNet):
         self.block2 = _FeatEx(64)
         self.block3 = _FeatEx(_MAPS)
 
+    def cells(self) -> tuple[float, float]:
+        """Return where the cells look: three poolings that keep the first pixel, and the paper's first stride."""
+        return 0.5, 16.0 if self.size == 224 else 8.0
+
     def maps(self, x: Tensor) -> Tensor:
         """Return the last feature map, float (N, 272, 14, 14) or (N, 272, 6, 6)."""
         x = self.norm1(_halve(torch.relu(self.conv1(x))))

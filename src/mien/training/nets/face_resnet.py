@@ -7,6 +7,7 @@ the machine's matrix rate; most of the work is done at 12 x 12 and 6 x 6, where 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -48,6 +49,7 @@ class FaceResNet(FaceNet):
         if len(widths) != len(strides) or not widths:
             raise InputError(f"face_resnet needs a stride for each width, but got {widths} and {strides}")
         super().__init__(heads=heads, features=widths[-1], dropout=dropout, size=size)
+        self.step = math.prod(strides)
         self.stem = nn.Conv2d(1, stem, 3, padding=1, bias=False)
         before = [stem, *widths[:-1]]
         self.blocks = nn.Sequential(
@@ -57,6 +59,10 @@ class FaceResNet(FaceNet):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def cells(self) -> tuple[float, float]:
+        """Return where the cells look: a stride keeps the first pixel and leaves out those that follow."""
+        return 0.5, float(self.step)
 
     def maps(self, x: Tensor) -> Tensor:
         """Return the last feature map, float (N, widths[-1], h, w)."""

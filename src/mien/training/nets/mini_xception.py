@@ -45,6 +45,10 @@ class MiniXception(FaceNet):
         before = [stem, *widths[:-1]]
         self.modules_ = nn.Sequential(*(_Module(i, o) for i, o in zip(before, widths, strict=True)))
 
+    def cells(self) -> tuple[float, float]:
+        """Return where the cells look: two convolutions without padding take off two pixels, each module halves."""
+        return 2.5, float(2 ** len(self.modules_))
+
     def maps(self, x: Tensor) -> Tensor:
         """Return the last feature map, float (N, widths[-1], h, w)."""
         features: Tensor = self.modules_(self.stem(x))
