@@ -16,6 +16,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from add_heads import add_heads
+
 import mien
 from mien.datasets import FaceData, fer2013, ferplus
 from mien.evaluation import evaluate
@@ -98,6 +100,7 @@ def main() -> None:
     digest = hashlib.sha256(content).hexdigest()
     record["files"] = [{"role": "graph", "file": graph.name, "sha256": digest, "bytes": len(content)}]
     shipped = store.write_record(record, WEIGHTS / f"{spec.name}.toml")
+    shipped = add_heads(shipped) or shipped
     store.verify(shipped)
     print(f"wrote {graph.name} ({len(content) / 1e6:.1f} MB) and {shipped.path.name}; LICENSES.md must name both")
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe, image_array, warn, whole_number
 from mien.errors import InputError, ModelError
-from mien.faces.align import Crop, fit_crop, model_crop
+from mien.faces.align import Crop, crop_matrix, fit_crop, model_crop
 from mien.faces.detect import Detection, get_detector
 from mien.models import ModelSpec, Output, registry, runtime
 from mien.results import Emotion, Face, ImageResult
+
+if TYPE_CHECKING:
+    from mien.analyzers.explain import Explanation
 
 __all__ = ["SMALL_FACE_PX", "FaceAnalyzer"]
 
@@ -167,7 +170,7 @@ class FaceAnalyzer:
         InputError
             If a crop is no picture.
         """
-        return [outputs[self.output.name] for outputs in self._emotions(self._ready(crops))]
+        return [outputs[self.output.name] for outputs in self._emotions(self.ready(crops))]
 
     def logits(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return the model's raw answers to ready crops, before temperature and softmax.
@@ -187,7 +190,75 @@ class FaceAnalyzer:
         InputError
             If a crop is no picture.
         """
-        return self._logits(self._ready(crops))
+        return self._logits(self.ready(crops))
+
+    def tensors(
+        self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], names: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return outputs of the model's graph as they are, such as the embeddings of faces.
+
+        Parameters
+        ----------
+        crops : sequence of numpy.ndarray, or numpy.ndarray
+            As for `classify`; at least one.
+        names : sequence of str
+            Outputs of the graph, such as ``"embedding"``, float32 (n, D), or ``"features"``, float32 (n, C, h, w).
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            By name.
+
+        Raises
+        ------
+        InputError
+            If a crop is no picture, or there is none.
+        ModelError
+            If the graph has no such output.
+        """
+        ready = self.ready(crops)
+        if not len(ready):
+            raise InputError("crops must hold at least one picture")
+        source = self._session.input_names[0]
+        parts = [self._session.run({source: ready[i : i + _BATCH]}, names) for i in range(0, len(ready), _BATCH)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def explain(
+        self,
+        image: NDArray[np.uint8],
+        faces: Iterable[Face],
+        *,
+        emotion: str | None = None,
+        method: str = "auto",
+    ) -> list[Explanation]:
+        """Show where in each face the model found an emotion.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            uint8 (H, W, 3), RGB.
+        faces : iterable of Face
+            Faces of that picture, such as ``analyze(image).faces``.
+        emotion, method
+            See `mien.analyzers.explain.explain`, which does the same for ready crops.
+
+        Returns
+        -------
+        list of Explanation
+            One a face; `mien.output.heat` lays them over the picture.
+
+        Raises
+        ------
+        InputError
+            If the array is no picture, or the output has no such emotion.
+        ModelError
+            If the method is not possible with this model.
+        """
+        from mien.analyzers.explain import explain
+
+        picture, shown = image_array(image), list(faces)
+        matrices = [crop_matrix(f.box, f.points, self._crop, self.detector) for f in shown]
+        return explain(self, self.crops(picture, shown), emotion=emotion, method=method, matrices=matrices)
 
     def crops(self, image: NDArray[np.uint8], faces: Iterable[Face]) -> list[NDArray[np.uint8]]:
         """Return what the model sees of each face: uint8 (S, S, 3).
@@ -199,6 +270,28 @@ class FaceAnalyzer:
         """
         picture = image_array(image)
         return [model_crop(picture, f.box, f.points, self._crop, self.detector) for f in faces]
+
+    def ready(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return crops of any size as the model takes them, uint8 (n, S, S, 3); see `classify`.
+
+        Raises
+        ------
+        InputError
+            If a crop is no picture.
+        """
+        if isinstance(crops, str | bytes) or not isinstance(crops, Iterable):
+            raise InputError(f"crops must be a sequence of pictures, but got {describe(crops)}")
+        if isinstance(crops, np.ndarray) and crops.ndim < 3:
+            raise InputError(f"crops must be a sequence of pictures or an array (n, H, W[, 3]), got {describe(crops)}")
+        if isinstance(crops, np.ndarray) and crops.ndim == 3 and crops.shape[2] == 3 and crops.shape[1] != 3:
+            raise InputError(
+                f"crops must be a sequence of pictures, but got {describe(crops)}, which looks like one picture: "
+                "pass [crop]"
+            )
+        if isinstance(crops, np.ndarray) and crops.dtype == np.uint8 and crops.shape[1:] == (self.size, self.size, 3):
+            return crops
+        ready = [fit_crop(crop, self.size) for crop in crops]
+        return np.stack(ready) if ready else np.zeros((0, self.size, self.size, 3), np.uint8)
 
     def _analyze_group(self, images: list[NDArray[np.uint8]]) -> Iterator[ImageResult]:
         found = [self._detector.detect(image) for image in images]
@@ -233,21 +326,6 @@ class FaceAnalyzer:
             outputs=outputs,
             warnings=(small,) if width < SMALL_FACE_PX else (),
         )
-
-    def _ready(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if isinstance(crops, str | bytes) or not isinstance(crops, Iterable):
-            raise InputError(f"crops must be a sequence of pictures, but got {describe(crops)}")
-        if isinstance(crops, np.ndarray) and crops.ndim < 3:
-            raise InputError(f"crops must be a sequence of pictures or an array (n, H, W[, 3]), got {describe(crops)}")
-        if isinstance(crops, np.ndarray) and crops.ndim == 3 and crops.shape[2] == 3 and crops.shape[1] != 3:
-            raise InputError(
-                f"crops must be a sequence of pictures, but got {describe(crops)}, which looks like one picture: "
-                "pass [crop]"
-            )
-        if isinstance(crops, np.ndarray) and crops.dtype == np.uint8 and crops.shape[1:] == (self.size, self.size, 3):
-            return crops
-        ready = [fit_crop(crop, self.size) for crop in crops]
-        return np.stack(ready) if ready else np.zeros((0, self.size, self.size, 3), np.uint8)
 
     def _logits(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         tensors = [output.tensor for output in self.spec.outputs]

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,12 @@ _STDIN = "-"
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV: one row a face.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the drawn pictures there.")
 @click.option("--save-faces", type=click.Path(path_type=Path), metavar="DIR", help="Write each face as a PNG there.")
+@click.option("--explain", is_flag=True, help="Lay over each drawn face a map of what spoke for its emotion.")
+@click.option(
+    "--explain-by",
+    type=click.Choice(("cam", "occlusion")),
+    help="How: class activation maps, or hiding parts.  [default: cam where the model has them]",
+)
 @click.option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
 @click.option("--labels-as", metavar="OUTPUT", help="Which output of the model answers, such as fer7.")
 @click.option("--detector", default="mtcnn", show_default=True, help="mtcnn or haar.")
@@ -45,6 +51,8 @@ def command(
     as_csv: bool,
     out: Path | None,
     save_faces: Path | None,
+    explain: bool,
+    explain_by: str | None,
     model: str,
     labels_as: str | None,
     detector: str,
@@ -66,6 +74,9 @@ def command(
     """
     if as_json and as_csv:
         raise click.UsageError("choose one of --json and --csv")
+    explain = explain or explain_by is not None
+    if explain and out is None:
+        raise click.UsageError("--explain draws on the pictures: say with --out where they go")
     from mien.analyzers import FaceAnalyzer
     from mien.api import analyze_images
     from mien.models.runtime import default_threads
@@ -81,7 +92,7 @@ def command(
         threads=1 if many else threads,
         device=device,
     )
-    files = _Files(out, save_faces, paths)
+    files = _Files(out, save_faces, paths, maps=_maps(analyzer, explain_by or "auto") if explain else None)
     report = _Report(analyzer, as_json=as_json, as_csv=as_csv, many=many)
     total = _count(paths) if many else 1
     with _shell.progress(total, "analyzing", unit="pictures") if many else nullcontext(_nothing) as advance:
@@ -101,6 +112,17 @@ def command(
             report.close()
             raise
     return report.close()
+
+
+def _maps(analyzer: FaceAnalyzer, method: str) -> Callable[..., Any]:
+    """Return what lays maps over the faces of a picture, and tell how they are made."""
+    from mien.analyzers.explain import choose_method
+    from mien.output import heat
+
+    chosen = choose_method(analyzer.spec, method)
+    told = {"cam": "class activation maps", "occlusion": "hiding parts of the face (about 100 answers a face)"}
+    _shell.note(f"explained by {told[chosen]}")
+    return lambda image, faces: heat(image, analyzer.explain(image, faces, method=chosen))
 
 
 def _is_many(path: str) -> bool:
@@ -151,9 +173,11 @@ class _Missing:
 class _Files:
     """Where drawn pictures and faces go.  Names are given out in order, so that they do not depend on threads."""
 
-    def __init__(self, out: Path | None, faces: Path | None, paths: Sequence[str]) -> None:
+    def __init__(
+        self, out: Path | None, faces: Path | None, paths: Sequence[str], *, maps: Callable[..., Any] | None = None
+    ) -> None:
         self.wanted = out is not None or faces is not None
-        self._out, self._faces = out, faces
+        self._out, self._faces, self._maps = out, faces, maps
         # A source named twice is written twice: one name each time.
         self._names: dict[Any, deque[str]] = {}
         self._taken: set[Path] = set()
@@ -183,7 +207,8 @@ class _Files:
 
         name = Path(self._names[_key(source)].popleft())
         if self._out is not None:
-            self._write(_drawable(self._out / name), draw(image, result))
+            shown = image if self._maps is None else self._maps(image, result.faces)
+            self._write(_drawable(self._out / name), draw(shown, result))
         if self._faces is not None:
             for number, face in enumerate(result.faces, 1):
                 self._write(self._faces / name.with_name(f"{name.name}_face{number}.png"), _cut(image, face.box))

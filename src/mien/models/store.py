@@ -6,16 +6,22 @@ Weights are handed out only when their content is what the record declares.
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mien.errors import ModelError, UnknownModelError, WeightsError
 from mien.models.record import dump_toml, parse_record
 from mien.models.spec import ModelFile, ModelSpec
 
-__all__ = ["read_record", "read_weights", "verify", "write_record"]
+__all__ = ["read_arrays", "read_record", "read_weights", "verify", "write_record"]
 
 _verified: set[tuple[str, int, int, str]] = set()
 """Path, time of change, size and digest of files whose content was checked in this process."""
@@ -108,6 +114,38 @@ def read_weights(spec: ModelSpec, role: str = "graph") -> bytes:
         If the model has no file with that role.
     """
     return _read(spec, spec.file(role), trust_earlier=True)
+
+
+def read_arrays(spec: ModelSpec, role: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one of a model's ``.npz`` files, checked against its record.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    role : str
+        Which of its files.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        The arrays by name.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, not the record's, or not made of plain arrays.
+    ModelError
+        If the model has no file with that role.
+    """
+    content = read_weights(spec, role)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    # What numpy and zipfile raise on bytes that are no archive of plain arrays; a lone .npy has no context.
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        file = spec.file(role).file
+        raise WeightsError(f"model {spec.name!r}: {file} is no .npz of plain arrays: {error}") from error
 
 
 def verify(spec: ModelSpec) -> None:

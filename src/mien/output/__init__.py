@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mien.output.draw import draw
+from mien.output.heatmap import heat
 from mien.output.palette import COLOURS, text_on
 from mien.output.tables import CsvWriter, JsonLinesWriter, face_table, to_json
 from mien.output.write import encode_jpeg, encode_png, write_image
@@ -15,6 +16,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "face_table",
+    "heat",
     "text_on",
     "to_json",
     "write_image",
