@@ -11,7 +11,9 @@ import click
 
 __all__ = ["COMMANDS", "command"]
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "extend": "Ask an image service for faces of rare emotions (sends prompts; may cost money).",
+}
 """The subcommands with the one line that ``mien data --help`` shows; each is the module of that name in here."""
 
 
