@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-import email.utils
 import http.client
 import json
-import math
 import re
-import secrets
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import sleep
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from mien._extras import need
 from mien.errors import InputError, MienError
+from mien.prepare._patience import AgainError, NoAnswerError, NoPictureError, Patience, ServiceError, told_s
 
-__all__ = ["BASE_URL", "MODEL", "ImageService", "NoAnswerError", "NoPictureError", "Patience", "ServiceError"]
+__all__ = ["BASE_URL", "MODEL", "ImageService"]
 
 BASE_URL = "https://api.openai.com/v1"
 MODEL = "gpt-image-1"
@@ -44,54 +40,6 @@ _ALWAYS_INLINE = ("gpt-image", "chatgpt-image")
 _POLICY = re.compile(r"polic|safety|moderat|content[ _-]?filter|blocked|refus", re.IGNORECASE)
 
 _PAST_HOPE = re.compile(r"quota|billing", re.IGNORECASE)
-
-
-class ServiceError(MienError):
-    """The service cannot be used (any longer): wrong key, no money, limits that do not end, or it is not there."""
-
-
-class NoAnswerError(MienError):
-    """The service failed at this request again and again; it may work another time."""
-
-
-class NoPictureError(MienError):
-    """The service answered this request for good, but with no usable picture; asking again would not help."""
-
-
-class _AgainError(MienError):
-    """What may pass when one waits."""
-
-    def __init__(self, message: str, *, limit: bool = False, wait_s: float | None = None) -> None:
-        super().__init__(message)
-        self.limit, self.wait_s = limit, wait_s
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to go on asking.
-
-    Parameters
-    ----------
-    limits : int
-        After so many answers "too many requests" in a row the work ends.
-    faults : int
-        So many times a failed request is asked again.
-    first_s, longest_s : float
-        The first pause in seconds, and the longest; they double in between, each shortened at random to a half at
-        most, so that several clients do not come back at once.
-    told_s : float
-        The longest pause that the service may ask for; beyond it the work ends.
-    """
-
-    limits: int = 6
-    faults: int = 4
-    first_s: float = 1.0
-    longest_s: float = 60.0
-    told_s: float = 300.0
-
-    def pause_s(self, turn: int) -> float:
-        """Return the pause in seconds before the retry of that number, counted from 0."""
-        return min(self.longest_s, self.first_s * 2.0 ** min(turn, 60)) * (0.5 + secrets.randbelow(501) / 1000)
 
 
 class ImageService:
@@ -195,7 +143,7 @@ class ImageService:
         while True:
             try:
                 return call()
-            except _AgainError as again:
+            except AgainError as again:
                 if again.limit:
                     limits += 1
                     if limits >= self._patience.limits:
@@ -209,7 +157,7 @@ class ImageService:
                         raise NoAnswerError(f"no answer after {faults} attempts: {again}") from again
                 self._wait(again, limits if again.limit else faults)
 
-    def _wait(self, again: _AgainError, turn: int) -> None:
+    def _wait(self, again: AgainError, turn: int) -> None:
         wait_s = self._patience.pause_s(turn - 1)
         if again.wait_s is not None:
             if again.wait_s > self._patience.told_s:
@@ -235,7 +183,7 @@ class ImageService:
             raise self._judged(error) from error
         except openai.APIConnectionError as error:
             reason = self._clean(error.__cause__ or error)
-            raise _AgainError(f"the connection to {self.base_url} failed ({reason})") from error
+            raise AgainError(f"the connection to {self.base_url} failed ({reason})") from error
         except openai.OpenAIError as error:
             raise ServiceError(f"the request cannot be sent to {self.base_url}: {self._clean(error)}") from error
         try:
@@ -255,13 +203,13 @@ class ImageService:
         if _PAST_HOPE.search(code):
             return ServiceError(f"{self.base_url} gives no more pictures on this account ({status}): {said}")
         if status == 429:
-            return _AgainError(f"too many requests (429): {said}", limit=True, wait_s=_told(error.response.headers))
+            return AgainError(f"too many requests (429): {said}", limit=True, wait_s=told_s(error.response.headers))
         if status >= 500 or status in (408, 409, 425):
-            told = _told(error.response.headers)
-            return _AgainError(f"the service failed ({status}): {said}", wait_s=told)
+            told = told_s(error.response.headers)
+            return AgainError(f"the service failed ({status}): {said}", wait_s=told)
         if status in (400, 422) and self._inline and "response_format" in f"{body.get('param')} {said}":
             self._inline = False
-            return _AgainError("the service does not know response_format", wait_s=0.0)
+            return AgainError("the service does not know response_format", wait_s=0.0)
         if status in (400, 422) and (self.proven or _POLICY.search(f"{code} {said}")):
             return NoPictureError(f"refused by the service ({status}): {said}")
         return ServiceError(f"{self.base_url} does not accept the request ({status}): {said}")
@@ -316,15 +264,15 @@ class ImageService:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 429 or error.code >= 500:
-                told = _told(error.headers)
-                raise _AgainError(f"{where}: {error.code}", limit=error.code == 429, wait_s=told) from error
+                told = told_s(error.headers)
+                raise AgainError(f"{where}: {error.code}", limit=error.code == 429, wait_s=told) from error
             raise NoPictureError(f"{where} cannot be fetched: {error.code}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _AgainError(f"{where} did not arrive ({self._clean(error)})") from error
+            raise AgainError(f"{where} did not arrive ({self._clean(error)})") from error
         if len(data) > MAX_BYTES:
             raise NoPictureError(f"{where} is larger than {MAX_BYTES >> 20} MiB")
         if announced is not None and announced.isdigit() and len(data) < int(announced):
-            raise _AgainError(f"{where} did not arrive ({len(data)} of {announced} bytes)")
+            raise AgainError(f"{where} did not arrive ({len(data)} of {announced} bytes)")
         return data
 
 
@@ -348,18 +296,3 @@ def _checked_url(url: str) -> str:
         # It is written into the manifest.
         raise InputError("base_url must hold no user, password, query or fragment, but it does")
     return url.rstrip("/")
-
-
-def _told(headers: Any) -> float | None:
-    """Return the pause in seconds that a service asks for: RFC 9110, section 10.2.3, or None where it says nothing."""
-    told = headers.get("retry-after")
-    if told is None:
-        return None
-    try:
-        wait_s = float(told)
-    except ValueError:
-        try:
-            wait_s = email.utils.parsedate_to_datetime(told).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(wait_s, 0.0) if math.isfinite(wait_s) else None

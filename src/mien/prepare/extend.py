@@ -23,8 +23,9 @@ from mien.media.image import read_image
 from mien.media.paths import shown
 from mien.output.write import encode_png
 from mien.prepare._ledger import Ledger
+from mien.prepare._patience import NoAnswerError, NoPictureError, Patience, ServiceError
 from mien.prepare._prompts import Wanted, plan
-from mien.prepare._service import ImageService, NoAnswerError, NoPictureError, Patience, ServiceError
+from mien.prepare._service import ImageService
 
 __all__ = ["ImageService", "Outcome", "Patience", "ServiceError", "Wanted", "extend", "pending", "plan"]
 
