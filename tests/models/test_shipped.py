@@ -81,20 +81,24 @@ def test_a_picture_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name
 @pytest.mark.parametrize("name", FACES)
 def test_net_and_graph_agree(name: str) -> None:
     pytest.importorskip("torch", reason="parity with the net needs the training extra")
-    import onnx
-    import torch
-
     from mien.training.export import parity
+    from mien.training.init import init_net
     from mien.training.nets import build
     from mien.training.recipe import load_recipe
-    from mien.training.task import HEADS
 
     spec = registry.get(name)
     recipe = load_recipe(str(spec.training["recipe"]))
-    net = build(recipe.net, HEADS, **recipe.net_options)
-    graph = onnx.load_from_string(store.read_weights(spec))
-    weights = {i.name.removeprefix("net."): onnx.numpy_helper.to_array(i) for i in graph.graph.initializer}
-    counters = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
-    state = {key: torch.from_numpy(weights[key].copy()) for key in net.state_dict() if key not in counters}
-    net.load_state_dict({**state, **counters})
+    net = build(recipe.net, {output.name: len(output.labels) for output in spec.outputs}, **recipe.net_options)
+    init_net(net, name)
     assert parity(net.eval(), runtime.load(spec, threads=1), crops_of(spec, 16)) <= 1e-4
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_the_heads_file_gives_the_logits_of_the_graph(name: str) -> None:
+    spec = registry.get(name)
+    heads = store.read_arrays(spec, "heads")
+    answers = runtime.load(spec, threads=1).run({"crops": crops_of(spec, 4)})
+    for output in spec.outputs:
+        weight, bias = heads[f"weight_{output.name}"], heads[f"bias_{output.name}"]
+        logits = np.einsum("kc,nchw->nk", weight, answers["features"]) / answers["features"][0, 0].size + bias
+        np.testing.assert_allclose(logits, answers[output.tensor], atol=1e-3)

@@ -8,14 +8,17 @@ from typing import Any
 
 import click
 
+from mien._extras import need
 from mien.cli import _shell
 
 __all__ = ["command"]
 
+_SEVEN = {"fer7": 7}
+
 
 @click.group(name="models")
 def command() -> None:
-    """List, show and verify models."""
+    """List, show and verify models, and list the networks that can be trained."""
 
 
 @command.command(name="list")
@@ -75,6 +78,36 @@ def verify(models: tuple[str, ...]) -> int:
     if failed == 0:
         return 0
     return _shell.FAILED if failed == len(asked) else _shell.SOME_FAILED
+
+
+@command.command()
+@click.argument("net", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def nets(net: str | None, as_json: bool) -> None:
+    """List the networks that can be trained: parameters and multiply-adds of one face, with seven classes.
+
+    With NET, its layers.
+    """
+    need("torch", extra="train", purpose="building networks")
+    from mien.training.nets import NETS, build
+    from mien.training.nets.base import multiply_adds, parameters, summary
+
+    if net is None:
+        built = [(name, build(name, _SEVEN)) for name in NETS]
+        head: tuple[str, ...] = ("name", "crop", "parameters", "multiply_adds")
+        rows: list[tuple[Any, ...]] = [(n, b.size, parameters(b), multiply_adds(b)) for n, b in built]
+        right = (1, 2, 3)
+    else:
+        head = ("layer", "kind", "output", "parameters", "multiply_adds")
+        layers = summary(build(net, _SEVEN))
+        rows = [(r.name, r.kind, " x ".join(map(str, r.shape)), r.parameters, r.multiply_adds) for r in layers]
+        rows.append(("all", "", "", sum(r.parameters for r in layers), sum(r.multiply_adds for r in layers)))
+        right = (3, 4)
+    if as_json:
+        _write_json([dict(zip(head, row, strict=True)) for row in rows])
+    else:
+        shown = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+        _shell.write(_shell.table([title.replace("_", "-") for title in head], shown, right=right))
 
 
 def _write_json(data: Any) -> None:

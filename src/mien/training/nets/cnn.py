@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mien.errors import InputError
 from mien.training.nets.base import FaceNet
 
 __all__ = ["CNN"]
@@ -38,6 +39,13 @@ class CNN(FaceNet):
         dropout: float = 0.5,
         size: int = 48,
     ) -> None:
+        if not widths:
+            raise InputError("cnn needs at least one convolution, but got no widths")
+        if size >> len(widths) < 1:
+            least = 1 << len(widths)
+            raise InputError(
+                f"cnn takes crops of at least {least} pixels for {len(widths)} convolutions, but got {size}"
+            )
         super().__init__(heads=heads, features=dense, dropout=dropout, size=size)
         layers: list[nn.Module] = []
         before = 1

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mien.errors import InputError
 from mien.training.nets.base import FaceNet
 
 __all__ = ["MiniXception"]
+
+_SMALLEST = 8  # the first two convolutions, without padding, take four pixels off
 
 
 class MiniXception(FaceNet):
@@ -38,6 +41,10 @@ class MiniXception(FaceNet):
         dropout: float = 0.0,
         size: int = 48,
     ) -> None:
+        if not widths:
+            raise InputError("mini_xception needs at least one module, but got no widths")
+        if size < _SMALLEST:
+            raise InputError(f"mini_xception takes crops of at least {_SMALLEST} pixels, but got {size}")
         super().__init__(heads=heads, features=widths[-1], dropout=dropout, size=size)
         # No dense layer at the end: the classifier is a 3 x 3 convolution, averaged over space.
         self.heads = nn.ModuleDict({n: nn.Conv2d(widths[-1], classes, 3, padding=1) for n, classes in heads.items()})

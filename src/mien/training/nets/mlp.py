@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mien.errors import InputError
 from mien.training.nets.base import FaceNet
 
 __all__ = ["MLP"]
@@ -32,6 +33,8 @@ class MLP(FaceNet):
     def __init__(
         self, *, heads: dict[str, int], widths: Sequence[int] = (512, 256, 128), dropout: float = 0.5, size: int = 48
     ) -> None:
+        if not widths:
+            raise InputError("mlp needs at least one hidden layer, but got no widths")
         super().__init__(heads=heads, features=widths[-1], dropout=dropout, size=size)
         layers: list[nn.Module] = [nn.Flatten()]
         before = size * size
