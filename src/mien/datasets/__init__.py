@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mien.datasets.base import FaceData, PictureList
 from mien.errors import DatasetError, InputError
 
-__all__ = ["DATASETS", "FaceData", "PictureList", "index", "load"]
+__all__ = ["DATASETS", "FaceData", "PictureList", "has_files", "index", "load"]
 
 DATASETS: dict[str, str] = {
     "fer2013": "FER2013 (Goodfellow et al. 2013): 48 x 48 faces of a web search, seven emotions",
@@ -18,7 +21,14 @@ DATASETS: dict[str, str] = {
 """The data sets with one line on each; each is the module of that name in this package."""
 
 
-def load(name: str, path: str | Path, *, split: str | None = None, **options: Any) -> FaceData:
+def load(
+    name: str,
+    path: str | Path,
+    *,
+    split: str | None = None,
+    progress: Callable[[int], None] | None = None,
+    **options: Any,
+) -> FaceData:
     """Read a data set into memory.
 
     Parameters
@@ -29,6 +39,8 @@ def load(name: str, path: str | Path, *, split: str | None = None, **options: An
         Its file or folder, as published.
     split : str, optional
         Keep only this split.
+    progress : callable, optional
+        Called with the number of pictures read since the last call, by data sets that tell.
     **options : object
         What the data set takes; see the ``load`` of its module.
 
@@ -39,7 +51,10 @@ def load(name: str, path: str | Path, *, split: str | None = None, **options: An
     DatasetError
         If the data is missing or wrong; the message names the row or file.
     """
-    return _call("load", name, path, split=split, **options)  # type: ignore[no-any-return]
+    function = _module(name).load
+    if progress is not None and "progress" in inspect.signature(function).parameters:
+        options["progress"] = progress
+    return _call(function, name, path, {"split": split, **options})  # type: ignore[no-any-return]
 
 
 def index(name: str, path: str | Path, **options: Any) -> PictureList:
@@ -48,22 +63,35 @@ def index(name: str, path: str | Path, **options: Any) -> PictureList:
     Raises
     ------
     InputError
-        If there is no such data set, it is a table, or it does not take an option.
+        If there is no such data set, or it does not take an option.
     DatasetError
-        If the data is missing or wrong.
+        If the data is missing or wrong, or the data set is a table.
     """
-    return _call("index", name, path, **options)  # type: ignore[no-any-return]
+    if not has_files(name):
+        raise DatasetError(f"{name} is a table of pictures: it has no picture files to list")
+    return _call(_module(name).index, name, path, options)  # type: ignore[no-any-return]
 
 
-def _call(function: str, name: str, path: str | Path, **options: Any) -> Any:
+def has_files(name: str) -> bool:
+    """Return whether a data set comes in picture files, so that `index` can list them.
+
+    Raises
+    ------
+    InputError
+        If there is no such data set.
+    """
+    return hasattr(_module(name), "index")
+
+
+def _module(name: str) -> ModuleType:
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}")
-    module = importlib.import_module(f"{__name__}.{name}")
-    if not hasattr(module, function):
-        raise DatasetError(f"{name} is a table of pictures: it has no picture files to list")
-    try:
-        return getattr(module, function)(path, **options)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise InputError(f"data set {name!r}: {error}") from None
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def _call(function: Callable[..., Any], name: str, path: str | Path, options: dict[str, Any]) -> Any:
+    taken = [key for key in inspect.signature(function).parameters if key not in ("path", "split", "progress")]
+    for key in options:
+        if key not in (*taken, "split", "progress"):
+            raise InputError(f"data set {name!r} has no option {key!r}: it takes {', '.join(taken) or 'none'}")
+    return function(path, **options)
