@@ -90,8 +90,12 @@ def _module(name: str) -> ModuleType:
 
 
 def _call(function: Callable[..., Any], name: str, path: str | Path, options: dict[str, Any]) -> Any:
-    taken = [key for key in inspect.signature(function).parameters if key not in ("path", "split", "progress")]
+    parameters = inspect.signature(function).parameters
+    taken = [key for key in parameters if key not in _COMMON]
     for key in options:
-        if key not in (*taken, "split", "progress"):
+        if key not in (*taken, *_COMMON):
             raise InputError(f"data set {name!r} has no option {key!r}: it takes {', '.join(taken) or 'none'}")
     return function(path, **options)
+
+
+_COMMON = ("path", "split", "progress")

@@ -160,7 +160,9 @@ def open_faces(choice: Choice, *, size: int | None = None) -> FaceData:
     """
     from mien import datasets
 
-    options = choice.options if size is None or not datasets.has_files(choice.name) else {**choice.options, "size": size}
+    options = (
+        choice.options if size is None or not datasets.has_files(choice.name) else {**choice.options, "size": size}
+    )
     _shell.note(f"reading {choice.path}")
     with _shell.progress(None, "reading", unit="pictures") as advance:
         return datasets.load(choice.name, choice.path, split=choice.split, progress=advance, **options)
