@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,32 @@ def test_verify_tells_some_from_all(tmp_path: Path) -> None:
     assert done.exit_code == 3
     assert done.stdout.startswith("mtcnn: 3 files")
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_nets_are_listed_with_what_they_cost() -> None:
+    pytest.importorskip("torch")
+    done = _run("nets")
+    assert (done.exit_code, done.stderr) == (0, "")
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert rows["name"] == ["crop", "parameters", "multiply-adds"]
+    assert rows["dexpression"] == ["48", "485,799", "148,851,648"]
+    assert set(rows) == {"name", "mlp", "cnn", "vgg16", "dexpression", "mini_xception", "face_resnet"}
+    (first, *_) = json.loads(_run("nets", "--json").stdout)
+    assert first == {"name": "mlp", "crop": 48, "parameters": 1_345_287, "multiply_adds": 1_344_384}
+
+
+def test_a_net_shows_its_layers() -> None:
+    pytest.importorskip("torch")
+    lines = _run("nets", "cnn").stdout.splitlines()
+    assert lines[1].split() == ["layers.0", "Conv2d", "32", "x", "48", "x", "48", "320", "663,552"]
+    assert lines[-1].split() == ["all", "834,183", "27,799,040"]
+    done = _run("nets", "vgg99")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("mien: unknown net 'vgg99': expected one of mlp, cnn")
+
+
+def test_nets_without_torch_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = _run("nets")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == 'mien: building networks needs torch: pip install "mien[train]"\n'

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mien.errors import ModelError, WeightsError
-from mien.models import ModelSpec, store
+from mien.models import ModelFile, ModelSpec, store
 
 
 def test_weights_are_handed_out_when_they_are_the_records(spec: ModelSpec, graph: bytes) -> None:
@@ -80,3 +83,40 @@ def test_a_written_record_reads_back(spec: ModelSpec, tmp_path: Path) -> None:
     again = store.write_record(spec, tmp_path / "again.toml")
     assert store.read_record(tmp_path / "again.toml") == again
     assert again.to_dict() == spec.to_dict()
+
+
+def _with_arrays(spec: ModelSpec, content: bytes) -> ModelSpec:
+    (spec.path.parent / "extra.npz").write_bytes(content)
+    entry = ModelFile("extra", "extra.npz", hashlib.sha256(content).hexdigest(), len(content))
+    return dataclasses.replace(spec, files=(*spec.files, entry))
+
+
+def test_arrays_come_back_as_they_were_saved(spec: ModelSpec) -> None:
+    stream = io.BytesIO()
+    np.savez(stream, a=np.arange(6).reshape(2, 3), b=np.float32([1.5]))
+    arrays = store.read_arrays(_with_arrays(spec, stream.getvalue()), "extra")
+    assert set(arrays) == {"a", "b"}
+    np.testing.assert_array_equal(arrays["a"], [[0, 1, 2], [3, 4, 5]])
+    assert arrays["b"].dtype == np.float32
+
+
+def _saved(**arrays: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def _lone() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(3))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"x", b"PK\x03\x04", _saved(a=np.zeros(9))[:-30], _saved(a=np.array([{}], dtype=object)), _lone()],
+    ids=["letter", "head", "cut", "pickle", "lone array"],
+)
+def test_what_is_no_archive_of_plain_arrays_is_one_error(spec: ModelSpec, content: bytes) -> None:
+    with pytest.raises(WeightsError, match=r"model 'tiny': extra\.npz is no \.npz of plain arrays: "):
+        store.read_arrays(_with_arrays(spec, content), "extra")
