@@ -1,0 +1,400 @@
+"""Charts of training and examination as PNG: curves, confusion matrices, reliability diagrams, comparisons.
+
+Drawn with matplotlib's Figure objects alone: nothing is registered with ``pyplot``, no back end is chosen and no global
+setting is touched, so that a notebook that imports mien keeps its own.  The same input gives the same bytes (with the
+same matplotlib and fonts).  Names are shown as they are: a ``$`` in one is no formula, and signs that the font lacks
+become boxes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mien._checks import describe
+from mien._extras import need
+from mien.errors import InputError
+from mien.output._chart import LONGEST, epochs_axis, legend, new_figure, plain, shown, to_png
+from mien.output.palette import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["bars", "compare_runs", "confusion", "confusion_pair", "curves", "reliability"]
+
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
+"""Okabe and Ito's colours (see `mien.output.palette`) with wine, in the order of most contrast on white."""
+
+_DASHES = ("-", "--", ":", "-.")
+"""Past eight lines the colours come again, dashed otherwise."""
+
+_GREY = "#666666"
+
+_TITLES = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "uar": "UAR",
+    "macro_f1": "macro F1",
+    "binary_accuracy": "binary accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "auc": "AUC",
+}
+
+
+def curves(history: Sequence[Mapping[str, str]], heads: Sequence[str]) -> bytes:
+    """Draw training against validation: the loss and each metric, one panel each, over the epochs.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Rows of a run's ``history.csv``, as text: ``epoch``, ``train_loss``, ``val_loss``, and ``train_H_M`` and
+        ``val_H_M`` for heads H and metrics M.  Empty cells and missing columns leave a gap, or no line.  Where there
+        is a ``val_score``, its best epoch is marked.
+    heads : sequence of str
+        Names of the heads; each has its colour.
+
+    Returns
+    -------
+    bytes
+        PNG.
+
+    Raises
+    ------
+    InputError
+        If there is no epoch, or no column to draw.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    if not history:
+        raise InputError("curves need at least one epoch, but the history has none")
+    lines = {m: lines for m in _TITLES if (lines := _lines_of(history, m, heads))}
+    if not lines:
+        raise InputError(f"curves need columns such as val_loss, but the history has {', '.join(history[0])}")
+    across = min(4, len(lines))
+    down = math.ceil(len(lines) / across)
+    figure = new_figure(3.5 * across, 2.7 * down + 0.5)
+    epochs = _column(history, "epoch")
+    best = _best_epoch(history)
+    for place, (metric, drawn) in enumerate(lines.items(), start=1):
+        axes = figure.add_subplot(down, across, place)
+        axes.set_title(_TITLES[metric], fontsize=11)
+        for colour, style, values in drawn:
+            # A line of one point is invisible: the points of short runs are marked.
+            face = colour if style == "-" else "white"
+            marker = "o" if len(epochs) < 20 else ""
+            axes.plot(epochs, values, style, color=colour, linewidth=1.6, marker=marker, ms=3.5, mfc=face)
+        if best is not None:
+            axes.axvline(best, color=_GREY, linewidth=0.9, linestyle=":")
+        epochs_axis(axes, epochs)
+    figure.supxlabel("epoch", fontsize=10)
+    _curves_legend(figure, lines, heads, best)
+    return to_png(figure)
+
+
+def _lines_of(
+    history: Sequence[Mapping[str, str]], metric: str, heads: Sequence[str]
+) -> list[tuple[str, str, list[float]]]:
+    """Return the lines of one panel as (colour, style, values): those of which a value is known."""
+    wanted = []
+    for side, style in (("train", "--"), ("val", "-")):
+        if metric == "loss":
+            wanted.append((_GREY if len(heads) > 1 else LINES[0], style, f"{side}_loss"))
+        else:
+            wanted += [(LINES[i % len(LINES)], style, f"{side}_{head}_{metric}") for i, head in enumerate(heads)]
+    lines = [(colour, style, _column(history, name)) for colour, style, name in wanted]
+    return [line for line in lines if any(map(math.isfinite, line[2]))]
+
+
+def _curves_legend(
+    figure: Figure, lines: Mapping[str, list[tuple[str, str, list[float]]]], heads: Sequence[str], best: float | None
+) -> None:
+    line = need("matplotlib.lines", extra="plot", purpose="drawing charts").Line2D
+    used = {style for drawn in lines.values() for _, style, _ in drawn}
+    entries = [(line([], [], color="#333333", linestyle="-", linewidth=1.6), "validation")] if "-" in used else []
+    if "--" in used:
+        entries.append((line([], [], color="#333333", linestyle="--", linewidth=1.6), "training"))
+    if best is not None:
+        label = f"best on validation: epoch {best:.0f}"
+        entries.append((line([], [], color=_GREY, linestyle=":", linewidth=1), label))
+    if len(heads) > 1:
+        entries += [(line([], [], color=LINES[i % len(LINES)], linewidth=4), head) for i, head in enumerate(heads)]
+        entries.append((line([], [], color=_GREY, linewidth=4), "all heads together"))
+    legend(figure, entries, loc="outside upper center", ncols=len(entries))
+
+
+def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool) -> bytes:
+    """Draw a confusion matrix.
+
+    Parameters
+    ----------
+    matrix : array_like of int
+        Shape (k, k), counts: rows are the truth, columns the answers.
+    labels : sequence of str
+        The k classes.
+    normalised : bool
+        Show each row as shares of its true class in percent, instead of counts.  A class without a row stays empty.
+
+    Returns
+    -------
+    bytes
+        PNG.
+
+    Raises
+    ------
+    InputError
+        If the matrix is none.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    counts = _matrix(matrix, labels)
+    side = _matrix_side(labels)
+    figure = new_figure(side, side)
+    _draw_confusion(figure.add_subplot(), counts, labels, normalised=normalised)
+    return to_png(figure)
+
+
+def confusion_pair(matrix: ArrayLike, labels: Sequence[str]) -> bytes:
+    """Draw a confusion matrix twice, side by side: as shares of each true class, and as counts.
+
+    Parameters
+    ----------
+    matrix : array_like of int
+        Shape (k, k), counts: rows are the truth, columns the answers.
+    labels : sequence of str
+        The k classes.
+
+    Returns
+    -------
+    bytes
+        PNG.
+
+    Raises
+    ------
+    InputError
+        If the matrix is none.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    counts = _matrix(matrix, labels)
+    side = _matrix_side(labels)
+    figure = new_figure(2 * side, side)
+    for place, normalised in ((1, True), (2, False)):
+        _draw_confusion(figure.add_subplot(1, 2, place), counts, labels, normalised=normalised)
+    return to_png(figure)
+
+
+def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalised: bool) -> None:
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    # Counts are coloured by their share too: coloured by count, a rare class would be a blank row.
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(counts.shape):
+        count = counts[row, column]
+        text = f"{100 * shares[row, column]:.1f}" if normalised else f"{count}"
+        if count == 0:
+            text = "" if totals[row] == 0 else "0"
+        ink = "white" if shares[row, column] > 0.55 else "#222222"
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
+    places = range(len(labels))
+    names = [shown(label) for label in labels]
+    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(places, names, parse_math=False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("answered")
+    axes.set_ylabel("true")
+    axes.set_title("% of each true class" if normalised else "pictures", fontsize=11)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def reliability(
+    *, edges: ArrayLike, count: ArrayLike, confidence: ArrayLike, accuracy: ArrayLike, ece: float, floor: float
+) -> bytes:
+    """Draw a reliability diagram: how often answers of a given confidence are right, and how many there are.
+
+    Parameters
+    ----------
+    edges : array_like of float
+        Shape (bins + 1,): edges of the bins of confidence.
+    count : array_like of int
+        Shape (bins,): answers in each bin.
+    confidence, accuracy : array_like of float
+        Shape (bins,): their mean confidence and their share of right answers; NaN for an empty bin.
+    ece, floor : float
+        Calibration error, and what a perfectly calibrated model would have at these rows by chance; written into the
+        picture.
+
+    Returns
+    -------
+    bytes
+        PNG.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit each other.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    borders, counts = np.asarray(edges, dtype=float), np.asarray(count)
+    mean, right = np.asarray(confidence, dtype=float), np.asarray(accuracy, dtype=float)
+    if counts.ndim != 1 or not (len(borders) - 1 == len(counts) == len(mean) == len(right)) or counts.sum() == 0:
+        raise InputError(
+            f"a reliability diagram needs bins with answers, their edges one more, but got {describe(borders)} and "
+            f"{describe(counts)}"
+        )
+    figure = new_figure(5, 6.2)
+    grid = figure.add_gridspec(2, 1, height_ratios=(4, 1))
+    upper = figure.add_subplot(grid[0])
+    lower = figure.add_subplot(grid[1], sharex=upper)
+    full = counts > 0
+    left, width = borders[:-1][full], np.diff(borders)[full]
+    upper.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="perfectly calibrated")
+    upper.bar(left, right[full], width, align="edge", color="#56B4E9", edgecolor="white", label="right answers")
+    middle = left + width / 2
+    upper.errorbar(middle, right[full], _wilson(right[full], counts[full]), fmt="none", ecolor="#333333", elinewidth=1)
+    upper.plot(middle, mean[full], "o", color="#D55E00", ms=5, label="mean confidence")
+    lower.bar(left, counts[full], width, align="edge", color="#BBBBBB", edgecolor="white")
+    lower.set_ylabel("answers")
+    lower.set_xlabel("confidence")
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right answers")
+    figure.suptitle(f"ECE {ece:.4f}; {floor:.4f} is to expect by chance at perfect calibration", fontsize=10)
+    upper.legend(loc="upper left", frameon=False, fontsize=9)
+    plain(upper)
+    plain(lower)
+    return to_png(figure)
+
+
+def _wilson(share: Any, n: Any) -> Any:
+    """Return how far the 95 % interval of a share reaches below and above it (Wilson 1927), shape (2, bins)."""
+    z = 1.96
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return np.maximum(0, np.stack([share - (centre - half), centre + half - share]))
+
+
+def compare_runs(series: Mapping[str, Sequence[tuple[int, float]]], metric: str) -> bytes:
+    """Draw one metric of several runs over their epochs.
+
+    Parameters
+    ----------
+    series : mapping of str to sequence of (int, float)
+        Epochs and values of each run; a run may have none yet.
+    metric : str
+        What is shown, such as ``"val_fer7_accuracy"``.
+
+    Returns
+    -------
+    bytes
+        PNG.
+
+    Raises
+    ------
+    InputError
+        If no run has a value.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    if not any(series.values()):
+        raise InputError(f"a chart of {metric} needs a run that has it, but none of {len(series)} does")
+    figure = new_figure(8, 4.6)
+    axes = figure.add_subplot()
+    axes.set_title(shown(metric), fontsize=11, parse_math=False)
+    entries = []
+    for number, (name, points) in enumerate(series.items()):
+        if not points:
+            continue
+        epochs, values = zip(*points, strict=True)
+        style = _DASHES[number // len(LINES) % len(_DASHES)]
+        (line,) = axes.plot(
+            epochs, values, style, color=LINES[number % len(LINES)], marker="o" if len(epochs) < 20 else "", ms=3
+        )
+        entries.append((line, name))
+    epochs_axis(axes, [epoch for points in series.values() for epoch, _ in points])
+    axes.set_xlabel("epoch")
+    legend(figure, entries, loc="outside right upper", ncols=1)
+    return to_png(figure)
+
+
+def bars(rows: Sequence[tuple[str, float, float | None, float | None]], *, title: str) -> bytes:
+    """Draw shares with their intervals as horizontal bars; emotions in their own colours.
+
+    Parameters
+    ----------
+    rows : sequence of (str, float, float or None, float or None)
+        Name, share, and lower and upper end of its interval where it has one; all from 0 to 1.
+    title : str
+        What is shown.
+
+    Returns
+    -------
+    bytes
+        PNG.
+
+    Raises
+    ------
+    InputError
+        If there is no row.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    if not rows:
+        raise InputError("a chart of bars needs at least one row, but got none")
+    figure = new_figure(7, 1 + 0.34 * len(rows))
+    axes = figure.add_subplot()
+    axes.set_title(shown(title), fontsize=11, parse_math=False)
+    for place, (name, value, low, high) in enumerate(rows):
+        colour = "#{:02x}{:02x}{:02x}".format(*COLOURS[name]) if name in COLOURS else "#56B4E9"
+        axes.barh(place, 100 * value, height=0.7, color=colour)
+        end = 100 * value
+        if low is not None and high is not None:
+            axes.plot([100 * low, 100 * high], [place, place], color="#222222", linewidth=1.4, marker="|", ms=7)
+            end = 100 * high
+        axes.text(end + 1, place, f"{100 * value:.1f}", va="center", fontsize=9)
+    axes.set_yticks(range(len(rows)), [shown(row[0]) for row in rows], parse_math=False)
+    axes.set(xlim=(0, 108), ylim=(len(rows) - 0.4, -0.6), xlabel="%")
+    axes.set_xticks(range(0, 101, 20))
+    axes.tick_params(axis="y", length=0)
+    plain(axes, grid="x")
+    return to_png(figure)
+
+
+def _column(history: Sequence[Mapping[str, str]], name: str) -> list[float]:
+    return [_number(row.get(name)) for row in history]
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        raise InputError(f"a history must hold numbers, but got {text!r}") from None
+
+
+def _best_epoch(history: Sequence[Mapping[str, str]]) -> float | None:
+    known = [
+        (score, -epoch)
+        for score, epoch in zip(_column(history, "val_score"), _column(history, "epoch"), strict=True)
+        if math.isfinite(score)
+    ]
+    return -max(known)[1] if known else None
+
+
+def _matrix(matrix: ArrayLike, labels: Sequence[str]) -> Any:
+    counts = np.asarray(matrix)
+    if counts.shape != (len(labels), len(labels)) or not np.issubdtype(counts.dtype, np.integer) or counts.size == 0:
+        raise InputError(
+            f"a confusion matrix must be whole numbers of shape ({len(labels)}, {len(labels)}), "
+            f"but got {describe(counts)}"
+        )
+    return counts
+
+
+def _matrix_side(labels: Sequence[str]) -> float:
+    # Half an inch a cell, and room for the longest name beside them.
+    return 1 + 0.5 * len(labels) + 0.08 * min(LONGEST, max(map(len, labels)))
