@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -300,3 +301,15 @@ def test_deployed_takes_colour_and_answers_as_the_net_does() -> None:
 def test_wrong_nets_are_named(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build(name, HEADS, **options)
+
+
+def test_the_page_on_networks_says_what_they_cost() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "networks.md").read_text("utf-8")
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `") and " | 48" in line}
+    assert set(rows) == set(NETS)
+    for name, row in rows.items():
+        sizes = (48, 224) if name == "dexpression" else (48,)
+        nets = [build(name, {"fer7": 7}, size=size) for size in sizes]
+        assert f"| {' or '.join(f'{parameters(net):,}' for net in nets)} |" in row
+        costs = [multiply_adds(net) / 1e6 for net in nets]
+        assert f"| {' or '.join(f'{cost:.0f} M' if cost > 100 else f'{cost:.1f} M' for cost in costs)} |" in row

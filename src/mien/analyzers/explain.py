@@ -239,10 +239,18 @@ def _heads(analyzer: FaceAnalyzer, answer: Output) -> Mapping[str, NDArray[np.fl
     arrays = store.read_arrays(spec, HEADS)
     names = {"weight": f"weight_{answer.name}", "bias": f"bias_{answer.name}"}
     for name in names.values():
-        if name not in arrays or len(arrays[name]) != len(answer.labels):
-            raise ModelError(f"model {spec.name!r}: its heads file has no {name} of {len(answer.labels)} classes")
-    cells = {"cells": arrays["cells"]} if "cells" in arrays else {}
-    return {key: arrays[name] for key, name in names.items()} | cells
+        array = arrays.get(name, np.zeros(0))
+        dimensions = array.ndim == 1 if name.startswith("bias") else array.ndim > 1
+        if array.dtype != np.float32 or not dimensions or len(array) != len(answer.labels):
+            raise ModelError(
+                f"model {spec.name!r}: its heads file has no {name}, float32, of {len(answer.labels)} classes"
+            )
+    found = {key: arrays[name] for key, name in names.items()}
+    if "cells" not in arrays:
+        return found
+    if arrays["cells"].shape != (2,) or not np.isfinite(arrays["cells"]).all() or arrays["cells"][1] <= 0:
+        raise ModelError(f"model {spec.name!r}: cells of its heads file must be first and step, in pixels")
+    return {**found, "cells": arrays["cells"]}
 
 
 def _occlusion(
