@@ -42,6 +42,20 @@ def test_protocols_by_hand(table: Path, protocol: str, column: int) -> None:
     assert len(data.labelled()) == sum(case[column] >= 0 for case in CASES)
 
 
+@pytest.mark.parametrize("protocol", ["probability", "cross-entropy"])
+def test_training_modes_learn_the_votes_and_measure_the_most_voted(table: Path, protocol: str) -> None:
+    data = ferplus.load(table, protocol=protocol)
+    assert data.protocol == protocol
+    assert data.labels.tolist() == [case[2] for case in CASES]
+    assert data.distribution is not None
+    votes = np.array([case[0] for case in CASES])[:, :8]
+    kept = np.where(votes > 1, votes, 0)
+    voted = kept.sum(axis=1) > 0
+    np.testing.assert_allclose(data.distribution[voted], kept[voted] / kept[voted].sum(axis=1, keepdims=True))
+    assert (data.distribution[~voted] == 0).all()
+    assert (data.labels[~voted] == -1).all()
+
+
 def test_majority_is_the_default_and_a_folder_will_do(table: Path) -> None:
     data = ferplus.load(table.parent)
     assert data.protocol == "majority"
@@ -136,7 +150,9 @@ def test_wrong_votes(tmp_path: Path, table: Path, text: str, message: str) -> No
 
 
 def test_missing_parts(tmp_path: Path, table: Path) -> None:
-    with pytest.raises(DatasetError, match="ferplus has the protocols majority, plurality, but got 'max'"):
+    with pytest.raises(
+        DatasetError, match="ferplus has the protocols majority, plurality, probability, cross-entropy, but got 'max'"
+    ):
         ferplus.load(table, protocol="max")
     with pytest.raises(DatasetError, match=r"no file .*nowhere\.csv"):
         ferplus.load(table, labels=tmp_path / "nowhere.csv")

@@ -13,14 +13,15 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.datasets import cache
 from mien.datasets.base import FaceData
 from mien.errors import DatasetError, InputError, MienError
 from mien.labels import FER7
@@ -30,13 +31,16 @@ __all__ = ["SPLITS", "load"]
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 SIZE = 48
+_VERSION = 1  # of what `_read_table` makes of a file, for the cache
 _COLUMNS = ("emotion", "pixels", "Usage")
 _CODES = {str(code) for code in range(len(FER7))}
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
-def load(path: str | Path, *, split: str | None = None) -> FaceData:
+def load(path: str | Path, *, split: str | None = None, progress: Callable[[int], None] | None = None) -> FaceData:
     """Read FER2013.
+
+    A table is parsed once and then kept (see `mien.datasets.cache`).
 
     Parameters
     ----------
@@ -44,6 +48,8 @@ def load(path: str | Path, *, split: str | None = None) -> FaceData:
         The table (plain, xz, gz or zip), a folder that holds one, or the folder tree of pictures.
     split : {"Training", "PublicTest", "PrivateTest"}, optional
         Keep only this split; by default all that are present.
+    progress : callable, optional
+        Called with the number of rows read since the last call.
 
     Returns
     -------
@@ -53,17 +59,25 @@ def load(path: str | Path, *, split: str | None = None) -> FaceData:
     Raises
     ------
     DatasetError
-        If the file is missing, truncated, or a row is wrong; the message names the row.
+        If the file is missing, truncated, or a row is wrong, of whatever split; the message names the row.
     """
     if split is not None and split not in SPLITS:
         raise DatasetError(f"fer2013 has the splits {', '.join(SPLITS)}, but got {split!r}")
+    advance = progress or _silent
     root = Path(path)
-    if root.is_dir():
-        table = find_table(root)
-        data = _read_tree(root, split) if table is None else _read_table(table, split)
+    table = find_table(root) if root.is_dir() else root
+    if table is None:
+        data = _read_tree(root, split, advance)
     else:
-        data = _read_table(root, split)
+        parts = cache.kept(table, loader="fer2013", version=_VERSION, read=lambda: _read_table(table, advance))
+        data = _faces(parts, table)
+    if split is not None and split not in data.splits:
+        raise DatasetError(f"{data.source} has no rows of the split {split!r}: it has {', '.join(data.split_names())}")
     return data if split is None else data.split(split)
+
+
+def _silent(_: int) -> None:
+    pass
 
 
 def find_table(folder: Path) -> Path | None:
@@ -125,7 +139,8 @@ def _decompressed(raw: IO[bytes], head: bytes, path: Path) -> IO[bytes]:
     return raw
 
 
-def _read_table(path: Path, split: str | None) -> FaceData:
+def _read_table(path: Path, advance: Callable[[int], None]) -> dict[str, NDArray[Any]]:
+    """Return the parts of `FaceData` that a table holds, all splits."""
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     usages: list[str] = []
@@ -144,29 +159,37 @@ def _read_table(path: Path, split: str | None) -> FaceData:
                 if not row:
                     continue
                 emotion, pixels, usage = _fields(row, at, path, number)
-                if split is not None and usage != split:
-                    continue
                 images.append(_pixels(pixels, path, number))
                 labels.append(_code(emotion, path, number))
                 usages.append(usage)
                 rows.append(number)
+                advance(1)
         except csv.Error as error:
             raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
     if not images:
-        raise DatasetError(f"{path} has no rows" + ("" if split is None else f" of the split {split!r}"))
-    return _pack(images, labels, usages, rows, path)
+        raise DatasetError(f"{path} has no rows")
+    return _packed(images, labels, usages, rows)
 
 
-def _pack(
-    images: list[NDArray[np.uint8]], labels: list[int], usages: list[str], rows: list[int], source: Path
-) -> FaceData:
+def _packed(
+    images: list[NDArray[np.uint8]], labels: list[int], usages: list[str], rows: list[int]
+) -> dict[str, NDArray[Any]]:
+    return {
+        "images": np.stack(images),
+        "labels": np.array(labels, dtype=np.int64),
+        "splits": np.array(usages),
+        "rows": np.array(rows, dtype=np.int64),
+    }
+
+
+def _faces(parts: dict[str, NDArray[Any]], source: Path) -> FaceData:
     return FaceData(
         name="fer2013",
-        images=np.stack(images),
-        labels=np.array(labels, dtype=np.int64),
+        images=parts["images"],
+        labels=parts["labels"],
         label_set=FER7,
-        splits=np.array(usages),
-        rows=np.array(rows, dtype=np.int64),
+        splits=parts["splits"],
+        rows=parts["rows"],
         source=str(source),
     )
 
@@ -199,18 +222,38 @@ def _pixels(text: str, path: Path, number: int) -> NDArray[np.uint8]:
     return values.astype(np.uint8).reshape(SIZE, SIZE)
 
 
-def _whole_numbers(text: str) -> NDArray[np.int64] | None:
-    plain = text.replace(" ", "")
-    if plain.isascii() and plain.isdigit():
-        # Faster than splitting, which counts over 32,000 rows; safe only where nothing else is in the text.
-        return np.fromstring(text, dtype=np.int64, sep=" ")
+def _whole_numbers(text: str) -> NDArray[np.integer[Any]] | None:
+    short = _short_numbers(text)
+    if short is not None:
+        return short
     try:
         return np.array(text.split(), dtype=np.int64)
     except (ValueError, OverflowError):
         return None
 
 
-def _read_tree(root: Path, split: str | None) -> FaceData:
+def _short_numbers(text: str) -> NDArray[np.uint16] | None:
+    """Return numbers of up to three digits with single blanks between, or None for any other text.
+
+    Whole rows at once: three times as fast as `numpy.fromstring`, which counts over 74 million numbers.
+    """
+    if not text.isascii():
+        return None
+    # Three signs before the first number, so that one can always look back from its end.
+    signs = np.frombuffer(f"   {text}".encode("ascii"), dtype=np.uint8)
+    digits = signs - np.uint8(48)
+    is_digit = digits < 10
+    ends = np.append(np.flatnonzero(signs[3:] == 32) + 3, len(signs))
+    lengths = np.diff(ends, prepend=2) - 1
+    if np.count_nonzero(is_digit) + len(ends) + 2 != len(signs) or lengths.min() < 1 or lengths.max() > 3:
+        return None
+    values = np.where(is_digit, digits, 0).astype(np.uint16)
+    hundreds = np.where(lengths == 3, values[ends - 3], 0)
+    numbers: NDArray[np.uint16] = values[ends - 1] + 10 * values[ends - 2] + 100 * hundreds
+    return numbers
+
+
+def _read_tree(root: Path, split: str | None, advance: Callable[[int], None]) -> FaceData:
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     usages: list[str] = []
@@ -222,10 +265,11 @@ def _read_tree(root: Path, split: str | None) -> FaceData:
             labels.append(label)
             usages.append(usage)
             rows.append(number)
+            advance(1)
     if not images:
         wanted = "" if split is None else f" of the split {split!r}"
         raise DatasetError(f"{root} holds neither fer2013.csv nor a tree train|test/<emotion>/<file>{wanted}")
-    return _pack(images, labels, usages, rows, root)
+    return _faces(_packed(images, labels, usages, rows), root)
 
 
 def _tree_files(root: Path) -> Iterator[tuple[Path, int, str]]:

@@ -7,6 +7,7 @@ rows are matched within each split, so that files which hold only some splits wo
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,14 +22,27 @@ from mien.labels import FERPLUS8
 
 __all__ = ["PROTOCOLS", "load", "majority", "plurality", "soft_labels", "with_votes"]
 
-PROTOCOLS = ("majority", "plurality")
+PROTOCOLS = ("majority", "plurality", "probability", "cross-entropy")
+"""How votes become labels.
+
+``majority`` and ``plurality`` give one label a row (see the functions of those names).  ``probability`` and
+``cross-entropy`` are ways to *train* on `soft_labels` (section 3 of the paper): with ``probability`` a trainer draws
+each row's label anew from its distribution every time that it sees the row; with ``cross-entropy`` the distribution
+itself is the target.  Both measure against the most voted emotion, so their ``labels`` are those of ``plurality``.
+"""
+
 _VOTES = (*FERPLUS8.emotions, "unknown", "NF")
 _NAME = "Image name"
 _MOST_VOTES = 1000  # ten taggers voted; far more is a damaged row
 
 
 def load(
-    path: str | Path, *, labels: str | Path | None = None, split: str | None = None, protocol: str = "majority"
+    path: str | Path,
+    *,
+    labels: str | Path | None = None,
+    split: str | None = None,
+    protocol: str = "majority",
+    progress: Callable[[int], None] | None = None,
 ) -> FaceData:
     """Read the pictures of FER2013 with the labels of FER+.
 
@@ -40,9 +54,11 @@ def load(
         The votes; by default ``fer2013new.csv`` beside the pictures.
     split : str, optional
         Keep only this split.
-    protocol : {"majority", "plurality"}
-        How votes become labels (see `majority` and `plurality`).  Rows without a label under the protocol are kept
-        with label -1; ``FaceData.labelled()`` drops them.
+    protocol : {"majority", "plurality", "probability", "cross-entropy"}
+        How votes become labels (see `PROTOCOLS`).  Rows without a label under the protocol are kept with label -1;
+        ``FaceData.labelled()`` drops them.
+    progress : callable, optional
+        Called with the number of pictures read since the last call.
 
     Returns
     -------
@@ -55,7 +71,7 @@ def load(
         If a file is missing or wrong, or the two files hold different rows.
     """
     table = table_of(path)
-    pictures = fer2013.load(table, split=split)
+    pictures = fer2013.load(table, split=split, progress=progress)
     return with_votes(pictures, labels if labels is not None else votes_beside(table), protocol=protocol)
 
 
@@ -90,8 +106,8 @@ def with_votes(pictures: FaceData, labels: str | Path, *, protocol: str = "major
         All rows of one or more splits, as `mien.datasets.fer2013.load` returns them from a table.
     labels : str or pathlib.Path
         The votes; for each split of the pictures as many rows, in the same order.  Other splits may be there or not.
-    protocol : {"majority", "plurality"}
-        How votes become labels.
+    protocol : {"majority", "plurality", "probability", "cross-entropy"}
+        How votes become labels (see `PROTOCOLS`).
 
     Returns
     -------
