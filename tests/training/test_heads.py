@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from mien.analyzers import FaceAnalyzer  # noqa: E402
+from mien.analyzers.explain import explain  # noqa: E402
+from mien.models import registry, store  # noqa: E402
 from mien.training.heads import heads_file  # noqa: E402
+from mien.training.init import init_net  # noqa: E402
 from mien.training.nets import FaceNet, build  # noqa: E402
 from mien.training.nets.base import Deployed  # noqa: E402
 
@@ -73,3 +78,19 @@ def test_linear_heads_are_written_as_they_are(
 )
 def test_heads_behind_a_dense_layer_have_no_maps(name: str, options: dict[str, Any]) -> None:
     assert heads_of(name, **options)[1] is None
+
+
+def test_a_run_is_explained_by_its_own_heads_and_starts_another(finished: Path) -> None:
+    spec = registry.get(finished)
+    store.verify(spec)
+    assert [entry.role for entry in spec.files] == ["graph", "heads"]
+    analyzer = FaceAnalyzer(finished, threads=1)
+    crops = np.random.default_rng(0).integers(0, 256, (3, analyzer.size, analyzer.size, 3), dtype=np.uint8)
+    assert [found.method for found in explain(analyzer, crops)] == ["cam"] * 3
+    from mien.training.folder import load_net
+
+    net = load_net(finished)
+    fresh = type(net)(heads=HEADS, stem=4, widths=[8], strides=[4], dropout=0.0)
+    init_net(fresh, str(finished))
+    for key, value in net.state_dict().items():
+        assert torch.equal(fresh.state_dict()[key], value)

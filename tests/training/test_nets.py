@@ -198,11 +198,18 @@ def test_counting_leaves_the_net_as_it_was() -> None:
 # --- where the cells of the last map look -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["face_resnet", "dexpression", "mini_xception"])
-def test_cells_look_where_the_net_says(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("face_resnet", {"widths": [6, 8], "strides": [2, 2]}),
+        ("dexpression", {}),
+        ("dexpression", {"size": 224}),
+        ("mini_xception", SMALL["mini_xception"]),
+    ],
+)
+def test_cells_look_where_the_net_says(name: str, options: dict[str, Any]) -> None:
     """The middle of what a cell depends on, far from the border of a large crop, by gradients."""
     torch.manual_seed(0)
-    options = {"face_resnet": {"widths": [6, 8], "strides": [2, 2]}, "mini_xception": SMALL[name]}.get(name, {})
     net = build(name, {"fer7": 7}, **options).eval()
     said = net.cells()
     assert said is not None

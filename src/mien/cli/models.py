@@ -96,7 +96,7 @@ def nets(net: str | None, as_json: bool) -> None:
         built = [(name, build(name, _SEVEN)) for name in NETS]
         head: tuple[str, ...] = ("name", "crop", "parameters", "multiply_adds")
         rows: list[tuple[Any, ...]] = [(n, b.size, parameters(b), multiply_adds(b)) for n, b in built]
-        right = (1, 2, 3)
+        right: tuple[int, ...] = (1, 2, 3)
     else:
         head = ("layer", "kind", "output", "parameters", "multiply_adds")
         layers = summary(build(net, _SEVEN))

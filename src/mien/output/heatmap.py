@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe, image_array, number
-from mien.analyzers.explain import Explanation
 from mien.errors import InputError
+
+if TYPE_CHECKING:
+    from mien.analyzers.explain import Explanation
 
 __all__ = ["heat"]
 
@@ -48,6 +50,9 @@ def heat(
     InputError
         If the picture is none, or an explanation is something else.
     """
+    # Who draws boxes alone need not load what analyzes.
+    from mien.analyzers.explain import Explanation
+
     pixels = image_array(image).copy()
     part = number(strength, "strength", low=0, high=1)
     given = [explanations] if isinstance(explanations, Explanation) else list(explanations)
