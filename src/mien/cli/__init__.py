@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
     "analyze": "Read the emotions of the faces in pictures.",
+    "compare": "Compare training runs: a table and a chart.",
     "data": "Inspect, audit, join and prepare data sets.",
     "demo": "Analyze a sample picture: see that everything works.",
     "evaluate": "Measure a model on a data set.",

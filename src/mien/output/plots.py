@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["bars", "compare_runs", "confusion", "confusion_pair", "curves", "reliability"]
+__all__ = ["bars", "compare_runs", "confusion", "confusion_pair", "confusion_pairs", "curves", "reliability"]
 
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 """Okabe and Ito's colours (see `mien.output.palette`) with wine, in the order of most contrast on white."""
@@ -159,15 +159,13 @@ def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool) -> 
     return to_png(figure)
 
 
-def confusion_pair(matrix: ArrayLike, labels: Sequence[str]) -> bytes:
-    """Draw a confusion matrix twice, side by side: as shares of each true class, and as counts.
+def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]]) -> bytes:
+    """Draw confusion matrices twice each, side by side: as shares of each true class, and as counts.
 
     Parameters
     ----------
-    matrix : array_like of int
-        Shape (k, k), counts: rows are the truth, columns the answers.
-    labels : sequence of str
-        The k classes.
+    items : sequence of (str, array_like of int, sequence of str)
+        A row each: its title (may be empty), counts of shape (k, k) with the truth in rows, and the k classes.
 
     Returns
     -------
@@ -177,16 +175,28 @@ def confusion_pair(matrix: ArrayLike, labels: Sequence[str]) -> bytes:
     Raises
     ------
     InputError
-        If the matrix is none.
+        If a matrix is none, or there is none.
     MissingExtraError
         If matplotlib is not installed.
     """
-    counts = _matrix(matrix, labels)
-    side = _matrix_side(labels)
-    figure = new_figure(2 * side, side)
-    for place, normalised in ((1, True), (2, False)):
-        _draw_confusion(figure.add_subplot(1, 2, place), counts, labels, normalised=normalised)
+    if not items:
+        raise InputError("a chart of confusion matrices needs at least one, but got none")
+    ready = [(title, _matrix(matrix, labels), labels) for title, matrix, labels in items]
+    sides = [_matrix_side(labels) for _, _, labels in ready]
+    figure = new_figure(2 * max(sides), sum(sides))
+    grid = figure.add_gridspec(len(ready), 2, height_ratios=sides)
+    for row, (title, counts, labels) in enumerate(ready):
+        for column, normalised in enumerate((True, False)):
+            axes = figure.add_subplot(grid[row, column])
+            _draw_confusion(axes, counts, labels, normalised=normalised)
+            if title:
+                axes.set_title(f"{shown(title)}: {axes.get_title()}", fontsize=11, parse_math=False)
     return to_png(figure)
+
+
+def confusion_pair(matrix: ArrayLike, labels: Sequence[str]) -> bytes:
+    """Draw one confusion matrix as `confusion_pairs` does."""
+    return confusion_pairs([("", matrix, labels)])
 
 
 def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalised: bool) -> None:

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.errors import DatasetError, ModelError
+from mien.evaluation.machine import machine
+from mien.evaluation.markdown import escaped, section, table
+from mien.evaluation.run_report import write_run_report
+from run_folders import picture_size, write_run
+
+
+def test_a_finished_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a")
+    write_run_report(folder)
+    text = (folder / "report.md").read_text("utf-8")
+    for line in (
+        "# tiny",
+        "a \\*tiny\\* net",
+        "5 of 5 epochs, 5.0 minutes of training (60.0 s an epoch), best epoch 4, finished 2026-01-31.",
+        "| fer7 | fer2013 | PublicTest | published labels | accuracy | 0.7000 | 0.6800 to 0.7200 | 3589 |",
+        "The epoch was chosen on FER2013 PublicTest: expect a little less on new pictures.",
+        "- FER2013 Training: 28000 pictures",
+        "| parameters | 1,234,567 |",
+        "| anger | 100.00 | 100.00 | 100.00 | 2 | 2 |",
+        "| happiness | - | 0.00 | 0.00 | 1 | 0 |",
+        "| neutral | - | - | - | 0 | 0 |",
+        "| loss.mixup | 0.4 |",
+        f"| Python | {sys.version.split()[0]} |",
+    ):
+        assert line in text.splitlines()
+    (best,) = [line for line in text.splitlines() if "(best)" in line]
+    assert best.startswith("| 4 (best) | 60 | 0.1 | 0.5 | 2.5 | 0.44 |")
+    for name in ("curves.png", "confusion.png"):
+        assert f"]({name})" in text
+        assert min(picture_size(folder / name)) > 300
+    assert sorted(p.name for p in folder.iterdir() if p.name.startswith(".")) == []
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", epochs=2, planned=9, finished=False)
+    write_run_report(folder)
+    text = (folder / "report.md").read_text()
+    assert "Note: unfinished: 2 of 9 epochs, no model.toml yet." in text
+    assert "Not finished; at epoch 1, the best so far, on the validation rows:" in text
+    assert "| fer7 | accuracy | 0.4100 |" in text
+    assert "Not yet: there is no `validation.npz`." in text
+    assert (folder / "curves.png").is_file()
+    assert not (folder / "confusion.png").exists()
+
+
+def test_a_run_without_an_epoch(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", finished=False)
+    (folder / "history.csv").unlink()
+    write_run_report(folder)
+    text = (folder / "report.md").read_text()
+    assert text.count("None yet.") == 2
+    assert "curves.png" not in text
+
+
+def test_without_matplotlib_there_is_a_report_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_run(tmp_path / "a")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    write_run_report(folder)
+    text = (folder / "report.md").read_text()
+    assert 'No chart: drawing charts needs matplotlib: pip install "mien\\[plot\\]".' in text
+    assert not (folder / "curves.png").exists()
+
+
+def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", epochs=2, finished=False)
+    write_run_report(folder)
+    write_run(folder)
+    write_run_report(folder)
+    assert "Note:" not in (folder / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "validation.npz is damaged"),
+        (b"PK\x03\x04", "validation.npz is damaged"),
+        ({"truth_fer7": np.zeros(3, int)}, r"truth_fer7 and probabilities_fer7 must be of shape \(n,\) and \(n, k\)"),
+        ({"truth_fer7": np.zeros(3, int), "probabilities_fer7": np.ones((2, 7))}, "must be of shape"),
+        ({"truth_fer7": np.zeros(3), "probabilities_fer7": np.ones((3, 7))}, "must be of shape"),
+        ({"truth_fer7": np.full(3, 7), "probabilities_fer7": np.ones((3, 7))}, "class numbers under 7, but holds 7"),
+        ({"truth_fer7": np.array([None])}, "validation.npz is damaged: Object arrays cannot be loaded"),
+    ],
+)
+def test_damaged_answers(tmp_path: Path, content: bytes | dict[str, np.ndarray], message: str) -> None:
+    folder = write_run(tmp_path / "a")
+    if isinstance(content, bytes):
+        (folder / "validation.npz").write_bytes(content)
+    else:
+        np.savez(folder / "validation.npz", **content)
+    with pytest.raises(ModelError, match=message):
+        write_run_report(folder)
+
+
+def test_what_is_no_run_or_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is no run folder"):
+        write_run_report(tmp_path)
+    folder = write_run(tmp_path / "a", finished=False)
+    (folder / "report.md").mkdir()
+    with pytest.raises(DatasetError, match=r"cannot write .*report\.md: Is a directory"):
+        write_run_report(folder)
+
+
+def test_labels_of_heads_that_nobody_knows_are_numbers(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a")
+    np.savez(folder / "validation.npz", truth_own=np.array([0, 1]), probabilities_own=np.eye(2), other=np.ones(1))
+    write_run_report(folder)
+    assert "| 1 | 100.00 | 100.00 | 100.00 | 1 | 1 |" in (folder / "report.md").read_text()
+
+
+def test_markdown_shows_names_as_they_are() -> None:
+    assert escaped("a|b*_[x]<i>\n$") == "a\\|b\\*\\_\\[x\\]\\<i\\>\\\\n\\$"
+    assert table(("a", "b"), [("|", 1)], right=(1,)) == "| a | b |\n| --- | --: |\n| \\| | 1 |"
+    assert section("x", "", "y") == "## x\n\ny"
+
+
+def test_machine() -> None:
+    facts = machine()
+    assert {"cores", "system", "Python", "mien", "numpy"} <= set(facts)
+    assert all(facts.values())
