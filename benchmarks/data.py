@@ -87,8 +87,8 @@ def augmentation(recipe: str, runs: int) -> dict[str, Any]:
 
 def child(words: list[str], cache: Path) -> tuple[str, float]:
     """Run Python on words in a fresh process; return what it wrote and its peak memory in MB."""
-    # What a package keeps between runs lies below these, whatever it is called.
-    own = {"XDG_CACHE_HOME": str(cache), "MIEN_CACHE": str(cache), "ORT_DISABLE_TELEMETRY": "1"}
+    # The tables that mien has parsed, and what other packages keep, lie below these.
+    own = {"XDG_CACHE_HOME": str(cache), "MIEN_CACHE_DIR": str(cache), "ORT_DISABLE_TELEMETRY": "1"}
     with tempfile.TemporaryFile("w+") as written:
         process = subprocess.Popen([sys.executable, *words], env={**os.environ, **own}, stdout=written)
         _, status, usage = os.wait4(process.pid, 0)
