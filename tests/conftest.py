@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,24 @@ def data_dir() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"no research data in {folder}: set MIEN_DATA to its folder (see docs/data.md)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fer2013_copy(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with copies of FER2013 and FER+: for commands that could write where they should only read."""
+    folder = tmp_path_factory.mktemp("fer2013")
+    # The tables are told by content, so the compressed one may stand under the plain one's name.
+    shutil.copyfile(data_dir / "fer2013" / "fer2013.csv.xz", folder / "fer2013.csv")
+    shutil.copyfile(data_dir / "fer2013" / "fer2013new.csv", folder / "fer2013new.csv")
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is cached out of the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -67,14 +67,15 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     def train(recipe: object, **options: object) -> Path:
         calls.append((recipe, options))
-        return Path("somewhere")
+        return Path(options["out"])
 
     monkeypatch.setattr(room, "train", train)
     done = run(
         *("--recipe", "tiny.toml", "--data", "fer.csv", "--labels", "votes.csv", "--epochs", "3", "--seed", "9"),
-        *("--device", "cpu", "--precision", "float32", "--threads", "2"),
+        *("--device", "cpu", "--precision", "float32", "--threads", "2", "--devices", "3", "--dataset", "fer2013"),
+        *("--set", "optimiser.rate=0.5", "--freeze", "stem", "--freeze", "blocks.0", "--init", "face-base"),
     )
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "somewhere\n", "")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "runs/tiny\n", "")
     ((recipe, options),) = calls
     assert (recipe.name, recipe.epochs, recipe.seed, recipe.batch) == ("tiny", 3, 9, 4)
     assert (options["data"], options["labels"], options["out"]) == (
@@ -82,14 +83,47 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
         Path("votes.csv"),
         Path("runs") / "tiny",
     )
+    assert (recipe.dataset, recipe.optimiser.rate, recipe.init) == ("fer2013", 0.5, "face-base")
+    assert recipe.freeze == ("stem", "blocks.0")
     machine = options["options"]
+    assert machine.devices == 3
     assert (machine.device, machine.precision, machine.threads, machine.progress) == ("cpu", "float32", 2, False)
+
+
+def test_folds_are_a_table(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.training import folds as room
+
+    calls = []
+
+    def train_folds(recipe: object, **options: object) -> tuple[room.FoldResult, ...]:
+        calls.append(options)
+        spans = (0.4, 0.3, 0.5, 0.35, 0.25, 0.45)
+        return tuple(room.FoldResult(way, "baum8", 100, 9, *spans, 0.22, (0.4, 0.4)) for way in options["ways"])
+
+    monkeypatch.setattr(room, "train_folds", train_folds)
+    done = run(
+        *("--recipe", "tiny.toml", "--dataset", "baum2_frames", "--data", "frames", "--folds", "2"),
+        *("--split", "subject", "--split", "random"),
+    )
+    assert (done.exit_code, calls[0]["k"], calls[0]["ways"]) == (0, 2, ("subject", "random"))
+    lines = done.stdout.splitlines()
+    assert "40.0 % [30.0, 50.0]" in next(line for line in lines if line.startswith("subject"))
+    assert "22.0 %" in next(line for line in lines if line.startswith("random"))
+    assert lines[-1] == "runs/tiny"
+
+
+def test_a_way_to_split_needs_folds(here: Path) -> None:
+    done = run("--recipe", "tiny.toml", "--data", "x", "--split", "random")
+    assert done.exit_code == 2
+    assert "--split says how --folds deals rows out: give --folds, too" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--recipe", "face-bass", "--data", "x"), "unknown recipe 'face-bass': expected a file or one of face-base"),
+        (("--recipe", "tiny.toml", "--data", "x", "--set", "epoch=3"), "has the unknown key epoch"),
+        (("--recipe", "tiny.toml", "--data", "x", "--dataset", "fer"), "unknown data set 'fer'"),
+        (("--recipe", "face-bass", "--data", "x"), "unknown recipe 'face-bass': expected a file or one of cnn, "),
         (("--recipe", "tiny.toml", "--data", "no.csv"), "no.csv"),
         (("--recipe", "wrong.toml", "--data", "no.csv"), "recipe wrong.toml has the unknown key epoch"),
     ],

@@ -1,26 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from face_tables import make_rows, pixels_of, table_text, votes_text, write_table  # noqa: E402
-from mien.errors import DatasetError  # noqa: E402
 from mien.training.augment import Augmentation  # noqa: E402
-from mien.training.data import (  # noqa: E402
-    Batch,
-    Corpus,
-    FaceBatches,
-    load_corpus,
-    training_loader,
-    validation_loader,
-)
-
-N_TRAINING, N_PUBLIC, N_COPIES = 35, 14, 3
+from mien.training.corpus import Corpus  # noqa: E402
+from mien.training.data import Batch, FaceBatches, training_loader, validation_loader  # noqa: E402
 
 
 def corpus(n: int) -> Corpus:
@@ -29,11 +18,18 @@ def corpus(n: int) -> Corpus:
     images = generator.integers(30, 220, (n, 48, 48), dtype=np.uint8)
     images[:, 24, 24] = 100 + np.arange(n)
     number = np.arange(n)
-    return Corpus(images, number % 7, np.eye(8, dtype=np.float32)[number % 8], number)
+    return Corpus(
+        name="own",
+        images=images,
+        targets={"ferplus8": np.eye(8, dtype=np.float32)[number % 8], "fer7": np.eye(7, dtype=np.float32)[number % 7]},
+        truth={"ferplus8": number, "fer7": number % 7},
+        group=number,
+        splits=np.full(n, "Training"),
+    )
 
 
 def order(batches: list[Batch]) -> list[int]:
-    return torch.cat([batch.majority for batch in batches]).tolist()
+    return torch.cat([batch.truth["ferplus8"] for batch in batches]).tolist()
 
 
 def loaded(own: Corpus, epoch: int, *, seed: int = 1, batch: int = 8, **more: object) -> list[Batch]:
@@ -45,53 +41,6 @@ def loaded(own: Corpus, epoch: int, *, seed: int = 1, batch: int = 8, **more: ob
 
 def same(one: list[Batch], two: list[Batch]) -> bool:
     return len(one) == len(two) and all(torch.equal(a.grey, b.grey) for a, b in zip(one, two, strict=True))
-
-
-def test_both_kinds_of_labels_are_joined(data: Path) -> None:
-    training, validation = load_corpus(data, labels=None)
-    assert (len(training), len(validation)) == (N_TRAINING - N_COPIES, N_PUBLIC)
-    assert training.images.dtype == np.uint8
-    assert training.images.shape[1:] == (48, 48)
-    np.testing.assert_array_equal(validation.fer7, np.arange(N_PUBLIC) % 7)
-    np.testing.assert_allclose(validation.ferplus8.sum(axis=1), 1, atol=1e-6)
-    # anger: eight votes of anger, two of neutral
-    np.testing.assert_allclose(validation.ferplus8[0], [0.2, 0, 0, 0, 0.8, 0, 0, 0], atol=1e-6)
-    assert validation.majority[0] == 4
-    # The picture without a face keeps FER2013's label.
-    assert training.majority[4] == -1
-    assert training.fer7[4] == 4
-    assert training.ferplus8[4].sum() == 0
-
-
-def test_copies_of_the_validation_pictures_are_dropped_from_training(data: Path) -> None:
-    training, validation = load_corpus(data, labels=None)
-    held_out = {image.tobytes() for image in validation.images}
-    assert not any(image.tobytes() in held_out for image in training.images)
-    everything, _ = load_corpus(data, labels=None, drop_overlap=False)
-    assert len(everything) == N_TRAINING
-    assert sum(image.tobytes() in held_out for image in everything.images) == N_COPIES
-    np.testing.assert_array_equal(everything.images[: len(training)], training.images)
-    np.testing.assert_array_equal(everything.fer7[: len(training)], training.fer7)
-
-
-def test_votes_may_lie_elsewhere(data: Path, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "votes.csv"
-    elsewhere.write_bytes((data / "fer2013new.csv").read_bytes())
-    _, validation = load_corpus(data / "fer2013.csv", labels=elsewhere)
-    assert len(validation) == N_PUBLIC
-
-
-def test_missing_files_and_splits_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"nowhere"):
-        load_corpus(tmp_path / "nowhere", labels=None)
-    rows = make_rows(["Training"] * 4)
-    write_table(tmp_path / "fer2013.csv", table_text(rows))
-    with pytest.raises(DatasetError, match=r"fer2013new\.csv"):
-        load_corpus(tmp_path, labels=None)
-    write_table(tmp_path / "fer2013new.csv", votes_text([("Training", [10] + [0] * 9)] * 4))
-    with pytest.raises(DatasetError, match="lacks the split PublicTest: training needs both"):
-        load_corpus(tmp_path, labels=None)
-    assert pixels_of(rows).shape == (4, 48, 48)
 
 
 def test_an_epoch_shows_each_picture_once_and_leaves_the_short_batch_out() -> None:
@@ -125,12 +74,18 @@ def test_labels_stay_with_their_picture() -> None:
     nothing = Augmentation(**dict.fromkeys(Augmentation.__slots__, 0.0))
     loader = training_loader(FaceBatches(own, nothing, seed=1), batch=8, seed=1)
     for batch in loader:
-        shift = (batch.grey[:, 0] - torch.from_numpy(own.images[batch.majority.numpy()])).mean(dim=(1, 2))
+        which = batch.truth["ferplus8"]
+        shift = (batch.grey[:, 0] - torch.from_numpy(own.images[which.numpy()])).mean(dim=(1, 2))
         pictures = (batch.grey[:, 0] - shift.view(-1, 1, 1)).round().to(torch.uint8)
-        np.testing.assert_array_equal(pictures.numpy(), own.images[batch.majority.numpy()])
-        assert torch.equal(batch.fer7, batch.majority % 7)
-        assert torch.equal(batch.ferplus8.argmax(1), batch.majority % 8)
-        assert (batch.grey.dtype, batch.ferplus8.dtype, batch.fer7.dtype) == (torch.float32, torch.float32, torch.int64)
+        np.testing.assert_array_equal(pictures.numpy(), own.images[which.numpy()])
+        assert torch.equal(batch.truth["fer7"], which % 7)
+        assert torch.equal(batch.targets["fer7"].argmax(1), which % 7)
+        assert torch.equal(batch.targets["ferplus8"].argmax(1), which % 8)
+        assert (batch.grey.dtype, batch.targets["fer7"].dtype, which.dtype) == (
+            torch.float32,
+            torch.float32,
+            torch.int64,
+        )
 
 
 def test_the_last_epochs_are_calm() -> None:
@@ -158,3 +113,46 @@ def test_a_batch_moves_whole() -> None:
     moved = batch.to(torch.device("cpu"))
     assert isinstance(moved, Batch)
     assert torch.equal(moved.grey, batch.grey)
+
+
+def test_processes_share_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [set(order([batch])) for batch in loaded(corpus(32), 1)]
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr("mien.training.data.place", lambda rank=rank: (rank, 2))
+        parts.append(loaded(corpus(32), 1))
+        validated = order(list(validation_loader(corpus(32), batch=8)))
+        assert validated == list(range(rank, 32, 2))
+    for one, two, both in zip(*parts, whole, strict=True):
+        assert len(one.grey) == len(two.grey) == 4
+        assert set(order([one])) | set(order([two])) == both
+
+
+def test_balanced_batches_draw_every_class_equally_often() -> None:
+    own = corpus(100)
+    rare = np.where(np.arange(100) < 95, 0, 1)
+    own = replace(own, truth={"fer7": rare}, targets={"fer7": np.eye(7, dtype=np.float32)[rare]})
+    batches = FaceBatches(own, Augmentation(), seed=1)
+    loader = training_loader(batches, batch=50, seed=1, balanced=True)
+    drawn = []
+    for epoch in range(10):
+        loader.sampler.set_epoch(epoch)
+        drawn += [batch.truth["fer7"] for batch in loader]
+    share = float(torch.cat(drawn).float().mean())
+    assert share == pytest.approx(0.5, abs=0.06)  # 1,000 draws: four standard deviations
+
+
+def test_labels_are_drawn_from_their_distribution() -> None:
+    own = corpus(64)
+    votes = np.tile(np.array([0.25, 0, 0.75, 0, 0, 0, 0, 0], np.float32), (64, 1))
+    votes[:8] = 0
+    own = replace(own, targets={"ferplus8": votes})
+    drawn: list[torch.Tensor] = []
+    for epoch in range(20):
+        for batch in loaded(own, epoch, batch=64, drawn=True):
+            target, nobody = batch.targets["ferplus8"], batch.truth["ferplus8"] < 8
+            assert bool((target[nobody] == 0).all())
+            assert bool((target[~nobody].max(dim=1).values == 1).all())
+            drawn.append(target[~nobody])
+    shares = torch.cat(drawn).mean(dim=0)
+    assert shares.tolist() == pytest.approx([0.25, 0, 0.75, 0, 0, 0, 0, 0], abs=0.06)

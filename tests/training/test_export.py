@@ -14,13 +14,13 @@ pytest.importorskip("onnxscript")
 from mien.errors import ModelError  # noqa: E402
 from mien.models.runtime import Session  # noqa: E402
 from mien.training import export  # noqa: E402
-from mien.training.data import Corpus  # noqa: E402
+from mien.training.corpus import Corpus  # noqa: E402
 from mien.training.export import OPSET, export_graph, export_run, parity  # noqa: E402
 from mien.training.nets import FaceNet, build  # noqa: E402
 from mien.training.nets.base import Deployed  # noqa: E402
 from mien.training.recipe import Recipe  # noqa: E402
-from mien.training.task import HEADS  # noqa: E402
 
+HEADS = {"ferplus8": 8, "fer7": 7}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -116,7 +116,14 @@ def test_a_graph_that_answers_otherwise_is_refused(
     monkeypatch.setattr(export, "export_graph", lambda _: proto.SerializeToString())
     n = 14
     classes = np.arange(n) % 7
-    corpus = Corpus(crops(n)[..., 0].copy(), classes, np.eye(8, dtype=np.float32)[classes], classes)
+    corpus = Corpus(
+        name="own",
+        images=crops(n)[..., 0].copy(),
+        targets={name: np.eye(k, dtype=np.float32)[classes] for name, k in HEADS.items()},
+        truth=dict.fromkeys(HEADS, classes),
+        group=np.arange(n),
+        splits=np.full(n, "PublicTest"),
+    )
     with pytest.raises(
         ModelError, match=rf"net and graph differ by 0\.01, more than {export.PARITY:g}: the export is wrong"
     ):

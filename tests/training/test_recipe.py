@@ -11,8 +11,9 @@ from mien.errors import DatasetError, InputError
 from mien.models._table import dump_toml
 from mien.training.nets import build
 from mien.training.nets.base import multiply_adds
-from mien.training.recipe import Distillation, Loss, Optimiser, Recipe, load_recipe, recipe_names
-from mien.training.task import HEADS
+from mien.training.recipe import Distillation, Loss, Optimiser, Recipe, load_recipe, overridden, recipe_names
+
+HEADS = {"ferplus8": 8, "fer7": 7}
 
 
 def test_a_recipe_survives_toml() -> None:
@@ -48,12 +49,19 @@ def test_whole_numbers_stand_for_floats() -> None:
         ({"name": "x", "epochs": 0}, "recipe 'x': epochs must be at least 1 and batch at least 2"),
         ({"name": "x", "batch": 1}, "recipe 'x': epochs must be at least 1 and batch at least 2"),
         ({"name": "x", "optimiser": 3}, r"recipe, \[optimiser\] must be a table, but got 3"),
-        ({"name": "x", "optimiser": {"lr": 3}}, r"recipe, \[optimiser\] has the unknown key lr: expected rate, "),
+        ({"name": "x", "optimiser": {"lr": 3}}, r"recipe, \[optimiser\] has the unknown key lr: expected kind, rate, "),
         ({"name": "x", "loss": {"mixup": "a"}}, r"recipe, \[loss\], mixup must be of type float, but got 'a'"),
         ({"name": "x", "augmentation": {"flip": True}}, r"\[augmentation\], flip must be of type float, but got True"),
         ({"name": "x", "net_options": 3}, "recipe, net_options must be a table, but got 3"),
         ({"name": "x", "distillation": {"teachers": "runs/a"}}, "teachers must be a list of words, but got 'runs/a'"),
         ({"name": "x", "distillation": {"teachers": [1]}}, r"teachers must be a list of words, but got \[1\]"),
+        ({"name": "x", "labels": "votes"}, "labels must be one of soft, hard, probability, but got 'votes'"),
+        ({"name": "x", "crop": "tight"}, "crop must be one of fer2013, eye-distance, but got 'tight'"),
+        ({"name": "x", "optimiser": {"kind": "adam"}}, "kind of optimiser must be one of sgd, adamw, but got 'adam'"),
+        ({"name": "x", "optimiser": {"schedule": "step"}}, "schedule must be one of cosine, plateau, constant, but"),
+        ({"name": "x", "optimiser": {"rate": -1.0}}, "rate must not be below 0 and average in"),
+        ({"name": "x", "loss": {"balance": "yes"}}, "balance must be one of none, weights, sampling, but got 'yes'"),
+        ({"name": "x", "loss": {"label_smoothing": 1.0}}, "label_smoothing must be in"),
     ],
 )
 def test_wrong_values_are_named(data: dict[str, object], message: str) -> None:
@@ -89,3 +97,29 @@ def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
 def test_an_unknown_recipe_is_named() -> None:
     with pytest.raises(InputError, match="unknown recipe 'face-bass': expected a file or one of face-base"):
         load_recipe("face-bass")
+
+
+def test_single_values_can_be_replaced() -> None:
+    recipe = overridden(
+        Recipe(name="own"),
+        ["epochs=3", "optimiser.kind=adamw", "optimiser.rate = 1e-3", "net_options.widths=[32, 64]", 'init="runs/a"'],
+    )
+    assert (recipe.epochs, recipe.optimiser.kind, recipe.optimiser.rate) == (3, "adamw", 0.001)
+    assert (recipe.net_options, recipe.init) == ({"widths": [32, 64]}, "runs/a")
+    assert overridden(recipe, []) == recipe
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("epochs", "a setting must be KEY=VALUE, but got 'epochs'"),
+        ("=3", "a setting must be KEY=VALUE, but got '=3'"),
+        ("epoch=3", "recipe own with epoch=3 has the unknown key epoch"),
+        ("epochs=many", "epochs must be of type int, but got 'many'"),
+        ("name.first=x", "name.first=x: 'name' is no table"),
+        ("optimiser.kind=rmsprop", "kind of optimiser must be one of sgd, adamw"),
+    ],
+)
+def test_wrong_settings_are_named(setting: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        overridden(Recipe(name="own"), [setting])

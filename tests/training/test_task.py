@@ -9,11 +9,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
+from mien.training.corpus import Corpus  # noqa: E402
 from mien.training.data import Batch  # noqa: E402
 from mien.training.nets import FaceNet, build  # noqa: E402
 from mien.training.recipe import Distillation, Loss, Recipe  # noqa: E402
-from mien.training.task import HEADS, FaceTask  # noqa: E402
+from mien.training.task import FaceTask, class_weights  # noqa: E402
 
+HEADS = {"ferplus8": 8, "fer7": 7}
 NET = {"stem": 4, "widths": [8], "strides": [4], "dropout": 0.0}
 
 
@@ -23,13 +25,15 @@ def batch(n: int = 6) -> Batch:
     votes[2] = 0  # nobody voted
     grey = torch.from_numpy(generator.uniform(0, 255, (n, 1, 48, 48)).astype(np.float32))
     majority = torch.from_numpy(np.where(votes.sum(1) > 0, votes.argmax(1), -1))
-    return Batch(grey, torch.arange(n) % 7, torch.from_numpy(votes), majority)
+    targets = {"ferplus8": torch.from_numpy(votes), "fer7": torch.eye(7)[torch.arange(n) % 7]}
+    return Batch(grey, targets, {"ferplus8": majority, "fer7": torch.arange(n) % 7})
 
 
 def task(recipe: Any = None, **parts: Any) -> FaceTask:
     torch.manual_seed(0)
-    teachers = parts.pop("teachers", ())
-    return FaceTask(replace(recipe or Recipe(name="tiny", net_options=NET), **parts), teachers=teachers)
+    own = {name: parts.pop(name) for name in ("teachers", "weights") if name in parts}
+    recipe = replace(recipe or Recipe(name="tiny", net_options=NET), **parts)
+    return FaceTask(recipe, HEADS, voted=("ferplus8",), **own)
 
 
 def net(seed: int) -> FaceNet:
@@ -53,10 +57,10 @@ def test_the_loss_is_its_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
     own = task(loss=Loss(fer7=0.5, ferplus8=2.0, label_smoothing=0.14))
     with torch.no_grad():
         logits = own.eval()(data.grey)
-    smoothed = 0.86 * np.eye(7)[data.fer7.numpy()] + 0.02
+    smoothed = 0.86 * np.eye(7)[data.truth["fer7"].numpy()] + 0.02
     expected = 0.5 * cross_entropy(logits["fer7"], smoothed)
     # The picture without votes adds nothing; the mean is over the whole batch.
-    expected += 2.0 * cross_entropy(logits["ferplus8"], data.ferplus8.double().numpy())
+    expected += 2.0 * cross_entropy(logits["ferplus8"], data.targets["ferplus8"].double().numpy())
     assert loss_of(own, data, monkeypatch) == pytest.approx(expected, rel=1e-4)
 
 
@@ -68,7 +72,10 @@ def test_teachers_speak_with_their_weight(monkeypatch: pytest.MonkeyPatch) -> No
         logits = own.eval()(data.grey)
         answers = [teacher(data.grey) for teacher in teachers]
     expected = 0.0
-    for head, labels in (("fer7", np.eye(7)[data.fer7.numpy()]), ("ferplus8", data.ferplus8.double().numpy())):
+    for head, labels in (
+        ("fer7", np.eye(7)[data.truth["fer7"].numpy()]),
+        ("ferplus8", data.targets["ferplus8"].double().numpy()),
+    ):
         wise = np.mean([(answer[head] / 2.0).softmax(1).double().numpy() for answer in answers], axis=0)
         known = labels.sum(1, keepdims=True) > 0
         expected += cross_entropy(logits[head], 0.4 * wise + 0.6 * np.where(known, labels, wise))
@@ -106,3 +113,22 @@ def test_the_seed_changes_the_mixing() -> None:
     grey = torch.rand(8, 1, 48, 48)
     one, two = (task(loss=Loss(mixup=0.4), seed=seed)._mixed(grey, {})[0] for seed in (1, 2))
     assert not torch.equal(one, two)
+
+
+def test_class_weights_scale_each_row_by_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = batch()
+    weights = torch.tensor([2.0, 0.5, 1.0, 1.0, 0.0, 3.0, 1.0])
+    own = task(loss=Loss(ferplus8=0.0, label_smoothing=0.0), weights={"fer7": weights})
+    with torch.no_grad():
+        logits = own.eval()(data.grey)
+    expected = torch.nn.functional.cross_entropy(logits["fer7"], data.truth["fer7"], weights, reduction="none").mean()
+    assert loss_of(own, data, monkeypatch) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_class_weights_are_those_of_scikit_learn() -> None:
+    utils = pytest.importorskip("sklearn.utils.class_weight")
+    labels = np.random.default_rng(0).choice(7, 200, p=[0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    targets = {"fer7": np.eye(7, dtype=np.float32)[labels]}
+    corpus = Corpus("x", np.zeros((200, 48, 48), np.uint8), targets, {"fer7": labels}, labels, np.full(200, ""))
+    expected = utils.compute_class_weight("balanced", classes=np.arange(7), y=labels)
+    np.testing.assert_allclose(class_weights(corpus)["fer7"].numpy(), expected, rtol=1e-5)

@@ -1,29 +1,49 @@
-"""``mien train``: run a recipe."""
+"""``mien train``: run a recipe, once or fold by fold."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mien._extras import need
 from mien.cli import _shell
 
+if TYPE_CHECKING:
+    from mien.training.recipe import Recipe
+
 __all__ = ["command"]
 
 
 @click.command(name="train")
 @click.option("--recipe", "recipe_name", required=True, metavar="NAME|FILE", help="A recipe of mien, or a TOML file.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="FER2013's CSV, or a folder with it.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="File or folder of the data set.")
 @click.option(
     "--labels", type=click.Path(path_type=Path), help="FER+ votes.  [default: fer2013new.csv beside the data]"
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder.  [default: runs/RECIPE]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder.  [default: runs/NAME]")
+@click.option("--name", help="Name of the run and its model.  [default: the recipe's]")
+@click.option("--dataset", metavar="NAME", help="Another data set than the recipe's (mien data inspect --list).")
+@click.option("--init", metavar="NAME|RUN|FILE", help="Start from a shipped model, a run folder or a weights file.")
+@click.option("--freeze", multiple=True, metavar="PART", help="Keep a part of the net as it starts, such as 'body'.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Another length than the recipe's.")
+@click.option("--batch", type=click.IntRange(min=2), help="Another number of pictures a step.")
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other value: optimiser.rate=0.01 ...")
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate: a fresh net for every fold.")
+@click.option(
+    "--split",
+    "ways",
+    multiple=True,
+    type=click.Choice(("subject", "random", "copies", "continued")),
+    help="How --folds deals rows out; only 'subject' is honest, the others show what leaks add.  [default: subject]",
+)
 @click.option("--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True)
+@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs, or CPU processes.")
 @click.option(
     "--precision",
     type=click.Choice(("auto", "float32", "bfloat16")),
@@ -37,34 +57,77 @@ def command(
     data: Path,
     labels: Path | None,
     out: Path | None,
-    epochs: int | None,
-    seed: int | None,
+    settings: tuple[str, ...],
+    folds: int | None,
+    ways: tuple[str, ...],
     device: str,
+    devices: int,
     precision: str,
     threads: int | None,
+    **changes: Any,
 ) -> int:
     r"""Train a model from a recipe.
 
     Run the same command again to go on after an interruption: the run continues after the last finished epoch.  The
-    run folder then holds config.toml, history.csv, checkpoints, and model.onnx with model.toml, which
-    'mien analyze --model DIR' and 'mien evaluate DIR ...' take.
+    run folder then holds report.md with its plots, config.toml, history.csv, checkpoints, and model.onnx with
+    model.toml, which 'mien analyze --model DIR' and 'mien evaluate DIR ...' take.
 
     \b
     mien train --recipe face-base --data fer2013.csv --labels fer2013new.csv
+    mien train --recipe fine-tune --data my-faces/
+    mien train --recipe cnn --dataset baum2_frames --data frames/ --folds 5 --split subject --split random
     """
-    for module in ("torch", "lightning", "torchmetrics", "safetensors", "onnx", "onnxscript"):
+    for module in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "matplotlib"):
         need(module, extra="train", purpose="training")
     from mien.training.recipe import load_recipe
     from mien.training.run import RunOptions, train
 
-    recipe = load_recipe(recipe_name)
-    if epochs is not None:
-        recipe = dataclasses.replace(recipe, epochs=epochs)
-    if seed is not None:
-        recipe = dataclasses.replace(recipe, seed=seed)
-    options = RunOptions(device=device, precision=precision, threads=threads, progress=sys.stderr.isatty())
-    folder = train(
-        recipe, data=data, labels=labels, out=out or Path("runs") / recipe.name, options=options, report=_shell.note
+    if ways and folds is None:
+        raise click.UsageError("--split says how --folds deals rows out: give --folds, too")
+    recipe = _changed(load_recipe(recipe_name), settings, **changes)
+    folder = out or Path("runs") / recipe.name
+    options = RunOptions(
+        device=device, devices=devices, precision=precision, threads=threads, progress=sys.stderr.isatty()
     )
+    if folds is not None:
+        _cross_validate(recipe, data, labels, folder, folds, ways or ("subject",), options)
+    else:
+        train(recipe, data=data, labels=labels, out=folder, options=options, report=_shell.note)
     _shell.write(str(folder))
     return 0
+
+
+def _changed(recipe: Recipe, settings: Sequence[str], **changes: Any) -> Recipe:
+    from mien.training.recipe import overridden
+
+    given = {key: value for key, value in changes.items() if value not in (None, ())}
+    return overridden(dataclasses.replace(recipe, **given), settings)
+
+
+def _cross_validate(
+    recipe: Recipe,
+    data: Path,
+    labels: Path | None,
+    folder: Path,
+    k: int,
+    ways: Sequence[str],
+    options: Any,
+) -> None:
+    from mien.training.folds import train_folds
+
+    results = train_folds(
+        recipe, data=data, labels=labels, out=folder, k=k, ways=ways, options=options, report=_shell.note
+    )
+    rows = [
+        (
+            r.way,
+            r.head,
+            str(r.n),
+            str(r.groups),
+            f"{100 * r.accuracy:.1f} % [{100 * r.accuracy_low:.1f}, {100 * r.accuracy_high:.1f}]",
+            f"{100 * r.uar:.1f} % [{100 * r.uar_low:.1f}, {100 * r.uar_high:.1f}]",
+            f"{100 * r.chance:.1f} %",
+        )
+        for r in results
+    ]
+    _shell.table(["split", "labels", "rows", "groups", "accuracy", "UAR", "largest class"], rows)

@@ -148,4 +148,4 @@ def holdout(
     """
     parts = max(round(1 / number(share, "share", low=0.02, high=0.5)), 2)
     available = len(np.unique(group)) if by == "subject" else len(labels)
-    return folds(labels, group, max(min(parts, available), 2), by=by, seed=seed) == 0
+    return np.equal(folds(labels, group, max(min(parts, available), 2), by=by, seed=seed), 0)

@@ -19,7 +19,17 @@ from mien._checks import describe, image_array, number, whole_number
 from mien.errors import InputError
 from mien.faces.resample import sample
 
-__all__ = ["BoxMap", "Crop", "crop_matrix", "eye_distance_crop", "fit_crop", "model_crop", "sample", "similarity"]
+__all__ = [
+    "BoxMap",
+    "Crop",
+    "EyeCrop",
+    "crop_matrix",
+    "eye_distance_crop",
+    "fit_crop",
+    "model_crop",
+    "sample",
+    "similarity",
+]
 
 Matrix = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -57,6 +67,29 @@ WHOLE_BOX = BoxMap((0.0, 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
+class EyeCrop:
+    """A crop by the distance of the eyes (see `eye_distance_crop`), for models that were trained on such.
+
+    Parameters
+    ----------
+    x_factor, y_factor : float
+        Width and height in eye distances.
+    smooth : bool
+        Smooth lightly after resampling.
+    """
+
+    x_factor: float
+    y_factor: float
+    smooth: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x_factor", number(self.x_factor, "x_factor", low=0.1, high=20))
+        object.__setattr__(self, "y_factor", number(self.y_factor, "y_factor", low=0.1, high=20))
+        if not isinstance(self.smooth, bool):
+            raise InputError(f"smooth must be true or false, but got {self.smooth!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Crop:
     """Geometry of a model's crop: the ``[crop]`` table of its record.
 
@@ -68,6 +101,8 @@ class Crop:
         Where the five points come to lie in the crop, in pixels (continuous coordinates).
     boxes : dict of str to BoxMap
         By detector: the crop when there are no (usable) points.
+    eyes : EyeCrop or None
+        If given, usable points are cut by the distance of their eyes instead of being laid on ``points``.
 
     Raises
     ------
@@ -78,6 +113,7 @@ class Crop:
     size: int
     points: tuple[tuple[float, float], ...]
     boxes: dict[str, BoxMap] = field(default_factory=dict)
+    eyes: EyeCrop | None = None
 
     def __post_init__(self) -> None:
         whole_number(self.size, "size", low=8, high=4096)
@@ -88,12 +124,13 @@ class Crop:
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Crop:
-        """Build from the ``[crop]`` table: ``size``, ``points`` and ``boxes.<detector>.{centre, side}``."""
+        """Build from the ``[crop]`` table: ``size``, ``points``, ``boxes.<detector>.{centre, side}`` and ``eyes``."""
         try:
             boxes = {
                 name: BoxMap(tuple(entry["centre"]), entry["side"]) for name, entry in table.get("boxes", {}).items()
             }
-            return cls(table["size"], tuple(tuple(point) for point in table["points"]), boxes)
+            eyes = EyeCrop(**table["eyes"]) if "eyes" in table else None
+            return cls(table["size"], tuple(tuple(point) for point in table["points"]), boxes, eyes)
         except KeyError as error:
             raise InputError(f"the [crop] table must have {error.args[0]!r}, but has only {sorted(table)}") from error
         except (TypeError, AttributeError) as error:
@@ -182,7 +219,11 @@ def crop_matrix(box: Any, points: Any, geometry: Crop, detector: str = "") -> Ma
         return by_box
     inverse: Matrix = np.asarray(cv2.invertAffineTransform(forward), dtype=np.float64)
     ratio = math.log(math.hypot(inverse[0, 0], inverse[1, 0]) / by_box[0, 0])
-    return by_box if abs(ratio) > math.log(MAX_SCALE_RATIO) else inverse
+    if abs(ratio) > math.log(MAX_SCALE_RATIO):
+        return by_box
+    if geometry.eyes is None:
+        return inverse
+    return _eye_matrix(source[:2], geometry.eyes.x_factor, geometry.eyes.y_factor, geometry.size)
 
 
 def _box_matrix(box: Any, geometry: Crop, detector: str) -> Matrix:
@@ -216,7 +257,8 @@ def model_crop(image: Any, box: Any, points: Any, geometry: Crop, detector: str 
     InputError
         If the picture, the box or the points are malformed.
     """
-    return sample(image_array(image), crop_matrix(box, points, geometry, detector), geometry.size)
+    crop = sample(image_array(image), crop_matrix(box, points, geometry, detector), geometry.size)
+    return _smoothed(crop) if geometry.eyes is not None and geometry.eyes.smooth else crop
 
 
 def fit_crop(crop: Any, size: int) -> Image:
@@ -292,18 +334,26 @@ def eye_distance_crop(
     picture = image_array(image)
     eyes = _points(points, "points")[:2]
     side = whole_number(size, "size", low=1, high=4096)
-    across = eyes[1] - eyes[0]
-    if not np.hypot(*across) >= 1:
+    factors = number(x_factor, "x_factor", low=0.1, high=20), number(y_factor, "y_factor", low=0.1, high=20)
+    if not np.hypot(*(eyes[1] - eyes[0])) >= 1:
         raise InputError(f"the eyes must lie at least one pixel apart, but got {eyes.tolist()}")
-    u = across * number(x_factor, "x_factor", low=0.1, high=20)
-    v = np.array([-across[1], across[0]]) * number(y_factor, "y_factor", low=0.1, high=20)
-    corner = eyes.mean(axis=0) - u / 2 - v * EYE_LINE
-    crop = sample(picture, np.column_stack([u / side, v / side, corner]), side)
+    crop = sample(picture, _eye_matrix(eyes, *factors, side), side)
     if grey:
         crop = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-    if smooth:
-        crop = np.asarray(cv2.GaussianBlur(crop, (3, 3), 0, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
-    return crop
+    return _smoothed(crop) if smooth else crop
+
+
+def _eye_matrix(eyes: Matrix, x_factor: float, y_factor: float, side: int) -> Matrix:
+    """Return the map from the crop to the picture: the eyes level, `EYE_LINE` below the upper edge."""
+    across = eyes[1] - eyes[0]
+    u, v = across * x_factor, np.array([-across[1], across[0]]) * y_factor
+    corner = eyes.mean(axis=0) - u / 2 - v * EYE_LINE
+    return np.column_stack([u / side, v / side, corner])
+
+
+def _smoothed(crop: Image) -> Image:
+    """Return a crop under the 3 x 3 binomial kernel."""
+    return np.asarray(cv2.GaussianBlur(crop, (3, 3), 0, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
 def _points(value: Any, name: str) -> Matrix:

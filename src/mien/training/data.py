@@ -1,10 +1,9 @@
-"""FER2013 with both kinds of labels as batches: reproducible order and augmentation, resumable at any epoch."""
+"""Pictures with labels as batches: reproducible order and augmentation, resumable at any epoch, on any device count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,13 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mien.datasets import FaceData, ferplus
-from mien.datasets.base import content_hashes
-from mien.datasets.fer2013 import load as load_fer2013
-from mien.errors import DatasetError
 from mien.training.augment import Augmentation
+from mien.training.corpus import Corpus
 
-__all__ = ["Batch", "Corpus", "FaceBatches", "load_corpus", "training_loader", "validation_loader"]
+__all__ = ["Batch", "FaceBatches", "place", "training_loader", "validation_loader"]
+
+
+def place() -> tuple[int, int]:
+    """Return the number of this process and of all processes that train one net together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,108 +32,41 @@ class Batch:
     ----------
     grey : torch.Tensor
         float32 (N, 1, S, S) in 0..255.
-    fer7 : torch.Tensor
-        int64 (N,): FER2013's label.
-    ferplus8 : torch.Tensor
-        float32 (N, 8): distribution of FER+ votes, all zero where there is none.
-    majority : torch.Tensor
-        int64 (N,): FER+ label by majority, -1 where there is none.
+    targets : dict of str to torch.Tensor
+        By head: float32 (N, classes), a distribution to learn, all zero where there is none.
+    truth : dict of str to torch.Tensor
+        By head: int64 (N,), the label to be measured against, -1 where there is none.
     """
 
     grey: Tensor
-    fer7: Tensor
-    ferplus8: Tensor
-    majority: Tensor
+    targets: dict[str, Tensor]
+    truth: dict[str, Tensor]
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device (Lightning calls this)."""
-        return Batch(*(getattr(self, name).to(device) for name in ("grey", "fer7", "ferplus8", "majority")))
+        return self._each(lambda part: part.to(device))
 
+    def rows(self, which: slice) -> Batch:
+        """Return some of the rows."""
+        return self._each(lambda part: part[which])
 
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """Pictures with both kinds of labels.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        uint8 (n, S, S).
-    fer7, majority : numpy.ndarray
-        int64 (n,).
-    ferplus8 : numpy.ndarray
-        float32 (n, 8).
-    """
-
-    images: NDArray[np.uint8]
-    fer7: NDArray[np.int64]
-    ferplus8: NDArray[np.float32]
-    majority: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
-def load_corpus(path: str | Path, *, labels: str | Path | None, drop_overlap: bool = True) -> tuple[Corpus, Corpus]:
-    """Read Training and PublicTest of FER2013 with the votes of FER+.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        FER2013's table, or a folder with it.
-    labels : str or pathlib.Path or None
-        ``fer2013new.csv``; by default beside the table.
-    drop_overlap : bool
-        Drop the Training rows whose pixels also occur in PublicTest, so that validation is not remembered.
-
-    Returns
-    -------
-    training, validation : Corpus
-        The two splits.
-
-    Raises
-    ------
-    DatasetError
-        If a file or a split is missing.
-    """
-    table = ferplus.table_of(path)
-    pictures = load_fer2013(table)
-    votes = ferplus.with_votes(pictures, labels or ferplus.votes_beside(table))
-    missing = {"Training", "PublicTest"} - set(pictures.split_names())
-    if missing:
-        raise DatasetError(f"{path} lacks the split {', '.join(sorted(missing))}: training needs both")
-    training, validation = (
-        _corpus(votes, pictures.labels, votes.splits == name) for name in ("Training", "PublicTest")
-    )
-    if drop_overlap:
-        held_out = set(content_hashes(validation.images))
-        keep = np.array([digest not in held_out for digest in content_hashes(training.images)])
-        training = _take(training, keep)
-    return training, validation
-
-
-def _corpus(votes: FaceData, classes: NDArray[np.int64], mask: NDArray[np.bool_]) -> Corpus:
-    assert votes.distribution is not None
-    return Corpus(votes.images[mask], classes[mask], votes.distribution[mask], votes.labels[mask])
-
-
-def _take(corpus: Corpus, mask: NDArray[np.bool_]) -> Corpus:
-    return replace(
-        corpus,
-        images=corpus.images[mask],
-        fer7=corpus.fer7[mask],
-        ferplus8=corpus.ferplus8[mask],
-        majority=corpus.majority[mask],
-    )
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(
+            change(self.grey),
+            {head: change(part) for head, part in self.targets.items()},
+            {head: change(part) for head, part in self.truth.items()},
+        )
 
 
 _Step = tuple[int, int, Tensor]
 
 
 class _Order(Sampler[_Step]):
-    """Batches of indices in an order that depends on seed and epoch alone."""
+    """Batches of indices in an order that depends on seed and epoch alone; processes share each batch between them."""
 
-    def __init__(self, n: int, batch: int, seed: int) -> None:
-        self.n, self.batch, self.seed, self.epoch = n, batch, seed, 0
+    def __init__(self, corpus: Corpus, batch: int, seed: int, *, balanced: bool) -> None:
+        self.n, self.batch, self.seed, self.epoch = len(corpus), batch, seed, 0
+        self._weights = _rarity(corpus) if balanced else None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch (Lightning calls this, also after a resumption)."""
@@ -141,9 +77,21 @@ class _Order(Sampler[_Step]):
 
     def __iter__(self) -> Iterator[_Step]:
         generator = torch.Generator().manual_seed(_seed(self.seed, self.epoch, 0))
-        order = torch.randperm(self.n, generator=generator)
+        if self._weights is None:
+            order = torch.randperm(self.n, generator=generator)
+        else:
+            order = torch.multinomial(self._weights, self.n, replacement=True, generator=generator)
+        rank, processes = place()
         for step in range(len(self)):
-            yield self.epoch, step, order[step * self.batch : (step + 1) * self.batch]
+            yield self.epoch, step, order[step * self.batch : (step + 1) * self.batch][rank::processes]
+
+
+def _rarity(corpus: Corpus) -> Tensor:
+    """Return a weight for each row: one over the rows of its class, in the head that measures most rows."""
+    truth = max(corpus.truth.values(), key=lambda labels: int((labels >= 0).sum()))
+    counts = np.bincount(truth[truth >= 0], minlength=1).astype(np.float64)
+    weights = np.where(truth >= 0, 1 / np.maximum(counts, 1)[np.maximum(truth, 0)], 0.0)
+    return torch.from_numpy(weights)
 
 
 class FaceBatches(Dataset[Batch]):
@@ -157,6 +105,8 @@ class FaceBatches(Dataset[Batch]):
         What is done to the pictures.
     seed : int
         Seed of the run; each batch draws from a generator of (seed, epoch, step).
+    drawn : bool
+        Draw a label from each distribution instead of giving the distribution itself.
     calm_from : int
         First epoch with `calm` augmentation.
     calm : Augmentation or None
@@ -169,10 +119,11 @@ class FaceBatches(Dataset[Batch]):
         augmentation: Augmentation,
         *,
         seed: int,
+        drawn: bool = False,
         calm_from: int | None = None,
         calm: Augmentation | None = None,
     ) -> None:
-        self.corpus, self.augmentation, self.seed = corpus, augmentation, seed
+        self.corpus, self.augmentation, self.seed, self.drawn = corpus, augmentation, seed, drawn
         self.calm_from, self.calm = calm_from, calm
         self._images = torch.from_numpy(corpus.images)
 
@@ -181,21 +132,48 @@ class FaceBatches(Dataset[Batch]):
 
     def __getitem__(self, step: _Step) -> Batch:
         epoch, number, index = step
-        generator = torch.Generator().manual_seed(_seed(self.seed, epoch, number + 1))
+        rank = place()[0]
+        generator = torch.Generator().manual_seed(_seed(self.seed, epoch, number + 1, *([rank] if rank else [])))
         grey = self._images[index].unsqueeze(1).to(torch.float32)
         late = self.calm is not None and self.calm_from is not None and epoch >= self.calm_from
         augmentation = self.calm if late and self.calm is not None else self.augmentation
-        return _batch(self.corpus, augmentation(grey, generator), index)
+        batch = _batch(self.corpus, augmentation(grey, generator), index)
+        if self.drawn:
+            drawn = {head: _draw(target, generator) for head, target in batch.targets.items()}
+            return Batch(batch.grey, drawn, batch.truth)
+        return batch
 
 
-def training_loader(batches: FaceBatches, *, batch: int, seed: int) -> DataLoader[Batch]:
-    """Return a loader over whole augmented batches; the last short one of an epoch is left out."""
-    order = _Order(len(batches), batch, seed)
+def _draw(target: Tensor, generator: torch.Generator) -> Tensor:
+    """Return one-hot rows drawn from distributions; rows of zeros stay so."""
+    some = target.sum(dim=1) > 0
+    result = torch.zeros_like(target)
+    if some.any():
+        chosen = torch.multinomial(target[some], 1, generator=generator)
+        result[some] = torch.zeros_like(target[some]).scatter_(1, chosen, 1.0)
+    return result
+
+
+def training_loader(batches: FaceBatches, *, batch: int, seed: int, balanced: bool = False) -> DataLoader[Batch]:
+    """Return a loader over whole augmented batches; the last short one of an epoch is left out.
+
+    Parameters
+    ----------
+    batches : FaceBatches
+        Where they come from.
+    batch : int
+        Pictures a step, of all processes together.
+    seed : int
+        Seed of the order.
+    balanced : bool
+        Draw every class equally often, with repetition.
+    """
+    order = _Order(batches.corpus, min(batch, len(batches)), seed, balanced=balanced)
     return DataLoader(batches, sampler=order, batch_size=None, num_workers=0)
 
 
 def validation_loader(corpus: Corpus, *, batch: int = 256) -> DataLoader[Batch]:
-    """Return a loader over the plain pictures in their order."""
+    """Return a loader over the plain pictures in their order; processes share each batch."""
     images = torch.from_numpy(corpus.images).unsqueeze(1)
     parts = torch.split(torch.arange(len(corpus)), batch)
     # Plain pictures are small: one list of batches beats converting them anew at every epoch.
@@ -204,6 +182,8 @@ def validation_loader(corpus: Corpus, *, batch: int = 256) -> DataLoader[Batch]:
 
 
 class _Ready(Dataset[Batch]):
+    """Batches made in advance; of several processes, each gets its share of the rows of every batch."""
+
     def __init__(self, batches: list[Batch]) -> None:
         self.batches = batches
 
@@ -211,14 +191,18 @@ class _Ready(Dataset[Batch]):
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.batches[index]
+        rank, processes = place()
+        return self.batches[index].rows(slice(rank, None, processes))
 
 
 def _batch(corpus: Corpus, grey: Tensor, index: Tensor) -> Batch:
-    at = index.numpy()
-    labels = (torch.from_numpy(part[at]) for part in (corpus.fer7, corpus.ferplus8, corpus.majority))
-    return Batch(grey, *labels)
+    at: NDArray[np.int64] = index.numpy()
+    return Batch(
+        grey,
+        {head: torch.from_numpy(part[at]) for head, part in corpus.targets.items()},
+        {head: torch.from_numpy(part[at]) for head, part in corpus.truth.items()},
+    )
 
 
-def _seed(seed: int, epoch: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0] >> 1)
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)

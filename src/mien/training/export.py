@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
+import io
 import logging
-import tomllib
 import warnings
-from collections.abc import Callable
-from importlib import resources
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +16,24 @@ from numpy.typing import NDArray
 from safetensors.torch import save as save_safetensors
 
 from mien._extras import need
-from mien.errors import ModelError
-from mien.evaluation.calibration import fit_temperature, softmax
-from mien.labels import FER7, FERPLUS8, LABEL_SETS
-from mien.metrics import accuracy, bootstrap_interval, uar
-from mien.metrics.bootstrap import recall_sums, uar_of_sums
+from mien.errors import DatasetError, ModelError
+from mien.evaluation.calibration import softmax
 from mien.models import runtime, store
 from mien.models.spec import ModelSpec
-from mien.training.data import Corpus
-from mien.training.nets.base import Deployed, FaceNet, multiply_adds, parameters
+from mien.training.corpus import Corpus, fitted
+from mien.training.heads import FILE as HEADS_FILE
+from mien.training.heads import heads_file
+from mien.training.nets.base import Deployed, FaceNet
 from mien.training.recipe import Recipe
+from mien.training.run_record import measured_outputs, run_record
 
-__all__ = ["PARITY", "export_graph", "export_run", "parity"]
+__all__ = ["PARITY", "export_graph", "export_run", "parity", "write_file"]
 
 OPSET = 18
 """The lowest opset that PyTorch's exporter gives without a conversion."""
 
 PARITY = 1e-4
 """Largest difference of logits between net and graph; float32 sums in another order stay far below."""
-
-_TRUTH = {FERPLUS8.name: ("majority", "ferplus", "majority"), FER7.name: ("fer7", "fer2013", "")}
 
 
 def export_graph(net: FaceNet) -> bytes:
@@ -123,11 +119,14 @@ def export_run(
     net: FaceNet,
     validation: Corpus,
     *,
+    training_data: Sequence[str] = (),
     report: Callable[[str], object] = str,
 ) -> ModelSpec:
-    """Write ``model.onnx``, ``model.safetensors`` and ``model.toml`` of a run.
+    """Write ``model.onnx``, ``model.safetensors``, ``validation.npz`` and ``model.toml`` of a run.
 
-    Temperatures are fitted on the validation split, and the record's results are measured there through the graph, so
+    And ``model.heads.npz`` where its heads are linear in the last feature map (see `mien.training.heads`).
+
+    Temperatures are fitted on the validation rows, and the record's results are measured there through the graph, so
     they are what users get.
 
     Parameters
@@ -139,7 +138,9 @@ def export_run(
     net : FaceNet
         The trained net.
     validation : Corpus
-        PublicTest.
+        The rows that chose the epoch.
+    training_data : sequence of str
+        What the net learnt from, for the record.
     report : callable
         Gets progress lines; the default, `str`, drops them.
 
@@ -152,116 +153,65 @@ def export_run(
     ------
     ModelError
         If net and graph differ by more than `PARITY`.
+    DatasetError
+        If a file cannot be written.
     """
     graph = export_graph(net)
-    _write(folder / "model.onnx", graph)
-    _write(folder / "model.safetensors", save_safetensors({k: v.contiguous() for k, v in net.state_dict().items()}))
+    weights = save_safetensors({k: v.contiguous() for k, v in net.state_dict().items()})
     session = runtime.Session(graph, name=recipe.name, threads=runtime.default_threads(), device="cpu")
-    crops = np.repeat(validation.images[..., None], 3, axis=3)
+    crops = np.repeat(fitted(validation.images, net.size)[..., None], 3, axis=3)
     difference = parity(net, session, crops[:64])
     if difference > PARITY:
         raise ModelError(f"net and graph differ by {difference:.2g}, more than {PARITY:g}: the export is wrong")
     logits = _logits(session, crops)
-    record = _record(recipe, net, graph)
-    record["outputs"], record["results"] = _outputs(logits, validation, recipe.name)
+    record = run_record(recipe, net, graph, training_data)
+    record["outputs"], record["results"] = measured_outputs(logits, validation, recipe)
+    heads = heads_file(net, session, crops[:64])
+    if heads is not None:
+        digest = hashlib.sha256(heads).hexdigest()
+        record["files"].append({"role": "heads", "file": HEADS_FILE, "sha256": digest, "bytes": len(heads)})
+        write_file(folder / HEADS_FILE, heads)
+    answers = _answers(logits, record["outputs"], validation)
+    write_file(folder / "model.onnx", graph)
+    write_file(folder / "model.safetensors", weights)
+    write_file(folder / "validation.npz", answers)
     spec = store.write_record(record, folder / "model.toml")
     for result in spec.results:
         report(f"{result.output} {result.metric} {result.value:.4f} [{result.low:.4f}, {result.high:.4f}]")
     return spec
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be written; what stood there before is untouched.
+    """
     temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DatasetError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _answers(logits: dict[str, NDArray[np.float32]], outputs: Sequence[dict[str, Any]], validation: Corpus) -> bytes:
+    """Return ``validation.npz``: what is true and what the model says, for plots and reports."""
+    arrays: dict[str, Any] = {}
+    for output in outputs:
+        head = output["name"]
+        arrays[f"truth_{head}"] = validation.truth[head]
+        probabilities = softmax(logits[head], temperature=output["temperature"])
+        arrays[f"probabilities_{head}"] = probabilities.astype(np.float32)
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
 
 
 def _logits(session: runtime.Session, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     names = [name for name in session.output_names if name.startswith("logits_")]
     parts = [session.run({"crops": crops[i : i + 256]}, names) for i in range(0, len(crops), 256)]
     return {name.removeprefix("logits_"): np.concatenate([part[name] for part in parts]) for name in names}
-
-
-def _record(recipe: Recipe, net: FaceNet, graph: bytes) -> dict[str, Any]:
-    crop = tomllib.loads((resources.files("mien.training") / "fer2013_crop.toml").read_text("utf-8"))["crop"]
-    return {
-        "name": recipe.name,
-        "task": "face-emotion",
-        "description": recipe.description or f"A {recipe.net} trained by mien",
-        "version": "1",
-        "date": dt.datetime.now(dt.UTC).date(),
-        "licence": {
-            "weights": "MIT for the numbers; the data's terms below may bind their use",
-            "data": "FER2013: Kaggle ICML 2013 challenge, for research; FER+ labels: MIT (Microsoft)",
-            "attribution": "Goodfellow et al. 2013, arXiv:1307.0414; Barsoum et al. 2016, arXiv:1608.01041",
-        },
-        "input": {"size": net.size, "layout": "NHWC", "dtype": "uint8", "colour": "RGB"},
-        "crop": crop,
-        "files": [
-            {
-                "role": "graph",
-                "file": "model.onnx",
-                "sha256": hashlib.sha256(graph).hexdigest(),
-                "bytes": len(graph),
-            }
-        ],
-        "training": {
-            "recipe": recipe.name,
-            "net": recipe.net,
-            "parameters": parameters(net),
-            "multiply_adds": multiply_adds(net),
-            "data": ["FER2013 Training, without copies of PublicTest", "FER+ votes of the same pictures"],
-            "selected_on": "FER2013 PublicTest",
-            "temperature_fitted_on": "FER2013 PublicTest",
-        },
-    }
-
-
-def _outputs(
-    logits: dict[str, NDArray[np.float32]], validation: Corpus, name: str
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    outputs, results = [], []
-    for head, values in logits.items():
-        field, dataset, protocol = _TRUTH[head]
-        truth = getattr(validation, field)
-        known = truth >= 0
-        temperature = fit_temperature(values[known], truth[known])
-        outputs.append(
-            {
-                "name": head,
-                "tensor": f"logits_{head}",
-                "labels": LABEL_SETS[head].name,
-                "temperature": round(temperature, 4),
-                "default": head == FERPLUS8.name,
-            }
-        )
-        answers = softmax(values[known]).argmax(axis=1)
-        results += _measured(truth[known], answers, head, dataset, protocol, name)
-    return outputs, results
-
-
-def _measured(
-    truth: NDArray[np.int64], answers: NDArray[np.int64], head: str, dataset: str, protocol: str, name: str
-) -> list[dict[str, Any]]:
-    right = np.stack([truth == answers, np.ones(len(truth))], axis=1)
-    spans = {
-        "accuracy": (accuracy(truth, answers), bootstrap_interval(right, lambda sums: sums[:, 0] / sums[:, 1])),
-        "uar": (uar(truth, answers), bootstrap_interval(recall_sums(truth, answers), uar_of_sums)),
-    }
-    extra = f" --protocol {protocol}" if protocol else ""
-    return [
-        {
-            "dataset": dataset,
-            "split": "PublicTest",
-            "protocol": protocol or "published labels",
-            "output": head,
-            "metric": metric,
-            "value": round(value, 6),
-            "low": round(span.low, 6),
-            "high": round(span.high, 6),
-            "n": len(truth),
-            "date": dt.datetime.now(dt.UTC).date(),
-            "command": f"mien evaluate {name} {dataset} --data DATA --split PublicTest{extra}",
-        }
-        for metric, (value, span) in spans.items()
-    ]

@@ -49,7 +49,9 @@ class HistoryWriter(pl.Callback):
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the row of the epoch."""
+        """Write the row of the epoch; of several processes, the first does."""
+        if not trainer.is_global_zero:
+            return
         seconds = time.monotonic() - self._started
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "seconds": round(seconds, 1)}

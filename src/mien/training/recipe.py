@@ -3,40 +3,71 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mien.datasets import DATASETS
 from mien.errors import DatasetError, InputError
 from mien.training.augment import Augmentation
 
-__all__ = ["Distillation", "Loss", "Optimiser", "Recipe", "load_recipe", "recipe_names"]
+__all__ = ["BOTH", "Distillation", "Loss", "Optimiser", "Recipe", "load_recipe", "overridden", "recipe_names"]
 
 T = TypeVar("T")
+
+BOTH = "fer2013+ferplus"
+"""FER2013's pictures with FER2013's labels and FER+'s votes: two heads learn together."""
+
+
+def _one_of(value: str, allowed: tuple[str, ...], what: str) -> None:
+    if value not in allowed:
+        raise InputError(f"{what} must be one of {', '.join(allowed)}, but got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Optimiser:
-    """Stochastic gradient descent with Nesterov momentum, linear warm-up and a cosine to zero.
+    """How weights move: the method, its rate over time, and averaging.
 
     Parameters
     ----------
+    kind : {"sgd", "adamw"}
+        Stochastic gradient descent with Nesterov momentum, or AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101).
     rate : float
         Highest learning rate.
-    momentum, weight_decay : float
-        As in SGD; norms and biases are not decayed.
+    momentum : float
+        Momentum of SGD.
+    weight_decay : float
+        Norms and biases are not decayed.
+    schedule : {"cosine", "plateau", "constant"}
+        A half cosine to zero over the run; or the rate times ``factor`` whenever the score that chooses the checkpoint
+        has not risen for ``patience`` epochs; or one rate throughout.
     warmup_epochs : float
-        Length of the linear rise.
+        Length of the linear rise at the start.
+    factor : float
+        See ``schedule``.
+    patience : int
+        See ``schedule``.
     average : float
-        Decay of the exponential moving average of weights, a step.
+        Decay of the exponential moving average of weights, a step; 0 turns it off.
     """
 
+    kind: str = "sgd"
     rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    schedule: str = "cosine"
     warmup_epochs: float = 2.0
+    factor: float = 0.3
+    patience: int = 4
     average: float = 0.999
+
+    def __post_init__(self) -> None:
+        _one_of(self.kind, ("sgd", "adamw"), "kind of optimiser")
+        _one_of(self.schedule, ("cosine", "plateau", "constant"), "schedule")
+        if not self.rate >= 0 or not 0 <= self.average < 1:
+            raise InputError(f"rate must not be below 0 and average in [0, 1), but got {self.rate} and {self.average}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +77,12 @@ class Loss:
     Parameters
     ----------
     fer7, ferplus8 : float
-        Cross-entropy against FER2013's label and against the distribution of FER+ votes.
+        Weights of these two heads, where the data has labels for both; any other head weighs 1.
     label_smoothing : float
-        Share of FER2013's label spread over all classes (its single labels are noisy; the votes are not smoothed).
+        Share of a single label that is spread over all classes; distributions of votes are not smoothed.
+    balance : {"none", "weights", "sampling"}
+        Against unequal classes: weights in inverse proportion to their counts, or batches that draw every class
+        equally often.
     mixup : float
         Alpha of mixup's beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0 turns it off.
     """
@@ -56,7 +90,15 @@ class Loss:
     fer7: float = 1.0
     ferplus8: float = 1.0
     label_smoothing: float = 0.1
+    balance: str = "none"
     mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of(self.balance, ("none", "weights", "sampling"), "balance")
+        if not 0 <= self.label_smoothing < 1 or self.mixup < 0:
+            raise InputError(
+                f"label_smoothing must be in [0, 1) and mixup not below 0, but got {self.label_smoothing}, {self.mixup}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +136,30 @@ class Recipe:
         Architecture (see `mien.training.nets.NETS`).
     net_options : dict
         Options of the architecture.
+    dataset : str
+        ``fer2013+ferplus`` (FER2013's pictures with both kinds of labels, one head each), or one of
+        `mien.datasets.DATASETS`.
+    dataset_options : dict
+        Options of the data set.
+    labels : {"soft", "hard", "probability"}
+        Where annotators voted: train against their distribution (FER+'s cross-entropy mode), against the one label that
+        the protocol makes of it (majority), or against a label drawn from it anew in every epoch (probability mode).
+    validation_share : float
+        Share of the training rows held out for validation where the data has no split for it; whole subjects, clips
+        and copies.
+    crop : {"fer2013", "eye-distance"}
+        How the training pictures were cut, so that pictures at use are cut alike: as FER2013 is, or as
+        `mien data prepare` does.
     epochs, batch, seed : int
         Length, pictures a step, and the seed that fixes order, augmentation and initial weights.
+    early_stopping : int
+        Stop after so many epochs without a better score; 0 never does.
     drop_overlap : bool
-        Drop the Training rows whose pixels also occur in PublicTest.
+        Drop the training rows whose pixels also occur in the validation rows.
     init : str
-        Run folder to start the weights from; empty for random weights.
+        Where the weights start: a shipped model, a run folder or a file (see `mien.training.init`); empty for random.
+    freeze : tuple of str
+        Parts of the net that stay as they start (see `mien.training.init.freeze`).
     calm_epochs : int
         Last epochs without the augmentations other than half-strength geometry and mirroring.
     optimiser, loss, augmentation, distillation
@@ -110,11 +170,18 @@ class Recipe:
     description: str = ""
     net: str = "face_resnet"
     net_options: dict[str, Any] = field(default_factory=dict)
+    dataset: str = "fer2013+ferplus"
+    dataset_options: dict[str, Any] = field(default_factory=dict)
+    labels: str = "soft"
+    validation_share: float = 0.15
+    crop: str = "fer2013"
     epochs: int = 60
     batch: int = 128
     seed: int = 1
+    early_stopping: int = 0
     drop_overlap: bool = True
     init: str = ""
+    freeze: tuple[str, ...] = ()
     calm_epochs: int = 0
     optimiser: Optimiser = field(default_factory=Optimiser)
     loss: Loss = field(default_factory=Loss)
@@ -124,11 +191,16 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2:
             raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
+        _one_of(self.labels, ("soft", "hard", "probability"), "labels")
+        _one_of(self.crop, ("fer2013", "eye-distance"), "crop")
+        if self.dataset != BOTH and self.dataset not in DATASETS:
+            raise InputError(f"unknown data set {self.dataset!r}: expected {BOTH} or one of {', '.join(DATASETS)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that TOML can hold."""
         data = asdict(self)
         data["distillation"]["teachers"] = list(self.distillation.teachers)
+        data["freeze"] = list(self.freeze)
         return data
 
     @classmethod
@@ -185,6 +257,44 @@ def _value(value: Any, kind: str, where: str) -> Any:
     if wanted is not None and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
         raise InputError(f"{where} must be of type {kind}, but got {value!r}")
     return value
+
+
+def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Return a recipe with some of its values replaced.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Where to start from.
+    settings : sequence of str
+        ``KEY=VALUE`` or ``TABLE.KEY=VALUE``, the value as in TOML; a value that is no TOML is taken as a word:
+        ``epochs=10``, ``optimiser.kind=adamw``, ``net_options.widths=[32, 64]``.
+
+    Raises
+    ------
+    InputError
+        If a setting has no ``=``, or names what no recipe has.
+    """
+    data = recipe.to_dict()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"a setting must be KEY=VALUE, but got {setting!r}")
+        *tables, last = key.strip().split(".")
+        place = data
+        for table in tables:
+            place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise InputError(f"{setting}: {table!r} is no table")
+        place[last] = _toml_value(text.strip())
+    return Recipe.from_dict(data, source=f"recipe {recipe.name} with {', '.join(settings)}")
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def recipe_names() -> list[str]:

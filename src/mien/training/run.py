@@ -1,35 +1,38 @@
 """One training run: from a recipe and data to a run folder that ``mien analyze --model`` can use.
 
 A run folder holds ``config.toml``, ``history.csv``, ``checkpoints/last.ckpt`` and ``best.ckpt``, and after the last
-epoch ``model.onnx``, ``model.safetensors`` and ``model.toml``.
+epoch ``model.onnx``, ``model.safetensors``, ``model.toml``, ``validation.npz`` and the report.
 """
 
 from __future__ import annotations
 
 import logging
-import tomllib
+import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
-from safetensors.torch import load_file
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, TQDMProgressBar
 
-from mien.errors import DatasetError, InputError, ModelError
-from mien.models.record import dump_toml
+from mien.errors import InputError
+from mien.evaluation.run_report import write_run_report
 from mien.training.augment import Augmentation
-from mien.training.data import Corpus, FaceBatches, load_corpus, training_loader, validation_loader
+from mien.training.checkpoints import WholeCheckpoints, checkpoint_callbacks
+from mien.training.corpus import Corpus, fitted, load_corpus
+from mien.training.data import FaceBatches, training_loader, validation_loader
 from mien.training.export import export_run
+from mien.training.folder import best_net, claim, load_net, read_config
 from mien.training.history import HistoryWriter
-from mien.training.nets import FaceNet, build
+from mien.training.init import init_net
+from mien.training.nets import FaceNet
 from mien.training.recipe import Recipe
-from mien.training.task import HEADS, FaceTask
+from mien.training.task import FaceTask, class_weights
 
-__all__ = ["RunOptions", "best_precision", "load_net", "train"]
+__all__ = ["RunOptions", "best_precision", "fit", "load_net", "read_config", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,9 @@ class RunOptions:
     ----------
     device : {"auto", "cpu", "cuda"}
         Where to train.
+    devices : int
+        Processes (CPU) or GPUs that share each batch.  More than one runs the program's own command once more for each,
+        so it works from the command line and from scripts, not from a notebook.
     precision : {"auto", "float32", "bfloat16"}
         ``auto`` takes bfloat16 autocast where the processor has instructions for it.
     threads : int or None
@@ -51,6 +57,7 @@ class RunOptions:
     """
 
     device: str = "auto"
+    devices: int = 1
     precision: str = "auto"
     threads: int | None = None
     progress: bool = False
@@ -73,11 +80,11 @@ def train(
     recipe : Recipe
         What to train.
     data : str or pathlib.Path
-        FER2013's table, or a folder with it.
+        File or folder of the recipe's data set.
     out : str or pathlib.Path
         The run folder.
     labels : str or pathlib.Path, optional
-        FER+ votes; by default beside the table.
+        FER+ votes; by default beside FER2013's table.
     options : RunOptions, optional
         Machine options.
     report : callable
@@ -93,32 +100,108 @@ def train(
     InputError
         If the folder holds a run of another recipe.
     DatasetError
-        If the data cannot be read.
+        If the data cannot be read, or the folder cannot be written to.
+    ModelError
+        If the weights to start from do not fit.
     """
     options = options or RunOptions()
     folder = Path(out)
-    _claim(folder, recipe)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    pl.seed_everything(recipe.seed, workers=True, verbose=False)
+    claim(folder, recipe)
+    if not _first_process():
+        report = str
+    if (folder / "model.toml").is_file():
+        report(f"{folder} holds the finished run already")
+        return folder
     report(f"reading {data}")
-    training, validation = load_corpus(data, labels=labels, drop_overlap=recipe.drop_overlap)
+    training, validation = load_corpus(recipe, data, votes=labels)
     report(f"{len(training)} training pictures, {len(validation)} for validation")
-    task = FaceTask(recipe, teachers=[load_net(Path(t)) for t in recipe.distillation.teachers])
-    if recipe.init:
-        _start_from(task.net, Path(recipe.init))
-    task.net = task.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    finished = _fit(task, training, validation, folder, options, report)
-    if finished:
-        export_run(folder, recipe, best_net(folder, recipe), validation, report=report)
+    net = fit(recipe, training, validation, folder, options=options, report=report)
+    if net is not None and _first_process():
+        export_run(folder, recipe, net, validation, training_data=described(recipe, training), report=report)
+        write_run_report(folder)
     return folder
 
 
-def _start_from(net: FaceNet, folder: Path) -> None:
-    try:
-        net.load_state_dict(load_net(folder).state_dict())
-    except RuntimeError as error:  # torch lists every tensor, a line each
-        raise InputError(f"cannot start from {folder}: its net is another than the recipe's") from error
+def described(recipe: Recipe, training: Corpus) -> list[str]:
+    """Return what a net learnt from, one line each, for its record."""
+    splits = [name for name in dict.fromkeys(training.splits.tolist()) if name]
+    where = f"{recipe.dataset} {', '.join(splits)}".strip()
+    copies = ", without copies of the validation pictures" if recipe.drop_overlap else ""
+    lines = [f"{where}: {len(training)} pictures{copies}"]
+    if training.subjects is not None:
+        lines.append(f"{len(set(training.subjects.tolist()))} subjects, none of them among the validation pictures")
+    return lines
+
+
+def _first_process() -> bool:
+    # Lightning starts the other processes with this variable set; before that, there is only one.
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def fit(
+    recipe: Recipe,
+    training: Corpus,
+    validation: Corpus,
+    folder: Path,
+    *,
+    options: RunOptions | None = None,
+    start: FaceNet | None = None,
+    report: Callable[[str], object] = str,
+) -> FaceNet | None:
+    """Train a net, or go on with its training where the folder holds a checkpoint.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train.
+    training, validation : Corpus
+        What to learn from, and what to choose the epoch on.
+    folder : pathlib.Path
+        Gets ``history.csv`` and ``checkpoints``.
+    options : RunOptions, optional
+        Machine options.
+    start : FaceNet, optional
+        Weights to start from, in place of the recipe's.
+    report : callable
+        Gets progress lines; the default, `str`, drops them.
+
+    Returns
+    -------
+    FaceNet or None
+        The net with the weights of the best epoch; None if `RunOptions.stop_after` ended the run before its time.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the run was interrupted; it can be gone on with.
+    """
+    options = options or RunOptions()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    pl.seed_everything(recipe.seed, workers=True, verbose=False)
+    if training.heads != validation.heads:
+        raise InputError(f"training has the labels {training.heads}, but validation {validation.heads}")
+    task = FaceTask(
+        recipe,
+        training.heads,
+        voted=training.voted,
+        weights=class_weights(training) if recipe.loss.balance == "weights" else None,
+        teachers=[load_net(Path(t)) for t in recipe.distillation.teachers],
+    )
+    if start is not None:
+        task.net.load_state_dict(start.state_dict())
+    elif recipe.init:
+        init_net(task.net, recipe.init, report=report)
+    frozen = task.hold_still()
+    if frozen:
+        report(f"{len(frozen)} tensors stay as they are: {', '.join(recipe.freeze)}")
+    task.net = task.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    finished = _fit(task, _sized(training, task.net.size), _sized(validation, task.net.size), folder, options, report)
+    return best_net(folder, recipe) if finished else None
+
+
+def _sized(corpus: Corpus, size: int) -> Corpus:
+    return replace(corpus, images=fitted(corpus.images, size))
 
 
 def _fit(
@@ -134,6 +217,7 @@ def _fit(
         training,
         recipe.augmentation,
         seed=recipe.seed,
+        drawn=recipe.labels == "probability",
         calm=_calm(recipe.augmentation) if recipe.calm_epochs else None,
         calm_from=recipe.epochs - recipe.calm_epochs,
     )
@@ -144,39 +228,39 @@ def _fit(
     with warnings.catch_warnings():
         # Loaders without workers are on purpose: batches are made whole, and cost a tenth of a step.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # Frozen norms stay in eval mode on purpose, too.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         warnings.filterwarnings("ignore", message=".*treespec.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*checkpoint directory.*exists and is not empty.*")
         trainer = _trainer(recipe, folder, options, report)
         trainer.fit(
             task,
-            training_loader(batches, batch=min(recipe.batch, len(training)), seed=recipe.seed),
+            training_loader(batches, batch=recipe.batch, seed=recipe.seed, balanced=recipe.loss.balance == "sampling"),
             validation_loader(validation),
             ckpt_path=resume,
             weights_only=True,
         )
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return bool(trainer.current_epoch >= recipe.epochs)
+    stopping = trainer.early_stopping_callback
+    stopped = isinstance(stopping, EarlyStopping) and stopping.stopped_epoch > 0
+    return bool(trainer.current_epoch >= recipe.epochs) or stopped
 
 
 def _trainer(recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object]) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     precision = best_precision(options.device) if options.precision == "auto" else options.precision
-    callbacks: list[Callback] = [
-        EMAWeightAveraging(decay=recipe.optimiser.average),
-        HistoryWriter(folder / "history.csv", report),
-        *_checkpoints(folder),
-    ]
-    if options.stop_after is not None:
-        callbacks.append(_StopAfter(options.stop_after))
-    if options.progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    together: dict[str, Any] = {"devices": options.devices}
+    if options.devices > 1:
+        # The loaders deal the batches out themselves.
+        together |= {"strategy": "ddp", "use_distributed_sampler": False}
     return pl.Trainer(
         accelerator=options.device,
-        devices=1,
+        **together,
         precision="bf16-mixed" if precision == "bfloat16" else "32-true",
         max_epochs=recipe.epochs,
-        callbacks=callbacks,
+        callbacks=_callbacks(recipe, folder, options, report),
+        plugins=[WholeCheckpoints()],
         logger=False,
         default_root_dir=folder,
         enable_progress_bar=options.progress,
@@ -186,14 +270,18 @@ def _trainer(recipe: Recipe, folder: Path, options: RunOptions, report: Callable
     )
 
 
-def _checkpoints(folder: Path) -> list[Callback]:
-    place: dict[str, Any] = {"dirpath": folder / "checkpoints", "save_top_k": 1, "enable_version_counter": False}
-    # One callback each: Lightning's save_last renews last.ckpt only when the score improves, so that a killed run would
-    # go on from its best epoch.  The last comes last, to hold the other's state of the same epoch.
-    return [
-        ModelCheckpoint(filename="best", monitor="val_score", mode="max", **place),
-        ModelCheckpoint(filename="last", **place),
-    ]
+def _callbacks(recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object]) -> list[Callback]:
+    callbacks: list[Callback] = [HistoryWriter(folder / "history.csv", report)]
+    if recipe.optimiser.average > 0:
+        callbacks.insert(0, EMAWeightAveraging(decay=recipe.optimiser.average))
+    if recipe.early_stopping:
+        callbacks.append(EarlyStopping("val_score", mode="max", patience=recipe.early_stopping))
+    callbacks += checkpoint_callbacks(folder / "checkpoints")
+    if options.stop_after is not None:
+        callbacks.append(_StopAfter(options.stop_after))
+    if options.progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    return callbacks
 
 
 class _StopAfter(Callback):
@@ -211,66 +299,6 @@ def best_precision(device: str = "auto") -> str:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if native else "float32"
-
-
-def best_net(folder: Path, recipe: Recipe) -> FaceNet:
-    """Return the averaged weights of the best epoch of a run."""
-    path = folder / "checkpoints" / "best.ckpt"
-    if not path.is_file():
-        raise ModelError(f"{folder} has no checkpoint yet")
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    net = build(recipe.net, HEADS, **recipe.net_options)
-    net.load_state_dict({key.removeprefix("net."): value for key, value in state.items() if key.startswith("net.")})
-    return net.eval()
-
-
-def load_net(folder: Path) -> FaceNet:
-    """Return the trained net of a run folder.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        A finished or unfinished run; of an unfinished one the best epoch so far.
-
-    Raises
-    ------
-    ModelError
-        If the folder is no run, or has no weights yet.
-    """
-    recipe = read_config(folder)
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        return best_net(folder, recipe)
-    net = build(recipe.net, HEADS, **recipe.net_options)
-    net.load_state_dict(load_file(weights))
-    return net.eval()
-
-
-def read_config(folder: Path) -> Recipe:
-    """Return the recipe that a run folder was made with."""
-    path = folder / "config.toml"
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{folder} is no run folder: it has no config.toml") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
-    return Recipe.from_dict(data, source=str(path))
-
-
-def _claim(folder: Path, recipe: Recipe) -> None:
-    path = folder / "config.toml"
-    if path.is_file():
-        if read_config(folder) != Recipe.from_dict(recipe.to_dict()):
-            raise InputError(f"{folder} holds a run of another recipe: choose another folder, or remove it")
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(dump_toml(recipe.to_dict()), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DatasetError(f"cannot write to the run folder {folder}: {error.strerror or error}") from error
 
 
 def _calm(augmentation: Augmentation) -> Augmentation:

@@ -1,116 +1,186 @@
-"""The training task as a Lightning module: two heads, soft labels, mixup, distillation."""
+"""The training task as a Lightning module: any heads, soft labels, mixup, distillation, and what is measured."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-import torch.nn.functional as nnf
-from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
+from numpy.typing import NDArray
+from torch import Tensor
 
-from mien.labels import FER7, FERPLUS8
-from mien.training.data import Batch
+from mien import metrics
+from mien.training.corpus import Corpus
+from mien.training.data import Batch, place
+from mien.training.init import freeze
 from mien.training.nets import FaceNet, build
 from mien.training.recipe import Recipe
 
-__all__ = ["HEADS", "FaceTask"]
+__all__ = ["FaceTask", "class_weights"]
 
-HEADS: dict[str, int] = {FERPLUS8.name: len(FERPLUS8), FER7.name: len(FER7)}
+_Seen = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 class FaceTask(pl.LightningModule):
-    """Trains a face net on FER2013 labels and FER+ votes together.
+    """Trains a face net on the labels of one or several heads together.
 
     Parameters
     ----------
     recipe : Recipe
         Net, loss, optimiser.
+    heads : mapping of str to int
+        Number of classes of each head.
+    voted : sequence of str
+        Heads whose targets are distributions of votes: they are not smoothed.
+    weights : mapping of str to torch.Tensor
+        By head: float32 (classes,), weights of the classes in the loss; a head without any has equal ones.
     teachers : sequence of FaceNet
         Trained nets to learn from; they are kept out of the checkpoint.
     """
 
-    def __init__(self, recipe: Recipe, *, teachers: Sequence[FaceNet] = ()) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        heads: Mapping[str, int],
+        *,
+        voted: Sequence[str] = (),
+        weights: Mapping[str, Tensor] | None = None,
+        teachers: Sequence[FaceNet] = (),
+    ) -> None:
         super().__init__()
-        self.recipe = recipe
-        self.net = build(recipe.net, HEADS, **recipe.net_options)
-        # In a tuple, the teachers are no submodules: neither saved nor trained nor averaged.
+        self.recipe, self.heads, self.voted = recipe, dict(heads), tuple(voted)
+        self.net = build(recipe.net, self.heads, **recipe.net_options)
+        # In plain containers these are no submodules: neither saved nor trained nor averaged.
         self._teachers = tuple(teacher.eval().requires_grad_(False) for teacher in teachers)
-        self.scores = nn.ModuleDict(
-            {
-                f"{head}_{name}": metric
-                for head, classes in HEADS.items()
-                for name, metric in (
-                    ("accuracy", MulticlassAccuracy(classes, average="micro", ignore_index=-1)),
-                    ("uar", MulticlassAccuracy(classes, average="macro", ignore_index=-1)),
-                )
-            }
-        )
+        self._weights = dict(weights or {})
+        self._seen: dict[str, dict[str, list[_Seen]]] = {"train": {}, "val": {}}
+        self._losses: list[tuple[float, int]] = []
+
+    def hold_still(self) -> list[str]:
+        """Freeze what the recipe names, and return the names of those parameters."""
+        return freeze(self.net, self.recipe.freeze) if self.recipe.freeze else []
 
     def forward(self, grey: Tensor) -> dict[str, Tensor]:
         """Return logits of each head, float32 (N, classes), of float (N, 1, S, S) in 0..255."""
         shaped = grey.contiguous(memory_format=torch.channels_last)
         return {head: logits.float() for head, logits in self.net(shaped).items()}
 
+    def on_train_epoch_start(self) -> None:
+        """Forget what was seen."""
+        self._seen["train"].clear()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
-        grey, targets = batch.grey, _targets(batch, self.recipe.loss.label_smoothing)
+        grey, targets = batch.grey, self._smoothed(batch.targets)
         if self.recipe.loss.mixup > 0:
             grey, targets = self._mixed(grey, targets)
         targets = self._with_teachers(grey, targets)
-        loss = self._loss(self(grey), targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(grey))
+        logits = self(grey)
+        loss = self._loss(logits, targets)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(grey), sync_dist=place()[1] > 1)
+        self._see("train", logits, batch.truth)
         return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what was seen."""
+        self._seen["val"].clear()
+        self._losses.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the metrics of the epoch."""
         logits = self(batch.grey)
-        loss = self._loss(logits, _targets(batch, 0.0))
-        self.log("val_loss", loss, on_epoch=True, batch_size=len(batch.grey))
-        for head, truth in ((FERPLUS8.name, batch.majority), (FER7.name, batch.fer7)):
-            for name in ("accuracy", "uar"):
-                metric = self._metric(head, name)
-                metric.update(logits[head], truth)
-                self.log(f"val_{head}_{name}", metric, on_epoch=True, batch_size=len(batch.grey))
+        self._losses.append((float(self._loss(logits, batch.targets)), len(batch.grey)))
+        self._see("val", logits, batch.truth)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the score that chooses the checkpoint: the mean accuracy of the two heads."""
-        values = [self._metric(head, "accuracy").compute() for head in HEADS]
-        self.log("val_score", torch.stack(values).mean())
+        """Log the metrics, and the score that chooses the checkpoint: the mean accuracy of all heads."""
+        losses = [pair for part in _gathered(self._losses) for pair in part]
+        total = sum(n for _, n in losses)
+        self._log("val_loss", sum(loss * n for loss, n in losses) / max(total, 1))
+        accuracies = self._log_scores("val")
+        self._log("val_score", sum(accuracies) / max(len(accuracies), 1))
+        # The training batches of the epoch have passed by now; Lightning asks the module for its own end of the epoch
+        # only after the history is written.  They are measured as augmented, and while the net was learning.
+        if self._seen["train"]:
+            self._log_scores("train")
 
-    def _metric(self, head: str, name: str) -> MulticlassAccuracy:
-        metric = self.scores[f"{head}_{name}"]
-        assert isinstance(metric, MulticlassAccuracy)
-        return metric
+    def _see(self, stage: str, logits: dict[str, Tensor], truth: dict[str, Tensor]) -> None:
+        for head, values in logits.items():
+            probabilities = values.detach().softmax(dim=1).cpu().numpy()
+            self._seen[stage].setdefault(head, []).append((truth[head].cpu().numpy(), probabilities))
+
+    def seen(self, stage: str) -> dict[str, _Seen]:
+        """Return, by head, truth int64 (n,) and probabilities float32 (n, classes) of the last epoch."""
+        parts = _gathered(self._seen[stage])
+        result = {}
+        for head in self.heads:
+            pairs = [pair for part in parts for pair in part.get(head, [])]
+            truth = np.concatenate([labels for labels, _ in pairs])
+            result[head] = (truth, np.concatenate([probabilities for _, probabilities in pairs]))
+        return result
+
+    def _log_scores(self, stage: str) -> list[float]:
+        accuracies = []
+        for head, (truth, probabilities) in self.seen(stage).items():
+            if not (truth >= 0).any():
+                continue
+            scores = metrics.scores(truth, probabilities)
+            for name, value in scores.items():
+                self._log(f"{stage}_{head}_{name}", value)
+            accuracies.append(scores["accuracy"])
+        return accuracies
+
+    def _log(self, name: str, value: float) -> None:
+        # Every process has gathered the same rows, so there is nothing left to reduce.
+        self.log(name, float(value), rank_zero_only=False, sync_dist=False)
 
     def configure_optimizers(self) -> Any:
-        """Return SGD with Nesterov momentum and its schedule, which moves at every step."""
+        """Return the optimiser and its schedule."""
         options = self.recipe.optimiser
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        others = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        optimiser = torch.optim.SGD(groups, lr=options.rate, momentum=options.momentum, nesterov=True)
+        moving = [p for p in self.net.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in moving if p.ndim > 1], "weight_decay": options.weight_decay},
+            {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimiser: torch.optim.Optimizer
+        if options.kind == "adamw":
+            optimiser = torch.optim.AdamW(groups, lr=options.rate)
+        else:
+            optimiser = torch.optim.SGD(groups, lr=options.rate, momentum=options.momentum, nesterov=True)
+        if options.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimiser, mode="max", factor=options.factor, patience=options.patience
+            )
+            return [optimiser], [{"scheduler": plateau, "interval": "epoch", "monitor": "val_score"}]
+        return [optimiser], [{"scheduler": self._by_step(optimiser), "interval": "step"}]
+
+    def _by_step(self, optimiser: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
+        options = self.recipe.optimiser
         total = int(self.trainer.estimated_stepping_batches)
         rise = max(round(total * options.warmup_epochs / self.recipe.epochs), 1)
 
         def factor(step: int) -> float:
             if step < rise:
                 return (step + 1) / rise
+            if options.schedule == "constant":
+                return 1.0
             return 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(total - rise, 1), 1.0)))
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+
+    def _smoothed(self, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        share = self.recipe.loss.label_smoothing
+        return {head: target if head in self.voted else _smooth(target, share) for head, target in targets.items()}
 
     def _mixed(self, grey: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         alpha = self.recipe.loss.mixup
         shape = (len(grey),)
         # A generator of its own: seed and step number fix it, also after a resumption.  The CPU's generator sees
-        # the low 32 bits of its seed alone, so the two are hashed together.
-        state = np.random.SeedSequence((self.recipe.seed, self.global_step)).generate_state(1, np.uint32)
+        # the low 32 bits of its seed alone, so the parts are hashed together.
+        state = np.random.SeedSequence((self.recipe.seed, self.global_step, place()[0])).generate_state(1, np.uint32)
         generator = torch.Generator().manual_seed(int(state[0]))
         beta = torch._sample_dirichlet(torch.full((*shape, 2), alpha), generator)[:, 0]
         share = torch.maximum(beta, 1 - beta).to(grey.device)
@@ -137,16 +207,51 @@ class FaceTask(pl.LightningModule):
         return blended
 
     def _loss(self, logits: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
-        weights = {FER7.name: self.recipe.loss.fer7, FERPLUS8.name: self.recipe.loss.ferplus8}
-        parts = [weight * _cross_entropy(logits[head], targets[head]) for head, weight in weights.items()]
+        parts = [
+            float(getattr(self.recipe.loss, head, 1.0)) * _cross_entropy(logits[head], target, self._weights.get(head))
+            for head, target in targets.items()
+        ]
         return torch.stack(parts).sum()
 
 
-def _targets(batch: Batch, smoothing: float) -> dict[str, Tensor]:
-    hard = nnf.one_hot(batch.fer7, len(FER7)).to(torch.float32)
-    return {FER7.name: (1 - smoothing) * hard + smoothing / len(FER7), FERPLUS8.name: batch.ferplus8}
+def class_weights(corpus: Corpus) -> dict[str, Tensor]:
+    """Return weights of the classes of each head in inverse proportion to their mass, 1 on average over the rows.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        The training rows.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        By head: float32 (classes,); 0 for a class that does not occur.
+    """
+    result = {}
+    for head, target in corpus.targets.items():
+        mass = target.sum(axis=0, dtype=np.float64)
+        present = mass > 0
+        weights = np.where(present, mass.sum() / (present.sum() * np.where(present, mass, 1)), 0.0)
+        result[head] = torch.from_numpy(weights.astype(np.float32))
+    return result
 
 
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def _gathered(own: Any) -> list[Any]:
+    """Return what every process has, in the order of the processes."""
+    _, processes = place()
+    if processes == 1:
+        return [own]
+    everyone: list[Any] = [None] * processes
+    torch.distributed.all_gather_object(everyone, own)
+    return everyone
+
+
+def _smooth(target: Tensor, share: float) -> Tensor:
+    """Spread a share of each row over all classes; rows of zeros stay so."""
+    return (1 - share) * target + share / target.shape[1] * target.sum(dim=1, keepdim=True)
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
     """Mean over the whole batch; rows whose target is all zero add nothing."""
-    return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    weighted = target if weights is None else target * weights.to(target.device)
+    return -(weighted * logits.log_softmax(dim=1)).sum(dim=1).mean()
