@@ -172,6 +172,9 @@ def test_eye_distance_crop_refuses_one_eye():
         ({"boxes": {"mtcnn": {"centre": [0, 0]}}}, "must have 'side'"),
         ({"boxes": {"mtcnn": {"centre": [0, 0], "side": 0}}}, "side must be a number from 0.1 to 10"),
         ({"boxes": {"mtcnn": 3}}, "malformed"),
+        ({"eyes": {"x_factor": 2.1}}, "malformed"),
+        ({"eyes": {"x_factor": 0, "y_factor": 3.2}}, "x_factor must be a number from 0.1 to 20"),
+        ({"eyes": {"x_factor": 2.1, "y_factor": 3.2, "smooth": 1}}, "smooth must be true or false, but got 1"),
     ],
 )
 def test_crop_table_is_checked(change, message):
@@ -185,3 +188,16 @@ def test_crop_table_is_read():
     assert GEOMETRY.boxes == {"mtcnn": BoxMap((0.1, -0.05), 1.2)}
     with pytest.raises(InputError, match="must have 'points'"):
         Crop.from_dict({"size": 48})
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_a_model_of_eye_distance_crops_gets_such(smooth):
+    geometry = Crop.from_dict({**TABLE, "eyes": {"x_factor": 2.1, "y_factor": 3.2, "smooth": smooth}})
+    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    points = 60 + 1.5 * np.array(POINTS)
+    box = (*points.min(axis=0), *points.max(axis=0))
+    expected = eye_distance_crop(image, points, x_factor=2.1, y_factor=3.2, smooth=smooth, grey=False)
+    np.testing.assert_array_equal(model_crop(image, box, points, geometry), expected)
+    # Without points, the box decides, as for any other model.
+    matrix = crop_matrix(box, None, geometry, "mtcnn")
+    np.testing.assert_array_equal(matrix, crop_matrix(box, None, GEOMETRY, "mtcnn"))
