@@ -1,0 +1,314 @@
+"""Spectrograms of a waveform: short-time Fourier transform, log-mel energies, cepstral coefficients.
+
+This is the numpy reference; the front ends inside the speech nets share its constants (`Settings`, `mel_matrix`,
+`window`) and must agree with it to 1e-4.  Conventions are librosa's: periodic Hann window, frames centred on multiples
+of the hop with zeros beyond the ends, Slaney's mel scale with filters of equal area unless stated otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import describe, number, whole_number
+from mien.errors import InputError
+
+__all__ = [
+    "SYSTEM_A",
+    "Settings",
+    "centred",
+    "decibels",
+    "log_mel",
+    "mel_matrix",
+    "mfcc",
+    "peak_normalised",
+    "stft_db",
+    "window",
+]
+
+Wave = NDArray[np.float32]
+
+AMIN = 1e-10
+"""Smallest power that is told from silence, -100 dB (librosa's ``power_to_db``)."""
+
+_BLOCK_FRAMES = 1024
+"""Frames transformed at once: keeps the working memory at a few MB however long the waveform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a waveform becomes a spectrogram.
+
+    Parameters
+    ----------
+    rate_hz : int
+        Sampling rate of the waveform.
+    n_fft : int
+        Length of the transform in samples; also of the window.
+    hop : int
+        Samples from frame to frame.
+    mels : int
+        Number of mel bands.
+    low_hz, high_hz : float
+        Range of the mel bands; ``high_hz`` of 0 stands for half the rate.
+    scale : {"slaney", "htk"}
+        Mel scale: linear below 1 kHz and logarithmic above (Slaney 1998, Auditory Toolbox), or logarithmic throughout
+        (Young et al., The HTK Book).
+    top_db : float or None
+        Values lie at most this far under the largest; None leaves them.
+    """
+
+    rate_hz: int = 16000
+    n_fft: int = 512
+    hop: int = 160
+    mels: int = 80
+    low_hz: float = 0.0
+    high_hz: float = 0.0
+    scale: str = "slaney"
+    top_db: float | None = None
+
+    def __post_init__(self) -> None:
+        whole_number(self.rate_hz, "rate_hz", low=1000, high=384_000)
+        whole_number(self.n_fft, "n_fft", low=16, high=1 << 16)
+        whole_number(self.hop, "hop", low=1, high=self.n_fft)
+        whole_number(self.mels, "mels", low=1, high=1024)
+        if self.n_fft % 2:
+            raise InputError(f"n_fft must be even, but got {self.n_fft}")
+        if self.scale not in ("slaney", "htk"):
+            raise InputError(f"scale must be slaney or htk, but got {self.scale!r}")
+        if not 0 <= self.low_hz < self.top_hz <= self.rate_hz / 2:
+            raise InputError(
+                f"bands must lie within 0..{self.rate_hz / 2:g} Hz, but got {self.low_hz:g}..{self.top_hz:g}"
+            )
+
+    @property
+    def top_hz(self) -> float:
+        """Upper end of the mel bands."""
+        return self.high_hz or self.rate_hz / 2
+
+
+SYSTEM_A = Settings(rate_hz=22050, n_fft=2048, hop=512, mels=40, top_db=80.0)
+"""The settings of system A's spectrograms (librosa's defaults with 40 bands); see `centred` for its 272 frames."""
+
+SYSTEM_A_FRAMES = 272
+"""Frames that system A pads every clip to: 6.3 s."""
+
+
+@lru_cache(maxsize=8)
+def window(n_fft: int) -> NDArray[np.float32]:
+    """Return the periodic Hann window, float32 of shape (n_fft,)."""
+    made = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+    made.flags.writeable = False
+    return made
+
+
+@lru_cache(maxsize=8)
+def mel_matrix(settings: Settings) -> NDArray[np.float32]:
+    """Return triangular mel filters of equal area.
+
+    Parameters
+    ----------
+    settings : Settings
+        Rate, transform and bands.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of shape (mels, n_fft / 2 + 1).
+
+    References
+    ----------
+    Slaney, "Auditory Toolbox", Interval Research 1998-010; as in librosa's ``filters.mel`` (ISC licence).
+    """
+    edges = _hertz(np.linspace(*_mels(np.array([settings.low_hz, settings.top_hz]), settings.scale), settings.mels + 2),
+                   settings.scale)
+    bins = np.linspace(0, settings.rate_hz / 2, settings.n_fft // 2 + 1)
+    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    filters = np.maximum(0, np.minimum(rise, fall)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+    made = filters.astype(np.float32)
+    made.flags.writeable = False
+    return made
+
+
+# Slaney's scale: 200/3 Hz a mel up to 1 kHz (15 mels), then 27 mels for each factor of 6.4.
+_LINEAR_HZ, _KNEE_HZ, _LOG_STEP = 200.0 / 3, 1000.0, np.log(6.4) / 27
+
+
+def _mels(hertz: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    if scale == "htk":
+        return np.asarray(2595 * np.log10(1 + hertz / 700))
+    knee = _KNEE_HZ / _LINEAR_HZ
+    above = knee + np.log(np.maximum(hertz, _KNEE_HZ) / _KNEE_HZ) / _LOG_STEP
+    return np.where(hertz < _KNEE_HZ, hertz / _LINEAR_HZ, above)
+
+
+def _hertz(mels: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    if scale == "htk":
+        return np.asarray(700 * (10 ** (mels / 2595) - 1))
+    knee = _KNEE_HZ / _LINEAR_HZ
+    return np.where(mels < knee, mels * _LINEAR_HZ, _KNEE_HZ * np.exp(_LOG_STEP * (np.maximum(mels, knee) - knee)))
+
+
+def _power(wave: Wave, settings: Settings) -> list[NDArray[np.float32]]:
+    """Return the power spectrum in blocks of frames, each float32 (frames, n_fft / 2 + 1)."""
+    n, hop = settings.n_fft, settings.hop
+    padded = np.pad(wave, n // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n)[::hop]
+    taper = window(n)
+    blocks = []
+    for begin in range(0, len(frames), _BLOCK_FRAMES):
+        spectrum = np.fft.rfft(frames[begin : begin + _BLOCK_FRAMES] * taper)
+        blocks.append((spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False))
+    return blocks
+
+
+def decibels(power: NDArray[np.float32], *, reference: float = 1.0, top_db: float | None = None) -> NDArray[np.float32]:
+    """Return 10 log10(power / reference), no lower than `AMIN`, and within ``top_db`` of the largest.
+
+    Parameters
+    ----------
+    power : numpy.ndarray
+        float32 of any shape, not negative.
+    reference : float
+        Power of 0 dB.
+    top_db : float or None
+        See `Settings`.
+    """
+    result = 10 * np.log10(np.maximum(power, AMIN)) - np.float32(10 * np.log10(max(reference, AMIN)))
+    if top_db is not None and result.size:
+        result = np.maximum(result, result.max() - top_db)
+    return result.astype(np.float32, copy=False)
+
+
+def stft_db(wave: Wave, settings: Settings) -> NDArray[np.float32]:
+    """Return the power spectrum in dB.
+
+    Parameters
+    ----------
+    wave : numpy.ndarray
+        float32 (n,) at ``settings.rate_hz``.
+    settings : Settings
+        Transform.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of shape (n_fft / 2 + 1, 1 + n // hop), in dB of full scale.
+
+    Raises
+    ------
+    InputError
+        If the waveform is none.
+    """
+    return decibels(np.concatenate(_power(_wave(wave), settings)).T, top_db=settings.top_db)
+
+
+def log_mel(wave: Wave, settings: Settings) -> NDArray[np.float32]:
+    """Return mel energies in dB.
+
+    Parameters
+    ----------
+    wave : numpy.ndarray
+        float32 (n,) at ``settings.rate_hz``.
+    settings : Settings
+        Transform and bands.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of shape (mels, 1 + n // hop).
+
+    Raises
+    ------
+    InputError
+        If the waveform is none.
+    """
+    filters = mel_matrix(settings).T
+    energies = np.concatenate([block @ filters for block in _power(_wave(wave), settings)])
+    return decibels(energies.T, top_db=settings.top_db)
+
+
+def mfcc(wave: Wave, settings: Settings, *, n: int = 20) -> NDArray[np.float32]:
+    """Return mel-frequency cepstral coefficients: the orthonormal cosine transform (type II) of `log_mel`.
+
+    Parameters
+    ----------
+    wave : numpy.ndarray
+        float32 (n,) at ``settings.rate_hz``.
+    settings : Settings
+        Transform and bands.
+    n : int
+        Number of coefficients, at most ``settings.mels``.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of shape (n, frames).
+
+    Raises
+    ------
+    InputError
+        If the waveform is none, or ``n`` too large.
+
+    References
+    ----------
+    Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", IEEE ASSP 28
+    (1980).
+    """
+    count = whole_number(n, "n", low=1, high=settings.mels)
+    return _cosines(count, settings.mels) @ log_mel(wave, settings)
+
+
+@lru_cache(maxsize=8)
+def _cosines(n: int, mels: int) -> NDArray[np.float32]:
+    k, m = np.arange(n)[:, None], np.arange(mels)[None]
+    basis = np.cos(np.pi * k * (2 * m + 1) / (2 * mels)) * np.sqrt(2 / mels)
+    basis[0] /= np.sqrt(2)
+    return basis.astype(np.float32)
+
+
+def peak_normalised(wave: Wave) -> Wave:
+    """Return a waveform scaled to a largest magnitude of 1; silence stays silence."""
+    checked = _wave(wave)
+    peak = float(np.abs(checked).max(initial=0))
+    return checked / np.float32(peak) if peak > 0 else checked
+
+
+def centred(spectrogram: NDArray[np.float32], frames: int, *, fill: float | None = None) -> NDArray[np.float32]:
+    """Return a spectrogram of a fixed number of frames: padded on both sides, or cut in the middle.
+
+    Parameters
+    ----------
+    spectrogram : numpy.ndarray
+        float32 of shape (bands, m).
+    frames : int
+        Frames of the result.
+    fill : float, optional
+        Value of the padding; by default the smallest of the spectrogram.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of shape (bands, frames); of an odd number of missing frames, one more is added behind.
+    """
+    count = whole_number(frames, "frames", low=1)
+    have = spectrogram.shape[1]
+    if have >= count:
+        begin = (have - count) // 2
+        return spectrogram[:, begin : begin + count]
+    level = number(fill, "fill") if fill is not None else float(spectrogram.min()) if spectrogram.size else 0.0
+    before = (count - have) // 2
+    return np.pad(spectrogram, ((0, 0), (before, count - have - before)), constant_values=level)
+
+
+def _wave(wave: Wave) -> Wave:
+    array = np.asarray(wave)
+    if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"wave must be float32 of shape (n,), not empty, but got {describe(array)}")
+    if not np.isfinite(array).all():
+        raise InputError("wave must be finite, but holds NaN or infinity")
+    return array.astype(np.float32, copy=False)
