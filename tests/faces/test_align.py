@@ -194,8 +194,8 @@ def test_crop_table_is_read():
 def test_a_model_of_eye_distance_crops_gets_such(smooth):
     geometry = Crop.from_dict({**TABLE, "eyes": {"x_factor": 2.1, "y_factor": 3.2, "smooth": smooth}})
     image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    points = 60 + 1.5 * np.array(POINTS)
-    box = (*points.min(axis=0), *points.max(axis=0))
+    points = 60 + np.array(POINTS)
+    box = box_of(points)
     expected = eye_distance_crop(image, points, x_factor=2.1, y_factor=3.2, smooth=smooth, grey=False)
     np.testing.assert_array_equal(model_crop(image, box, points, geometry), expected)
     # Without points, the box decides, as for any other model.
