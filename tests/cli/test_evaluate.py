@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,9 @@ from click.testing import CliRunner, Result
 
 from face_tables import Row, table_text, votes_text, write_table
 from mien.cli import main
-from mien.labels import FER7, FERPLUS8
+from mien.datasets import DATASETS, FaceData
+from mien.labels import FER7, FERPLUS8, LabelSet
+from run_folders import write_run
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +129,10 @@ def test_training_itself_has_no_overlap_to_speak_of(model: Path, folder: Path) -
     ("arguments", "message"),
     [
         (("{model}", "fer2013", "--data", "{folder}", "--split", "PrivateTest"), "has no split 'PrivateTest': it has"),
+        (
+            ("{model}", "fer2013", "--data", "{folder}", "--split", "PublicTest", "--protocol", "majority"),
+            "data set 'fer2013' has no option 'protocol'",
+        ),
         (("{model}", "fer2013", "--data", "{folder}/no.csv", "--split", "Training"), "no file "),
         (
             ("{model}", "ferplus", "--data", "{folder}/public.csv.xz", "--labels", "no.csv", "--split", "PublicTest"),
@@ -150,18 +160,189 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("m", "fer2013", "--split", "Training"), "Missing option '--data'"),
-        (("m", "fer2013", "--data", "x"), "Missing option '--split'"),
-        (("m", "jaffe", "--data", "x", "--split", "Training"), "'jaffe' is not one of 'fer2013', 'ferplus'"),
-        (("m", "fer2013", "--data", "x", "--split", "test"), "'test' is not one of"),
+        (("m",), "name a data set, or give --on NAME[:SPLIT]=PATH"),
+        (("m", "fer2013", "--split", "Training"), "--data must say where fer2013 lies"),
+        (("m", "emodb", "--data", "x", "--split", "Training"), "unknown data set 'emodb': expected fer2013, ferplus"),
         (("m", "fer2013", "--data", "x", "--split", "Training", "--batch", "0"), "0 is not in the range"),
-        (
-            ("m", "fer2013", "--data", "x", "--split", "Training", "--protocol", "majority"),
-            "--labels and --protocol are for ferplus",
-        ),
+        (("m", "--data", "x", "--on", "fer2013=x"), "--data, --split, --labels, --protocol and --option are for"),
+        (("m", "--on", "fer2013"), "--on must be NAME[:SPLIT]=PATH, but is 'fer2013'"),
+        (("m", "--on", "=x"), "--on must be NAME[:SPLIT]=PATH, but is '=x'"),
+        (("m", "--on", "emodb=x"), "unknown data set 'emodb'"),
+        ((",", "--on", "fer2013=x"), "MODEL must name at least one model, but is ','"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...], message: str) -> None:
     done = run(*arguments)
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def other_model(root: Path, source: Path) -> Path:
+    """The planted model under another name: it answers the same with less confidence."""
+    folder = root / "other"
+    shutil.copytree(source, folder)
+    record = (folder / "model.toml").read_text().replace('name = "planted"', 'name = "other"')
+    (folder / "model.toml").write_text(record.replace("temperature = 10.0", "temperature = 20.0"))
+    return folder
+
+
+def test_report_folder(model: Path, folder: Path, tmp_path: Path) -> None:
+    done = run(model, "fer2013", "--data", folder, "--split", "PublicTest", "--report", tmp_path / "r" / "s", "--json")
+    assert done.exit_code == 0, done.output
+    report = tmp_path / "r" / "s"
+    assert sorted(p.name for p in report.iterdir()) == [
+        "confusion.png",
+        "predictions.csv",
+        "reliability.png",
+        "report.json",
+        "report.md",
+        "worst.png",
+    ]
+    assert json.loads((report / "report.json").read_text()) == json.loads(done.stdout)
+    with (report / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["row"] for row in rows] == [str(i) for i in range(28, 98)]
+    assert sum(int(row["right"]) for row in rows) == 60
+    assert rows[0]["true"] == rows[0]["answered"] == "anger"
+    assert float(rows[0]["confidence"]) == float(rows[0]["p_anger"]) > 0.9
+    text = (report / "report.md").read_text()
+    assert "Measured by `mien evaluate planted fer2013 --data DATA --split PublicTest`." in text
+    assert "| anger |" in text
+    assert "Subjects" not in text
+
+
+def test_two_models_are_set_against_each_other(model: Path, folder: Path, tmp_path: Path) -> None:
+    other = other_model(tmp_path, model)
+    fixed = ("--data", folder, "--split", "PublicTest")
+    done = run(f"{model},{other}", "fer2013", *fixed, "--report", tmp_path / "r", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [entry["called"] for entry in found["results"]] == ["planted", "other"]
+    (paired,) = found["comparisons"]
+    assert (paired["first"], paired["second"], paired["accuracy_difference"]) == ("planted", "other", 0)
+    assert (paired["p_mcnemar"], paired["accuracy_interval"]) == (1, [0, 0])
+    assert json.loads((tmp_path / "r" / "report.json").read_text())["comparisons"] == found["comparisons"]
+    assert (tmp_path / "r" / "other-fer2013-PublicTest" / "worst.png").is_file()
+    assert "other-fer2013-PublicTest" in (tmp_path / "r" / "report.md").read_text()
+    text = run(f"{model},{other}", "fer2013", *fixed).stdout
+    assert "planted against other on fer2013 PublicTest: which is better stays open." in text
+
+
+def test_several_data_sets(model: Path, folder: Path) -> None:
+    done = run(model, "--on", f"fer2013:PublicTest={folder}", "--on", f"ferplus:PublicTest={folder}", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [(r["dataset"], r["output"]) for r in found["results"]] == [("fer2013", "fer7"), ("ferplus", "ferplus8")]
+    assert found["comparisons"] == []
+    text = run(model, "fer2013", "--data", folder, "--split", "PublicTest", "--on", f"fer2013:all={folder}").stdout
+    assert "planted 1 on fer2013 all, published labels, output fer7" in text
+    assert text.splitlines()[-1].startswith("planted  fer2013 all")
+
+
+def test_what_fails_among_several_is_noted_and_passed_over(model: Path, folder: Path, tmp_path: Path) -> None:
+    done = run(model, "--on", f"fer2013:PublicTest={folder}", "--on", f"fer2013:PublicTest={tmp_path}", "--json")
+    assert done.exit_code == 3
+    assert len(json.loads(done.stdout)["results"]) == 1
+    assert "mien: planted on fer2013: " in done.stderr
+    done = run(model, "--on", f"fer2013:x={folder}", "--on", f"fer2013:y={folder}")
+    assert (done.exit_code, done.stdout) == (1, "")
+
+
+def test_a_split_must_be_chosen_where_there_are_several(model: Path, folder: Path) -> None:
+    done = run(model, "fer2013", "--data", folder)
+    assert done.exit_code == 1
+    assert "has the splits Training, PublicTest: choose one of them, or all" in done.stderr
+    found = json.loads(run(model, "fer2013", "--data", folder / "public.csv.xz", "--json").stdout)
+    assert (found["split"], found["n"]) == ("PublicTest", 70)
+    found = json.loads(run(model, "fer2013", "--data", folder, "--split", "all", "--json").stdout)
+    assert (found["split"], found["n"], found["n_overlap"]) == ("all", 98, None)
+
+
+@pytest.fixture
+def people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set of six people without splits: the first two are always misread; some pictures have no label."""
+
+    def load(path: Path, *, split: str | None = None) -> FaceData:
+        n, labels = 60, LabelSet("own", ("sadness", "anger", "surprise"))
+        truth, subject = np.arange(n) % 3, np.arange(n) // 10
+        images = np.zeros((n, 48, 48), dtype=np.uint8)
+        said = np.where(subject < 2, (truth + 1) % 3, truth)
+        images[np.arange(n), 0, np.array([FER7.index(e) for e in labels.emotions])[said]] = 60
+        images[:, 1, 0] = np.arange(n)
+        truth[-3:] = -1
+        names = np.array([f"S{number:03d}" for number in subject])
+        return FaceData(
+            "people",
+            images,
+            truth,
+            labels,
+            np.full(n, ""),
+            np.arange(n),
+            str(path),
+            subjects=names,
+            files=np.array([f"{i:02d}, ü|*.png" for i in range(n)]),
+        )
+
+    module = types.ModuleType("mien.datasets.people")
+    module.load = load  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mien.datasets.people", module)
+    monkeypatch.setitem(DATASETS, "people", "made by the test")
+
+
+def test_results_by_subject(model: Path, people: None, tmp_path: Path) -> None:
+    done = run(model, "people", "--data", tmp_path, "--report", tmp_path / "r", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["split"], found["n"], found["n_unlabelled"], found["output"]) == ("all", 57, 3, "fer7")
+    assert found["labels_mapping"] == "disgust and fear and happiness and neutral are dropped and the rest renormalised"
+    assert (found["intervals_by"], found["n_groups"]) == ("subject", 6)
+    assert found["per_subject"][:3] == [
+        {"subject": "S000", "n": 10, "accuracy": 0},
+        {"subject": "S001", "n": 10, "accuracy": 0},
+        {"subject": "S002", "n": 10, "accuracy": 1},
+    ]
+    low, high = found["intervals"]["accuracy"]
+    assert high - low > 0.5  # six people, not 57 pictures
+    assert (tmp_path / "r" / "subjects.png").is_file()
+    text = (tmp_path / "r" / "report.md").read_text("utf-8")
+    assert "6 subjects: the lowest 0.00 %, the median 100.00 %, the highest 100.00 %." in text
+    assert "Intervals: bootstrap over 6 subjects." in text
+    assert '"00, ü|*.png",S000,sadness,anger,0' in (tmp_path / "r" / "predictions.csv").read_text("utf-8")
+    shown = run(model, "people", "--data", tmp_path).stdout
+    assert "intervals by subject, of which there are 6" in shown
+    assert "S000           10    0.00 %" in shown
+
+
+def test_an_older_report_leaves_nothing_behind(model: Path, people: None, folder: Path, tmp_path: Path) -> None:
+    assert run(model, "people", "--data", tmp_path, "--report", tmp_path / "r").exit_code == 0
+    fixed = ("--data", folder, "--split", "PublicTest", "--labels-as", "ferplus8", "--report", tmp_path / "r")
+    assert run(model, "fer2013", *fixed).exit_code == 0
+    assert not (tmp_path / "r" / "subjects.png").exists()
+    assert not (tmp_path / "r" / "worst.png").exists()  # it is always right
+    assert "There is no mistake." in (tmp_path / "r" / "report.md").read_text()
+
+
+def test_a_report_needs_matplotlib_before_any_work(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = run(model, "fer2013", "--data", folder, "--split", "PublicTest", "--report", tmp_path / "r")
+    assert done.exit_code == 1
+    assert done.stderr == 'mien: --report needs matplotlib: pip install "mien[plot]"\n'
+
+
+def test_models_that_cannot_be_used(model: Path, folder: Path, tmp_path: Path) -> None:
+    fixed = ("fer2013", "--data", folder, "--split", "PublicTest")
+    half = write_run(tmp_path / "half", epochs=2, finished=False)
+    assert "half has no model yet: unfinished: 2 of 5 epochs, no model.toml yet" in run(half, *fixed).stderr
+    damaged = tmp_path / "damaged"
+    shutil.copytree(model, damaged)
+    content = (damaged / "model.onnx").read_bytes()
+    (damaged / "model.onnx").write_bytes(content[:-9] + b"123456789")
+    assert "are not those of its record" in run(damaged, *fixed).stderr
+    record = (model / "model.toml").read_text()
+    (damaged / "model.toml").write_text(record.split("[[outputs]]")[0])
+    done = run(damaged, *fixed)
+    assert done.exit_code == 1
+    assert "outputs" in done.stderr
+    assert run(model / "model.onnx", *fixed).exit_code == 0

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from mien.evaluation import ClassResult, EvaluationResult
-from mien.evaluation.report import to_json, to_text
+from mien.evaluation.paired import PairedResult
+from mien.evaluation.report import paired_lines, summary, to_json, to_text
+from mien.evaluation.result import SubjectResult
 from mien.metrics import Interval
 
 RESULT: dict[str, object] = {
@@ -63,6 +65,7 @@ def test_text_says_it_all() -> None:
         "Brier 0.2000, NLL 0.4000",
     ):
         assert line in text.splitlines()
+    assert ["AUC", "-"] in [line.split() for line in text.splitlines()]
     assert max(map(len, text.splitlines())) <= 120
     assert "\x1b" not in text
     assert not text.endswith("\n")
@@ -117,3 +120,34 @@ def test_json_has_the_promised_keys_at_the_top(key: str) -> None:
 def test_json_is_the_plain_data() -> None:
     assert json.loads(to_json(result())) == json.loads(json.dumps(result().to_dict()))
     assert json.loads(to_json(result()))["per_class"][1]["recall"] is None
+
+
+def test_subjects_the_worst_first_and_not_all() -> None:
+    subjects = tuple(SubjectResult(f"S{i:02d}", 5, i / 20) for i in range(12))
+    text = to_text(result(per_subject=subjects, intervals_by="subject", n_groups=12, auc=0.912345))
+    assert "AUC                      0.9123" in text
+    assert "86.00 to 89.00  intervals by subject, of which there are 12" in text
+    assert "S00             5    0.00 %" in text
+    assert "S10" not in text
+    assert text.endswith("and 2 subjects with a higher accuracy")
+
+
+def test_summary_of_several() -> None:
+    head, first, second = summary([("a", result()), ("b", result(accuracy=0.5))]).splitlines()
+    assert head.split()[:3] == ["model", "data", "output"]
+    assert first.split()[:4] == ["a", "ferplus", "PublicTest", "ferplus8"]
+    assert "50.00 %" in second
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.01, 0.03, "a is better"), (-0.03, -0.01, "b is better"), (-0.01, 0.01, "which is better stays open")],
+)
+def test_a_comparison_in_words(low: float, high: float, verdict: str) -> None:
+    interval = Interval(low, high)
+    paired = PairedResult("a", "b", "fer2013", "x", 99, 7, 5, 0.774, 0.02, interval, 0.01, interval, "subject")
+    text = "\n".join(paired_lines(paired))
+    assert f"a against b on fer2013 x: {verdict}." in text
+    assert "Accuracy +2.00 points" in text
+    assert "paired bootstrap by subject" in text
+    assert "7 against 5 of 99 pictures; McNemar's exact p 0.774." in text

@@ -1,91 +1,221 @@
-"""``mien evaluate``: measure a model on a data set."""
+"""``mien evaluate``: measure models on data sets."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from mien.cli import _shell
+from mien.cli.data._options import Choice, choose, open_faces
+from mien.errors import MienError
 
 if TYPE_CHECKING:
+    from mien.analyzers.face import FaceAnalyzer
     from mien.datasets import FaceData
+    from mien.evaluation import EvaluationResult
+    from mien.evaluation.answers import Answers
+    from mien.evaluation.paired import PairedResult
 
 __all__ = ["command"]
 
-_SPLITS = ("Training", "PublicTest", "PrivateTest")
+
+class _Done(NamedTuple):
+    called: str
+    analyzer: FaceAnalyzer
+    choice: Choice
+    answers: Answers
+    result: EvaluationResult
+    forced: bool
 
 
 @click.command(name="evaluate")
-@click.argument("model")
-@click.argument("dataset", type=click.Choice(("fer2013", "ferplus")))
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The data: FER2013's CSV (plain, xz, gz, zip), a folder that holds it, or the folder tree.",
-)
-@click.option("--split", required=True, type=click.Choice(_SPLITS), help="Which published split to measure on.")
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path),
-    help="FER+ votes for ferplus; by default fer2013new.csv beside the data.",
-)
-@click.option(
-    "--protocol",
-    type=click.Choice(("majority", "plurality")),
-    help="How FER+ votes become labels.  [default: majority]",
-)
-@click.option("--labels-as", metavar="OUTPUT", help="Which output answers, if not the one with the data's labels.")
+@click.argument("models", metavar="MODEL[,MODEL]...")
+@click.argument("dataset", metavar="[NAME|PATH]", required=False)
+@click.option("--data", type=click.Path(path_type=Path), help="File or folder of the data set, as published.")
+@click.option("--split", metavar="NAME", help="Which split to measure on; `all` for every row.")
+@click.option("--labels", type=click.Path(path_type=Path), help="File of labels, such as FER+ votes.")
+@click.option("--protocol", metavar="NAME", help="How annotations become labels, where there is a choice.")
+@click.option("--option", "pairs", multiple=True, metavar="KEY=VALUE", help="Another option of the data set.")
+@click.option("--on", multiple=True, metavar="NAME[:SPLIT]=PATH", help="A data set more; may be given several times.")
+@click.option("--labels-as", metavar="OUTPUT", help="Which output answers, if not the one that fits the data best.")
 @click.option("--flip", is_flag=True, help="Average each picture with its mirror image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the model's runtime.")
 @click.option("--batch", type=click.IntRange(min=1), default=256, show_default=True, help="Pictures at once.")
+@click.option(
+    "--report", type=click.Path(path_type=Path, file_okay=False), help="Write tables, charts and mistakes there."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def command(
-    model: str,
-    dataset: str,
-    data: Path,
-    split: str,
+    models: str,
+    dataset: str | None,
+    data: Path | None,
+    split: str | None,
     labels: Path | None,
     protocol: str | None,
+    pairs: tuple[str, ...],
+    on: tuple[str, ...],
     labels_as: str | None,
     flip: bool,
     threads: int | None,
     batch: int,
+    report: Path | None,
     as_json: bool,
-) -> None:
-    """Measure a face model on FER2013 or FER+.
+) -> int:
+    """Measure face models on labelled faces.
 
-    MODEL is a shipped name, a model.toml, or a run folder.  By default the output answers whose labels are those of
-    the data.  The report holds accuracy and UAR with 95 % intervals, the accuracy without pictures that also occur in
-    Training (where those rows are in the data), scores by class, the confusion matrix, and calibration.
+    MODEL is a shipped name, a model.toml, a run folder, or an .onnx file with its record beside it; several are set
+    against each other on the same rows.  NAME is a data set, see `mien data`; or give the path of a folder or table.
+    By default the output answers whose labels fit the data best.
+
+    Figures are accuracy and UAR with 95 % intervals (by subject where the data names them), the accuracy without
+    pictures that also occur in Training (where those rows are in the data), scores by class, the confusion matrix, and
+    calibration.
     """
-    if dataset != "ferplus" and (labels is not None or protocol is not None):
-        raise click.UsageError("--labels and --protocol are for ferplus")
+    choices = _choices(dataset, data, split, labels, protocol, pairs, on)
+    if report is not None:
+        from mien._extras import need
+
+        # Nobody should wait for the answers to learn that the charts cannot be drawn.
+        need("matplotlib", extra="plot", purpose="--report")
     from mien.analyzers.face import FaceAnalyzer
-    from mien.evaluation import evaluate, report
+    from mien.evaluation.examine import compare_all
+    from mien.evaluation.models import find_model, split_names
 
-    # The model first: a wrong name must not wait for the data to be read.
-    analyzer = FaceAnalyzer(model, threads=threads)
-    _shell.note(f"reading {data}")
-    rows, training = _load(dataset, data, split, labels, protocol or "majority")
-    with _shell.progress(int((rows.labels >= 0).sum()), "evaluating", unit="pictures") as advance:
-        result = evaluate(
-            analyzer, rows, labels_as=labels_as, training=training, flip=flip, batch_size=batch, progress=advance
+    # The models first: a wrong name must not wait for the data to be read.
+    words = split_names(models)
+    if not words:
+        raise click.UsageError(f"MODEL must name at least one model, but is {models!r}")
+    analyzers = [FaceAnalyzer(find_model(word), threads=threads) for word in words]
+    called = _called(words, analyzers)
+    options = {"labels_as": labels_as, "flip": flip, "batch_size": batch}
+    several = len(choices) * len(words) > 1
+    done: list[_Done] = []
+    comparisons: list[PairedResult] = []
+    failed = 0
+    for choice in choices:
+        some, wrong = _examine(choice, list(zip(called, analyzers, strict=True)), options, several=several)
+        comparisons += compare_all([(d.called, d.answers) for d in some])
+        done += some
+        failed += wrong
+    if not done:
+        return _shell.FAILED
+    if report is not None:
+        _write(report, done, comparisons, several=several)
+        _shell.note(f"wrote {report}")
+    _show(done, comparisons, as_json=as_json, several=several)
+    return _shell.SOME_FAILED if failed else 0
+
+
+def _choices(
+    dataset: str | None,
+    data: Path | None,
+    split: str | None,
+    labels: Path | None,
+    protocol: str | None,
+    pairs: tuple[str, ...],
+    on: tuple[str, ...],
+) -> list[Choice]:
+    found = []
+    if dataset is not None:
+        found.append(choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs))
+    elif data or split or labels or protocol or pairs:
+        raise click.UsageError("--data, --split, --labels, --protocol and --option are for the data set NAME")
+    for words in on:
+        named, sign, path = words.partition("=")
+        name, _, part = named.partition(":")
+        if not sign or not path or not name:
+            raise click.UsageError(f"--on must be NAME[:SPLIT]=PATH, but is {words!r}")
+        found.append(choose(name, Path(path), split=part or None))
+    if not found:
+        raise click.UsageError("name a data set, or give --on NAME[:SPLIT]=PATH")
+    return found
+
+
+def _called(words: list[str], analyzers: list[FaceAnalyzer]) -> list[str]:
+    """Return what to call each model: as its record does, or, where two records have one name, as it was asked for."""
+    names = [analyzer.spec.name for analyzer in analyzers]
+    if len(set(names)) == len(names):
+        return names
+    return words if len(set(words)) == len(words) else [f"{word} ({i})" for i, word in enumerate(words, start=1)]
+
+
+def _examine(
+    choice: Choice, models: list[tuple[str, FaceAnalyzer]], options: dict[str, Any], *, several: bool
+) -> tuple[list[_Done], int]:
+    """Let all models answer about one data set; where there is more to do, what fails is noted and passed over."""
+    from mien.evaluation.answers import answer
+    from mien.evaluation.protocols import measure
+
+    done: list[_Done] = []
+    failed = 0
+    # Models of one input size share the pictures, read at that size.
+    loaded: dict[int | None, tuple[FaceData, FaceData | None]] = {}
+    for called, analyzer in models:
+        try:
+            rows, training = _load(choice, analyzer.size, loaded)
+            count = int((rows.labels >= 0).sum())
+            what = f"evaluating {called}" if several else "evaluating"
+            with _shell.progress(count, what, unit="pictures") as advance:
+                answers = answer(analyzer, rows, progress=advance, **options)
+            result = measure(answers, training=training)
+            done.append(_Done(called, analyzer, choice, answers, result, options["labels_as"] is not None))
+        except MienError as error:
+            if not several:
+                raise
+            _shell.note(f"{called} on {choice.name}: {error}")
+            failed += 1
+    return done, failed
+
+
+def _load(
+    choice: Choice, size: int, loaded: dict[int | None, tuple[FaceData, FaceData | None]]
+) -> tuple[FaceData, FaceData | None]:
+    from mien import datasets
+    from mien.evaluation.examine import take_split
+
+    key = size if datasets.has_files(choice.name) else None
+    if key not in loaded:
+        # All splits are read: copies of Training's pictures can be told only where those are at hand.
+        whole = Choice(choice.name, choice.path, None, choice.options)
+        loaded[key] = take_split(open_faces(whole, size=key), choice.split)
+    return loaded[key]
+
+
+def _show(done: list[_Done], comparisons: list[PairedResult], *, as_json: bool, several: bool) -> None:
+    from mien.evaluation import report
+
+    if as_json and not several:
+        _shell.write(report.to_json(done[0].result))
+    elif as_json:
+        plain = {
+            "results": [{"called": d.called, **d.result.to_dict()} for d in done],
+            "comparisons": [comparison.to_dict() for comparison in comparisons],
+        }
+        _shell.write(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        parts = [report.to_text(d.result) for d in done]
+        if len(done) > 1:
+            parts.append(report.summary([(d.called, d.result) for d in done]))
+        parts += ["\n".join(report.paired_lines(comparison)) for comparison in comparisons]
+        _shell.write("\n\n".join(parts))
+
+
+def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, several: bool) -> None:
+    from mien.evaluation.examine import attention, own_names
+    from mien.evaluation.folder import write_folder, write_overview
+
+    places = [""]
+    if several:
+        places = own_names([f"{d.called}-{d.result.dataset}-{d.result.split}" for d in done])
+        write_overview(
+            folder, [(d.called, place, d.result) for d, place in zip(done, places, strict=True)], comparisons
         )
-    _shell.write(report.to_json(result) if as_json else report.to_text(result))
-
-
-def _load(dataset: str, data: Path, split: str, labels: Path | None, protocol: str) -> tuple[FaceData, FaceData | None]:
-    """Return the rows to measure on and, where they are in the data and are not those rows themselves, Training's."""
-    from mien.datasets import fer2013, ferplus
-
-    if dataset == "ferplus":
-        data = ferplus.table_of(data)
-    pictures = fer2013.load(data)
-    rows = pictures.split(split)
-    if dataset == "ferplus":
-        rows = ferplus.with_votes(rows, labels or ferplus.votes_beside(data), protocol=protocol)
-    apart = split != "Training" and "Training" in pictures.split_names()
-    return rows, pictures.split("Training") if apart else None
+    for d, place in zip(done, places, strict=True):
+        command = f"mien evaluate {d.called} {d.choice.name} --data DATA --split {d.result.split}"
+        command += f" --labels-as {d.result.output}" if d.forced else ""
+        command += " --flip" if d.result.views == 2 else ""
+        heated = attention(d.analyzer, d.answers)
+        write_folder(folder / place, d.result, d.answers, heated=heated, command=command)

@@ -1,25 +1,26 @@
-"""Taking the measure of a model on a data set: which output answers, on which rows, and every figure with its doubt."""
+"""Taking the measure of a model on a data set: every figure with its doubt."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien import __version__
-from mien._checks import whole_number
 from mien.datasets.base import FaceData, content_hashes
-from mien.errors import DatasetError, InputError, ModelError
-from mien.evaluation.calibration import cross_fitted, fit_temperature, softmax
-from mien.evaluation.result import ClassResult, EvaluationResult
-from mien.labels import LabelSet, Mapping, mapping
+from mien.errors import InputError
+from mien.evaluation.answers import Answers, Classifier, answer, choose_output
+from mien.evaluation.calibration import cross_fitted, fit_temperature
+from mien.evaluation.result import ClassResult, EvaluationResult, SubjectResult
+from mien.labels import LabelSet, Mapping
 from mien.metrics import (
     Interval,
     accuracy,
+    auc,
     bootstrap_interval,
     brier,
     class_scores,
@@ -31,24 +32,11 @@ from mien.metrics import (
     uar,
 )
 from mien.metrics.bootstrap import recall_sums, uar_of_sums
-from mien.models.spec import ModelSpec, Output
 
-__all__ = ["Classifier", "choose_output", "evaluate"]
-
+__all__ = ["Classifier", "choose_output", "evaluate", "measure"]
 
 PUBLISHED = "published labels"
 """The protocol of data whose labels are taken as they were published."""
-
-
-class Classifier(Protocol):
-    """What can be evaluated: `mien.analyzers.face.FaceAnalyzer`, or anything that answers as it does."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The model's record."""
-
-    def logits(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Return float32 (n, k) by output name for uint8 crops (n, H, W)."""
 
 
 def evaluate(
@@ -72,8 +60,8 @@ def evaluate(
     data : FaceData
         Rows of one split; those without a label are left out and counted.
     labels_as : str, optional
-        The model's output that answers; by default the one whose labels are those of the data.  The probabilities of
-        another output are mapped by `mien.labels.mapping`.
+        The model's output that answers; by default the one whose labels are those of the data, else the one that maps
+        to them with the least loss (see `mien.evaluation.answers.choose_output`).
     training : FaceData, optional
         The Training split, for finding copies of its pictures among the rows.  Without it the overlap is not known.
     flip : bool
@@ -81,7 +69,8 @@ def evaluate(
     batch_size : int
         Pictures given to the model at once.
     resamples, seed : int
-        Bootstrap resamples; seed of the bootstrap, of the ECE floor and of the cross-fitting halves.
+        Bootstrap resamples; seed of the bootstrap, of the ECE floor and of the cross-fitting halves.  Drawn are
+        subjects where the data names them, else clips, else distinct pictures.
     progress : callable, optional
         Called with the number of pictures done since the last call.
 
@@ -99,103 +88,49 @@ def evaluate(
     ModelError
         If the model has no such output, or answers with another shape or with values that are not finite.
     """
-    split_names = data.split_names()
-    if len(split_names) != 1:
-        raise DatasetError(f"evaluate takes the rows of one split, but got {', '.join(split_names) or 'none'}")
-    rows = data.labelled()
-    if len(rows) == 0:
-        raise DatasetError(f"{data.source}: no row of {split_names[0]} has a label")
-    output = choose_output(model.spec, data.label_set, labels_as)
-    mapped = mapping(output.labels, data.label_set)
-    z = _run(model, rows.images, output, flip=flip, batch_size=batch_size, progress=progress)
-    p = mapped.apply(softmax(z, temperature=output.temperature))
-    pictures = np.array(content_hashes(rows.images))
-    copies = None if training is None else np.isin(pictures, np.array(content_hashes(training.images)))
-    return EvaluationResult(
-        model=model.spec.name,
-        model_version=model.spec.version,
-        dataset=data.name,
-        split=split_names[0],
-        protocol=data.protocol or PUBLISHED,
-        output=output.name,
-        labels_mapping=mapped.note,
-        views=2 if flip else 1,
-        n=len(rows),
-        n_unlabelled=len(data) - len(rows),
-        **_shares(rows.labels, p.argmax(axis=1), pictures, copies, resamples=resamples, seed=seed),
-        **_calibration(p, rows.labels, seed),
-        **_cross_fitted(_mapped_logits(z, mapped), rows.labels, pictures, seed),
-        temperature=output.temperature,
-        **_tables(rows.labels, p.argmax(axis=1), data.label_set),
-        labels=data.label_set.emotions,
-        date=dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        mien_version=__version__,
-    )
+    answers = answer(model, data, labels_as=labels_as, flip=flip, batch_size=batch_size, progress=progress)
+    return measure(answers, training=training, resamples=resamples, seed=seed)
 
 
-def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None) -> Output:
-    """Return the output that answers about data with these labels.
+def measure(
+    answers: Answers, *, training: FaceData | None = None, resamples: int = 2000, seed: int = 0
+) -> EvaluationResult:
+    """Return the figures of a model's answers.
 
     Parameters
     ----------
-    spec : ModelSpec
-        The model.
-    label_set : LabelSet
-        Labels of the data.
-    name : str, optional
-        Name of the output; by default the one with the labels of the data, in whatever order.
-
-    Returns
-    -------
-    Output
-        One of ``spec.outputs``.
-
-    Raises
-    ------
-    ModelError
-        If there is no such output.
+    answers : Answers
+        Of `mien.evaluation.answers.answer`.
+    training, resamples, seed
+        See `evaluate`.
     """
-    if name is not None:
-        return spec.output(name)
-    matching = [o for o in spec.outputs if set(o.labels.emotions) == set(label_set.emotions)]
-    if not matching:
-        have = ", ".join(o.name for o in spec.outputs) or "none"
-        raise ModelError(
-            f"model {spec.name!r} has no output with the labels {label_set.name}: choose one of {have} by labels_as"
-        )
-    return next((o for o in matching if o.default), matching[0])
-
-
-def _run(
-    model: Classifier,
-    images: NDArray[np.uint8],
-    output: Output,
-    *,
-    flip: bool,
-    batch_size: int,
-    progress: Callable[[int], None] | None,
-) -> NDArray[np.float64]:
-    size = whole_number(batch_size, "batch_size", low=1)
-    parts = []
-    for begin in range(0, len(images), size):
-        batch = np.ascontiguousarray(images[begin : begin + size])
-        z = _answer(model, batch, output)
-        if flip:
-            z = (z + _answer(model, np.ascontiguousarray(batch[:, :, ::-1]), output)) / 2
-        parts.append(z)
-        if progress is not None:
-            progress(len(batch))
-    return np.concatenate(parts)
-
-
-def _answer(model: Classifier, batch: NDArray[np.uint8], output: Output) -> NDArray[np.float64]:
-    z = np.asarray(model.logits(batch)[output.name], dtype=np.float64)
-    expected = (len(batch), len(output.labels))
-    if z.shape != expected:
-        raise ModelError(f"output {output.name!r} must answer with shape {expected}, but got {z.shape}")
-    if not np.isfinite(z).all():
-        raise ModelError(f"output {output.name!r} answered with values that are not finite")
-    return z
+    truth, said = answers.truth, answers.answered
+    known = None if training is None else np.isin(answers.pictures, np.array(content_hashes(training.images)))
+    area = auc(answers.probabilities, truth)
+    return EvaluationResult(
+        model=answers.spec.name,
+        model_version=answers.spec.version,
+        dataset=answers.rows.name,
+        split=answers.split,
+        protocol=answers.rows.protocol or PUBLISHED,
+        output=answers.output.name,
+        labels_mapping=answers.mapped.note,
+        views=answers.views,
+        n=len(truth),
+        n_unlabelled=answers.n_unlabelled,
+        **_shares(answers, known, resamples=resamples, seed=seed),
+        **_calibration(answers.probabilities, truth, seed),
+        **_cross_fitted(_mapped_logits(answers.logits, answers.mapped), truth, answers.groups, seed),
+        temperature=answers.output.temperature,
+        **_tables(truth, said, answers.label_set),
+        labels=answers.label_set.emotions,
+        date=dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        mien_version=__version__,
+        auc=None if math.isnan(area) else area,
+        intervals_by=answers.groups_by,
+        n_groups=int(answers.groups.max()) + 1,
+        per_subject=_by_subject(answers),
+    )
 
 
 def _mapped_logits(z: NDArray[np.float64], mapped: Mapping) -> NDArray[np.float64]:
@@ -208,38 +143,44 @@ def _mapped_logits(z: NDArray[np.float64], mapped: Mapping) -> NDArray[np.float6
     return result
 
 
-def _shares(
-    truth: NDArray[np.int64],
-    answers: NDArray[np.int64],
-    pictures: NDArray[np.bytes_],
-    copies: NDArray[np.bool_] | None,
-    *,
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    right = np.stack([truth == answers, np.ones(truth.shape, dtype=bool)], axis=1)
+def _shares(answers: Answers, copies: NDArray[np.bool_] | None, *, resamples: int, seed: int) -> dict[str, Any]:
+    truth, said = answers.truth, answers.answered
+    right = np.stack([truth == said, np.ones(truth.shape, dtype=bool)], axis=1)
 
     def share(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(sums[:, 0] / sums[:, 1])
 
-    def interval(rows: NDArray[Any], figure: Any, groups: NDArray[Any]) -> Interval:
-        return bootstrap_interval(rows, figure, groups=groups, resamples=resamples, seed=seed)
+    def interval(rows: NDArray[Any], figure: Any, together: NDArray[Any]) -> Interval:
+        return bootstrap_interval(rows, figure, groups=together, resamples=resamples, seed=seed)
 
     intervals = {
-        "accuracy": interval(right, share, pictures),
-        "uar": interval(recall_sums(truth, answers), uar_of_sums, pictures),
+        "accuracy": interval(right, share, answers.groups),
+        "uar": interval(recall_sums(truth, said), uar_of_sums, answers.groups),
     }
     overlap_free = None
     if copies is not None and not copies.all():
-        overlap_free = accuracy(truth[~copies], answers[~copies])
-        intervals["accuracy_overlap_free"] = interval(right[~copies], share, pictures[~copies])
+        overlap_free = accuracy(truth[~copies], said[~copies])
+        intervals["accuracy_overlap_free"] = interval(right[~copies], share, answers.groups[~copies])
     return {
-        "accuracy": accuracy(truth, answers),
-        "uar": uar(truth, answers),
+        "accuracy": accuracy(truth, said),
+        "uar": uar(truth, said),
         "n_overlap": None if copies is None else int(copies.sum()),
         "accuracy_overlap_free": overlap_free,
         "intervals": intervals,
     }
+
+
+def _by_subject(answers: Answers) -> tuple[SubjectResult, ...]:
+    """Return what comes of each subject, the worst first."""
+    names = answers.rows.subjects
+    if names is None or not (names != "").any():
+        return ()
+    right = answers.truth == answers.answered
+    found = [
+        SubjectResult(str(name), int((names == name).sum()), float(right[names == name].mean()))
+        for name in np.unique(names[names != ""])
+    ]
+    return tuple(sorted(found, key=lambda entry: (entry.accuracy, entry.subject)))
 
 
 def _calibration(p: NDArray[np.float64], truth: NDArray[np.int64], seed: int) -> dict[str, Any]:
@@ -254,14 +195,14 @@ def _calibration(p: NDArray[np.float64], truth: NDArray[np.int64], seed: int) ->
 
 
 def _cross_fitted(
-    z: NDArray[np.float64], truth: NDArray[np.int64], pictures: NDArray[np.bytes_], seed: int
+    z: NDArray[np.float64], truth: NDArray[np.int64], together: NDArray[np.int64], seed: int
 ) -> dict[str, Any]:
     names = ("ece_cross_fitted", "ece_cross_fitted_floor", "ece_cross_fitted_above_floor", "temperature_fitted")
     try:
         fitted = fit_temperature(z, truth)
-        p = cross_fitted(z, truth, seed=seed, groups=pictures)
+        p = cross_fitted(z, truth, seed=seed, groups=together)
     except InputError:
-        # Too few pictures for two halves, or only rows of a class that the output does not have.
+        # Too few groups for two halves, or only rows of a class that the output does not have.
         return dict.fromkeys(names)
     error, floor = ece(p, truth), ece_floor(p, seed=seed)
     return dict(zip(names, (error, floor, error - floor, fitted), strict=True))

@@ -6,11 +6,15 @@ import io
 import json
 from collections.abc import Sequence
 
+from mien.evaluation.paired import PairedResult
 from mien.evaluation.result import EvaluationResult
 
-__all__ = ["to_json", "to_text"]
+__all__ = ["figure", "headline", "interval", "paired_lines", "percent", "subject_line", "summary", "to_json", "to_text"]
 
 _WIDTH = 120
+
+_MOST_SUBJECTS = 10
+"""Subjects that the text names, the lowest first; the report folder names them all."""
 
 
 def to_json(result: EvaluationResult) -> str:
@@ -31,11 +35,53 @@ def to_text(result: EvaluationResult) -> str:
     str
         Lines of at most 120 characters, without colours, without a line break at the end.
     """
-    parts = [_subject(result), _headline(result), _classes(result), _confusion(result), _calibration(result)]
-    return "\n\n".join(parts)
+    top = _table(("", "value", "95 % interval", ""), headline(result), right=(1,))
+    parts = [subject_line(result), top, _classes(result), _confusion(result), _calibration(result), _subjects(result)]
+    return "\n\n".join(part for part in parts if part)
 
 
-def _subject(result: EvaluationResult) -> str:
+def summary(results: Sequence[tuple[str, EvaluationResult]]) -> str:
+    """Return several evaluations as one table.
+
+    Parameters
+    ----------
+    results : sequence of (str, EvaluationResult)
+        What to call the model, and its figures.
+    """
+    rows = [
+        (
+            called,
+            f"{r.dataset} {r.split}",
+            r.output,
+            str(r.n),
+            percent(r.accuracy),
+            interval(r, "accuracy"),
+            percent(r.uar),
+            figure(r.ece_above_floor),
+        )
+        for called, r in results
+    ]
+    head = ("model", "data", "output", "n", "accuracy", "95 % interval", "UAR", "ECE above floor")
+    return _table(head, rows, right=(3, 4, 6, 7))
+
+
+def paired_lines(result: PairedResult) -> list[str]:
+    """Return the comparison of two models as sentences."""
+    accuracy, uar = result.accuracy_interval, result.uar_interval
+    better = result.first if accuracy.low > 0 else result.second if accuracy.high < 0 else None
+    verdict = f"{better} is better" if better else "which is better stays open"
+    return [
+        f"{result.first} against {result.second} on {result.dataset} {result.split}: {verdict}.",
+        f"Accuracy {100 * result.accuracy_difference:+.2f} points ({100 * accuracy.low:+.2f} to "
+        f"{100 * accuracy.high:+.2f}), UAR {100 * result.uar_difference:+.2f} ({100 * uar.low:+.2f} to "
+        f"{100 * uar.high:+.2f}), paired bootstrap by {result.intervals_by}.",
+        f"Right where the other is wrong: {result.only_first_right} against {result.only_second_right} of {result.n} "
+        f"pictures; McNemar's exact p {result.p_mcnemar:.3g}.",
+    ]
+
+
+def subject_line(result: EvaluationResult) -> str:
+    """Return what was measured on what, in two lines."""
     answer = f"output {result.output}"
     if result.labels_mapping != "one to one":
         answer += f" ({result.labels_mapping})"
@@ -48,23 +94,30 @@ def _subject(result: EvaluationResult) -> str:
     )
 
 
-def _headline(result: EvaluationResult) -> str:
+def headline(result: EvaluationResult) -> list[tuple[str, str, str, str]]:
+    """Return the rows of the headline: name, value, interval, note."""
     if result.n_overlap is None:
         note = "unknown: the Training rows are not in this data"
     else:
         note = f"without {result.n_overlap} pictures that are also in Training"
-    rows = [
-        ("accuracy", _percent(result.accuracy), _interval(result, "accuracy"), ""),
-        ("UAR", _percent(result.uar), _interval(result, "uar"), _absent(result)),
+    return [
+        ("accuracy", percent(result.accuracy), interval(result, "accuracy"), _drawn(result)),
+        ("UAR", percent(result.uar), interval(result, "uar"), _absent(result)),
         (
             "accuracy, overlap-free",
-            _percent(result.accuracy_overlap_free),
-            _interval(result, "accuracy_overlap_free"),
+            percent(result.accuracy_overlap_free),
+            interval(result, "accuracy_overlap_free"),
             note,
         ),
-        ("macro F1", _percent(result.macro_f1), "", ""),
+        ("macro F1", percent(result.macro_f1), "", ""),
+        ("AUC", figure(result.auc), "", ""),
     ]
-    return _table(("", "value", "95 % interval", ""), rows, right=(1,))
+
+
+def _drawn(result: EvaluationResult) -> str:
+    if result.intervals_by == "picture":
+        return ""
+    return f"intervals by {result.intervals_by}, of which there are {result.n_groups}"
 
 
 def _absent(result: EvaluationResult) -> str:
@@ -74,7 +127,7 @@ def _absent(result: EvaluationResult) -> str:
 
 def _classes(result: EvaluationResult) -> str:
     rows = [
-        (c.label, _percent(c.precision), _percent(c.recall), _percent(c.f1), str(c.support), str(c.answered))
+        (c.label, percent(c.precision), percent(c.recall), percent(c.f1), str(c.support), str(c.answered))
         for c in result.per_class
     ]
     return _table(("class", "precision", "recall", "F1", "true", "answered"), rows, right=(1, 2, 3, 4, 5))
@@ -93,32 +146,44 @@ def _calibration(result: EvaluationResult) -> str:
     rows = [
         (
             f"recorded temperature {result.temperature:.3f}{fitted}",
-            _figure(result.ece),
-            _figure(result.ece_floor),
-            _figure(result.ece_above_floor),
+            figure(result.ece),
+            figure(result.ece_floor),
+            figure(result.ece_above_floor),
         ),
         (
             "temperature cross-fitted on halves",
-            _figure(result.ece_cross_fitted),
-            _figure(result.ece_cross_fitted_floor),
-            _figure(result.ece_cross_fitted_above_floor),
+            figure(result.ece_cross_fitted),
+            figure(result.ece_cross_fitted_floor),
+            figure(result.ece_cross_fitted_above_floor),
         ),
     ]
     table = _table(("calibration", "ECE", "floor", "above floor"), rows, right=(1, 2, 3))
     return f"{table}\nBrier {result.brier:.4f}, NLL {result.nll:.4f}"
 
 
-def _percent(share: float | None) -> str:
+def _subjects(result: EvaluationResult) -> str:
+    if not result.per_subject:
+        return ""
+    rows = [(entry.subject, str(entry.n), percent(entry.accuracy)) for entry in result.per_subject]
+    table = _table(("subject", "pictures", "accuracy"), rows[:_MOST_SUBJECTS], right=(1, 2))
+    more = len(rows) - _MOST_SUBJECTS
+    return table if more <= 0 else f"{table}\nand {more} subjects with a higher accuracy"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as text, a dash where it is not defined."""
     return "-" if share is None else f"{100 * share:.2f} %"
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """Return a figure as text, a dash where it is not defined."""
     return "-" if value is None else f"{value:.4f}"
 
 
-def _interval(result: EvaluationResult, name: str) -> str:
-    interval = result.intervals.get(name)
-    return "" if interval is None else f"{100 * interval.low:.2f} to {100 * interval.high:.2f}"
+def interval(result: EvaluationResult, name: str) -> str:
+    """Return the ends of an interval in percent, or nothing."""
+    ends = result.intervals.get(name)
+    return "" if ends is None else f"{100 * ends.low:.2f} to {100 * ends.high:.2f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> str:

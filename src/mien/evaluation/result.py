@@ -8,7 +8,7 @@ from typing import Any
 
 from mien.metrics import Interval
 
-__all__ = ["ClassResult", "EvaluationResult"]
+__all__ = ["ClassResult", "EvaluationResult", "SubjectResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,31 @@ class ClassResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SubjectResult:
+    """What comes of one subject.
+
+    Parameters
+    ----------
+    subject : str
+        Its name in the data set.
+    n : int
+        Its rows.
+    accuracy : float
+        From 0 to 1.
+    """
+
+    subject: str
+    n: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationResult:
     """What a model does on one split of a data set.
 
-    All shares are from 0 to 1.  Intervals are 95 % percentile bootstrap intervals, drawn over distinct pictures, so
-    that copies of one picture do not count as independent evidence.
+    All shares are from 0 to 1.  Intervals are 95 % percentile bootstrap intervals, drawn over subjects where the data
+    names them, else over clips, else over distinct pictures, so that pictures of one person and copies of one picture
+    do not count as independent evidence.
 
     Parameters
     ----------
@@ -84,6 +104,15 @@ class EvaluationResult:
         Day of the measurement, ISO 8601.
     mien_version : str
         Version that measured.
+    auc : float or None
+        Area under the ROC curve, one class against the rest, over the classes present; ``None`` with one class alone.
+    intervals_by : str
+        What the intervals (and the halves of the cross-fitting) are drawn over: ``"subject"``, ``"clip"`` or
+        ``"picture"``.
+    n_groups : int
+        How many of those there are.
+    per_subject : tuple of SubjectResult
+        The worst first; empty where the data names no subjects.
     """
 
     model: str
@@ -117,12 +146,17 @@ class EvaluationResult:
     labels: tuple[str, ...]
     date: str
     mien_version: str
+    auc: float | None = None
+    intervals_by: str = "picture"
+    n_groups: int = 0
+    per_subject: tuple[SubjectResult, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write, with the names of the fields as keys."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain["intervals"] = {name: list(interval) for name, interval in self.intervals.items()}
         plain["per_class"] = [dataclasses.asdict(entry) for entry in self.per_class]
+        plain["per_subject"] = [dataclasses.asdict(entry) for entry in self.per_subject]
         plain["confusion_matrix"] = [list(row) for row in self.confusion_matrix]
         plain["labels"] = list(self.labels)
         return plain
