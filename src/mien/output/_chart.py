@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LONGEST", "epochs_axis", "legend", "new_figure", "plain", "shown", "to_png"]
+__all__ = ["GREY", "LINES", "LONGEST", "epochs_axis", "legend", "new_figure", "plain", "shown", "to_png"]
+
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
+"""Okabe and Ito's colours (see `mien.output.palette`) with wine, in the order of most contrast on white."""
+
+GREY = "#666666"
+"""For what is not data: 5.7:1 on white."""
 
 _DPI = 110
 
