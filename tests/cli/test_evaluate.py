@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import re
 import shutil
 import sys
 import types
@@ -346,3 +348,42 @@ def test_models_that_cannot_be_used(model: Path, folder: Path, tmp_path: Path) -
     assert done.exit_code == 1
     assert "outputs" in done.stderr
     assert run(model / "model.onnx", *fixed).exit_code == 0
+
+
+def test_a_graph_that_is_the_record_s_but_no_onnx(model: Path, folder: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(model, damaged)
+    for content in (b"", b"no graph" * 9, (model / "model.onnx").read_bytes()[:300]):
+        (damaged / "model.onnx").write_bytes(content)
+        record = (model / "model.toml").read_text()
+        own = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for key, value in own.items():
+            shown = f'"{value}"' if key == "sha256" else value
+            record = re.sub(rf"^{key} = .*$", f"{key} = {shown}", record, flags=re.MULTILINE)
+        (damaged / "model.toml").write_text(record)
+        done = run(damaged, "fer2013", "--data", folder, "--split", "PublicTest")
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_data_without_labels(model: Path, tmp_path: Path) -> None:
+    pixels = [picture(0, 0, i) for i in range(3)]
+    write_table(tmp_path / "fer2013.csv", table_text([Row("0", p, "PublicTest") for p in pixels]))
+    write_table(tmp_path / "fer2013new.csv", votes_text([("PublicTest", vote(9))] * 3))
+    done = run(model, "ferplus", "--data", tmp_path, "--split", "PublicTest")
+    assert done.exit_code == 1
+    assert "fer2013.csv: no row of PublicTest has a label" in done.stderr
+
+
+def test_a_report_that_cannot_be_written(model: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    fixed = ("fer2013", "--data", folder, "--split", "PublicTest", "--report")
+    done = run(model, *fixed, tmp_path / "file" / "r")
+    assert done.exit_code == 1
+    assert "cannot make the folder" in done.stderr.splitlines()[-1]
+    assert run(model, *fixed, tmp_path / "file").exit_code == 2
+
+
+def test_one_model_twice_is_told_apart(model: Path, folder: Path) -> None:
+    found = json.loads(run(f"{model},{model}", "fer2013", "--data", folder, "--split", "PublicTest", "--json").stdout)
+    assert [entry["called"] for entry in found["results"]] == [f"{model} (1)", f"{model} (2)"]

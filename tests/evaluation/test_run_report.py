@@ -10,7 +10,7 @@ from mien.errors import DatasetError, ModelError
 from mien.evaluation.machine import machine
 from mien.evaluation.markdown import escaped, section, table
 from mien.evaluation.run_report import write_run_report
-from run_folders import picture_size, write_run
+from run_folders import history_rows, picture_size, write_history, write_run
 
 
 def test_a_finished_run(tmp_path: Path) -> None:
@@ -127,3 +127,27 @@ def test_machine() -> None:
     facts = machine()
     assert {"cores", "system", "Python", "mien", "numpy"} <= set(facts)
     assert all(facts.values())
+
+
+def test_free_content_of_a_record_may_be_anything(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a")
+    record = (folder / "model.toml").read_text()
+    record = record.replace('data = ["FER2013 Training: 28000 pictures"]', 'data = "one line"')
+    (folder / "model.toml").write_text(record.replace("parameters = 1234567", 'parameters = "many"'))
+    (folder / "config.toml").write_text("name = 3\ndescription = [1]\nepochs = 'x'\nnet = 1979-05-27\n")
+    write_run_report(folder)
+    text = (folder / "report.md").read_text()
+    assert text.startswith("# 3\n")
+    assert "- one line\n" in text
+    assert "many" not in text
+
+
+def test_a_run_that_diverged(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", finished=False)
+    rows = history_rows(4)
+    for row in rows[2:]:
+        row |= {"train_loss": "inf", "val_loss": "nan", "val_fer7_auc": ""}
+    write_history(folder, rows)
+    write_run_report(folder)
+    assert min(picture_size(folder / "curves.png")) > 300
+    assert "| 3 (best) | 60 | 0.1 | inf | nan |" in (folder / "report.md").read_text()

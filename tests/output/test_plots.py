@@ -74,6 +74,14 @@ def test_a_confusion_matrix_is_darkest_where_the_share_is_largest() -> None:
     assert near(pair, (8, 48, 107)) == pytest.approx(2 * one_cell, rel=0.1)
 
 
+def test_several_confusion_matrices_stand_below_each_other() -> None:
+    three, five = np.eye(3, dtype=int), 7 * np.eye(5, dtype=int)
+    image = pixels(plots.confusion_pairs([("first", three, "abc"), ("se$ond", five, "abcde")]))
+    height, width = image.shape[:2]
+    assert near(image[: height // 3, : width // 2], (8, 48, 107)) > 1000
+    assert near(image[height // 2 :, width // 2 :], (8, 48, 107)) > 1000
+
+
 def test_reliability() -> None:
     edges = np.linspace(0, 1, 6)
     bins = {
@@ -145,6 +153,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         (lambda: plots.curves([{"epoch": "1", "val_loss": "much"}], []), "must hold numbers, but got 'much'"),
         (lambda: plots.confusion(np.eye(3, dtype=int), "ab", normalised=True), r"of shape \(2, 2\), but got int64"),
         (lambda: plots.confusion(np.eye(2), "ab", normalised=True), "must be whole numbers"),
+        (lambda: plots.confusion_pairs([]), "needs at least one, but got none"),
         (lambda: plots.compare_runs({"a": []}, "uar"), "a chart of uar needs a run that has it, but none of 1 does"),
         (lambda: plots.bars([], title="x"), "needs at least one row"),
         (

@@ -111,7 +111,8 @@ def _data(run: Run) -> str:
     if run.spec is None:
         named = run.config.get("dataset")
         return f"Data set {escaped(named)}." if named else "See the recipe."
-    lines = [f"- {escaped(line)}" for line in run.spec.training.get("data", [])]
+    learnt = run.spec.training.get("data", [])
+    lines = [f"- {escaped(line)}" for line in (learnt if isinstance(learnt, list) else [learnt])]
     return "\n".join([*lines, f"- Terms of the data: {escaped(run.spec.licence.data)}"])
 
 
@@ -119,9 +120,8 @@ def _net(run: Run) -> str:
     rows: list[tuple[str, str]] = [("net", run.net or "?"), ("heads", ", ".join(run.heads) or "?")]
     if run.spec is not None:
         training = run.spec.training
-        rows += [
-            (key.replace("_", "-"), f"{training[key]:,}") for key in ("parameters", "multiply_adds") if key in training
-        ]
+        counts = [(name.replace("_", "-"), training.get(name)) for name in ("parameters", "multiply_adds")]
+        rows += [(name, f"{count:,}") for name, count in counts if isinstance(count, int)]
         rows += [(f.file, f"{f.bytes / 1e6:.1f} MB, sha256 {f.sha256}") for f in run.spec.files]
         rows += [(f"temperature of {o.name}", f"{o.temperature:g}") for o in run.spec.outputs]
     return table(("what", "value"), rows)
