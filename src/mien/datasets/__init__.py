@@ -17,6 +17,8 @@ __all__ = ["DATASETS", "FaceData", "PictureList", "has_files", "index", "load"]
 DATASETS: dict[str, str] = {
     "fer2013": "FER2013 (Goodfellow et al. 2013): 48 x 48 faces of a web search, seven emotions",
     "ferplus": "FER+ (Barsoum et al. 2016): ten taggers' votes on FER2013's pictures, eight emotions",
+    "folder": "any folder of pictures, <emotion>/<file> or <split>/<emotion>/<file>, with or without a manifest.csv",
+    "baum2_frames": "BAUM-2 (Erdem et al. 2015): face frames of film clips by subject, eight emotions",
 }
 """The data sets with one line on each; each is the module of that name in this package."""
 

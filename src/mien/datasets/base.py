@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DatasetError, MienError
+from mien._checks import describe, warn, whole_number
+from mien.errors import DatasetError, InputError, MienError
 from mien.labels import LabelSet
 from mien.media.image import read_image
+from mien.media.paths import shown
 
 __all__ = ["FaceData", "PictureList", "content_hashes"]
 
@@ -183,40 +185,68 @@ class PictureList:
         Raises
         ------
         DatasetError
-            If it cannot be read; the message names the file.
+            If it cannot be read, or not to its end; the message names the file.
         """
         try:
-            return read_image(self.where(index)).pixels
+            picture = read_image(self.where(index))
         except MienError as error:
-            raise DatasetError(f"{self.where(index)}: {error}") from error
+            raise DatasetError(f"{shown(self.where(index))}: {error}") from error
+        for warning in picture.warnings:
+            if "truncated" in warning:  # the missing part would be learnt as if it were the picture
+                raise DatasetError(f"{shown(self.where(index))}: {warning}")
+        return picture.pixels
 
-    def faces(self, size: int = 48) -> FaceData:
+    def faces(
+        self, size: int = 48, *, problems: str = "raise", progress: Callable[[int], None] | None = None
+    ) -> FaceData:
         """Read all pictures whole, as grey squares; for pictures that are cut to the face already.
 
         Parameters
         ----------
         size : int
             Side of the squares in pixels; pictures of another size are resampled (by area when they shrink).
+        problems : {"raise", "skip"}
+            What to do with a picture that cannot be read: raise, or leave it out with a `MienWarning` that names it.
+            Left-out pictures keep their number: ``rows`` then has gaps.
+        progress : callable, optional
+            Called with the number of pictures read since the last call.
 
         Raises
         ------
         DatasetError
-            If a picture cannot be read, or there is none.
+            If a picture cannot be read, or there is none (left).
+        InputError
+            If an option has another value.
         """
-        if not self.files:
-            raise DatasetError(f"{self.source} has no pictures")
-        images = np.stack([_square(self.read(i), size) for i in range(len(self))])
+        whole_number(size, "size", low=1)
+        if problems not in ("raise", "skip"):
+            raise InputError(f"problems must be raise or skip, but got {describe(problems)}")
+        images: list[NDArray[np.uint8]] = []
+        rows: list[int] = []
+        for row in range(len(self)):
+            try:
+                images.append(_square(self.read(row), size))
+                rows.append(row)
+            except DatasetError as error:
+                if problems == "raise":
+                    raise
+                warn(f"left out {error}")
+            if progress is not None:
+                progress(1)
+        if not images:
+            raise DatasetError(f"{shown(self.source)} has no pictures{' that can be read' if self.files else ''}")
+        kept = np.array(rows, dtype=np.int64)
         return FaceData(
             name=self.name,
-            images=images,
-            labels=self.labels,
+            images=np.stack(images),
+            labels=self.labels[kept],
             label_set=self.label_set,
-            splits=self.splits,
-            rows=np.arange(len(self), dtype=np.int64),
+            splits=self.splits[kept],
+            rows=kept,
             source=self.source,
-            subjects=self.subjects,
-            clips=self.clips,
-            files=np.array(self.files),
+            subjects=self.subjects[kept],
+            clips=self.clips[kept],
+            files=np.array(self.files)[kept],
         )
 
 
