@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
+from mien.errors import InputError  # noqa: E402
 from mien.training.corpus import Corpus  # noqa: E402
 from mien.training.data import Batch  # noqa: E402
 from mien.training.nets import FaceNet, build  # noqa: E402
@@ -132,3 +133,11 @@ def test_class_weights_are_those_of_scikit_learn() -> None:
     corpus = Corpus("x", np.zeros((200, 48, 48), np.uint8), targets, {"fer7": labels}, labels, np.full(200, ""))
     expected = utils.compute_class_weight("balanced", classes=np.arange(7), y=labels)
     np.testing.assert_allclose(class_weights(corpus)["fer7"].numpy(), expected, rtol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = task()
+    with torch.no_grad():
+        own.net.heads["fer7"].bias.fill_(float("nan"))
+    with pytest.raises(InputError, match=r"training came apart at step 0: the loss is nan; lower optimiser\.rate"):
+        loss_of(own, batch(), monkeypatch)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien import metrics
+from mien.errors import InputError
 from mien.training.corpus import Corpus
 from mien.training.data import Batch, place
 from mien.training.init import freeze
@@ -80,6 +81,10 @@ class FaceTask(pl.LightningModule):
         targets = self._with_teachers(grey, targets)
         logits = self(grey)
         loss = self._loss(logits, targets)
+        if not loss.isfinite():
+            raise InputError(
+                f"training came apart at step {self.global_step}: the loss is {float(loss)}; lower optimiser.rate"
+            )
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(grey), sync_dist=place()[1] > 1)
         self._see("train", logits, batch.truth)
         return loss
