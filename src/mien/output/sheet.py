@@ -23,6 +23,7 @@ _INK: RGB = (24, 24, 27)
 _QUIET: RGB = (82, 82, 91)  # 7:1 on the paper
 _GAP = 8
 _MARGIN = 16
+_BESIDE = 12  # between a heading and the first picture
 _MOST_PIXELS = 100_000_000
 """A larger sheet (300 MB in memory) is a mistake: nobody looks at it."""
 
@@ -89,7 +90,7 @@ def sheet(
         _write(page, _MARGIN, _MARGIN, title, size + 6, shape[1] - 2 * _MARGIN, _INK)
     for row, name in enumerate(names):
         at = top + row * (side + below + _GAP) + (side - line) // 2
-        _write(page, _MARGIN, at, name, size + 2, left - _MARGIN, _INK)
+        _write(page, _MARGIN, at, name, size + 2, left - _MARGIN - _BESIDE, _INK)
     for index, image in enumerate(images):
         x, y = left + index % wide * (side + _GAP), top + index // wide * (side + below + _GAP)
         _place(page[y : y + side, x : x + side], image, index)
@@ -109,7 +110,7 @@ def _matching(texts: Sequence[str] | None, count: int, name: str, what: str) -> 
 def _heading_width(names: Sequence[str], size: int) -> int:
     """Return where the pictures begin: behind the widest heading, but never further in than 20 letters reach."""
     widest = max(paint.text_size(name, size)[0] for name in names)
-    return _MARGIN + (math.ceil(min(widest, 10.0 * size)) + 12 if widest else 0)
+    return _MARGIN + (math.ceil(min(widest, 10.0 * size)) + _BESIDE if widest else 0)
 
 
 def _place(square: NDArray[np.uint8], image: NDArray[Any] | None, index: int) -> None:

@@ -12,6 +12,8 @@ import click
 __all__ = ["COMMANDS", "command"]
 
 COMMANDS: dict[str, str] = {
+    "inspect": "Count a data set by split, class, subject and size; draw a sheet of samples.",
+    "preview": "Draw what a recipe's augmentation does to the pictures.",
     "extend": "Ask an image service for faces of rare emotions (sends prompts; may cost money).",
 }
 """The subcommands with the one line that ``mien data --help`` shows; each is the module of that name in here."""

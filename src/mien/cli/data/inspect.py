@@ -1,0 +1,114 @@
+"""``mien data inspect``: what is in a data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mien.cli import _shell
+from mien.cli.data import _options
+
+if TYPE_CHECKING:
+    from mien.datasets.summary import Spread, Summary
+
+__all__ = ["command"]
+
+_MOST_LINES = 20
+
+
+def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from mien.datasets import DATASETS
+
+        _shell.write(_shell.table(("name", "what it is"), list(DATASETS.items())))
+        ctx.exit()
+
+
+@click.command(name="inspect")
+@_options.dataset_arguments
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the data sets.")
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw samples of each class.")
+@click.option("--all", "everything", is_flag=True, help="Read all files, not 500 of them.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides which are drawn.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def command(choice: _options.Choice, sheet: Path | None, everything: bool, seed: int, as_json: bool) -> int:
+    r"""Count a data set by split, class, subject, clip and size, and list what is wrong with it.
+
+    Nothing is changed.  Of a data set in files, 500 are read for their size; --all reads every one, and so finds
+    every file that cannot be read.
+
+    \b
+    mien data inspect fer2013 --data fer2013.csv --sheet samples.png
+    mien data inspect folder --data photos --all
+    """
+    from mien.datasets.summary import SAMPLE, sample_sheet, summarize
+
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise click.UsageError(f"--sheet must end in .png, but is {sheet.name!r}")
+    given = click.get_current_context().params["dataset"]
+    if given != choice.name:
+        _shell.note(f"{given} is read as: mien data inspect {choice.name} --data {given}")
+    data = _options.open_pictures(choice)
+    most = len(data) if everything else min(len(data), SAMPLE)
+    with _shell.progress(most, "reading", unit="pictures") as advance:
+        summary = summarize(data, sample=None if everything else SAMPLE, seed=seed, progress=advance)
+    if summary.measured and most < len(data) != summary.measured:
+        _shell.note(f"sizes are those of {most} of {len(data)} pictures: --all reads every one")
+    _shell.write(json.dumps(summary.to_dict(), indent=2, ensure_ascii=False) if as_json else _text(summary))
+    if sheet is not None:
+        from mien.output.write import write_image
+
+        write_image(sheet, sample_sheet(data, seed=seed))
+        _shell.note(f"drew {sheet}")
+    return 0
+
+
+def _text(summary: Summary) -> str:
+    lines = [_counts(summary), ""]
+    if summary.subjects is not None:
+        lines.append(f"subjects  {summary.subjects.n}, with {_range(summary.subjects)} pictures each")
+    if summary.clips:
+        lines.append(f"clips     {summary.clips}")
+    lines.append(f"sizes     {_sizes(summary)}")
+    lines.append(f"problems  {len(summary.problems) or 'none'}")
+    lines += [f"  {_shell.one_line(line)}" for line in summary.problems[:_MOST_LINES]]
+    if len(summary.problems) > _MOST_LINES:
+        lines.append(f"  and {len(summary.problems) - _MOST_LINES} more: --json lists all")
+    return "\n".join(lines)
+
+
+def _counts(summary: Summary) -> str:
+    """Lay out classes as rows and splits as columns: a terminal has more lines than room for nine words."""
+    splits = list(summary.counts)
+    emotions = list(next(iter(summary.counts.values()), {}))
+    rows: list[list[object]] = []
+    for emotion in emotions:
+        numbers = [summary.counts[split][emotion] for split in splits]
+        if emotion != "none" or any(numbers):
+            rows.append([emotion, *numbers, sum(numbers)])
+    sums = [sum(summary.counts[split].values()) for split in splits]
+    rows.append(["all", *sums, sum(sums)])
+    if splits == [""]:
+        return _shell.table(("emotion", "pictures"), [(row[0], row[-1]) for row in rows], right=(1,))
+    head = ("emotion", *(split or "(no split)" for split in splits), "all")
+    return _shell.table(head, rows, right=range(1, len(head)))
+
+
+def _range(spread: Spread) -> str:
+    low, high = f"{spread.low:g}", f"{spread.high:g}"
+    return low if low == high else f"{low} to {high} (median {spread.median:g})"
+
+
+def _sizes(summary: Summary) -> str:
+    if summary.widths is None or summary.heights is None:
+        return "not known: no picture could be read"
+    if len(summary.sizes) == 1:
+        return "{} x {}".format(*next(iter(summary.sizes)))
+    (width, height), most = next(iter(summary.sizes.items()))
+    return (
+        f"{len(summary.sizes)} different; widths {_range(summary.widths)}, heights {_range(summary.heights)}; "
+        f"most often {width} x {height} ({most})"
+    )
