@@ -138,7 +138,7 @@ def _fields(match: re.Match[str]) -> dict[str, str]:
     }
     for name, (code, table) in tables.items():
         if code not in table:
-            raise Wrong(f"expected a {name} from {min(table)} to {max(table)}, but the name says {code}")
+            raise Wrong(f"{name} must be from {min(table)} to {max(table)}, but the name says {code}")
     if (emotion, intensity) == ("01", "02"):
         raise Wrong("the name says strong neutral, which RAVDESS does not have")
     return {name: table[code] for name, (code, table) in tables.items()}
