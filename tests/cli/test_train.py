@@ -106,7 +106,7 @@ def test_folds_are_a_table(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         *("--split", "subject", "--split", "random"),
     )
     assert (done.exit_code, calls[0]["k"], calls[0]["ways"]) == (0, 2, ("subject", "random"))
-    lines = done.stdout.splitlines()
+    lines = [line.strip() for line in done.stdout.splitlines()]
     assert "40.0 % [30.0, 50.0]" in next(line for line in lines if line.startswith("subject"))
     assert "22.0 %" in next(line for line in lines if line.startswith("random"))
     assert lines[-1] == "runs/tiny"

@@ -95,7 +95,7 @@ def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_named() -> None:
-    with pytest.raises(InputError, match="unknown recipe 'face-bass': expected a file or one of face-base"):
+    with pytest.raises(InputError, match="unknown recipe 'face-bass': expected a file or one of cnn, dexpression, "):
         load_recipe("face-bass")
 
 

@@ -130,4 +130,4 @@ def _cross_validate(
         )
         for r in results
     ]
-    _shell.table(["split", "labels", "rows", "groups", "accuracy", "UAR", "largest class"], rows)
+    _shell.write(_shell.table(["split", "labels", "rows", "groups", "accuracy", "UAR", "largest class"], rows))

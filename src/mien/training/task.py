@@ -83,7 +83,7 @@ class FaceTask(pl.LightningModule):
         loss = self._loss(logits, targets)
         if not loss.isfinite():
             raise InputError(
-                f"training came apart at step {self.global_step}: the loss is {float(loss)}; lower optimiser.rate"
+                f"training came apart at step {self.global_step}: the loss is {loss.item()}; lower optimiser.rate"
             )
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(grey), sync_dist=place()[1] > 1)
         self._see("train", logits, batch.truth)
