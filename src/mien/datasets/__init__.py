@@ -18,6 +18,10 @@ DATASETS: dict[str, str] = {
     "fer2013": "FER2013 (Goodfellow et al. 2013): 48 x 48 faces of a web search, seven emotions",
     "ferplus": "FER+ (Barsoum et al. 2016): ten taggers' votes on FER2013's pictures, eight emotions",
     "folder": "any folder of pictures, <emotion>/<file> or <split>/<emotion>/<file>, with or without a manifest.csv",
+    "jaffe": "JAFFE (Lyons et al. 1998): ten Japanese women, seven posed expressions",
+    "ckplus": "CK+ (Lucey et al. 2010): peak and first frames of its labelled sequences, eight emotions",
+    "ckplus48": "CK+48: three peak frames a sequence of CK+, cut to 48 x 48, seven emotions without neutral",
+    "iefdb": "IEFDB, or any folder of pictures with a table (CSV, XLSX) that names file and emotion",
     "baum2_frames": "BAUM-2 (Erdem et al. 2015): face frames of film clips by subject, eight emotions",
 }
 """The data sets with one line on each; each is the module of that name in this package."""

@@ -1,0 +1,115 @@
+"""JAFFE (Lyons et al. 1998, doi:10.1109/AFGR.1998.670949): ten Japanese women, seven posed expressions, 213 pictures.
+
+The published files (doi:10.5281/zenodo.3451524) are 256 x 256 grey and lie in one folder; a name like
+``KA.AN1.39.tiff`` says subject, expression with the number of its pose, and number of the picture.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from mien.datasets._files import Found, check_folder, load_faces, picture_list, pictures_below
+from mien.datasets.base import FaceData, PictureList
+from mien.errors import DatasetError
+from mien.labels import FER7
+from mien.media.paths import shown
+
+__all__ = ["EXPRESSIONS", "index", "load"]
+
+EXPRESSIONS = {
+    "AN": "anger",
+    "DI": "disgust",
+    "FE": "fear",
+    "HA": "happiness",
+    "NE": "neutral",
+    "SA": "sadness",
+    "SU": "surprise",
+}
+"""The letters of a name and what they mean (the data set's own README)."""
+
+_NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d+)\.(\d+)", re.ASCII)
+_EXPECTED = "pictures named like KA.AN1.39.tiff"
+
+
+def index(path: str | Path) -> PictureList:
+    """List the pictures of JAFFE.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The folder, or one above it; pictures may be converted to another format.
+
+    Returns
+    -------
+    PictureList
+        Labels in ``FER7``, subjects by their two letters, no clips, no splits.  Names that do not fit, and second
+        formats of a picture, are among the problems.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such folder, or no name in it fits.
+    """
+    root = check_folder(path, _EXPECTED)
+    problems: list[str] = []
+    found = list(_pictures(root, problems))
+    if not found:
+        what = "; ".join(problems[:3])
+        raise DatasetError(f"{shown(root)} has no {_EXPECTED}{f': {what}' if what else ''}")
+    return picture_list("jaffe", root, found, FER7, problems)
+
+
+def load(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    size: int = 48,
+    problems: str = "raise",
+    progress: Callable[[int], None] | None = None,
+) -> FaceData:
+    """Read JAFFE whole, as grey squares.
+
+    The published pictures show head and hair: they are not cut to the face.  Run ``mien data prepare`` on them first
+    (it finds, turns and cuts the faces); read whole, they give lower figures.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        See `index`.
+    split : str, optional
+        JAFFE has no splits; anything but None is an error.
+    size : int
+        Side of the squares in pixels.
+    problems : {"raise", "skip"}
+        What to do with a picture that cannot be read.  What `index` left out is told in one warning.
+    progress : callable, optional
+        Called with the number of pictures read since the last call.
+
+    Returns
+    -------
+    FaceData
+        uint8 (n, size, size) with labels in ``FER7``.
+
+    Raises
+    ------
+    DatasetError
+        As `index`; also if a split is asked for, or a picture cannot be read.
+    """
+    return load_faces(index(path), split=split, size=size, problems=problems, progress=progress)
+
+
+def _pictures(root: Path, problems: list[str]) -> Iterator[Found]:
+    seen: dict[str, str] = {}
+    for file in pictures_below(root, root, problems):
+        stem = PurePosixPath(file).stem.upper()
+        parts = _NAME.fullmatch(stem)
+        if parts is None:
+            problems.append(f"{shown(file)}: the name is not of the form KA.AN1.39")
+        elif parts[2] not in EXPRESSIONS:
+            problems.append(f"{shown(file)}: expected one of {', '.join(EXPRESSIONS)} in the name, but got {parts[2]}")
+        elif (first := seen.setdefault(stem, file)) != file:
+            problems.append(f"{shown(file)}: the same picture as {shown(first)}")
+        else:
+            yield Found(file, EXPRESSIONS[parts[2]], parts[1])
