@@ -187,7 +187,9 @@ def joined(first: ClipList, second: ClipList) -> ClipList:
         for file in part.files
     ]
     name = first.name if first.name == second.name else f"{first.name}+{second.name}"
-    parts = {key: np.concatenate([getattr(first, key), getattr(second, key)]) for key in ("labels", *_TEXT)}
+    parts: dict[str, Any] = {
+        key: np.concatenate([getattr(first, key), getattr(second, key)]) for key in ("labels", *_TEXT)
+    }
     problems = first.problems + second.problems
     return replace(first, name=name, source=str(root), files=tuple(files), problems=problems, **parts)
 
