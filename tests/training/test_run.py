@@ -9,9 +9,11 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+onnx = pytest.importorskip("onnx")
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
@@ -24,7 +26,7 @@ from mien.training.augment import Augmentation  # noqa: E402
 from mien.training.folder import best_net, load_net, read_config  # noqa: E402
 from mien.training.history import read_history  # noqa: E402
 from mien.training.nets.base import Deployed, multiply_adds, parameters  # noqa: E402
-from mien.training.recipe import Distillation, Optimiser, Recipe  # noqa: E402
+from mien.training.recipe import Distillation, Optimiser, Recipe, load_recipe  # noqa: E402
 from mien.training.run import RunOptions, best_precision, train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -264,6 +266,27 @@ def test_a_damaged_config_is_named(tmp_path: Path, recipe: Recipe, data: Path, o
 
 def test_the_precision_fits_the_processor() -> None:
     assert best_precision("cpu") in ("float32", "bfloat16")
+
+
+@pytest.mark.usefixtures("no_export")
+def test_the_shipped_model_is_fine_tuned_on_a_folder(options: RunOptions, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for emotion in ("happy", "sad"):
+        folder = tmp_path / "faces" / emotion
+        folder.mkdir(parents=True)
+        for number in range(10):
+            cv2.imwrite(str(folder / f"{number}.png"), generator.integers(0, 255, (48, 48), dtype=np.uint8))
+    own = replace(load_recipe("fine-tune"), epochs=1, batch=8, freeze=("stem", "blocks.0-2"))
+    lines: list[str] = []
+    train(own, data=tmp_path / "faces", out=tmp_path / "run", options=options, report=lines.append)
+    assert "16 training pictures, 4 for validation" in lines
+    # FER7's head is taken over, too: what the shipped model knows is where the run starts.
+    graph = onnx.load_from_string(store.read_weights(registry.get("face-base")))
+    shipped = {i.name: onnx.numpy_helper.to_array(i) for i in graph.graph.initializer}
+    state = last_weights(tmp_path / "run")
+    np.testing.assert_array_equal(state["net.stem.weight"], shipped["net.stem.weight"])
+    moved = np.abs(state["net.heads.fer7.weight"] - shipped["net.heads.fer7.weight"]).max()
+    assert 0 < moved < 0.01
 
 
 # --- options of the recipe ------------------------------------------------------------------------

@@ -99,8 +99,8 @@ def test_mixing_blends_pictures_and_labels_alike() -> None:
     n = 8
     # Picture i is flat at 10 i and its label is i: the blend of pictures must be the blend of labels.
     grey = (10.0 * torch.arange(n)).view(n, 1, 1, 1).expand(n, 1, 48, 48)
-    mixed, targets = own._mixed(grey, {"own": torch.eye(n)})
-    again, _ = own._mixed(grey, {"own": torch.eye(n)})
+    (mixed,), targets = own._mixed((grey,), {"own": torch.eye(n)})
+    (again,), _ = own._mixed((grey,), {"own": torch.eye(n)})
     assert torch.equal(mixed, again)  # the step number decides
     torch.testing.assert_close(targets["own"].sum(1), torch.ones(n))
     levels = targets["own"] @ (10.0 * torch.arange(n))
@@ -112,7 +112,7 @@ def test_mixing_blends_pictures_and_labels_alike() -> None:
 
 def test_the_seed_changes_the_mixing() -> None:
     grey = torch.rand(8, 1, 48, 48)
-    one, two = (task(loss=Loss(mixup=0.4), seed=seed)._mixed(grey, {})[0] for seed in (1, 2))
+    one, two = (task(loss=Loss(mixup=0.4), seed=seed)._mixed((grey,), {})[0][0] for seed in (1, 2))
     assert not torch.equal(one, two)
 
 

@@ -42,6 +42,11 @@ class Batch:
     targets: dict[str, Tensor]
     truth: dict[str, Tensor]
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Return what the net takes."""
+        return (self.grey,)
+
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device (Lightning calls this)."""
         return self._each(lambda part: part.to(device))

@@ -1,91 +1,105 @@
-"""The training task as a Lightning module: any heads, soft labels, mixup, distillation, and what is measured."""
+"""The training task as a Lightning module: any net and heads, soft labels, mixup, distillation, measurement."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mien import metrics
 from mien.errors import InputError
 from mien.training.corpus import Corpus
-from mien.training.data import Batch, place
+from mien.training.data import place
 from mien.training.init import freeze
 from mien.training.nets import FaceNet, build
 from mien.training.recipe import Recipe
 
-__all__ = ["FaceTask", "class_weights"]
+__all__ = ["EmotionTask", "FaceTask", "class_weights"]
 
 _Seen = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-class FaceTask(pl.LightningModule):
-    """Trains a face net on the labels of one or several heads together.
+class AnyBatch(Protocol):
+    """What a step gets: what the net takes, what it should say, and what it is measured against."""
+
+    targets: dict[str, Tensor]
+    truth: dict[str, Tensor]
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Return what the net takes; the first is mixed by mixup, others (masks) are united."""
+
+
+class EmotionTask(pl.LightningModule):
+    """Trains a net on the labels of one or several heads together.
 
     Parameters
     ----------
     recipe : Recipe
-        Net, loss, optimiser.
+        Loss and optimiser.
+    net : torch.nn.Module
+        Takes the inputs of a batch and returns logits by head.
     heads : mapping of str to int
         Number of classes of each head.
     voted : sequence of str
         Heads whose targets are distributions of votes: they are not smoothed.
     weights : mapping of str to torch.Tensor
         By head: float32 (classes,), weights of the classes in the loss; a head without any has equal ones.
-    teachers : sequence of FaceNet
+    teachers : sequence of torch.nn.Module
         Trained nets to learn from; they are kept out of the checkpoint.
     """
 
     def __init__(
         self,
         recipe: Recipe,
+        net: nn.Module,
         heads: Mapping[str, int],
         *,
         voted: Sequence[str] = (),
         weights: Mapping[str, Tensor] | None = None,
-        teachers: Sequence[FaceNet] = (),
+        teachers: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
         self.recipe, self.heads, self.voted = recipe, dict(heads), tuple(voted)
-        self.net = build(recipe.net, self.heads, **recipe.net_options)
+        self.net = net
         # In plain containers these are no submodules: neither saved nor trained nor averaged.
         self._teachers = tuple(teacher.eval().requires_grad_(False) for teacher in teachers)
         self._weights = dict(weights or {})
         self._seen: dict[str, dict[str, list[_Seen]]] = {"train": {}, "val": {}}
         self._losses: list[tuple[float, int]] = []
 
-    def hold_still(self) -> list[str]:
-        """Freeze what the recipe names, and return the names of those parameters."""
-        return freeze(self.net, self.recipe.freeze) if self.recipe.freeze else []
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Return logits of each head, float32 (N, classes), of what the net takes."""
+        return {head: logits.float() for head, logits in self.net(*self.laid_out(*inputs)).items()}
 
-    def forward(self, grey: Tensor) -> dict[str, Tensor]:
-        """Return logits of each head, float32 (N, classes), of float (N, 1, S, S) in 0..255."""
-        shaped = grey.contiguous(memory_format=torch.channels_last)
-        return {head: logits.float() for head, logits in self.net(shaped).items()}
+    def laid_out(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the inputs in the memory layout that the net is fastest with."""
+        first, *others = inputs
+        return (first.contiguous(memory_format=torch.channels_last), *others)
 
     def on_train_epoch_start(self) -> None:
         """Forget what was seen."""
         self._seen["train"].clear()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: AnyBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
-        grey, targets = batch.grey, self._smoothed(batch.targets)
+        inputs, targets = batch.inputs, self._smoothed(batch.targets)
         if self.recipe.loss.mixup > 0:
-            grey, targets = self._mixed(grey, targets)
-        targets = self._with_teachers(grey, targets)
-        logits = self(grey)
+            inputs, targets = self._mixed(inputs, targets)
+        targets = self._with_teachers(inputs, targets)
+        logits = self(*inputs)
         loss = self._loss(logits, targets)
         if not loss.isfinite():
             raise InputError(
                 f"training came apart at step {self.global_step}: the loss is {loss.item()}; lower optimiser.rate"
             )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(grey), sync_dist=place()[1] > 1)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(inputs[0]), sync_dist=place()[1] > 1)
         self._see("train", logits, batch.truth)
         return loss
 
@@ -94,10 +108,10 @@ class FaceTask(pl.LightningModule):
         self._seen["val"].clear()
         self._losses.clear()
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: AnyBatch, batch_idx: int) -> None:
         """Add a batch to the metrics of the epoch."""
-        logits = self(batch.grey)
-        self._losses.append((float(self._loss(logits, batch.targets)), len(batch.grey)))
+        logits = self(*batch.inputs)
+        self._losses.append((float(self._loss(logits, batch.targets)), len(batch.inputs[0])))
         self._see("val", logits, batch.truth)
 
     def on_validation_epoch_end(self) -> None:
@@ -180,28 +194,30 @@ class FaceTask(pl.LightningModule):
         share = self.recipe.loss.label_smoothing
         return {head: target if head in self.voted else _smooth(target, share) for head, target in targets.items()}
 
-    def _mixed(self, grey: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _mixed(
+        self, inputs: tuple[Tensor, ...], targets: dict[str, Tensor]
+    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         alpha = self.recipe.loss.mixup
-        shape = (len(grey),)
+        first, *masks = inputs
+        shape = (len(first),)
         # A generator of its own: seed and step number fix it, also after a resumption.  The CPU's generator sees
         # the low 32 bits of its seed alone, so the parts are hashed together.
         state = np.random.SeedSequence((self.recipe.seed, self.global_step, place()[0])).generate_state(1, np.uint32)
         generator = torch.Generator().manual_seed(int(state[0]))
         beta = torch._sample_dirichlet(torch.full((*shape, 2), alpha), generator)[:, 0]
-        share = torch.maximum(beta, 1 - beta).to(grey.device)
-        partner = torch.randperm(len(grey), generator=generator).to(grey.device)
-        blend = share.view(-1, 1, 1, 1)
-        mixed = blend * grey + (1 - blend) * grey[partner]
+        share = torch.maximum(beta, 1 - beta).to(first.device)
+        partner = torch.randperm(len(first), generator=generator).to(first.device)
+        blend = share.view(-1, *[1] * (first.ndim - 1))
+        mixed = (blend * first + (1 - blend) * first[partner], *(torch.maximum(m, m[partner]) for m in masks))
         rows = share.view(-1, 1)
         return mixed, {head: rows * t + (1 - rows) * t[partner] for head, t in targets.items()}
 
-    def _with_teachers(self, grey: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _with_teachers(self, inputs: tuple[Tensor, ...], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         if not self._teachers:
             return targets
         options = self.recipe.distillation
         with torch.no_grad():
-            shaped = grey.contiguous(memory_format=torch.channels_last)
-            answers = [teacher.to(grey.device)(shaped) for teacher in self._teachers]
+            answers = [teacher.to(inputs[0].device)(*self.laid_out(*inputs)) for teacher in self._teachers]
         blended = {}
         for head, target in targets.items():
             probabilities = [(answer[head].float() / options.temperature).softmax(1) for answer in answers]
@@ -217,6 +233,36 @@ class FaceTask(pl.LightningModule):
             for head, target in targets.items()
         ]
         return torch.stack(parts).sum()
+
+
+class FaceTask(EmotionTask):
+    """Trains a face net, built as the recipe says.
+
+    Parameters
+    ----------
+    recipe, heads, voted, weights
+        See `EmotionTask`.
+    teachers : sequence of FaceNet
+        See `EmotionTask`.
+    """
+
+    net: FaceNet
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        heads: Mapping[str, int],
+        *,
+        voted: Sequence[str] = (),
+        weights: Mapping[str, Tensor] | None = None,
+        teachers: Sequence[FaceNet] = (),
+    ) -> None:
+        net = build(recipe.net, dict(heads), **recipe.net_options)
+        super().__init__(recipe, net, heads, voted=voted, weights=weights, teachers=teachers)
+
+    def hold_still(self) -> list[str]:
+        """Freeze what the recipe names, and return the names of those parameters."""
+        return freeze(self.net, self.recipe.freeze) if self.recipe.freeze else []
 
 
 def class_weights(corpus: Corpus) -> dict[str, Tensor]:
