@@ -115,9 +115,8 @@ def _sorted_by_emotion(root: Path, problems: list[str]) -> Iterator[Found]:
             problems.append(f"{shown(entry.name)}: neither an emotion nor a split with folders of emotions")
     if not known:
         what = "; ".join(problems[:3]) or "nothing"
-        raise DatasetError(
-            f"{shown(root)} must hold {_EXPECTED} with emotions such as {', '.join(FER7.emotions)}: {what}"
-        )
+        emotions = ", ".join(FER7.emotions)
+        raise DatasetError(f"{shown(root)} must hold {_EXPECTED} with emotions such as {emotions}, but has {what}")
 
 
 def _split(folder: Path, root: Path, problems: list[str]) -> Iterator[Found]:
