@@ -284,7 +284,8 @@ def test_the_shipped_model_is_fine_tuned_on_a_folder(options: RunOptions, tmp_pa
     graph = onnx.load_from_string(store.read_weights(registry.get("face-base")))
     shipped = {i.name: onnx.numpy_helper.to_array(i) for i in graph.graph.initializer}
     state = last_weights(tmp_path / "run")
-    np.testing.assert_array_equal(state["net.stem.weight"], shipped["net.stem.weight"])
+    # Averaging equal weights rounds.
+    np.testing.assert_allclose(state["net.stem.weight"], shipped["net.stem.weight"], rtol=1e-5)
     moved = np.abs(state["net.heads.fer7.weight"] - shipped["net.heads.fer7.weight"]).max()
     assert 0 < moved < 0.01
 

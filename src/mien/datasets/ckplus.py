@@ -179,9 +179,9 @@ def _code(path: Path) -> tuple[int, str]:
     return int(value), ""
 
 
-def _sequences(root: Path, problems: list[str]) -> dict[str, list[tuple[int, str]]]:
-    """Return the frames of each sequence as (number, file), in order."""
-    sequences: dict[str, list[tuple[int, str]]] = {}
+def _sequences(root: Path, problems: list[str]) -> dict[str, dict[int, str]]:
+    """Return the files of each sequence by the number of their frame, in order."""
+    sequences: dict[str, dict[int, str]] = {}
     for entry in visible(root, root, problems):
         if not entry.is_dir() or not _SUBJECT.fullmatch(entry.name):
             if entry.name not in _LABELS:
@@ -191,13 +191,15 @@ def _sequences(root: Path, problems: list[str]) -> dict[str, list[tuple[int, str
             parts = _FRAME.fullmatch(file)
             if parts is None:
                 problems.append(f"{shown(file)}: the path is not of the form S010/006/S010_006_00000015.png")
-            else:
-                sequences.setdefault(f"{parts[1]}/{parts[2]}", []).append((int(parts[3]), file))
-    return {sequence: sorted(frames) for sequence, frames in sequences.items()}
+                continue
+            first = sequences.setdefault(f"{parts[1]}/{parts[2]}", {}).setdefault(int(parts[3]), file)
+            if first != file:
+                problems.append(f"{shown(file)}: the same frame as {shown(first)}")
+    return {sequence: dict(sorted(frames.items())) for sequence, frames in sequences.items()}
 
 
 def _frames(
-    sequences: dict[str, list[tuple[int, str]]],
+    sequences: dict[str, dict[int, str]],
     labels: dict[str, _Label | None],
     peak: int,
     neutral: int,
@@ -207,11 +209,11 @@ def _frames(
         label = labels.get(sequence)
         if sequence not in labels:
             problems.append(f"{sequence}: the sequence has no label")
-        elif label is not None and label.last not in dict(frames):
+        elif label is not None and label.last not in frames:
             # A copy that was cut short: its last frames need not show the emotion.
             problems.append(f"{sequence}: frame {label.last}, for which its label is named, is missing")
         elif label is not None:
-            files = [file for number, file in frames if number <= label.last]
+            files = [file for number, file in frames.items() if number <= label.last]
             yield from _chosen(sequence, files, BAUM8.emotions[label.code], peak, neutral)
     problems.extend(
         f"{label.place}: there are no frames of {sequence}"
