@@ -69,6 +69,13 @@ def test_long_words_are_cut_to_the_cell() -> None:
     assert not ink[:, 112:].any()
 
 
+def test_a_heading_that_is_cut_keeps_its_distance() -> None:
+    page = sheet([plain(96, 96, (0, 0, 200))], headings=["w" * 1000])
+    first = extent(page, (0, 0, 200))[0]
+    ink = np.flatnonzero((page[:, :first] < 200).all(axis=2).any(axis=0))
+    assert 10 <= first - ink.max() <= 30
+
+
 def test_odd_words_do_no_harm() -> None:
     assert sheet([None], ["\x00\x1b[31m \ud800 \u200b 顔"], title="\r").shape[2] == 3
 

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from face_tables import make_rows, table_text, write_table
+from mien.cli import main
+from mien.datasets import DATASETS
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["data", "inspect", *map(str, arguments)])
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "faces"
+    for split, n in (("train", 3), ("test", 1)):
+        for emotion in ("happy", "sad"):
+            (root / split / emotion).mkdir(parents=True)
+            for number in range(n):
+                pixels = np.full((8, 6 + number), 90, dtype=np.uint8)
+                cv2.imwrite(str(root / split / emotion / f"{number}.png"), pixels)
+    (root / "cats").mkdir()
+    return root
+
+
+def test_a_folder_is_a_table(tree: Path) -> None:
+    done = run("folder", "--data", tree)
+    assert done.exit_code == 0
+    assert done.stderr == ""
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0] == ["emotion", "test", "train", "all"]
+    assert ["happiness", "1", "3", "4"] in rows
+    assert ["anger", "0", "0", "0"] in rows
+    assert ["all", "2", "6", "8"] in rows
+    assert "sizes     3 different; widths 6 to 8 (median 6.5), heights 8; most often 6 x 8 (4)\n" in done.stdout
+    assert done.stdout.endswith("problems  1\n  cats: neither an emotion nor a split with folders of emotions\n")
+
+
+def test_json_holds_the_same(tree: Path) -> None:
+    found = json.loads(run("folder", "--data", tree, "--split", "train", "--json").stdout)
+    assert (found["pictures"], found["counts"]["train"]["sadness"], found["label_set"]) == (6, 3, "fer7")
+    assert found["sizes"][0] == {"width": 6, "height": 8, "pictures": 2}
+    assert len(found["problems"]) == 1
+
+
+def test_a_folder_without_a_name_is_read_and_its_name_suggested(tree: Path) -> None:
+    done = run(tree)
+    assert done.exit_code == 0
+    assert done.stderr == f"mien: {tree} is read as: mien data inspect folder --data {tree}\n"
+    assert done.stdout == run("folder", "--data", tree).stdout
+
+
+def test_of_many_files_a_sample_is_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.datasets.summary.SAMPLE", 3)
+    (tree / "train" / "sad" / "broken.png").write_bytes(b"none")
+    done = run("folder", "--data", tree, "--json")
+    assert done.stderr == "mien: sizes are those of 3 of 9 pictures: --all reads every one\n"
+    everything = run("folder", "--data", tree, "--all", "--json")
+    assert everything.stderr == ""
+    found = json.loads(everything.stdout)
+    assert found["measured"] == 8
+    assert any("broken.png" in line for line in found["problems"])
+
+
+def test_many_problems_are_cut_for_people(tree: Path) -> None:
+    for number in range(30):
+        (tree / "train" / "sad" / f"{number}.txt").write_text("")
+    done = run("folder", "--data", tree)
+    assert done.stdout.endswith("\n  and 11 more: --json lists all\n")
+    assert len(json.loads(run("folder", "--data", tree, "--json").stdout)["problems"]) == 31
+
+
+def test_a_table_needs_no_files(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "fer2013.csv", table_text(make_rows(["Training"] * 8 + ["PublicTest"])))
+    done = run("fer2013", "--data", path)
+    assert done.exit_code == 0
+    assert done.stderr == f"mien: reading {path}\n"
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0] == ["emotion", "Training", "PublicTest", "all"]
+    assert ["anger", "2", "0", "2"] in rows
+    assert "sizes     48 x 48\nproblems  none\n" in done.stdout
+
+
+def test_without_splits_there_is_one_column_and_subjects_are_counted(tmp_path: Path) -> None:
+    for clip, code in (("S001/001", "0"), ("S001/002", "1"), ("S002/001", "5")):
+        (tmp_path / clip).mkdir(parents=True)
+        (tmp_path / clip / "emotion.txt").write_text(code)
+        cv2.imwrite(str(tmp_path / clip / "0.png"), np.zeros((4, 4), dtype=np.uint8))
+    done = run("baum2_frames", "--data", tmp_path)
+    assert done.stdout.splitlines()[:3] == ["emotion    pictures", "neutral           1", "anger             1"]
+    assert "subjects  2, with 1 to 2 (median 1.5) pictures each\nclips     3\nsizes     4 x 4\n" in done.stdout
+
+
+def test_the_sheet_is_a_png_that_its_seed_decides(tree: Path, tmp_path: Path) -> None:
+    done = run("folder", "--data", tree, "--sheet", tmp_path / "a.png", "--seed", "3")
+    assert done.exit_code == 0
+    assert done.stderr == f"mien: drew {tmp_path / 'a.png'}\n"
+    run("folder", "--data", tree, "--sheet", tmp_path / "b.png", "--seed", "3")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    page = cv2.imread(str(tmp_path / "a.png"))
+    assert page is not None
+    assert (page == 90).all(axis=2).sum() > 8 * 96 * 60
+    wrong = run("folder", "--data", tree, "--sheet", tmp_path / "a.jpg")
+    assert wrong.exit_code == 2
+    assert "--sheet must end in .png, but is 'a.jpg'" in wrong.stderr
+    gone = run("folder", "--data", tree, "--sheet", tmp_path / "nowhere" / "a.png")
+    assert gone.exit_code == 1
+    assert "no such folder to write to" in gone.stderr
+
+
+def test_the_list_names_all_data_sets() -> None:
+    done = run("--list")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()[1:]
+    assert [line.split("  ")[0] for line in lines] == list(DATASETS)
+    assert all(line.endswith(text) for line, text in zip(lines, DATASETS.values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "Missing argument 'NAME|PATH'"),
+        (("folder",), 2, "--data must say where folder lies"),
+        (("dogs", "--data", "."), 2, "unknown data set 'dogs': expected fer2013, "),
+        (("dogs",), 2, "unknown data set 'dogs': expected fer2013, "),
+        (("folder", "--data", "nowhere"), 1, "there is no such folder"),
+        (("folder", "--data", "FACES", "--split", "val"), 1, "has no split 'val': it has test, train"),
+        (("folder", "--data", "FACES", "--option", "mode=3"), 1, "data set 'folder' has no option 'mode'"),
+    ],
+)
+def test_wrong_words_are_one_line(tree: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
+    done = run(*(str(tree) if word == "FACES" else word for word in arguments))
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert message in done.stderr
