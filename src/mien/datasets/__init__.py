@@ -23,6 +23,7 @@ DATASETS: dict[str, str] = {
     "ckplus48": "CK+48: three peak frames a sequence of CK+, cut to 48 x 48, seven emotions without neutral",
     "iefdb": "IEFDB, or any folder of pictures with a table (CSV, XLSX) that names file and emotion",
     "baum2_frames": "BAUM-2 (Erdem et al. 2015): face frames of film clips by subject, eight emotions",
+    "table": "a table that mien wrote: FER2013's columns with subject, clip and source, as CSV or Parquet",
 }
 """The data sets with one line on each; each is the module of that name in this package."""
 
