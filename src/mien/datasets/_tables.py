@@ -93,11 +93,12 @@ def _content(path: Path) -> bytes:
 
 
 def _delimited(content: bytes, path: Path) -> list[list[str]]:
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        text = content.decode(encoding)
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{shown(path)} is not {encoding.upper()[:6]} text: byte {error.start}") from None
+        kind = "UTF-16" if is_utf16 else "UTF-8"
+        raise DatasetError(f"{shown(path)} is not {kind} text: {error.reason} at byte {error.start}") from None
     if "\0" in text:
         raise DatasetError(f"{shown(path)} is no table: it holds zero bytes")
     # Ties go to the first, so that a header of one column reads as CSV.
