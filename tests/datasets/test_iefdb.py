@@ -159,6 +159,13 @@ def test_says_which_table_it_cannot_tell(tmp_path: Path) -> None:
         iefdb.index(tmp_path, table=tmp_path)
 
 
+def test_the_table_itself_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(pictures(tmp_path, "a.jpg") / "t.csv", "file,emotion\na,anger\n")
+    monkeypatch.chdir(tmp_path)
+    assert iefdb.index(".", table=tmp_path / "t.csv").problems == ()
+    assert iefdb.index(tmp_path, table="t.csv").problems == ()
+
+
 def test_contempt_needs_a_set_that_has_it(tmp_path: Path) -> None:
     pictures(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path / "t.csv", "file,emotion\na,contempt\nb,neutral\n")

@@ -88,8 +88,8 @@ def index(
     columns = _columns(header, source, file_column, emotion_column, subject_column)
     problems: list[str] = []
     files = list(pictures_below(root, root, problems))
-    if source.is_relative_to(root):
-        own = f"{shown(source.relative_to(root).as_posix())}: not a picture"
+    if source.absolute().is_relative_to(root.absolute()):
+        own = f"{shown(source.absolute().relative_to(root.absolute()).as_posix())}: not a picture"
         problems = [line for line in problems if not line.startswith(own)]
     found = _matched(_entries(rows, columns, labels, source.name, problems), FileNames(files), problems)
     problems.extend(f"{shown(file)}: no usable row in {shown(source.name)}" for file in files if file not in found)
