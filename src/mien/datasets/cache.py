@@ -96,7 +96,8 @@ def _stamp(path: Path, loader: str, version: int) -> str | None:
 
 def _load(entry: Path, stamp: str) -> dict[str, NDArray[Any]] | None:
     try:
-        with np.load(entry, allow_pickle=False) as archive:
+        # Opened here, because np.load leaves a damaged file open.
+        with entry.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if str(archive[_STAMP]) != stamp:
                 return None
             return {name: archive[name] for name in archive.files if name != _STAMP}
