@@ -14,6 +14,10 @@ __all__ = ["COMMANDS", "command"]
 COMMANDS: dict[str, str] = {
     "inspect": "Count a data set by split, class, subject and size; draw a sheet of samples.",
     "preview": "Draw what a recipe's augmentation does to the pictures.",
+    "audit": "Find copies, leaks between splits, label conflicts and empty pictures.",
+    "join": "Join several data sets into one, with mapped labels.",
+    "spectrograms": "Turn a corpus of speech into spectrograms: arrays, a table, pictures.",
+    "augment-audio": "Write changed copies of a corpus of speech, each with its origin.",
     "extend": "Ask an image service for faces of rare emotions (sends prompts; may cost money).",
 }
 """The subcommands with the one line that ``mien data --help`` shows; each is the module of that name in here."""

@@ -1,0 +1,119 @@
+"""``mien data audit``: copies, leaks between splits, conflicts and empty pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from mien.cli import _shell
+from mien.cli.data import _options
+from mien.cli.data._named import named
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mien.datasets import FaceData, PictureList
+    from mien.datasets.audit import Audit
+
+__all__ = ["command"]
+
+_MOST_LINES = 20
+
+
+@click.command(name="audit")
+@_options.dataset_arguments
+@click.option("--against", multiple=True, metavar="NAME=PATH", help="Another data set: what both share is a leak.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything lies on both sides of a split.")
+@click.option("--json", "json_file", metavar="FILE", help="Write all groups with their rows or files; - for stdout.")
+@click.option("--faces", is_flag=True, help="Look for pictures without a face, too (minutes for 30,000 pictures).")
+@click.option("--no-near", is_flag=True, help="Look for identical pictures alone, not for near copies.")
+def command(
+    choice: _options.Choice, against: tuple[str, ...], strict: bool, json_file: str | None, faces: bool, no_near: bool
+) -> int:
+    r"""Find copies and leaks: what makes a result on this data look better than it is.
+
+    Looks for identical pictures and near copies (also mirrored), subjects and clips in several splits, identical
+    pictures with different labels, empty pictures, unreadable files, and of FER+ rows that were voted not a face.
+    Nothing is changed.
+
+    Exit code 0 whatever is found, but 1 with --strict if a leak is.
+
+    \b
+    mien data audit fer2013 --data fer2013.csv
+    mien data audit folder --data photos/ --against ckplus48=CK+48/ --strict --json audit.json
+    """
+    from mien.datasets.audit import audit, write_json
+    from mien.faces.detect import get_detector
+
+    data = _options.open_pictures(choice)
+    others = [_options.open_pictures(named(text)) for text in against]
+    with _Phases() as phases:
+        found = audit(
+            data,
+            against=others,
+            near=not no_near,
+            no_faces=_voted(choice, data),
+            detector=get_detector() if faces else None,
+            progress=phases,
+        )
+    if json_file == "-":
+        _shell.write(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        _shell.write(_text(found))
+    if json_file not in (None, "-"):
+        write_json(found, str(json_file))
+        _shell.note(f"wrote all groups to {json_file}")
+    return _shell.FAILED if strict and found.leaks else 0
+
+
+class _Phases(ExitStack):
+    """Progress of one phase after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._what = ""
+        self._advance: Callable[[int], None] = lambda _: None
+
+    def __call__(self, what: str, count: int, total: int) -> None:
+        if what != self._what:
+            self.close()
+            self._what = what
+            self._advance = self.enter_context(_shell.progress(total, what, unit="pictures"))
+        self._advance(count)
+
+
+def _voted(choice: _options.Choice, data: FaceData | PictureList) -> NDArray[np.bool_] | None:
+    from mien.datasets import FaceData, ferplus
+    from mien.datasets.audit import voted_no_face
+
+    if choice.name != "ferplus" or not isinstance(data, FaceData):
+        return None
+    return voted_no_face(data, choice.options.get("labels") or ferplus.votes_beside(ferplus.table_of(choice.path)))
+
+
+def _text(found: Audit) -> str:
+    from mien.datasets.audit import KINDS
+
+    rows = [(KINDS[one.kind], len(one.groups), one.pictures, one.leaks or "-") for one in found.findings]
+    lines = [
+        f"{found.pictures} pictures of {', '.join(found.data)}",
+        "",
+        _shell.table(("finding", "groups", "pictures", "leaks"), rows, right=(1, 2, 3)),
+    ]
+    if found.between:
+        words = {"identical": "identical", "near": "a near copy", "subject": "subject", "clip": "clip"}
+        between = [(count, split, words[kind], other) for kind, split, other, count in found.between]
+        head = ("pictures", "of", "that have", "in")
+        lines += ["", _shell.table(head, between, right=(0,))]
+    told = [f"unreadable: {group.note}" for group in found.finding("unreadable").groups]
+    told += [f"left out: {line}" for line in found.problems]
+    lines += ["", *map(_shell.one_line, told[:_MOST_LINES])] if told else []
+    if len(told) > _MOST_LINES:
+        lines.append(f"and {len(told) - _MOST_LINES} more: --json lists all")
+    verdict = f"{found.leaks} groups lie on both sides of a split" if found.leaks else "no leak between splits"
+    return "\n".join([*lines, "", verdict])

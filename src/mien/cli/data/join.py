@@ -1,0 +1,73 @@
+"""``mien data join``: several data sets into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mien.cli import _shell
+from mien.cli.data import _options
+from mien.cli.data._named import named
+
+if TYPE_CHECKING:
+    from mien.datasets import FaceData
+
+__all__ = ["command"]
+
+
+@click.command(name="join")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, metavar="NAME=PATH...")
+@click.option("--labels-as", type=click.Choice(["fer7", "ferplus8"]), default="fer7", show_default=True)
+@click.option("--size", type=click.IntRange(8, 1024), default=48, show_default=True, help="Side of the pictures, px.")
+@click.option("--drop-duplicates", is_flag=True, help="Leave out all copies of a picture but the first.")
+def command(out: Path, sources: tuple[str, ...], labels_as: str, size: int, drop_duplicates: bool) -> int:
+    r"""Join data sets into one, with mapped labels and where each picture comes from.
+
+    OUT is a .csv (FER2013's columns with subject, clip and source), a .parquet, or else a folder
+    <split>/<emotion>/*.png with manifest.csv; it must not exist.  The first two are read as the data set "table", the
+    third as "folder".  Splits keep their names.  Pictures are taken whole: cut photographs first by mien data prepare.
+
+    Copies are compared pixel for pixel, at the size that is written; without --drop-duplicates they are only counted.
+
+    \b
+    mien data join all.csv ferplus=fer2013.csv iefdb=iefdb/ --drop-duplicates
+    mien data join all.parquet fer2013=fer2013.csv ckplus48=CK+48/ --labels-as ferplus8
+    """
+    from mien.datasets import table
+    from mien.datasets.join import join
+
+    table.kind_of(out)
+    table.check_free(out)
+    choices = [named(text) for text in sources]
+    parts = [_options.open_faces(choice, size=size) for choice in choices]
+    joined = join(parts, labels=labels_as, size=size, drop_duplicates=drop_duplicates)
+    for line in joined.notes:
+        _shell.note(line)
+    for first, second, count in joined.duplicates:
+        what = "within" if first == second else f"of {first} in"
+        _shell.note(f"{count} copies {what} {second}{' are left out' if drop_duplicates else ''}")
+    data = joined.data
+    with _shell.progress(len(data), "writing", unit="pictures") as advance:
+
+        def counted() -> Iterator[table.Row]:
+            for row in table.rows_of(data, joined.sources):
+                yield row
+                advance(1)
+
+        table.write(out, counted(), data.label_set, shares=data.distribution is not None)
+    _shell.write(_counts(data))
+    _shell.note(f"wrote {len(data)} pictures to {out}")
+    return 0
+
+
+def _counts(data: FaceData) -> str:
+    emotions = data.label_set.emotions
+    rows = []
+    for split in data.split_names():
+        labels = data.labels[data.splits == split].tolist()
+        rows.append((split or "-", *(labels.count(i) for i in range(len(emotions)))))
+    return _shell.table(("split", *emotions), rows, right=range(1, len(emotions) + 1))
