@@ -43,6 +43,7 @@ PUBLIC = [
     "analyze_image",
     "analyze_images",
     "draw",
+    "prepare_faces",
     "read_image",
 ]
 

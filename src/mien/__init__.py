@@ -40,6 +40,7 @@ __all__ = [
     "analyze_image",
     "analyze_images",
     "draw",
+    "prepare_faces",
     "read_image",
 ]
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from mien.api import analyze_image as analyze_image
     from mien.api import analyze_images as analyze_images
     from mien.api import draw as draw
+    from mien.api import prepare_faces as prepare_faces
     from mien.api import read_image as read_image
     from mien.errors import DatasetError as DatasetError
     from mien.errors import DecodeError as DecodeError
@@ -73,7 +75,7 @@ if TYPE_CHECKING:
     from mien.results import ImageResult as ImageResult
 
 _HOME = {
-    **dict.fromkeys(("analyze", "analyze_image", "analyze_images", "draw", "read_image"), "mien.api"),
+    **dict.fromkeys(("analyze", "analyze_image", "analyze_images", "draw", "prepare_faces", "read_image"), "mien.api"),
     **dict.fromkeys(("BAUM8", "FER7", "FERPLUS8", "RAVDESS8", "LabelSet"), "mien.labels"),
     **dict.fromkeys(("Emotion", "Face", "FailedItem", "ImageResult"), "mien.results"),
     "FaceAnalyzer": "mien.analyzers",

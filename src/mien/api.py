@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from mien._checks import describe, warn, whole_number
 from mien.analyzers.face import FaceAnalyzer
 from mien.errors import InputError, MienError
+from mien.faces.detect import Detector, get_detector
+from mien.faces.prepared import FaceCut, PreparedFace, cut_faces
 from mien.media import image as _image
 from mien.models import ModelSpec, registry
 from mien.models.runtime import default_threads
@@ -23,7 +25,7 @@ from mien.output.draw import draw
 from mien.output.write import encode_png
 from mien.results import FailedItem, ImageResult
 
-__all__ = ["analyze", "analyze_image", "analyze_images", "draw", "read_image"]
+__all__ = ["analyze", "analyze_image", "analyze_images", "draw", "prepare_faces", "read_image"]
 
 _PREVIEW_PX = 1024
 
@@ -183,6 +185,50 @@ def analyze_images(
     finally:
         # Reached early when the caller stops: what has not begun is not begun any more.
         pool.shutdown(cancel_futures=True)
+
+
+def prepare_faces(
+    image: Any,
+    *,
+    x_factor: float = 2.1,
+    y_factor: float = 3.2,
+    size: int = 48,
+    smooth: bool = True,
+    grey: bool = True,
+    detector: str = "mtcnn",
+) -> tuple[PreparedFace, ...]:
+    """Cut the faces of a picture as data for training: upright, by the distance of the eyes, of one size.
+
+    This is what ``mien data prepare`` does to each picture; the detector stays loaded between calls.
+
+    Parameters
+    ----------
+    image : str, os.PathLike, bytes, file object, numpy.ndarray or PIL.Image.Image
+        The picture; an array is uint8 (H, W, 3) in RGB.
+    x_factor, y_factor, size, smooth, grey
+        See `mien.faces.align.eye_distance_crop`.
+    detector : {"mtcnn", "haar"}
+        Haar cascades give no points: their faces are not turned, and the eyes are assumed at their usual place.
+
+    Returns
+    -------
+    tuple of PreparedFace
+        All faces with their boxes, largest first; empty when there is none.  Faces in profile are left out.
+
+    Raises
+    ------
+    MediaError
+        If there is no such file, or it is no picture that can be read.
+    InputError
+        If an argument is wrong.
+    """
+    cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=smooth, grey=grey)
+    return cut_faces(read_image(image), _detector(detector), cut)[0]
+
+
+@functools.lru_cache(maxsize=2)
+def _detector(name: str) -> Detector:
+    return get_detector(name)
 
 
 def _analyzed(
