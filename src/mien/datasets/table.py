@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from mien._extras import need
 from mien.datasets import cache
-from mien.datasets._table_write import COLUMNS, MANIFEST, SHARE, Row, kind_of, new_target, rows_of, write
+from mien.datasets._table_write import COLUMNS, MANIFEST, SHARE, Row, check_free, kind_of, rows_of, write
 from mien.datasets.base import FaceData
-from mien.datasets.fer2013 import _whole_numbers, open_table
+from mien.datasets.fer2013 import _whole_numbers, is_folder, open_table
 from mien.errors import DatasetError, InputError
 from mien.labels import FER7, LabelSet, label_set
 from mien.media.paths import shown
 
-__all__ = ["COLUMNS", "MANIFEST", "Row", "kind_of", "load", "new_target", "rows_of", "write"]
+__all__ = ["COLUMNS", "MANIFEST", "Row", "check_free", "kind_of", "load", "rows_of", "write"]
 
 _VERSION = 1  # of what `_read_csv` makes of a file, for the cache
 _BATCH = 2048
@@ -64,12 +64,13 @@ def load(path: str | Path, *, split: str | None = None, progress: Callable[[int]
         If it is Parquet and pyarrow is not installed.
     """
     table, advance = Path(path), progress or (lambda _: None)
-    if table.is_dir():
+    if is_folder(table):
         raise DatasetError(f"{shown(table)} is a folder: a table is a .csv or .parquet file (see the data set folder)")
     if table.suffix.lower() == ".parquet":
         parts = _read_parquet(table, advance)
     else:
         parts = cache.kept(table, loader="table", version=_VERSION, read=lambda: _read_csv(table, advance))
+    optional: dict[str, Any] = {name: parts[name] for name in ("distribution", "subjects", "clips") if name in parts}
     data = FaceData(
         name="table",
         images=parts["images"],
@@ -78,7 +79,7 @@ def load(path: str | Path, *, split: str | None = None, progress: Callable[[int]
         splits=parts["splits"],
         rows=np.arange(len(parts["images"]), dtype=np.int64),
         source=str(table),
-        **{name: parts[name] for name in ("distribution", "subjects", "clips") if name in parts},
+        **optional,
     )
     return data if split is None else data.split(split)
 
