@@ -52,3 +52,9 @@ def test_a_media_error_survives_a_process_boundary() -> None:
     error = pickle.loads(pickle.dumps(errors.DecodeError("broken", path="a.jpg")))
     assert isinstance(error, errors.DecodeError)
     assert (str(error), error.path) == ("broken", Path("a.jpg"))
+
+
+def test_a_message_is_one_printable_line() -> None:
+    error = DatasetError("no file a\nb\x00\x1b[31m é.csv")
+    assert str(error) == "no file a\\nb\\x00\\x1b[31m é.csv"
+    assert str(MediaError("plain", path="x")) == "plain"

@@ -24,7 +24,17 @@ __all__ = [
 
 
 class MienError(Exception):
-    """Base of every error that mien raises on purpose."""
+    """Base of every error that mien raises on purpose.
+
+    Its message is one printable line, whatever the names of files and the words of tables in it hold: what cannot be
+    printed is escaped.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if text.isprintable():
+            return text
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class InputError(MienError, ValueError):

@@ -65,7 +65,7 @@ def load(path: str | Path, *, split: str | None = None, progress: Callable[[int]
         raise DatasetError(f"fer2013 has the splits {', '.join(SPLITS)}, but got {split!r}")
     advance = progress or _silent
     root = Path(path)
-    table = find_table(root) if root.is_dir() else root
+    table = find_table(root) if is_folder(root) else root
     if table is None:
         data = _read_tree(root, split, advance)
     else:
@@ -78,6 +78,14 @@ def load(path: str | Path, *, split: str | None = None, progress: Callable[[int]
 
 def _silent(_: int) -> None:
     pass
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; an impossible name is none, and fails where it is opened."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def find_table(folder: Path) -> Path | None:
@@ -119,6 +127,8 @@ def open_table(path: Path) -> Iterator[IO[str]]:
         raise DatasetError(f"{path} is not a table: {error.reason} at byte {error.start}") from error
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a zero byte in the name
+        raise DatasetError(f"cannot read {path}: {error}") from error
 
 
 def _decompressed(raw: IO[bytes], head: bytes, path: Path) -> IO[bytes]:

@@ -84,7 +84,7 @@ def table_of(path: str | Path) -> Path:
         If the folder holds none.
     """
     root = Path(path)
-    table = fer2013.find_table(root) if root.is_dir() else root
+    table = fer2013.find_table(root) if fer2013.is_folder(root) else root
     if table is None:
         raise DatasetError(
             f"{root} holds no fer2013.csv: FER+ follows the row order of the table, not of a folder tree"
