@@ -55,6 +55,6 @@ def test_a_media_error_survives_a_process_boundary() -> None:
 
 
 def test_a_message_is_one_printable_line() -> None:
-    error = DatasetError("no file a\nb\x00\x1b[31m é.csv")
+    error = errors.DatasetError("no file a\nb\x00\x1b[31m é.csv")
     assert str(error) == "no file a\\nb\\x00\\x1b[31m é.csv"
-    assert str(MediaError("plain", path="x")) == "plain"
+    assert str(errors.MediaError("plain", path="x")) == "plain"

@@ -182,6 +182,12 @@ def test_a_folder_by_emotions(tmp_path: Path) -> None:
         load_index("speech_folder", tmp_path, subject="(")
 
 
+def test_underscores_alone_make_no_copy(tmp_path: Path) -> None:
+    clips = load_index("speech_folder", touch(tmp_path, ["sad/anna__001.wav", "sad/anna__002.wav"]))
+    assert clips.methods.tolist() == ["", ""]
+    assert clips.clips.tolist() == ["sadness/anna__001", "sadness/anna__002"]
+
+
 def test_the_label_set_of_a_folder_fits_its_emotions(tmp_path: Path) -> None:
     assert load_index("speech_folder", touch(tmp_path / "a", ["calm/a.wav"])).label_set.name == "ravdess8"
     assert (
@@ -291,7 +297,7 @@ def test_what_does_not_come_out_even_is_spread(tmp_path: Path, actors: list[int]
 
 
 def test_clips_without_a_speaker_are_dealt_with_their_copies(tmp_path: Path) -> None:
-    names = [f"{e}/{i}{copy}.wav" for e in ("sad", "happy") for i in range(8) for copy in ("", "__a", "__b")]
+    names = [f"{e}/{i}{copy}.wav" for e in ("sad", "happy") for i in range(8) for copy in ("", "__pitch-1", "__stretch0.81")]
     clips = load_index("speech_folder", touch(tmp_path, names))
     dealt = folds(clips, 4)
     for clip in set(clips.clips.tolist()):

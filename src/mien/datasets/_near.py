@@ -4,7 +4,11 @@ Sorting finds candidates, pixels confirm them.  Signs of low-frequency cosine co
 2010, Implementation and Benchmarking of Perceptual Image Hash Functions) against their medians over all pictures give
 64 balanced bits each; under many permutations of the bits, copies come to lie next to each other in sorted order
 (Charikar 2002, Similarity Estimation Techniques from Rounding Algorithms; Manku et al. 2007, Detecting Near-Duplicates
-for Web Crawling).  The work grows with n log n, whatever the pictures.
+for Web Crawling).  The work grows with n log n, whatever the pictures.  Of few pictures all pairs are candidates.
+
+What it misses: a photograph cut several pixels differently, turned, or shown much larger; part of the pairs of which
+text or a frame covers much.  On FER2013 (30,766 different pictures) sorting finds 1,596 of the 1,601 pairs that a
+comparison of all with all accepts.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ALIKE", "DETAIL", "FLAT", "HAMMING", "SIDE", "Pairs", "near_pairs", "spreads", "thumbnail"]
+__all__ = ["ALIKE", "DETAIL", "FEW", "FLAT", "HAMMING", "SIDE", "Pairs", "near_pairs", "spreads", "thumbnail"]
 
 SIDE = 48
 """Side of the grey thumbnails that are compared, the size of FER2013's pictures: those lose nothing."""
@@ -33,13 +37,18 @@ ALIKE = 0.90
 
 DETAIL = 0.65
 """Correlation of the details (what a Gaussian of 3 px leaves over) from which a pair is a copy.  Different people seen
-from the front in the same light correlate up to 0.92 in their pixels, but on FER2013 not above 0.62 in their details;
-pictures of one photograph that was cut a pixel apart lie above both."""
+from the front in the same light correlate up to 0.94 in their pixels, but rarely above 0.62 in their details; pictures
+of one photograph that was cut a pixel apart lie above both.  Of the 60 accepted pairs of FER2013 with the least alike
+details, seen by eye, one shows two people; of the 60 with the least alike pixels none does."""
+
+FEW = 4096
+"""Up to so many pictures, all pairs are compared."""
 
 _BLUR = 3.0
 _FREQUENCIES, _BITS = 12, 64
 _TABLES, _LEAST_PREFIX, _REACH = 64, 10, 48
 _CHUNK = 4096
+_SLACK = 1e-4  # of sums in float32
 
 Floats = NDArray[np.float32]
 
@@ -104,6 +113,8 @@ def near_pairs(thumbs: NDArray[np.uint8], *, advance: Callable[[int], None] | No
         return _confirmed(thumbs, np.zeros(0, np.int64))
     low, rest = _coefficients(thumbs)
     signs = np.where(_FREQUENCY_X % 2, -1, 1).astype(np.float32)
+    if n <= FEW:
+        return _confirmed(thumbs, _all_possible(low, rest, signs, say))
     middle = np.median(low, axis=0)
     bits = np.concatenate([low > middle, low * signs > middle])
     found = np.zeros(0, np.int64)
@@ -184,6 +195,23 @@ def _ones(codes: NDArray[np.uint64]) -> NDArray[np.uint8]:
     return np.asarray(_ONES[codes.view(np.uint8).reshape(-1, 8)].sum(axis=1, dtype=np.uint8))
 
 
+def _all_possible(low: Floats, rest: Floats, signs: Floats, say: Callable[[int], None]) -> NDArray[np.int64]:
+    """Return all pairs that can reach `ALIKE`, as `_neighbours` numbers them."""
+    n, step = len(low), 512
+    found = []
+    for start in range(0, n, step):
+        stop = min(start + step, n)
+        for mirrored in (0, 1):
+            other = low * signs if mirrored else low
+            most = low[start:stop] @ other.T + rest[start:stop, None] * rest
+            first, second = np.nonzero(most >= ALIKE - _SLACK)
+            first += start
+            later = first < second
+            found.append(2 * (first[later] * n + second[later]) + mirrored)
+        say(stop - start)
+    return np.unique(np.concatenate(found))
+
+
 def _possible(keys: NDArray[np.int64], low: Floats, rest: Floats, signs: Floats, n: int) -> NDArray[np.bool_]:
     """Say which candidates can reach `ALIKE`: their low coefficients are known, of the rest only the lengths."""
     result = np.zeros(len(keys), dtype=np.bool_)
@@ -192,7 +220,7 @@ def _possible(keys: NDArray[np.int64], low: Floats, rest: Floats, signs: Floats,
         first, second = np.divmod(part >> 1, n)
         other = np.where((part & 1).astype(bool)[:, None], low[second] * signs, low[second])
         most = np.einsum("ij,ij->i", low[first], other) + rest[first] * rest[second]
-        result[i : i + (1 << 16)] = most >= ALIKE - 1e-4
+        result[i : i + (1 << 16)] = most >= ALIKE - _SLACK
     return result
 
 
@@ -211,9 +239,13 @@ def _confirmed(thumbs: NDArray[np.uint8], keys: NDArray[np.int64]) -> Pairs:
         good[good] = _correlations(_details(a[good]), _details(b[good])) >= DETAIL
         kept.append(part[good])
         alike.append(value[good])
-    chosen = np.concatenate(kept)
+    chosen, values = np.concatenate(kept), np.concatenate(alike)
+    # A symmetric face is like its copy and like the copy's mirror image: the more alike of the two counts.
+    best = np.lexsort((-values, chosen >> 1))
+    best = best[np.unique(chosen[best] >> 1, return_index=True)[1]]
+    chosen, values = chosen[best], values[best]
     first, second = np.divmod(chosen >> 1, max(n, 1))
-    return Pairs(first, second, np.concatenate(alike), (chosen & 1).astype(bool))
+    return Pairs(first, second, values, (chosen & 1).astype(bool))
 
 
 def _correlations(a: Floats, b: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from mien.errors import DatasetError, InputError
 from mien.labels import LabelSet, canonical
 from mien.media.paths import shown
 
-__all__ = ["COPY", "SPLITS", "Clip", "Left", "Wrong", "gather", "listed", "sound_files", "split_of", "stem_of"]
+__all__ = ["COPY", "METHODS", "Clip", "Left", "Wrong", "gather", "listed", "split_of", "stem_of"]
 
 _SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".wma", ".aif", ".aiff", ".au"}
@@ -26,7 +27,12 @@ _SUFFIXES = frozenset(
 COPY = "__"
 """Stands in file names between the original's name and how a copy was made of it: ``03a01Fa__pitch+2.flac``."""
 
-SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+METHODS = ("stretch", "pitch", "noise")
+"""How copies are made; what else stands behind two underscores belongs to a name."""
+
+_MADE = re.compile(rf"(.+){COPY}((?:{'|'.join(METHODS)})[-+.0-9e]+)")
+
+_SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 """Folders that name a split, in lower case."""
 
 
@@ -52,7 +58,7 @@ class Clip:
     method: str = ""
 
 
-def sound_files(path: str | Path, problems: list[str]) -> list[str]:
+def _sound_files(path: str | Path, problems: list[str]) -> list[str]:
     """Return the recordings in a folder and its folders, relative to it, sorted; hidden names are left out.
 
     Parameters
@@ -93,13 +99,13 @@ def stem_of(file: str) -> tuple[str, str]:
     """Return the original's name without suffix, and how the file was made of it (empty for an original)."""
     name = PurePosixPath(file).name
     stem = name[: len(name) - len(PurePosixPath(name).suffix)]
-    original, _, method = stem.partition(COPY)
-    return original, method
+    match = _MADE.fullmatch(stem)
+    return (match[1], match[2]) if match else (stem, "")
 
 
 def split_of(file: str) -> str:
     """Return the split that a file's first folder names, or an empty string."""
-    return SPLITS.get(PurePosixPath(file).parts[0].lower(), "")
+    return _SPLITS.get(PurePosixPath(file).parts[0].lower(), "")
 
 
 def gather(
@@ -131,7 +137,7 @@ def gather(
     left: Counter[str] = Counter()
     seen: set[tuple[str, ...]] = set()
     excluded = 0
-    for file in sound_files(path, problems):
+    for file in _sound_files(path, problems):
         try:
             clip = tell(file)
         except Wrong as error:

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets import ferplus
-from mien.datasets._near import ALIKE, DETAIL, FLAT, Pairs, near_pairs, spreads, thumbnail
-from mien.datasets.base import FaceData, PictureList, content_hashes
-from mien.errors import DatasetError, MienError
-from mien.faces.align import fit_crop
-from mien.faces.detect import Detector
+from mien.datasets._near import ALIKE, DETAIL, FLAT, Pairs, near_pairs, spreads
+from mien.datasets._pool import Pool, by_key, in_threads
+from mien.datasets.base import FaceData, PictureList
+from mien.errors import DatasetError
+from mien.faces.detect import get_detector
 from mien.media.paths import shown
+from mien.output.sheet import sheet
 
-__all__ = ["KINDS", "Audit", "Finding", "Group", "Item", "audit", "voted_no_face", "write_json"]
+__all__ = [
+    "KINDS",
+    "LEAKS",
+    "Audit",
+    "Finding",
+    "Group",
+    "Item",
+    "audit",
+    "pair_sheet",
+    "voted_no_face",
+    "write_json",
+]
 
 KINDS: dict[str, str] = {
     "identical": "identical pictures",
@@ -40,9 +53,12 @@ KINDS: dict[str, str] = {
 LEAKS = ("identical", "near", "subject", "clip")
 """Kinds of which a group that spans splits is a leak."""
 
-CROP_PX, CROP_ENLARGED = 96, 4
-"""Pictures of tables up to this side are enlarged so many times before a face is looked for, as in
-``scripts/measure_crop.py``: detectors look for faces of 20 px and more."""
+CROP_PX, CROP_ENLARGED, FRAME, CROP_MIN_FACE = 96, 192, 0.25, 72
+"""Pictures whose shorter side is below 96 px are enlarged to 192 px before a face is looked for, as
+``scripts/measure_crop.py`` does with FER2013: detectors want faces of 20 px and more.  A quarter of the shorter side
+around them repeats their border (detectors want background, too), and 72 px is the smallest face: 18 of 48."""
+
+_LONGEST_PX = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,8 @@ class Item:
         Its file, relative to the data set; empty for a row of a table.
     split, emotion, subject : str
         What the data set says; empty where it says nothing.
+    where : str
+        Its file, or its table and row, for people.
     """
 
     data: str
@@ -67,6 +85,7 @@ class Item:
     split: str = ""
     emotion: str = ""
     subject: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,20 @@ class Group:
     items: tuple[Item, ...]
     leak: bool = False
     note: str = ""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits of the pictures, without data sets' names and empty ones."""
+        return tuple(dict.fromkeys(item.split for item in self.items if item.split))
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The different labels of the pictures."""
+        return tuple(dict.fromkeys(item.emotion for item in self.items if item.emotion))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {**asdict(self), "splits": list(self.splits), "emotions": list(self.emotions)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +144,12 @@ class Finding:
     @property
     def leaks(self) -> int:
         """How many groups are leaks."""
-        return sum(group.leak for group in self.groups)
+        return sum(group.leak for group in self.groups) if self.kind in LEAKS else 0
+
+    @property
+    def differing(self) -> int:
+        """How many groups hold different labels."""
+        return sum(len(group.emotions) > 1 for group in self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +183,7 @@ class Audit:
 
     @property
     def leaks(self) -> int:
-        """How many groups lie on both sides of a split."""
+        """How many groups of `LEAKS` lie on both sides of a split."""
         return sum(finding.leaks for finding in self.findings)
 
     def finding(self, kind: str) -> Finding:
@@ -159,7 +197,7 @@ class Audit:
                 "title": KINDS[one.kind],
                 "pictures": one.pictures,
                 "leaks": one.leaks,
-                "groups": [asdict(group) for group in one.groups],
+                "groups": [group.to_dict() for group in one.groups],
             }
             for one in self.findings
         }
@@ -184,7 +222,8 @@ def audit(
     against: Sequence[FaceData | PictureList] = (),
     near: bool = True,
     no_faces: NDArray[np.bool_] | None = None,
-    detector: Detector | None = None,
+    faces: bool = False,
+    threads: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Audit:
     """Look for what would make a result wrong.
@@ -199,11 +238,13 @@ def audit(
     against : sequence of FaceData or PictureList
         Other data sets, such as an examination: everything that they share with ``data`` or each other is a leak.
     near : bool
-        Look for near copies, too.
+        Look for near copies, too; `mien.datasets._near` says what it misses.
     no_faces : numpy.ndarray, optional
         bool of shape (n,) for ``data``: pictures that annotators called no face; see `voted_no_face`.
-    detector : Detector, optional
-        Finds the pictures of ``data`` without a face; slow.
+    faces : bool
+        Look for the pictures of ``data`` in which the shipped detector finds no face; slow.
+    threads : int, optional
+        Files decoded, and faces looked for, at once; by default as many as there are cores, at most eight.
     progress : callable, optional
         Gets what is done, how many pictures of it were done since the last call, and of how many.
 
@@ -218,36 +259,26 @@ def audit(
         If there is nothing to look at, or no picture can be read.
     """
     say = progress or (lambda *_: None)
-    pool = _Pool((data, *against))
+    count = threads or min(os.cpu_count() or 1, 8)
+    pool = Pool((data, *against), threads=count)
     if not len(pool):
-        raise DatasetError(f"{data.source} has no pictures")
-    thumbs = pool.read(say)
-    good = np.flatnonzero(pool.readable)
-    if not len(good):
-        raise DatasetError(f"none of the {len(pool)} pictures of {data.source} can be read: {pool.reasons[0]}")
-    copies = [rows for rows in _by(pool.hashes).values() if len(rows) > 1]
+        raise DatasetError(f"{shown(data.source)} has no pictures")
+    thumbs = pool.read_all(say)
+    if not pool.readable.any():
+        raise DatasetError(f"none of the {len(pool)} pictures of {shown(data.source)} can be read: {pool.reasons[0]}")
     empty = pool.readable & (spreads(thumbs) < FLAT)
-    groups: dict[str, list[Group]] = {"identical": [pool.group(rows) for rows in copies]}
-    between = pool.between("identical", copies)
-    if near:
-        linked, notes = _near_groups(pool, thumbs, empty, say)
-        groups["near"] = [pool.group(rows, note) for rows, note in zip(linked, notes, strict=True)]
-        between += pool.between("near", linked)
-    for kind, keys in (("subject", pool.subjects), ("clip", pool.clips)):
-        named = [(key, rows) for key, rows in _by(keys).items() if len(pool.sides(rows)) > 1]
-        groups[kind] = [pool.group(rows, key[1]) for key, rows in named]
-        between += pool.between(kind, [rows for _, rows in named])
-    groups["conflict"] = [pool.group(rows) for rows in copies if len(pool.emotions(rows)) > 1]
-    groups["flat"] = [pool.group([i]) for i in np.flatnonzero(empty).tolist()]
-    groups["unreadable"] = [pool.group([i], pool.reasons[i]) for i in np.flatnonzero(~pool.readable).tolist()]
+    found, between = _linked(pool, _near_groups(pool, thumbs, empty, say) if near else None)
+    single = {"flat": empty, "unreadable": ~pool.readable}
     if no_faces is not None:
-        groups["voted_no_face"] = [pool.group([i]) for i in np.flatnonzero(no_faces).tolist()]
-    if detector is not None:
-        groups["no_face"] = [pool.group([i]) for i in _faceless(data, detector, pool.readable, say)]
+        single["voted_no_face"] = no_faces
+    if faces:
+        single["no_face"] = _faceless(data, pool.readable[: len(data)], count, say)
+    for kind, mask in single.items():
+        found[kind] = [_group(pool, [i], pool.reasons.get(i, "")) for i in np.flatnonzero(mask).tolist()]
     return Audit(
         data=tuple(pool.names),
         pictures=len(pool),
-        findings=tuple(Finding(kind, tuple(groups[kind])) for kind in KINDS if kind in groups),
+        findings=tuple(Finding(kind, tuple(found[kind])) for kind in KINDS if kind in found),
         between=tuple(between),
         problems=tuple(line for one in (data, *against) for line in getattr(one, "problems", ())),
     )
@@ -279,146 +310,128 @@ def voted_no_face(data: FaceData, labels: str | Path) -> NDArray[np.bool_]:
 
 
 def write_json(found: Audit, path: str | os.PathLike[str]) -> None:
-    """Write everything that an audit found as JSON.
+    """Write everything that an audit found as JSON, whole or not at all.
 
     Raises
     ------
     DatasetError
         If the file cannot be written.
     """
+    target = Path(path)
+    beside = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
     try:
-        with Path(path).open("w", encoding="utf-8") as file:
-            json.dump(found.to_dict(), file, indent=1, ensure_ascii=False)
-            file.write("\n")
+        try:
+            beside.write_text(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise DatasetError(f"cannot write {shown(path)}: {error.strerror or error}") from error
 
 
-class _Pool:
-    """All pictures of several data sets, numbered through."""
+def pair_sheet(
+    found: Audit, parts: Sequence[FaceData | PictureList], *, most: int = 60, cell: int = 112
+) -> NDArray[np.uint8]:
+    """Draw copies beside each other: leaks first, then those with different labels; near copies before identical ones.
 
-    def __init__(self, parts: Sequence[FaceData | PictureList]) -> None:
-        self._parts = parts
-        self._first = np.cumsum([0, *(len(part) for part in parts)])
-        self.names: list[str] = []
-        for part in parts:
-            used = sum(name.split(" #")[0] == part.name for name in self.names)
-            self.names.append(f"{part.name} #{used + 1}" if used else part.name)
-        self.readable = np.ones(len(self), dtype=np.bool_)
-        self.reasons: dict[int, str] = {}
-        self.hashes: list[bytes | None] = [None] * len(self)
-        self.subjects = self._named("subjects")
-        self.clips = self._named("clips")
+    Parameters
+    ----------
+    found : Audit
+        What was found.
+    parts : sequence of FaceData or PictureList
+        The data that was audited and what it was audited against, in that order.
+    most : int
+        Pairs that are drawn, half of them for each kind as far as it has them.
+    cell : int
+        Side of the pictures in pixels.
 
-    def __len__(self) -> int:
-        return int(self._first[-1])
+    Returns
+    -------
+    numpy.ndarray
+        uint8 of shape (H, W, 3), RGB.
 
-    def _named(self, what: str) -> list[tuple[str, str] | None]:
-        keys: list[tuple[str, str] | None] = []
-        for part in self._parts:
-            values = getattr(part, what)
-            keys += [None] * len(part) if values is None else [(part.name, v) if v else None for v in values.tolist()]
-        return keys
-
-    def read(self, say: Callable[[str, int, int], None]) -> NDArray[np.uint8]:
-        """Read everything once: return thumbnails, and keep the hashes and what cannot be read."""
-        thumbs = np.zeros((len(self), 48, 48), np.uint8)
-        for first, part in zip(self._first.tolist(), self._parts, strict=False):
-            for i in range(len(part)):
-                try:
-                    picture = part.images[i] if isinstance(part, FaceData) else _grey(part.read(i))
-                except MienError as error:
-                    self.readable[first + i] = False
-                    self.reasons[first + i] = str(error)
-                else:
-                    self.hashes[first + i] = content_hashes([picture])[0]
-                    thumbs[first + i] = thumbnail(picture)
-                say("reading", 1, len(self))
-        return thumbs
-
-    def _place(self, number: int) -> tuple[int, int]:
-        part = int(np.searchsorted(self._first, number, side="right")) - 1
-        return part, number - int(self._first[part])
-
-    def item(self, number: int) -> Item:
-        """Return a picture by its number."""
-        index, i = self._place(number)
-        part = self._parts[index]
-        files = part.files
-        return Item(
-            data=self.names[index],
-            row=int(part.rows[i]) if isinstance(part, FaceData) else i,
-            file="" if files is None else str(files[i]),
-            split=str(part.splits[i]),
-            emotion="" if part.labels[i] < 0 else part.label_set.emotions[part.labels[i]],
-            subject="" if part.subjects is None else str(part.subjects[i]),
-        )
-
-    def group(self, rows: Sequence[int], note: str = "") -> Group:
-        """Return pictures as a group."""
-        return Group(tuple(self.item(row) for row in rows), leak=len(self.sides(rows)) > 1, note=note)
-
-    def side(self, number: int) -> tuple[int, str]:
-        """Return the data set and the split of a picture."""
-        index, i = self._place(number)
-        return index, str(self._parts[index].splits[i])
-
-    def sides(self, rows: Iterable[int]) -> set[tuple[int, str]]:
-        """Return on which sides pictures lie; one without a split adds none to those of its data set."""
-        found = {self.side(row) for row in rows}
-        known = {part for part, split in found if split}
-        return {(part, split) for part, split in found if split or part not in known}
-
-    def emotions(self, rows: Iterable[int]) -> set[str]:
-        """Return the different labels of pictures."""
-        return {self.item(row).emotion for row in rows} - {""}
-
-    def between(self, kind: str, groups: Iterable[Sequence[int]]) -> list[tuple[str, str, str, int]]:
-        """Count for each pair of sides the pictures of one that have a companion on the other."""
-        counts: dict[tuple[tuple[int, str], tuple[int, str]], int] = defaultdict(int)
-        for rows in groups:
-            on: dict[tuple[int, str], int] = defaultdict(int)
-            for row in rows:
-                on[self.side(row)] += 1
-            for a, b in combinations(sorted(self.sides(rows)), 2):
-                counts[a, b] += on[a]
-                counts[b, a] += on[b]
-        return [(kind, self._side_name(a), self._side_name(b), count) for (a, b), count in sorted(counts.items())]
-
-    def _side_name(self, side: tuple[int, str]) -> str:
-        part, split = side
-        if len(self._parts) == 1:
-            return split
-        return f"{self.names[part]}: {split}" if split else self.names[part]
+    Raises
+    ------
+    DatasetError
+        If there are no copies.
+    """
+    kinds = [_in_order(found.finding(kind).groups) for kind in ("near", "identical")]
+    near = kinds[0][: max(most - len(kinds[1]), most // 2)]
+    chosen = [*near, *kinds[1][: most - len(near)]]
+    if not chosen:
+        raise DatasetError(f"{found.data[0]} has no copies to draw")
+    by_name = dict(zip(found.data, parts, strict=True))
+    pairs = [pair for group in chosen for pair in _pair(group)]
+    captions = [f"{_short(item)}\n{item.split} {item.emotion}\n{note}" for item, note in pairs]
+    drawn = min(2 * len(chosen), 8)
+    title = f"{', '.join(found.data)}: copies"
+    return sheet([_read(by_name[i.data], i) for i, _ in pairs], captions, columns=drawn, cell=cell, title=title)
 
 
-def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture without colours as (H, W), as it would be in a table."""
-    return np.ascontiguousarray(picture[..., 0]) if (picture[..., :1] == picture).all() else picture
+def _in_order(groups: Sequence[Group]) -> list[Group]:
+    return sorted(groups, key=lambda group: (not group.leak, len(group.emotions) < 2))
 
 
-def _by(keys: Sequence[Any]) -> dict[Any, list[int]]:
-    found: dict[Any, list[int]] = defaultdict(list)
-    for number, key in enumerate(keys):
-        if key is not None:
-            found[key].append(number)
-    return found
+def _pair(group: Group) -> list[tuple[Item, str]]:
+    """Return the first picture of a group and the one that differs most in what is known of it."""
+    first = group.items[0]
+    known = (first.data, first.split), first.emotion
+    other = max(group.items[1:], key=lambda i: ((i.data, i.split) != known[0], i.emotion != known[1]))
+    return [(first, f"{len(group.items)} pictures"), (other, group.note.replace("correlation", "r") or "identical")]
+
+
+def _short(item: Item) -> str:
+    return Path(item.file).name if item.file else f"row {item.row}"
+
+
+def _read(part: FaceData | PictureList, item: Item) -> NDArray[np.uint8]:
+    if isinstance(part, FaceData):
+        return part.read(int(np.flatnonzero(part.rows == item.row)[0]))
+    return part.read(item.row)
+
+
+def _item(pool: Pool, number: int) -> Item:
+    part, i = pool.place(number)
+    files = part.files
+    return Item(
+        data=pool.name(number),
+        row=int(part.rows[i]) if isinstance(part, FaceData) else i,
+        file="" if files is None else str(files[i]),
+        split=str(part.splits[i]),
+        emotion=pool.emotion(number),
+        subject="" if part.subjects is None else str(part.subjects[i]),
+        where=part.where(i),
+    )
+
+
+def _group(pool: Pool, rows: Sequence[int], note: str = "") -> Group:
+    return Group(tuple(_item(pool, row) for row in rows), leak=len(pool.sides(rows)) > 1, note=note)
+
+
+def _linked(
+    pool: Pool, near: list[tuple[list[int], str]] | None
+) -> tuple[dict[str, list[Group]], list[tuple[str, str, str, int]]]:
+    """Return the groups of several pictures by kind, and what stands between splits."""
+    copies = [(rows, "") for rows in by_key(pool.hashes).values() if len(rows) > 1]
+    linked = {"identical": copies} if near is None else {"identical": copies, "near": near}
+    for kind, keys in (("subject", pool.subjects), ("clip", pool.clips)):
+        linked[kind] = [(rows, key[1]) for key, rows in by_key(keys).items() if len(pool.sides(rows)) > 1]
+    groups = {kind: [_group(pool, rows, note) for rows, note in sets] for kind, sets in linked.items()}
+    groups["conflict"] = [group for group in groups["identical"] if len(group.emotions) > 1]
+    between = [(kind, *line) for kind, sets in linked.items() for line in pool.between(rows for rows, _ in sets)]
+    return groups, between
 
 
 def _near_groups(
-    pool: _Pool, thumbs: NDArray[np.uint8], empty: NDArray[np.bool_], say: Callable[[str, int, int], None]
-) -> tuple[list[list[int]], list[str]]:
+    pool: Pool, thumbs: NDArray[np.uint8], empty: NDArray[np.bool_], say: Callable[[str, int, int], None]
+) -> list[tuple[list[int], str]]:
     """Return pictures linked by near copies (each with its identical ones), and a note on each group."""
-    contents = [rows for rows in _by(pool.hashes).values() if not empty[rows[0]]]
+    contents = [rows for rows in by_key(pool.hashes).values() if not empty[rows[0]]]
     pairs = near_pairs(
         thumbs[[rows[0] for rows in contents]], advance=lambda count: say("comparing", count, len(contents))
     )
-    groups, notes = [], []
-    for members, note in _components(pairs):
-        groups.append(sorted(row for member in members for row in contents[member]))
-        notes.append(note)
-    order = sorted(range(len(groups)), key=lambda i: groups[i][0])
-    return [groups[i] for i in order], [notes[i] for i in order]
+    linked = [(sorted(row for one in members for row in contents[one]), note) for members, note in _components(pairs)]
+    return sorted(linked, key=lambda group: group[0][0])
 
 
 def _components(pairs: Pairs) -> list[tuple[list[int], str]]:
@@ -447,18 +460,31 @@ def _components(pairs: Pairs) -> list[tuple[list[int], str]]:
 
 
 def _faceless(
-    data: FaceData | PictureList,
-    detector: Detector,
-    readable: NDArray[np.bool_],
-    say: Callable[[str, int, int], None],
-) -> list[int]:
-    found = []
-    for i in range(len(data)):
-        if readable[i]:
-            picture = data.read(i)
-            if max(picture.shape[:2]) <= CROP_PX:
-                picture = fit_crop(picture, CROP_ENLARGED * max(picture.shape[:2]))
-            if not len(detector.detect(picture)):
-                found.append(i)
-        say("looking for faces", 1, len(data))
-    return found
+    data: FaceData | PictureList, readable: NDArray[np.bool_], threads: int, say: Callable[[str, int, int], None]
+) -> NDArray[np.bool_]:
+    """Return which readable pictures have no face for the shipped detector, bool (n,)."""
+    plain, cut = get_detector(), get_detector(min_face_px=CROP_MIN_FACE)
+
+    def lacks(i: int) -> bool:
+        picture = data.read(i)
+        if min(picture.shape[:2]) < CROP_PX:
+            return not len(cut.detect(_framed(picture, CROP_ENLARGED)))
+        # A face that fills the picture needs background around it, a photograph does not.
+        return not len(plain.detect(picture)) and not len(plain.detect(_framed(picture, min(picture.shape[:2]))))
+
+    result = np.zeros(len(data), dtype=np.bool_)
+    rows = np.flatnonzero(readable).tolist()
+    for i, missing in zip(rows, in_threads(lacks, rows, threads), strict=True):
+        result[i] = missing
+        say("looking for faces", 1, len(rows))
+    return result
+
+
+def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Enlarge a picture until its shorter side has so many pixels, and repeat its border around it."""
+    # A strip of a picture must not become a gigabyte.
+    scale = min(side / min(picture.shape[:2]), _LONGEST_PX / max(picture.shape[:2]))
+    if scale > 1:
+        picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+    frame = round(side * FRAME)
+    return np.asarray(cv2.copyMakeBorder(picture, frame, frame, frame, frame, cv2.BORDER_REPLICATE), np.uint8)

@@ -26,11 +26,12 @@ def index(path: str | Path, *, labels: str | None = None, subject: str | None = 
     """List the recordings of a folder by the folders they lie in, or by its ``manifest.csv``.
 
     Without a manifest: ``<split>/<emotion>/file`` or ``<emotion>/file`` (emotions by any common word; splits train,
-    test, val).  A part of the name behind two underscores tells how a copy was made, and files of one emotion and the
-    same name before it are one original recording; so are the same names in several splits.
+    test, val).  A copy's name ends in two underscores and how it was made (``__stretch0.81``, ``__pitch+2``,
+    ``__noise0.006``); files of one emotion and the same name before that are one original recording, in whatever split.
 
     The manifest's columns are file (relative to the folder) and emotion, and any of subject, sex (male, female), clip
-    (the original recording; also ``origin``), split, intensity, statement, method.
+    (the original recording; also ``origin``), split, intensity, statement, method (how a copy was made; empty for
+    originals), value (by how much).
 
     Parameters
     ----------
@@ -146,6 +147,8 @@ def _row(folder: Path, row: dict[str, str]) -> tuple[str, Clip]:
     if sex is None:
         raise Wrong(f"sex must be male, female or empty, but got {shown(told['sex'])}")
     told["sex"] = sex
+    # As file names have it: a copy's method with its amount.
+    told["method"] += (row.get("value") or "").strip() if told["method"] else ""
     told["emotion"] = _word(told["emotion"]) or told["emotion"]
     told["clip"] = told["clip"] or (row.get("origin") or "").strip() or inside.with_suffix("").as_posix()
     return file, Clip(**told)

@@ -1,4 +1,4 @@
-"""Pictures become files: whole or not at all."""
+"""Pictures and recordings become files: whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import io
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from wave import open as wave_file
 
+import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import image_array, whole_number
+from mien._checks import describe, image_array, whole_number
 from mien.errors import InputError, MediaError, MediaNotFoundError
 
-__all__ = ["encode_jpeg", "encode_png", "write_image"]
+__all__ = ["encode_jpeg", "encode_png", "write_image", "write_wav"]
+
+_WAV_SAMPLES = ((1 << 32) - 64) // 2
+"""Lengths in a WAV file have 32 bits."""
 
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 3}),  # much less time than level 6, for a few more bytes
@@ -89,6 +94,61 @@ def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:
     if suffix not in _FORMATS:
         raise InputError(f"a picture is written as {', '.join(_FORMATS)}, but the name is {target.name!a}")
     data = _encode(image, suffix, path=target)
+    _put(target, data)
+
+
+def write_wav(target: str | os.PathLike[str] | IO[bytes], wave: NDArray[np.floating[Any]], rate_hz: int) -> None:
+    """Write a recording as WAV: mono, 16 bits, little-endian PCM.
+
+    A file is written whole or not at all, as `write_image` does it.
+
+    Parameters
+    ----------
+    target : str, os.PathLike or binary file object
+        A name that ends in ``.wav``, or an open file, which need not be seekable and is not closed.
+    wave : numpy.ndarray
+        float of shape (n,), full scale at 1; what is beyond is cut off.
+    rate_hz : int
+        Samples per second.
+
+    Raises
+    ------
+    InputError
+        If the samples are none, NaN or infinite, the rate is no whole number from 1, or the suffix is another.
+    MediaNotFoundError
+        If the folder does not exist.
+    MediaError
+        If the file cannot be written there, or the recording is longer than WAV allows (4 GB).
+    """
+    data = _encode_wav(wave, whole_number(rate_hz, "rate_hz", low=1, high=(1 << 31) - 1))
+    if not isinstance(target, str | os.PathLike):
+        target.write(data)
+        return
+    path = Path(os.fsdecode(target))
+    if path.suffix.lower() != ".wav":
+        raise InputError(f"a recording is written as .wav, but the name is {path.name!a}")
+    _put(path, data)
+
+
+def _encode_wav(wave: NDArray[np.floating[Any]], rate_hz: int) -> bytes:
+    if not isinstance(wave, np.ndarray) or wave.ndim != 1 or not np.issubdtype(wave.dtype, np.floating):
+        raise InputError(f"wave must be float32 of shape (n,), but got {describe(wave)}")
+    if not np.isfinite(wave).all():
+        raise InputError("wave must be finite, but holds NaN or infinity")
+    if len(wave) > _WAV_SAMPLES:
+        raise MediaError(f"WAV holds at most {_WAV_SAMPLES:,} samples, but the recording has {len(wave):,}")
+    stream = io.BytesIO()
+    with wave_file(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        # Full scale is 32768, as the decoders take it: what was read is written back bit by bit.
+        file.writeframes(np.clip(np.rint(wave * 32768.0), -32768, 32767).astype("<i2").tobytes())
+    return stream.getvalue()
+
+
+def _put(target: Path, data: bytes) -> None:
+    """Write beside the place under another name, then move it there."""
     if not target.parent.is_dir():
         raise MediaNotFoundError(f"no such folder to write to: {str(target.parent)!a}", path=target)
     beside = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")

@@ -29,11 +29,20 @@ _MOST_LINES = 20
 @_options.dataset_arguments
 @click.option("--against", multiple=True, metavar="NAME=PATH", help="Another data set: what both share is a leak.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything lies on both sides of a split.")
-@click.option("--json", "json_file", metavar="FILE", help="Write all groups with their rows or files; - for stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON: all groups with their rows or files.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write that JSON there.")
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="PAIRS.png", help="Draw copies beside each other.")
 @click.option("--faces", is_flag=True, help="Look for pictures without a face, too (minutes for 30,000 pictures).")
 @click.option("--no-near", is_flag=True, help="Look for identical pictures alone, not for near copies.")
 def command(
-    choice: _options.Choice, against: tuple[str, ...], strict: bool, json_file: str | None, faces: bool, no_near: bool
+    choice: _options.Choice,
+    against: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
+    out: Path | None,
+    sheet: Path | None,
+    faces: bool,
+    no_near: bool,
 ) -> int:
     r"""Find copies and leaks: what makes a result on this data look better than it is.
 
@@ -44,30 +53,28 @@ def command(
     Exit code 0 whatever is found, but 1 with --strict if a leak is.
 
     \b
-    mien data audit fer2013 --data fer2013.csv
-    mien data audit folder --data photos/ --against ckplus48=CK+48/ --strict --json audit.json
+    mien data audit fer2013 --data fer2013.csv --sheet pairs.png
+    mien data audit folder --data photos --against ckplus48=CK+48 --strict --out audit.json
     """
-    from mien.datasets.audit import audit, write_json
-    from mien.faces.detect import get_detector
+    from mien.datasets.audit import audit, pair_sheet, write_json
 
-    data = _options.open_pictures(choice)
-    others = [_options.open_pictures(named(text)) for text in against]
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise click.UsageError(f"--sheet must end in .png, but is {sheet.name!r}")
+    parts = [_options.open_pictures(one) for one in (choice, *map(named, against))]
     with _Phases() as phases:
-        found = audit(
-            data,
-            against=others,
-            near=not no_near,
-            no_faces=_voted(choice, data),
-            detector=get_detector() if faces else None,
-            progress=phases,
-        )
-    if json_file == "-":
-        _shell.write(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
-    else:
-        _shell.write(_text(found))
-    if json_file not in (None, "-"):
-        write_json(found, str(json_file))
-        _shell.note(f"wrote all groups to {json_file}")
+        no_faces = _voted(choice, parts[0])
+        found = audit(parts[0], against=parts[1:], near=not no_near, no_faces=no_faces, faces=faces, progress=phases)
+    _shell.write(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) if as_json else _text(found))
+    if out is not None:
+        write_json(found, out)
+        _shell.note(f"wrote all groups to {out}")
+    if sheet is not None and not any(found.finding(kind).groups for kind in ("identical", "near")):
+        _shell.note(f"there are no copies to draw: {sheet} is not written")
+    elif sheet is not None:
+        from mien.output.write import write_image
+
+        write_image(sheet, pair_sheet(found, parts))
+        _shell.note(f"drew {sheet}")
     return _shell.FAILED if strict and found.leaks else 0
 
 
@@ -97,13 +104,25 @@ def _voted(choice: _options.Choice, data: FaceData | PictureList) -> NDArray[np.
 
 
 def _text(found: Audit) -> str:
-    from mien.datasets.audit import KINDS
+    from mien.datasets.audit import KINDS, LEAKS
 
-    rows = [(KINDS[one.kind], len(one.groups), one.pictures, one.leaks or "-") for one in found.findings]
+    rows = []
+    for one in found.findings:
+        together = one.kind in LEAKS or one.kind == "conflict"
+        pairwise = one.kind in ("identical", "near")
+        rows.append(
+            (
+                KINDS[one.kind],
+                len(one.groups) if together else "",
+                one.pictures,
+                one.leaks if one.kind in LEAKS else "",
+                one.differing if pairwise else "",
+            )
+        )
     lines = [
         f"{found.pictures} pictures of {', '.join(found.data)}",
         "",
-        _shell.table(("finding", "groups", "pictures", "leaks"), rows, right=(1, 2, 3)),
+        _shell.table(("finding", "groups", "pictures", "leaks", "labels differ"), rows, right=(1, 2, 3, 4)),
     ]
     if found.between:
         words = {"identical": "identical", "near": "a near copy", "subject": "subject", "clip": "clip"}
