@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "join": "Join several data sets into one, with mapped labels.",
     "spectrograms": "Turn a corpus of speech into spectrograms: arrays, a table, pictures.",
     "augment-audio": "Write changed copies of a corpus of speech, each with its origin.",
+    "prepare": "Find faces, turn them upright, cut them and write them as data for training.",
     "extend": "Ask an image service for faces of rare emotions (sends prompts; may cost money).",
 }
 """The subcommands with the one line that ``mien data --help`` shows; each is the module of that name in here."""
