@@ -8,7 +8,7 @@ import pytest
 
 from mien.datasets.speech import SPEECH_DATASETS, ClipList, folds, joined, load_index
 from mien.errors import DatasetError, InputError
-from speech_corpora import ravdess_names, touch
+from speech_corpora import ravdess_names, tone, touch, write_wav
 
 
 def counts(clips: ClipList) -> dict[str, int]:
@@ -297,7 +297,9 @@ def test_what_does_not_come_out_even_is_spread(tmp_path: Path, actors: list[int]
 
 
 def test_clips_without_a_speaker_are_dealt_with_their_copies(tmp_path: Path) -> None:
-    names = [f"{e}/{i}{copy}.wav" for e in ("sad", "happy") for i in range(8) for copy in ("", "__pitch-1", "__stretch0.81")]
+    names = [
+        f"{e}/{i}{copy}.wav" for e in ("sad", "happy") for i in range(8) for copy in ("", "__pitch-1", "__stretch0.81")
+    ]
     clips = load_index("speech_folder", touch(tmp_path, names))
     dealt = folds(clips, 4)
     for clip in set(clips.clips.tolist()):
@@ -330,6 +332,25 @@ def test_a_list_checks_its_lengths(tmp_path: Path) -> None:
     clips = load_index("ravdess", touch(tmp_path, ravdess_names([1], emotions=[1])))
     with pytest.raises(DatasetError, match="ravdess: 4 files, but 3 labels"):
         ClipList(**{**{k: getattr(clips, k) for k in clips.__slots__}, "labels": clips.labels[:3]})
+
+
+def test_a_clip_is_read_at_the_rate_asked_for(tmp_path: Path) -> None:
+    wave = tone(seconds=0.5)
+    write_wav(tmp_path / "happy" / "a.wav", wave)
+    clips = load_index("speech_folder", tmp_path)
+    own = clips.read(0)
+    assert own.dtype == np.float32
+    assert np.abs(own - wave).max() < 1e-4
+    assert len(clips.read(0, 8000)) == 4000
+    assert len(clips.read(0, rate_hz=22050)) == 11025
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_a_clip_that_cannot_be_read_names_its_file(tmp_path: Path, content: bytes) -> None:
+    touch(tmp_path, ["happy/a.wav"])
+    (tmp_path / "happy" / "a.wav").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"happy.a\.wav"):
+        load_index("speech_folder", tmp_path).read(0)
 
 
 @pytest.mark.data

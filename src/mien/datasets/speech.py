@@ -21,6 +21,7 @@ from mien.datasets.base import PictureList
 from mien.datasets.splits import groups
 from mien.errors import DatasetError, InputError, MienError
 from mien.labels import LabelSet
+from mien.media.audio import read_audio
 
 __all__ = ["SPEECH_DATASETS", "ClipList", "folds", "joined", "load_index"]
 
@@ -129,8 +130,6 @@ class ClipList:
         DatasetError
             If it cannot be read, or is empty; the message names the file.
         """
-        from mien.media.audio import read_audio
-
         try:
             wave = read_audio(self.where(index), rate_hz=rate_hz).wave
         except MienError as error:

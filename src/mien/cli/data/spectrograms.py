@@ -1,0 +1,55 @@
+"""``mien data spectrograms``: a corpus of speech as arrays and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mien.cli.data._speech import corpus_arguments, work_off, workers_option
+
+if TYPE_CHECKING:
+    from mien.datasets.speech import ClipList
+
+__all__ = ["command"]
+
+
+@click.command(name="spectrograms")
+@corpus_arguments
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.option("--kind", type=click.Choice(["stft", "mel", "mfcc"]), default="mel", show_default=True)
+@click.option(
+    "--settings",
+    type=click.Choice(["default", "system-a"]),
+    default="default",
+    show_default=True,
+    help="default: 16 kHz, transform 512, hop 160, 80 mels. system-a: 22,050 Hz, 2048, 512, 40 mels, 272 frames.",
+)
+@click.option("--coefficients", type=click.IntRange(1, 80), default=20, show_default=True, help="Of mfcc.")
+@click.option("--png", is_flag=True, help="Draw pictures, too: one pixel a value, low frequencies at the bottom.")
+@click.option("--parquet", is_flag=True, help="One table, OUT/spectrograms.parquet, instead of .npy files.")
+@workers_option
+def command(
+    clips: ClipList,
+    out: Path,
+    kind: str,
+    settings: str,
+    coefficients: int,
+    png: bool,
+    parquet: bool,
+    workers: int,
+) -> int:
+    r"""Turn a corpus of speech into spectrograms.
+
+    Writes OUT/<recording>.npy (float32, bands x frames) and OUT/manifest.csv with what the corpus says about each.
+    The same command goes on where it was stopped.  What cannot be read is listed in OUT/rejected.csv.
+
+    \b
+    mien data spectrograms ravdess --data RAVDESS --out mels --png
+    mien data spectrograms ravdess --data RAVDESS --out a --settings system-a --option statement=1
+    """
+    from mien.prepare.spectrograms import Spectrograms
+
+    work = Spectrograms(clips, out, kind=kind, settings=settings, coefficients=coefficients, png=png, parquet=parquet)
+    return work_off(work, "spectrograms", workers=workers)
