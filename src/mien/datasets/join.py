@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from mien.errors import DatasetError, InputError
 from mien.faces.align import fit_crop
 from mien.labels import LabelSet, label_set, mapping
 
-__all__ = ["LABELS", "Joined", "join"]
+__all__ = ["LABELS", "Joined", "is_training", "join"]
 
 LABELS = ("fer7", "ferplus8")
 """Label sets that data sets are joined in."""
@@ -30,11 +31,16 @@ class Joined:
     data : FaceData
         All pictures, in the order of the sources.
     sources : tuple of str
-        Where each picture comes from, such as ``"fer2013: row 17"`` or ``"jaffe: KA.AN1.39.tiff"``.
+        Where each picture comes from, such as ``"fer2013:row 17"`` or ``"jaffe:KA.AN1.39.tiff"``.
     notes : tuple of str
         What was merged, dropped, left out or resampled, a line each.
     duplicates : tuple of (str, str, int)
-        For two sources, how many pictures of the second are pixel for pixel in the first.
+        For two sources, how many pictures of the second are pixel for pixel in the first; for one and itself, how
+        many come again.
+    split_copies : int
+        How many different pictures stand in two splits or more.
+    conflicts : int
+        How many different pictures have copies with other labels.
     dropped : int
         How many copies were left out.
     """
@@ -43,6 +49,8 @@ class Joined:
     sources: tuple[str, ...]
     notes: tuple[str, ...]
     duplicates: tuple[tuple[str, str, int], ...]
+    split_copies: int
+    conflicts: int
     dropped: int
 
 
@@ -62,8 +70,8 @@ def join(parts: Sequence[FaceData], *, labels: str = "fer7", size: int = 48, dro
     size : int
         Side of the pictures; others are resampled as `mien.faces.align.fit_crop` does.
     drop_duplicates : bool
-        Leave out all copies of a picture but the first, within and across the sources: then nothing stands in two
-        splits.
+        Keep one copy of a picture, within and across the sources, so that nothing stands in two splits: the first in
+        a split that is held out, else the first (see `is_training`).
 
     Returns
     -------
@@ -96,11 +104,22 @@ def join(parts: Sequence[FaceData], *, labels: str = "fer7", size: int = 48, dro
     origin = np.repeat(np.arange(len(mapped)), [len(part) for part in mapped])
     if not len(data):
         raise DatasetError("nothing is left to join: no picture has a label of the set " + labels)
-    first, duplicates = _duplicates(data, origin, names)
-    dropped = int((~first).sum()) if drop_duplicates else 0
+    content = _content(data)
+    found = _duplicates(content, origin, names), _several(content, data.splits), _several(content, data.labels)
+    dropped = 0
     if drop_duplicates:
-        data, sources = data.take(first), sources[first]
-    return Joined(data, tuple(sources.tolist()), tuple(notes), duplicates, dropped)
+        kept = _kept(content, data.splits)
+        dropped = len(data) - len(kept)
+        data, sources = replace(data.take(kept), rows=np.arange(len(kept), dtype=np.int64)), sources[kept]
+    return Joined(data, tuple(sources.tolist()), tuple(notes), *found, dropped)
+
+
+def is_training(split: str) -> bool:
+    """Return whether a split is for training by its name: it begins with ``train``, or there is none.
+
+    All others, such as ``PublicTest``, ``val`` and ``test``, are taken as held out.
+    """
+    return not split or split.lower().startswith("train")
 
 
 def _names(parts: Sequence[FaceData]) -> list[str]:
@@ -182,20 +201,35 @@ def _stacked(parts: Sequence[FaceData], *, keep_votes: bool) -> FaceData:
 
 def _sources(part: FaceData, name: str) -> list[str]:
     if part.files is not None:
-        return [f"{name}: {file}" for file in part.files.tolist()]
-    return [f"{name}: row {row}" for row in part.rows.tolist()]
+        return [f"{name}:{file}" for file in part.files.tolist()]
+    return [f"{name}:row {row}" for row in part.rows.tolist()]
+
+
+def _content(data: FaceData) -> NDArray[np.int64]:
+    """Return a number for each picture, the same for the same pixels, from 0 in order of first appearance."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(digest, len(seen)) for digest in content_hashes(data.images)], dtype=np.int64)
 
 
 def _duplicates(
-    data: FaceData, origin: NDArray[np.int64], names: Sequence[str]
-) -> tuple[NDArray[np.bool_], tuple[tuple[str, str, int], ...]]:
-    """Return which pictures are the first of their content, and the counts of copies by pairs of sources."""
-    first = np.zeros(len(data), dtype=np.bool_)
-    seen: dict[bytes, int] = {}
-    counts: Counter[tuple[int, int]] = Counter()
-    for i, digest in enumerate(content_hashes(data.images)):
-        before = seen.setdefault(digest, i)
-        first[i] = before == i
-        if before != i:
-            counts[int(origin[before]), int(origin[i])] += 1
-    return first, tuple((names[a], names[b], count) for (a, b), count in sorted(counts.items()))
+    content: NDArray[np.int64], origin: NDArray[np.int64], names: Sequence[str]
+) -> tuple[tuple[str, str, int], ...]:
+    """Return the counts of copies by the sources of the first and of the later one."""
+    first = np.unique(content, return_index=True)[1][content]
+    later = np.flatnonzero(first < np.arange(len(content)))
+    pairs = Counter(zip(origin[first[later]].tolist(), origin[later].tolist(), strict=True))
+    return tuple((names[a], names[b], count) for (a, b), count in sorted(pairs.items()))
+
+
+def _several(content: NDArray[np.int64], values: NDArray[Any]) -> int:
+    """Count the contents that come with more than one value."""
+    codes = np.unique(values, return_inverse=True)[1]
+    pairs = np.unique(np.stack([content, codes], axis=1), axis=0)
+    return int((np.bincount(pairs[:, 0]) > 1).sum())
+
+
+def _kept(content: NDArray[np.int64], splits: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return the rows of the copies to keep, in order: of each content the first held out, else the first."""
+    training = np.array([is_training(split) for split in splits.tolist()])
+    order = np.argsort(training, kind="stable")  # those held out come first
+    return np.sort(order[np.unique(content[order], return_index=True)[1]])

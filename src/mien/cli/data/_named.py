@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,8 +12,8 @@ from mien.cli.data._options import Choice, choose
 __all__ = ["named"]
 
 
-def named(text: str) -> Choice:
-    """Return the data set that ``NAME=PATH`` means.
+def named(text: str, pairs: Sequence[str] = ()) -> Choice:
+    """Return the data set that ``NAME=PATH`` means, with those of the options ``NAME.KEY=VALUE`` that are its own.
 
     Raises
     ------
@@ -22,4 +23,5 @@ def named(text: str) -> Choice:
     name, sign, path = text.partition("=")
     if not sign or not name.strip() or not path:
         raise click.UsageError(f"expected NAME=PATH, such as fer2013=fer2013.csv, but got {text!r}")
-    return choose(name.strip(), Path(path))
+    own = [pair.removeprefix(f"{name.strip()}.") for pair in pairs if pair.startswith(f"{name.strip()}.")]
+    return choose(name.strip(), Path(path), pairs=tuple(own))

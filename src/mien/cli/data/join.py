@@ -14,6 +14,7 @@ from mien.cli.data._named import named
 
 if TYPE_CHECKING:
     from mien.datasets import FaceData
+    from mien.datasets.join import Joined
 
 __all__ = ["command"]
 
@@ -23,8 +24,11 @@ __all__ = ["command"]
 @click.argument("sources", nargs=-1, required=True, metavar="NAME=PATH...")
 @click.option("--labels-as", type=click.Choice(["fer7", "ferplus8"]), default="fer7", show_default=True)
 @click.option("--size", type=click.IntRange(8, 1024), default=48, show_default=True, help="Side of the pictures, px.")
-@click.option("--drop-duplicates", is_flag=True, help="Leave out all copies of a picture but the first.")
-def command(out: Path, sources: tuple[str, ...], labels_as: str, size: int, drop_duplicates: bool) -> int:
+@click.option("--option", "pairs", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a source.")
+@click.option("--drop-duplicates", is_flag=True, help="Keep one copy of a picture; one that is held out comes first.")
+def command(
+    out: Path, sources: tuple[str, ...], labels_as: str, size: int, pairs: tuple[str, ...], drop_duplicates: bool
+) -> int:
     r"""Join data sets into one, with mapped labels and where each picture comes from.
 
     OUT is a .csv (FER2013's columns with subject, clip and source), a .parquet, or else a folder
@@ -32,6 +36,8 @@ def command(out: Path, sources: tuple[str, ...], labels_as: str, size: int, drop
     third as "folder".  Splits keep their names.  Pictures are taken whole: cut photographs first by mien data prepare.
 
     Copies are compared pixel for pixel, at the size that is written; without --drop-duplicates they are only counted.
+    With it, nothing stands in two splits: of copies in a training split (its name begins with "train", or there is
+    none) and in another, the other is kept; else the first.
 
     \b
     mien data join all.csv ferplus=fer2013.csv iefdb=iefdb/ --drop-duplicates
@@ -42,14 +48,14 @@ def command(out: Path, sources: tuple[str, ...], labels_as: str, size: int, drop
 
     table.kind_of(out)
     table.check_free(out)
-    choices = [named(text) for text in sources]
+    choices = [named(text, pairs) for text in sources]
+    _known(pairs, choices)
     parts = [_options.open_faces(choice, size=size) for choice in choices]
     joined = join(parts, labels=labels_as, size=size, drop_duplicates=drop_duplicates)
     for line in joined.notes:
         _shell.note(line)
-    for first, second, count in joined.duplicates:
-        what = "within" if first == second else f"of {first} in"
-        _shell.note(f"{count} copies {what} {second}{' are left out' if drop_duplicates else ''}")
+    for line in _copies(joined, dropped=drop_duplicates):
+        _shell.note(line)
     data = joined.data
     with _shell.progress(len(data), "writing", unit="pictures") as advance:
 
@@ -62,6 +68,28 @@ def command(out: Path, sources: tuple[str, ...], labels_as: str, size: int, drop
     _shell.write(_counts(data))
     _shell.note(f"wrote {len(data)} pictures to {out}")
     return 0
+
+
+def _known(pairs: tuple[str, ...], choices: list[_options.Choice]) -> None:
+    names = [choice.name for choice in choices]
+    for pair in pairs:
+        if pair.partition(".")[0] not in names:
+            raise click.UsageError(f"--option must be NAME.KEY=VALUE of {', '.join(names)}, but got {pair!r}")
+
+
+def _copies(joined: Joined, *, dropped: bool) -> list[str]:
+    """Say in lines which copies there are."""
+    lines = [
+        f"{count} pictures of {second} {'come again in it' if first == second else f'are also in {first}'}"
+        for first, second, count in joined.duplicates
+    ]
+    if joined.split_copies:
+        lines.append(f"{joined.split_copies} pictures {'stood' if dropped else 'stand'} in more than one split")
+    if joined.conflicts:
+        lines.append(f"{joined.conflicts} pictures have copies with different labels")
+    if joined.duplicates:
+        lines.append(f"{joined.dropped} copies are left out" if dropped else "--drop-duplicates leaves copies out")
+    return lines
 
 
 def _counts(data: FaceData) -> str:
