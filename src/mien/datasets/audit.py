@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._checks import describe
 from mien.datasets import ferplus
 from mien.datasets._near import ALIKE, DETAIL, FLAT, Pairs, near_pairs, spreads
 from mien.datasets._pool import Pool, by_key, in_threads
 from mien.datasets.base import FaceData, PictureList
-from mien.errors import DatasetError
+from mien.errors import DatasetError, InputError
 from mien.faces.detect import get_detector
 from mien.media.paths import shown
 from mien.output.sheet import sheet
@@ -257,7 +258,11 @@ def audit(
     ------
     DatasetError
         If there is nothing to look at, or no picture can be read.
+    InputError
+        If ``no_faces`` has another shape or type.
     """
+    if no_faces is not None and (no_faces.shape != (len(data),) or no_faces.dtype != np.bool_):
+        raise InputError(f"no_faces must be bool of shape ({len(data)},), but got {describe(no_faces)}")
     say = progress or (lambda *_: None)
     count = threads or min(os.cpu_count() or 1, 8)
     pool = Pool((data, *against), threads=count)
@@ -362,7 +367,7 @@ def pair_sheet(
         raise DatasetError(f"{found.data[0]} has no copies to draw")
     by_name = dict(zip(found.data, parts, strict=True))
     pairs = [pair for group in chosen for pair in _pair(group)]
-    captions = [f"{_short(item)}\n{item.split} {item.emotion}\n{note}" for item, note in pairs]
+    captions = ["\n".join((_short(item), item.split or "-", item.emotion or "-", note)) for item, note in pairs]
     drawn = min(2 * len(chosen), 8)
     title = f"{', '.join(found.data)}: copies"
     return sheet([_read(by_name[i.data], i) for i, _ in pairs], captions, columns=drawn, cell=cell, title=title)
@@ -381,7 +386,7 @@ def _pair(group: Group) -> list[tuple[Item, str]]:
 
 
 def _short(item: Item) -> str:
-    return Path(item.file).name if item.file else f"row {item.row}"
+    return "/".join(Path(item.file).parts[-2:]) if item.file else f"row {item.row}"
 
 
 def _read(part: FaceData | PictureList, item: Item) -> NDArray[np.uint8]:
