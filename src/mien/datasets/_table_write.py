@@ -243,7 +243,7 @@ def _write_parquet(path: Path, rows: Iterable[Row], labels: LabelSet, extra: tup
     types = {"emotion": emotion, "pixels": arrow.binary(), **dict.fromkeys(extra, arrow.float32())}
     schema = arrow.schema([(name, types.get(name, arrow.string())) for name in (*COLUMNS, *extra)])
     count, source = 0, iter(rows)
-    with parquet.ParquetWriter(str(path), schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(str(path), schema, compression="zstd", write_page_checksum=True) as writer:
         while batch := list(islice(source, _BATCH)):
             cells = [_cells(row, labels, extra) | {"pixels": row.pixels.tobytes()} for row in batch]
             writer.write_table(arrow.Table.from_pylist(cells, schema=schema))

@@ -114,7 +114,7 @@ def _read_parquet(path: Path, advance: Callable[[int], None]) -> dict[str, NDArr
     parquet = need("pyarrow.parquet", extra="parquet", purpose="reading Parquet")
     rows, number = _Rows(path), 0
     try:
-        with parquet.ParquetFile(str(path)) as file:
+        with parquet.ParquetFile(str(path), page_checksum_verification=True) as file:
             rows.begin(list(file.schema_arrow.names))
             for batch in file.iter_batches(batch_size=_BATCH):
                 columns = [batch.column(name).to_pylist() for name in rows.names]
