@@ -230,7 +230,8 @@ def test_a_folder_by_manifest(tmp_path: Path) -> None:
         (b"", "must have the columns file and emotion"),
         (b"file,emotion\n", "it has no rows"),
         (b"file,emotion\ngone.wav,anger\n", "there is no gone.wav"),
-        (b"file,emotion\n\xff\xfe,anger\n", "cannot read"),
+        (b"file,emotion\n\xff\xfe,anger\n", r"there is no '.udcff.udcfe'"),
+        (b"file,emotion\nbe\x00fore,anger\n", "cannot read|there is no"),
         (b'file,emotion\n"a.wav,anger\n', "cannot read"),
     ],
 )

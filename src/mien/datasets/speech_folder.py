@@ -117,7 +117,8 @@ def _manifest(folder: Path, problems: list[str]) -> list[tuple[str, Clip]]:
     path = folder / MANIFEST
     rows = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        # One file's name that is no UTF-8 must not close the table.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             reader = csv.DictReader(stream, restval="", strict=True)
             names = reader.fieldnames or []
             for needed in ("file", "emotion"):
