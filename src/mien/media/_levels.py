@@ -34,14 +34,14 @@ class Levels:
         """Take float32 (channels, n); return it with what is no number replaced by 0."""
         self.samples += channels.shape[1]
         self.values += channels.size
-        peak = float(np.abs(channels).max(initial=0.0))
+        peak = _peak(channels)
         if not math.isfinite(peak):
             bad = ~np.isfinite(channels)
             self.odd += int(bad.sum())
             channels = np.where(bad, np.float32(0), channels)
-            peak = float(np.abs(channels).max(initial=0.0))
+            peak = _peak(channels)
         self.peak = max(self.peak, peak)
-        self.total += float(channels.sum(dtype=np.float64))
+        self.total += float(channels.sum())  # of one frame: float32, added in pairs, is exact enough
         if peak >= FLAT:
             self._see_clipping(channels)
         return channels
@@ -66,11 +66,16 @@ class Levels:
         elif self.values and self.peak < QUIET:
             notes.append(f"the sound is nearly silent: its peak is {_db(self.peak):.0f} dB of full scale")
         mean = self.total / max(self.values, 1)
-        if abs(mean) > OFFSET:
+        if abs(mean) > OFFSET and duration_s >= SHORT_S:
             notes.append(f"the sound has an offset: its mean is {mean:+.3f} of full scale, not 0")
         if duration_s < SHORT_S:
             notes.append(f"the sound is very short: {1000 * duration_s:.0f} ms")
         return notes
+
+
+def _peak(channels: NDArray[np.float32]) -> float:
+    # Without an array of magnitudes; NaN comes through both.
+    return max(float(channels.max(initial=0.0)), -float(channels.min(initial=0.0)))
 
 
 def _db(value: float) -> float:

@@ -186,7 +186,7 @@ class Track:
             self.notes.append(
                 f"the file is truncated: {self._end_s:.1f} s of sound are there, its header tells of {declared_s:.1f} s"
             )
-        elif self._cut:
+        elif self._cut and self.format != "wav":  # a WAV of unknown length always ends like this
             self.notes.append(f"the file is truncated: it ends in the middle of a part, at {self._end_s:.1f} s")
 
 
