@@ -18,6 +18,7 @@ __all__ = ["Journal", "journal_of"]
 
 _FORMAT = 1
 _SYNC_EVERY = 64
+_LONGEST_HEAD = 1 << 16  # what is not a journal may have no line breaks at all
 
 
 def journal_of(out: str | os.PathLike[str]) -> Path:
@@ -57,6 +58,9 @@ class Journal:
         try:
             self._lock()
             self._open({"mien": "prepare", "format": _FORMAT, **work})
+        except OSError as error:
+            self._file.close()
+            raise DatasetError(f"cannot write {shown(path)}: {error.strerror or error}") from error
         except BaseException:
             self._file.close()
             raise
@@ -119,10 +123,12 @@ class Journal:
     def _open(self, work: dict[str, Any]) -> None:
         """Read what is there, or begin."""
         with self._path.open("rb") as file:
-            head = file.readline()
+            head = file.readline(_LONGEST_HEAD)
             if head.endswith(b"\n"):
                 self._check(self._parsed(head), work)
                 end = self._read(file)
+            elif len(head) == _LONGEST_HEAD:
+                raise self._damaged()
             else:  # new, or killed within its first line
                 end = 0
         self._file.truncate(end)
