@@ -52,6 +52,7 @@ def rows_of(found: Audit, kind: str) -> list[list[int]]:
 def test_clean_data_is_clean() -> None:
     found = audit(faces(pictures(30), "T" * 20 + "V" * 10, subjects=[f"s{i // 10}" for i in range(30)]))
     assert (found.leaks, found.pictures, found.between, found.problems) == (0, 30, (), ())
+    assert found.sides == ("train", "val")
     assert all(not finding.groups for finding in found.findings)
     assert [finding.kind for finding in found.findings] == [k for k in KINDS if k not in ("voted_no_face", "no_face")]
     with pytest.raises(FrozenInstanceError):
@@ -120,6 +121,7 @@ def test_other_data_sets_are_other_sides() -> None:
     twin = faces(images[9:], "", subjects=["p1", "", ""])
     found = audit(mine, against=[other, twin])
     assert found.data == ("made", "other", "made #2")
+    assert found.sides == ("made: train", "made: val", "other: train", "made #2")
     assert [(i.data, i.row) for i in found.finding("identical").groups[0].items] == [("made", 105), ("other", 100)]
     assert ("identical", "made: val", "other: train", 1) in found.between
     # A name means the same person only where the data sets are of one name.
@@ -285,7 +287,7 @@ def test_one_percent_of_fer2013_was_voted_no_face(data_dir: Path) -> None:
 @pytest.mark.data
 def test_frames_of_a_clip_are_near_copies(data_dir: Path) -> None:
     found = audit(baum2_frames.index(data_dir / "baum2_frames"))
-    assert found.leaks == 0
+    assert (found.leaks, found.sides) == (0, ("",))
     assert found.finding("near").pictures > 0.5 * found.pictures
     within = [len({item.subject for item in group.items}) == 1 for group in found.finding("near").groups]
     assert np.mean(within) > 0.99

@@ -119,6 +119,14 @@ class Pool:
         known = {part for part, split in found if split}
         return {(part, split) for part, split in found if split or part not in known}
 
+    def all_sides(self) -> list[str]:
+        """Return the names of all sides that there are, data set by data set, in order of first appearance."""
+        found = []
+        for index, part in enumerate(self._parts):
+            splits = list(dict.fromkeys(part.splits.tolist()))
+            found += [(index, split) for split in splits if split or len(splits) == 1]
+        return [self.side_name(side) for side in found]
+
     def side_name(self, side: Side) -> str:
         """Return a side in words."""
         part, split = side

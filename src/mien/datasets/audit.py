@@ -161,6 +161,8 @@ class Audit:
     ----------
     data : tuple of str
         The data sets, as they were named, the audited one first.
+    sides : tuple of str
+        The splits of the data sets, with the data sets' names if there are several; the empty name for data without.
     pictures : int
         How many were looked at.
     findings : tuple of Finding
@@ -174,6 +176,7 @@ class Audit:
     """
 
     data: tuple[str, ...]
+    sides: tuple[str, ...]
     pictures: int
     findings: tuple[Finding, ...]
     between: tuple[tuple[str, str, str, int], ...]
@@ -208,6 +211,7 @@ class Audit:
         ]
         return {
             "data": list(self.data),
+            "sides": list(self.sides),
             "pictures": self.pictures,
             "leaks": self.leaks,
             "thresholds": dict(self.thresholds),
@@ -282,6 +286,7 @@ def audit(
         found[kind] = [_group(pool, [i], pool.reasons.get(i, "")) for i in np.flatnonzero(mask).tolist()]
     return Audit(
         data=tuple(pool.names),
+        sides=tuple(pool.all_sides()),
         pictures=len(pool),
         findings=tuple(Finding(kind, tuple(found[kind])) for kind in KINDS if kind in found),
         between=tuple(between),

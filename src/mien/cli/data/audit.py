@@ -33,7 +33,7 @@ _MOST_LINES = 20
 @click.option("--json", "as_json", is_flag=True, help="Write JSON: all groups with their rows or files.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write that JSON there.")
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="PAIRS.png", help="Draw copies beside each other.")
-@click.option("--faces", is_flag=True, help="Look for pictures without a face, too (minutes for 30,000 pictures).")
+@click.option("--faces", is_flag=True, help="Look for pictures in which the detector finds no face (slow).")
 @click.option("--no-near", is_flag=True, help="Look for identical pictures alone, not for near copies.")
 def command(
     choice: _options.Choice,
@@ -135,5 +135,14 @@ def _text(found: Audit) -> str:
     lines += ["", *map(_shell.one_line, told[:_MOST_LINES])] if told else []
     if len(told) > _MOST_LINES:
         lines.append(f"and {len(told) - _MOST_LINES} more: --json lists all")
-    verdict = f"{found.leaks} groups lie on both sides of a split" if found.leaks else "no leak between splits"
-    return "\n".join([*lines, "", verdict])
+    return "\n".join([*lines, "", _verdict(found)])
+
+
+def _verdict(found: Audit) -> str:
+    if len(found.sides) < 2:
+        return (
+            f"no leak: there is only one side, {found.sides[0]}" if found.sides[0] else "no leak: there are no splits"
+        )
+    if found.leaks:
+        return f"{found.leaks} {'groups lie' if found.leaks > 1 else 'group lies'} on both sides of a split"
+    return f"no leak between {', '.join(found.sides)}"
