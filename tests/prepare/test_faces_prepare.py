@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -74,6 +75,37 @@ def test_faces_come_as_the_public_call_cuts_them(pictures: PictureList) -> None:
     assert kinds == {"wall.png": "no_face", "zz.jpg": "unreadable"}
     bad = next(one for one in found.values() if one.kind == "unreadable")
     assert "zz.jpg cannot be decoded as JPEG" in bad.reason
+
+
+def test_hostile_files_are_rejected_and_stop_nothing(tmp_path: Path) -> None:
+    whole = Path(astronaut_path()).read_bytes()
+    bad = {
+        "truncated.jpg": whole[: len(whole) * 2 // 3],
+        "empty.png": b"",
+        "text.jpg": b"not a picture",
+        "film.png": b"\x1a\x45\xdf\xa3" + bytes(600),
+        "bomb.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\x01\0\0\0\x01\0\0\x08\x02\0\0\0" + bytes(4),
+    }
+    for emotion in ("fear", "anger"):
+        (tmp_path / "photos" / emotion).mkdir(parents=True)
+        (tmp_path / "photos" / emotion / "good 'one', ü.jpg").write_bytes(whole)
+    for name, data in bad.items():
+        (tmp_path / "photos" / "fear" / name).write_bytes(data)
+    summary = prepare_to(tmp_path / "out.csv", datasets.index("folder", tmp_path / "photos"), workers=2)
+    assert (summary.faces, summary.rejected) == (2, {"unreadable": len(bad)})
+    assert {row["source"].rpartition("/")[2] for row in rows(tmp_path / "out.csv")} == {"good 'one', ü.jpg"}
+    reasons = {row["file"].rpartition("/")[2]: row["reason"] for row in rows(tmp_path / "out.rejected.csv")}
+    assert reasons.keys() == bad.keys()
+    assert "truncated" in reasons["truncated.jpg"]
+    assert "is empty" in reasons["empty.png"]
+    assert "65536 x 65536 pixels, more than the limit" in reasons["bomb.png"]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_opened_is_rejected(tmp_path: Path) -> None:
+    photos = photographs(tmp_path / "photos", 3)
+    (photos / "test" / "sadness" / "p000.png").chmod(0)
+    assert prepare_to(tmp_path / "out.csv", datasets.index("folder", photos)).rejected["unreadable"] == 2
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -313,7 +345,24 @@ def test_what_is_no_journal_is_refused(pictures: PictureList, tmp_path: Path) ->
         prepare_to(out, pictures)
 
 
-# A worker that is killed must take nothing with it; the parent that is killed must leave no workers behind.
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
+def test_a_process_that_dies_is_one_error_and_keeps_what_was_done(tmp_path: Path) -> None:
+    pictures = datasets.index("folder", photographs(tmp_path / "photos", 60))
+    out = tmp_path / "faces.csv"
+
+    def kill(_: int) -> None:
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGKILL)
+
+    calls = iter([lambda _: None, *[kill] * 1000])
+    with pytest.raises(DatasetError, match=r"a process died at its work .* run the same command again to go on"):
+        prepare_to(out, pictures, workers=2, progress=lambda count: next(calls)(count))
+    summary = prepare_to(out, pictures)
+    assert summary.resumed >= 1
+    assert summary.faces == 60
+
+
+# A parent that is killed must leave no workers behind.
 RUN = """
 import sys
 from mien import datasets

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import whole_number
+from mien._checks import number, whole_number
 from mien.datasets import FaceData, PictureList
 from mien.errors import DatasetError, InputError, MienError
 from mien.faces.detect import DETECTORS, Detector, get_detector
@@ -44,20 +44,29 @@ class Settings:
         One of `mien.faces.detect.DETECTORS`.
     all_faces : bool
         Keep all faces of a picture, each with the picture's label; by default the largest alone.
+    min_face_px : float, optional
+        Longer side of the smallest face to keep; by default the detector chooses by the size of the picture.
 
     Raises
     ------
     InputError
-        If there is no such detector.
+        If there is no such detector, or the size is none.
     """
 
     cut: FaceCut = field(default_factory=FaceCut)
     detector: str = "mtcnn"
     all_faces: bool = False
+    min_face_px: float | None = None
 
     def __post_init__(self) -> None:
         if self.detector not in DETECTORS:
             raise InputError(f"detector must be one of {', '.join(DETECTORS)}, but got {self.detector!r}")
+        if self.min_face_px is not None:
+            object.__setattr__(self, "min_face_px", number(self.min_face_px, "min_face_px", low=1))
+
+    def find(self) -> Detector:
+        """Load the detector, with one thread."""
+        return get_detector(self.detector, min_face_px=self.min_face_px, threads=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +94,33 @@ def outcomes(
     """Prepare pictures by their numbers; see `mien.prepare.faces.prepare`."""
     count = whole_number(workers, "workers", low=1, high=256)
     left = list(numbers)
-    tasks = ((number, _source(pictures, number)) for number in left)
+    tasks = ((i, _source(pictures, i)) for i in left)
     if count > 1 and len(left) > _AT_ONCE:
         yield from _in_processes(tasks, settings, min(count, -(-len(left) // _AT_ONCE)))
     elif left:
-        detector = get_detector(settings.detector)
-        for number, source in tasks:
-            yield number, _prepared(source, detector, settings)
+        detector = settings.find()
+        for i, source in tasks:
+            yield i, _prepared(source, detector, settings)
 
 
-def _source(pictures: PictureList | FaceData, number: int) -> Source:
-    return pictures.read(number) if isinstance(pictures, FaceData) else pictures.where(number)
+def _source(pictures: PictureList | FaceData, i: int) -> Source:
+    return pictures.read(i) if isinstance(pictures, FaceData) else pictures.where(i)
 
 
 def _prepared(source: Source, detector: Detector, settings: Settings) -> Outcome:
     try:
-        pixels = read_image(source).pixels
+        picture = read_image(source)
     except MienError as error:
         return Outcome(kind="unreadable", reason=str(error))
-    faces, found = cut_faces(pixels, detector, settings.cut, most=None if settings.all_faces else 1)
+    cut_off = next((warning for warning in picture.warnings if "truncated" in warning), None)
+    if cut_off is not None:  # the missing part would be learnt as if it were the face
+        return Outcome(kind="unreadable", reason=cut_off)
+    faces, found = cut_faces(picture.pixels, detector, settings.cut, most=None if settings.all_faces else 1)
     if faces:
         return Outcome(faces)
     if not found:
-        return Outcome(kind="no_face", reason="no face found")
+        least = "" if settings.min_face_px is None else f" of at least {settings.min_face_px:g} px"
+        return Outcome(kind="no_face", reason=f"no face{least} found")
     return Outcome(kind="profile", reason=f"{found} found, but none whose two eyes can be told apart")
 
 
@@ -148,7 +161,7 @@ def _begin(settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     cv2.setNumThreads(1)
-    _detector, _settings = get_detector(settings.detector, threads=1), settings
+    _detector, _settings = settings.find(), settings
 
 
 def _follow_parent() -> None:
@@ -161,4 +174,4 @@ def _follow_parent() -> None:
 
 def _work(parcel: list[tuple[int, Source]]) -> list[tuple[int, Outcome]]:
     assert _detector is not None
-    return [(number, _prepared(source, _detector, _settings)) for number, source in parcel]
+    return [(i, _prepared(source, _detector, _settings)) for i, source in parcel]
