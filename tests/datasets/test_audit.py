@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from face_tables import VOTES, make_rows, table_text, votes_text, write_table
-from mien.datasets import FaceData, PictureList, baum2_frames, fer2013, ferplus
-from mien.datasets import audit as module
+from mien.datasets import FaceData, PictureList, _faceless, baum2_frames, fer2013, ferplus
 from mien.datasets._files import Found, picture_list
 from mien.datasets.audit import KINDS, Audit, audit, pair_sheet, voted_no_face, write_json
 from mien.errors import DatasetError, InputError
@@ -219,7 +218,7 @@ def test_the_work_is_spread_over_threads(monkeypatch: pytest.MonkeyPatch) -> Non
             meet.wait()
             return [1]
 
-    monkeypatch.setattr(module, "get_detector", lambda **_: Detector())
+    monkeypatch.setattr(_faceless, "get_detector", lambda **_: Detector())
     assert not audit(faces(pictures(6)), faces=True, threads=3).finding("no_face").groups
     assert len(seen) == 3
 
@@ -238,6 +237,10 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     assert [item["where"] for item in group["items"]] == ["made.csv, row 100", "made.csv, row 103"]
     assert read["between"][0] == {"kind": "identical", "split": "train", "other": "val", "pictures": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["audit.json"]
+    odd = audit(faces(images, "TTTV", files=["a", "b", "c", '\udcff\n"ü.png']))
+    write_json(odd, tmp_path / "audit.json")  # a name that is no UTF-8
+    read = json.loads((tmp_path / "audit.json").read_text("utf-8"))
+    assert read["findings"]["identical"]["groups"][0]["items"][1]["file"] == '\udcff\n"ü.png'
     with pytest.raises(DatasetError, match=r"cannot write .*nowhere.*: No such file"):
         write_json(found, tmp_path / "nowhere" / "audit.json")
 

@@ -11,17 +11,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe
 from mien.datasets import ferplus
+from mien.datasets._faceless import faceless
 from mien.datasets._near import ALIKE, DETAIL, FLAT, Pairs, near_pairs, spreads
-from mien.datasets._pool import Pool, by_key, in_threads
+from mien.datasets._pool import Pool, by_key
 from mien.datasets.base import FaceData, PictureList
 from mien.errors import DatasetError, InputError
-from mien.faces.detect import get_detector
 from mien.media.paths import shown
 from mien.output.sheet import sheet
 
@@ -53,13 +52,6 @@ KINDS: dict[str, str] = {
 
 LEAKS = ("identical", "near", "subject", "clip")
 """Kinds of which a group that spans splits is a leak."""
-
-CROP_PX, CROP_ENLARGED, FRAME, CROP_MIN_FACE = 96, 192, 0.25, 72
-"""Pictures whose shorter side is below 96 px are enlarged to 192 px before a face is looked for, as
-``scripts/measure_crop.py`` does with FER2013: detectors want faces of 20 px and more.  A quarter of the shorter side
-around them repeats their border (detectors want background, too), and 72 px is the smallest face: 18 of 48."""
-
-_LONGEST_PX = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +273,7 @@ def audit(
     if no_faces is not None:
         single["voted_no_face"] = no_faces
     if faces:
-        single["no_face"] = _faceless(data, pool.readable[: len(data)], count, say)
+        single["no_face"] = faceless(data, pool.readable[: len(data)], count, say)
     for kind, mask in single.items():
         found[kind] = [_group(pool, [i], pool.reasons.get(i, "")) for i in np.flatnonzero(mask).tolist()]
     return Audit(
@@ -331,7 +323,9 @@ def write_json(found: Audit, path: str | os.PathLike[str]) -> None:
     beside = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
     try:
         try:
-            beside.write_text(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
+            # A file name that is no UTF-8 holds lone surrogates: their backslash form is what JSON means by them.
+            beside.write_text(text, encoding="utf-8", errors="backslashreplace")
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
@@ -467,34 +461,3 @@ def _components(pairs: Pairs) -> list[tuple[list[int], str]]:
         lowest = f"correlation {pairs.alike[chosen].min():.3f}"
         found.append((sorted(members), f"{lowest}, mirrored" if pairs.mirrored[chosen].any() else lowest))
     return found
-
-
-def _faceless(
-    data: FaceData | PictureList, readable: NDArray[np.bool_], threads: int, say: Callable[[str, int, int], None]
-) -> NDArray[np.bool_]:
-    """Return which readable pictures have no face for the shipped detector, bool (n,)."""
-    plain, cut = get_detector(), get_detector(min_face_px=CROP_MIN_FACE)
-
-    def lacks(i: int) -> bool:
-        picture = data.read(i)
-        if min(picture.shape[:2]) < CROP_PX:
-            return not len(cut.detect(_framed(picture, CROP_ENLARGED)))
-        # A face that fills the picture needs background around it, a photograph does not.
-        return not len(plain.detect(picture)) and not len(plain.detect(_framed(picture, min(picture.shape[:2]))))
-
-    result = np.zeros(len(data), dtype=np.bool_)
-    rows = np.flatnonzero(readable).tolist()
-    for i, missing in zip(rows, in_threads(lacks, rows, threads), strict=True):
-        result[i] = missing
-        say("looking for faces", 1, len(rows))
-    return result
-
-
-def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Enlarge a picture until its shorter side has so many pixels, and repeat its border around it."""
-    # A strip of a picture must not become a gigabyte.
-    scale = min(side / min(picture.shape[:2]), _LONGEST_PX / max(picture.shape[:2]))
-    if scale > 1:
-        picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
-    frame = round(side * FRAME)
-    return np.asarray(cv2.copyMakeBorder(picture, frame, frame, frame, frame, cv2.BORDER_REPLICATE), np.uint8)
