@@ -163,7 +163,8 @@ def _work(pictures: PictureList | FaceData, settings: Settings) -> dict[str, Any
         digest.update(repr(None if part is None else list(part)).encode("utf-8", "surrogatepass"))
     if isinstance(pictures, FaceData):
         digest.update(pictures.images.tobytes())
-    options = {**asdict(settings.cut), "detector": settings.detector, "all_faces": settings.all_faces}
+    options = asdict(settings)
+    options |= options.pop("cut")
     return {"data": pictures.name, "source": str(Path(pictures.source).resolve()), "list": digest.hexdigest()} | options
 
 
