@@ -118,7 +118,7 @@ def test_a_folder_is_read_back_with_its_manifest(pictures: PictureList, tmp_path
     assert back.problems == ()
     assert sorted(back.splits.tolist()) == ["test"] * 2 + ["train"] * 4
     for row in manifest:
-        source = Path(pictures.source) / row["source"].removeprefix("folder: ")
+        source = Path(pictures.source) / row["source"].removeprefix("folder:")
         box = [float(value) for value in row["box"].split()]
         (expected,) = mien.prepare_faces(source, size=64, grey=False)
         assert box == pytest.approx(expected.box, abs=0.06)
@@ -159,7 +159,7 @@ def test_a_picture_of_a_table_is_named_by_its_row(tmp_path: Path) -> None:
         source="crops.csv",
     )
     assert prepare_to(tmp_path / "out.csv", data).faces == 1
-    assert rows(tmp_path / "out.csv")[0]["source"] == "crops: row 17"
+    assert rows(tmp_path / "out.csv")[0]["source"] == "crops:row 17"
     (rejected,) = rows(tmp_path / "out.rejected.csv")
     assert (rejected["file"], rejected["emotion"]) == ("row 18", "")
 

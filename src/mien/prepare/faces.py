@@ -214,7 +214,7 @@ def _rows(pictures: PictureList | FaceData, journal: Journal, cut: FaceCut) -> I
                 split=about["split"],
                 subject=about["subject"],
                 clip=about["clip"],
-                source=f"{pictures.name}: {about['file']}",
+                source=f"{pictures.name}:{about['file']}",
                 box=" ".join(f"{value:.1f}" for value in face["box"]),
             )
 
