@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_protocols import Fake, data, output, pictures, spec
 
 from mien.datasets import FaceData
 from mien.errors import InputError, ModelError
 from mien.evaluation import evaluate
 from mien.evaluation.answers import answer, choose_output, mapping_to
 from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet, mapping
+from planted_answers import Fake, data, output, pictures, spec
 
 CK7 = LabelSet("ck7", ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"))
 SIX = LabelSet("six", ("anger", "disgust", "fear", "happiness", "sadness", "surprise"))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_protocols import data, pictures
 
 from mien.analyzers.face import FaceAnalyzer
 from mien.datasets import FaceData
@@ -11,6 +10,7 @@ from mien.evaluation.answers import answer
 from mien.evaluation.examine import attention, own_names, take_split
 from mien.evaluation.folder import WORST, worst_rows
 from mien.labels import FER7
+from planted_answers import data, pictures
 
 
 def split_data(*names: str) -> FaceData:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
-from test_protocols import Fake, data, output, pictures, spec
 
 from mien.errors import InputError
 from mien.evaluation.answers import Answers, answer
 from mien.evaluation.paired import compare, mcnemar
 from mien.labels import FER7
+from planted_answers import Fake, data, output, pictures, spec
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
