@@ -79,7 +79,10 @@ WRONG = [
     (_set("name", to="a/b"), "key 'name' must match"),
     (_set("name", to=7), "key 'name' must be a string, but got 7"),
     (_set("description", to="  "), "key 'description' must not be empty"),
-    (_set("task", to="chess"), "key 'task' must be 'face-emotion' or 'face-detection', but got 'chess'"),
+    (
+        _set("task", to="chess"),
+        "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-activity', but got 'chess'",
+    ),
     (_set("colour", to="red"), "key 'colour' is not known"),
     (_set("date", to="31.1.2026"), "key 'date' must be a date such as 2026-01-31, but got '31.1.2026'"),
     (_set("date", to=dt.datetime(2026, 1, 31)), "must be a date without a time"),

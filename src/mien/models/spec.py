@@ -14,7 +14,7 @@ from mien.labels import LabelSet
 
 __all__ = ["TASKS", "Licence", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result"]
 
-TASKS = ("face-emotion", "face-detection")
+TASKS = ("face-emotion", "face-detection", "speech-activity")
 """What a model can do."""
 
 
