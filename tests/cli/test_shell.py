@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import mien.cli
 from mien.cli import COMMANDS, Shell, _shell, main
+from mien.cli.data import COMMANDS as DATA_COMMANDS
 from mien.errors import InputError, MienWarning
 
 
@@ -41,7 +42,14 @@ def test_every_subcommand_is_there_and_has_help(name: str) -> None:
 
 def test_every_module_of_the_command_line_is_registered() -> None:
     folder = Path(mien.cli.__file__).parent
-    assert {p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")} == set(COMMANDS)
+    modules = {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/__init__.py")}
+    assert {name for name in modules if not name.startswith("_")} == set(COMMANDS)
+
+
+def test_every_module_of_mien_data_is_registered() -> None:
+    folder = Path(mien.cli.__file__).parent / "data"
+    modules = {p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_")}
+    assert modules == set(DATA_COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
