@@ -23,6 +23,9 @@ def data_dir() -> Path:
     folder = Path(os.environ.get("MIEN_DATA") or ROOT.parent / "shared" / "data")
     if not (folder / "README.md").is_file():
         pytest.skip(f"no research data in {folder}: set MIEN_DATA to its folder (see docs/data.md)")
+    table = folder / "fer2013" / "fer2013.csv.xz"
+    if not table.is_file() or table.stat().st_size == 0:
+        pytest.skip(f"incomplete research data: {table} is missing or empty")
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -90,12 +91,18 @@ def babble(n: int, clips: list[Path], random: np.random.Generator, *, voices: in
     for _ in range(voices):
         voice: list[Wave] = []
         while sum(map(len, voice)) < n:
-            clip = read_audio(clips[random.integers(len(clips))], rate_hz=RATE).wave
-            truth = truth_of(clip)
-            speech = clip[: len(truth) * STEP].reshape(-1, STEP)[truth].reshape(-1)
-            voice.append(speech / np.float32(np.sqrt(np.square(speech).mean())))
+            voice.append(_talk(clips[random.integers(len(clips))]))
         total += np.concatenate(voice)[:n]
     return total
+
+
+@lru_cache(maxsize=256)
+def _talk(path: Path) -> Wave:
+    """Return a clip without its pauses, at a root mean square of 1."""
+    clip = read_audio(path, rate_hz=RATE).wave
+    truth = truth_of(clip)
+    speech = clip[: len(truth) * STEP].reshape(-1, STEP)[truth].reshape(-1)
+    return speech / np.float32(np.sqrt(np.square(speech).mean()))
 
 
 def with_noise(mixture: Mixture, noise: Wave, ratio_db: float) -> Mixture:

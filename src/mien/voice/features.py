@@ -193,7 +193,7 @@ def _tapered(wave: Wave, settings: Settings) -> Iterator[tuple[slice, NDArray[np
     total = 1 + len(wave) // hop
     block = max(1, min(_BLOCK_SAMPLES // n, total))
     taper = _taper(n)
-    stretch = np.empty((block - 1) * hop + n)
+    stretch = np.empty((block - 1) * hop + n, np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(stretch, n)[::hop]
     tapered = np.empty((block, n))
     for first in range(0, total, block):
@@ -204,7 +204,10 @@ def _tapered(wave: Wave, settings: Settings) -> Iterator[tuple[slice, NDArray[np
         stretch[before : before + len(inside)] = inside
         stretch[before + len(inside) :] = 0
         count = min(block, total - first)
-        yield slice(first, first + count), np.multiply(frames[:count], taper, out=tapered[:count])
+        part = tapered[:count]
+        part[:] = frames[:count]
+        part *= taper
+        yield slice(first, first + count), part
 
 
 def _power(wave: Wave, settings: Settings) -> NDArray[np.float32]:
@@ -246,9 +249,14 @@ def decibels(power: NDArray[np.float32], *, reference: float = 1.0, top_db: floa
     top_db : float or None
         See `Settings`.
     """
-    result = np.maximum(power, np.float32(AMIN), dtype=np.float32)
-    np.log10(result, out=result)
-    result *= 10
+    return _in_place(np.array(power, np.float32), reference, top_db)
+
+
+def _in_place(result: NDArray[np.float32], reference: float, top_db: float | None) -> NDArray[np.float32]:
+    """Turn power into dB without another array, whose fresh pages would cost as much as the logarithms."""
+    np.maximum(result, np.float32(AMIN), out=result)
+    np.log(result, out=result)  # in float32 half the time of log10
+    result *= np.float32(10 / np.log(10))
     if reference != 1:
         result -= np.float32(10 * np.log10(max(reference, AMIN)))
     if top_db is not None and result.size:
@@ -276,7 +284,7 @@ def stft_db(wave: Wave, settings: Settings) -> NDArray[np.float32]:
     InputError
         If the waveform is none.
     """
-    return decibels(_power(_wave(wave), settings).T, top_db=settings.top_db)
+    return _in_place(_power(_wave(wave), settings), 1.0, settings.top_db).T
 
 
 def log_mel(wave: Wave, settings: Settings) -> NDArray[np.float32]:
@@ -304,7 +312,7 @@ def log_mel(wave: Wave, settings: Settings) -> NDArray[np.float32]:
     for frames, squares in _squares(checked, settings):
         for bands, bins, filters in _packed_filters(settings):
             np.matmul(squares[:, bins], filters, out=energies[frames, bands])
-    return decibels(energies.T, top_db=settings.top_db)
+    return _in_place(energies, 1.0, settings.top_db).T
 
 
 def mfcc(wave: Wave, settings: Settings, *, n: int = 20) -> NDArray[np.float32]:
