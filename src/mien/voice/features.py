@@ -36,14 +36,11 @@ Wave = NDArray[np.float32]
 AMIN = 1e-10
 """Smallest power that is told from silence, -100 dB (librosa's ``power_to_db``)."""
 
-_LARGEST = 1e12
-"""Magnitude up to which no power spectrum overflows float32, whatever the length of the transform."""
+_MOST_ENERGY = 1e30
+"""Sum of squares up to which no power spectrum overflows float32."""
 
-_BLOCK_SAMPLES = 1 << 17
+_BLOCK_SAMPLES = 1 << 18
 """Samples transformed at once: what is worked on stays in the processor's cache, however long the waveform."""
-
-_BLOCKS_TOGETHER = 4
-"""Blocks whose mel energies are computed at once: matrix products gain from more rows than transforms do."""
 
 _BANDS_TOGETHER = 8
 """Mel bands of one matrix product: neighbours share most of their bins, and all other bins are left out."""
@@ -221,20 +218,14 @@ def _power(wave: Wave, settings: Settings) -> NDArray[np.float32]:
 
 def _squares(wave: Wave, settings: Settings) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield (which frames, their squared spectra as OpenCV packs them); the array is used again for the next."""
-    total = 1 + len(wave) // settings.hop
     squares: NDArray[np.float32] | None = None
-    first = have = 0
     for frames, tapered in _tapered(wave, settings):
         if squares is None:
-            squares = np.empty((min(_BLOCKS_TOGETHER * len(tapered), total), settings.n_fft), np.float32)
+            squares = np.empty(tapered.shape, np.float32)
         cv2.dft(tapered, tapered, flags=cv2.DFT_ROWS)
-        part = squares[have : have + len(tapered)]
+        part = squares[: len(tapered)]
         part[:] = tapered
-        np.multiply(part, part, out=part)
-        have += len(tapered)
-        if have == len(squares) or frames.stop == total:
-            yield slice(first, first + have), squares[:have]
-            first, have = first + have, 0
+        yield frames, np.multiply(part, part, out=part)
 
 
 def decibels(power: NDArray[np.float32], *, reference: float = 1.0, top_db: float | None = None) -> NDArray[np.float32]:
@@ -393,9 +384,11 @@ def _wave(wave: Wave) -> Wave:
     array = np.asarray(wave)
     if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"wave must be float32 of shape (n,), not empty, but got {describe(array)}")
-    peak = max(float(array.max()), -float(array.min()))  # NaN, too, comes through
-    if not np.isfinite(peak):
-        raise InputError("wave must be finite, but holds NaN or infinity")
-    if peak > _LARGEST:
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = float(np.dot(array, array))  # one pass tells both faults
+    if not energy < _MOST_ENERGY:
+        peak = float(np.abs(array).max())
+        if not np.isfinite(peak):
+            raise InputError("wave must be finite, but holds NaN or infinity")
         raise InputError(f"wave must lie within [-1, 1], but its largest magnitude is {peak:.3g}")
     return array.astype(np.float32, copy=False)
