@@ -23,19 +23,25 @@ def data_dir() -> Path:
     folder = Path(os.environ.get("MIEN_DATA") or ROOT.parent / "shared" / "data")
     if not (folder / "README.md").is_file():
         pytest.skip(f"no research data in {folder}: set MIEN_DATA to its folder (see docs/data.md)")
-    table = folder / "fer2013" / "fer2013.csv.xz"
-    if not table.is_file() or table.stat().st_size == 0:
-        pytest.skip(f"incomplete research data: {table} is missing or empty")
     return folder
 
 
 @pytest.fixture(scope="session")
-def fer2013_copy(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fer2013_dir(data_dir: Path) -> Path:
+    """Return the folder of FER2013 and FER+, or skip where the table is not there (a data folder may hold a part)."""
+    table = data_dir / "fer2013" / "fer2013.csv.xz"
+    if not table.is_file() or table.stat().st_size == 0:
+        pytest.skip(f"incomplete research data: {table} is missing or empty")
+    return table.parent
+
+
+@pytest.fixture(scope="session")
+def fer2013_copy(fer2013_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with copies of FER2013 and FER+: for commands that could write where they should only read."""
     folder = tmp_path_factory.mktemp("fer2013")
     # The tables are told by content, so the compressed one may stand under the plain one's name.
-    shutil.copyfile(data_dir / "fer2013" / "fer2013.csv.xz", folder / "fer2013.csv")
-    shutil.copyfile(data_dir / "fer2013" / "fer2013new.csv", folder / "fer2013new.csv")
+    shutil.copyfile(fer2013_dir / "fer2013.csv.xz", folder / "fer2013.csv")
+    shutil.copyfile(fer2013_dir / "fer2013new.csv", folder / "fer2013new.csv")
     return folder
 
 

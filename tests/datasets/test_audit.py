@@ -265,8 +265,8 @@ def test_the_sheet_shows_leaks_first(files: PictureList) -> None:
 
 
 @pytest.mark.data
-def test_what_is_known_of_fer2013(data_dir: Path) -> None:
-    data = fer2013.load(data_dir / "fer2013" / "fer2013.csv.xz")
+def test_what_is_known_of_fer2013(fer2013_dir: Path) -> None:
+    data = fer2013.load(fer2013_dir / "fer2013.csv.xz")
     found = audit(data)
     between = {(kind, first, second): count for kind, first, second, count in found.between}
     assert between["identical", "PublicTest", "Training"] == 280
@@ -279,9 +279,9 @@ def test_what_is_known_of_fer2013(data_dir: Path) -> None:
 
 
 @pytest.mark.data
-def test_one_percent_of_fer2013_was_voted_no_face(data_dir: Path) -> None:
-    data = ferplus.load(data_dir / "fer2013" / "fer2013.csv.xz")
-    mask = voted_no_face(data, data_dir / "fer2013" / "fer2013new.csv")
+def test_one_percent_of_fer2013_was_voted_no_face(fer2013_dir: Path) -> None:
+    data = ferplus.load(fer2013_dir / "fer2013.csv.xz")
+    mask = voted_no_face(data, fer2013_dir / "fer2013new.csv")
     assert data.label_set == FERPLUS8
     assert 100 < mask.sum() < 400
     assert (data.labels[mask] == -1).all()

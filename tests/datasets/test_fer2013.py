@@ -282,8 +282,8 @@ def test_wrong_trees(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_published_table(data_dir: Path) -> None:
-    path = data_dir / "fer2013" / "fer2013.csv.xz"
+def test_the_published_table(fer2013_dir: Path) -> None:
+    path = fer2013_dir / "fer2013.csv.xz"
     with fer2013.open_table(path) as text:
         head = [next(text) for _ in range(201)]
     counts = np.zeros(7, dtype=int)

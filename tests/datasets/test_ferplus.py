@@ -165,10 +165,10 @@ def test_missing_parts(tmp_path: Path, table: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_published_votes(data_dir: Path) -> None:
+def test_the_published_votes(fer2013_dir: Path) -> None:
     """The majority protocol, written a second time with pandas."""
     pandas = pytest.importorskip("pandas")
-    path = data_dir / "fer2013" / "fer2013new.csv"
+    path = fer2013_dir / "fer2013new.csv"
     usages, votes = ferplus.read_votes(path)
     frame = pandas.read_csv(path)
     counts = frame[[*FERPLUS8.emotions, "unknown", "NF"]]
