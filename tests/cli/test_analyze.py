@@ -436,8 +436,10 @@ def test_a_real_process_reads_standard_input(here: Path, model: Path, face: byte
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_keeps_what_was_done(here: Path, model: Path, face: bytes) -> None:
     Path("many").mkdir()
-    for number in range(100):
-        shutil.copy(astronaut_path(), f"many/{number:03d}.jpg")
+    shutil.copy(astronaut_path(), "many/0000.jpg")
+    # So many that a slow machine cannot be done with them before the signal comes.
+    for number in range(1, 3000):
+        os.link("many/0000.jpg", f"many/{number:04d}.jpg")
     command = [sys.executable, "-m", "mien", "analyze", "--model", str(model), "--threads", "1", "--json", "many"]
     # Shells start background jobs with SIGINT ignored, which children inherit.
     listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
@@ -448,8 +450,8 @@ def test_ctrl_c_keeps_what_was_done(here: Path, model: Path, face: bytes) -> Non
         rest, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     done = [json.loads(line) for line in (first + rest).splitlines()]
-    assert 1 <= len(done) < 100
-    assert [item["path"] for item in done] == [str(Path(f"many/{n:03d}.jpg")) for n in range(len(done))]
+    assert 1 <= len(done) < 3000
+    assert [item["path"] for item in done] == [str(Path(f"many/{n:04d}.jpg")) for n in range(len(done))]
     assert all(len(item["faces"]) == 1 for item in done)
     assert b"Traceback" not in errors
     assert errors.decode().splitlines()[-1] == "mien: interrupted"

@@ -203,3 +203,19 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
         advance(4)
     assert "reading" in stream.getvalue()
     assert "4/4" in stream.getvalue()
+
+
+def test_ctrl_c_outside_the_subcommand_ends_the_same_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The strike comes when the shell cleans up, where neither the subcommand nor its guard sees it.
+    command = click.Command("x", callback=lambda: click.get_current_context().find_root().call_on_close(strike))
+
+    def strike() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shell, "get_command", lambda *_: command)
+    with pytest.raises(SystemExit) as ended:
+        main(["x"], prog_name="mien")
+    assert ended.value.code == _shell.INTERRUPTED
+    assert capsys.readouterr().err.splitlines()[-1] == "mien: interrupted"

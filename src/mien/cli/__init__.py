@@ -7,12 +7,13 @@ click command named ``command`` and name it in `COMMANDS`.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 import click
 
 from mien import __version__
-from mien.cli._shell import guard
+from mien.cli._shell import INTERRUPTED, guard, note
 
 __all__ = ["COMMANDS", "Shell", "main"]
 
@@ -50,6 +51,23 @@ class Shell(click.Group):
         """Write the list of subcommands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command line; Ctrl-C gives the same line and exit code wherever it strikes.
+
+        Click's own answer to Ctrl-C, which `guard` does not see before and after the subcommand, is exit code 1.
+        """
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except click.Abort:
+            note("interrupted")
+            code = INTERRUPTED
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""
