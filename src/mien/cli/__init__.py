@@ -52,12 +52,13 @@ class Shell(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line; Ctrl-C gives the same line and exit code wherever it strikes.
 
         Click's own answer to Ctrl-C, which `guard` does not see before and after the subcommand, is exit code 1.
         """
-        if not standalone_mode:
+        standalone = extra.pop("standalone_mode", True)
+        if not standalone:
             return super().main(*args, standalone_mode=False, **extra)
         try:
             code = super().main(*args, standalone_mode=False, **extra)
