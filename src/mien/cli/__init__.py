@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -53,16 +52,16 @@ class Shell(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line; Ctrl-C gives the same line and exit code wherever it strikes.
 
         Click's own answer to Ctrl-C, which `guard` does not see before and after the subcommand, is exit code 1.
         """
-        standalone = extra.pop("standalone_mode", True)
-        if not standalone:
-            return super().main(args, prog_name, standalone_mode=False, **extra)
+        parent: Any = super()
+        if not extra.pop("standalone_mode", True):
+            return parent.main(*args, standalone_mode=False, **extra)
         try:
-            code = super().main(args, prog_name, standalone_mode=False, **extra)
+            code = parent.main(*args, standalone_mode=False, **extra)
         except click.Abort:
             note("interrupted")
             code = INTERRUPTED
