@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.media._resample import Resampler
-from mien.voice.activity import FRAME_S, Activity, Rules, _Decisions, speech_spans
+from mien.voice.activity import FRAME_S, Activity, Rules, _Decisions, speech_bounds, speech_spans
 from speech_mixtures import (
     RATE,
     Marks,
@@ -69,6 +69,26 @@ def test_a_synthetic_voice_is_found_between_silences() -> None:
     assert min(begin for begin, _ in spans) > 1.9
     assert max(end for _, end in spans) < 4.3
     assert sum(end - begin for begin, end in spans) > 1.0
+
+
+def test_the_bounds_of_an_utterance_are_its_first_and_last_speech_with_some_room() -> None:
+    silence = np.zeros(2 * RATE, np.float32)
+    random = np.random.default_rng(0)
+    wave = np.concatenate([silence, voiced(RATE, random), silence[:RATE], voiced(RATE, random), silence])
+    spans = speech_spans(wave, rate_hz=RATE)
+    assert len(spans) > 1
+    for pad_s in (0.0, 0.25):
+        begin, end = speech_bounds(wave, rate_hz=RATE, pad_s=pad_s)
+        assert begin == round((spans[0][0] - pad_s) * RATE)
+        assert end == round((spans[-1][1] + pad_s) * RATE)
+    assert speech_bounds(wave, rate_hz=RATE, pad_s=60.0) == (0, len(wave))
+
+
+def test_without_speech_the_bounds_are_those_of_the_recording() -> None:
+    assert speech_bounds(np.zeros(RATE, np.float32), rate_hz=RATE) == (0, RATE)
+    assert speech_bounds(np.zeros(0, np.float32), rate_hz=RATE) == (0, 0)
+    with pytest.raises(InputError, match="pad_s"):
+        speech_bounds(np.zeros(RATE, np.float32), rate_hz=RATE, pad_s=-1.0)
 
 
 @pytest.mark.data

@@ -22,7 +22,7 @@ from mien.errors import InputError
 from mien.media._resample import Resampler
 from mien.models import registry, runtime
 
-__all__ = ["FRAME_S", "Activity", "Rules", "speech_spans"]
+__all__ = ["FRAME_S", "PAD_S", "Activity", "Rules", "speech_bounds", "speech_spans"]
 
 Wave = NDArray[np.float32]
 Marks = NDArray[np.bool_]
@@ -33,6 +33,9 @@ RATE_HZ, FRAME, CONTEXT, STATE = 16000, 512, 64, 128
 
 FRAME_S = FRAME / RATE_HZ
 """Length of a frame: 32 ms."""
+
+PAD_S = 0.25
+"""Sound that a recording of one utterance keeps before and after its speech: breath and the fading of a vowel tell."""
 
 _FRAMES_TOGETHER = 512
 """Frames of one call of the net: bounds the memory."""
@@ -226,6 +229,40 @@ def speech_spans(wave: Wave, *, rate_hz: int, rules: Rules | None = None) -> lis
     edges = np.flatnonzero(np.diff(np.concatenate([[False], marks, [False]]).astype(np.int8))).tolist()
     duration_s = len(wave) / rate_hz
     return [(begin * FRAME_S, min(end * FRAME_S, duration_s)) for begin, end in list(pairwise(edges))[::2]]
+
+
+def speech_bounds(wave: Wave, *, rate_hz: int, pad_s: float = PAD_S, rules: Rules | None = None) -> tuple[int, int]:
+    """Find where the speech of a recording of one utterance begins and ends.
+
+    What a speech net learns from, is measured on and answers to as a whole is cut here, so that all three are cut
+    alike.  Pauses between the first and the last word stay.
+
+    Parameters
+    ----------
+    wave : numpy.ndarray
+        float32 (n,), mono, in [-1, 1]; may be empty.
+    rate_hz : int
+        Samples per second.
+    pad_s : float
+        What is kept before and after, as far as there is any.
+    rules : Rules, optional
+        How probabilities become speech.
+
+    Returns
+    -------
+    begin, end : int
+        Samples ``wave[begin:end]``; the whole recording where nobody is heard speaking.
+
+    Raises
+    ------
+    InputError
+        If an argument makes no sense.
+    """
+    pad = round(number(pad_s, "pad_s", low=0) * rate_hz)
+    spans = speech_spans(wave, rate_hz=rate_hz, rules=rules)
+    if not spans:
+        return 0, len(wave)
+    return max(round(spans[0][0] * rate_hz) - pad, 0), min(round(spans[-1][1] * rate_hz) + pad, len(wave))
 
 
 @lru_cache(maxsize=1)
