@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.errors import DecodeError, InputError, MediaNotFoundError, MissingExtraError, UnsupportedMediaError
+from mien.errors import DecodeError, InputError, MediaNotFoundError, UnsupportedMediaError
 from mien.media._resample import PASS_BAND, Resampler
 from mien.media.audio import Audio, AudioBlock, iter_audio, read_audio
 from mien.output.write import write_wav
@@ -442,12 +442,3 @@ def test_faults_of_writing(tmp_path: Path) -> None:
         write_wav(tmp_path / "no" / "x.wav", sine(8000, 0.1), 8000)
     write_wav(tmp_path / "loud.wav", np.array([2.0, -2.0], np.float32), 8000)
     np.testing.assert_allclose(read_audio(tmp_path / "loud.wav").wave, [1, -1], atol=1e-4)
-
-
-def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name == "av" or name.startswith("av.")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "av", None)
-    head = b"RIFF" + (36).to_bytes(4, "little") + b"WAVEfmt " + bytes(28)
-    with pytest.raises(MissingExtraError, match=r'reading sound needs av: pip install "mien\[audio\]"'):
-        read_audio(head)

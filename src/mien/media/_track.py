@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe
-from mien._extras import need
 from mien.errors import DecodeError, InputError, MediaNotFoundError, UnsupportedMediaError
 from mien.media._levels import Levels, as_float
 from mien.media.formats import HEAD_BYTES, identify
@@ -95,7 +94,8 @@ class Track:
         raise UnsupportedMediaError(f"{label(self.path)} must be {_EXPECTED}, but it is {came}", path=self.path)
 
     def _open(self) -> InputContainer:
-        av = need("av", extra="audio", purpose="reading sound")
+        import av
+
         try:
             options = {"format_whitelist": _READERS}
             container: InputContainer = av.open(self._file, "r", options=options, metadata_errors="replace")
@@ -146,7 +146,8 @@ class Track:
 
     def _frames(self) -> Iterator[AudioFrame]:
         """Yield what the decoder gives; parts that it refuses are counted."""
-        av = need("av", extra="audio", purpose="reading sound")
+        import av
+
         packets = self._container.demux(self._stream)
         while True:
             try:

@@ -8,8 +8,6 @@ import wave as wave_files
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._extras import need
-
 __all__ = ["FORMATS", "encode"]
 
 FORMATS = ("flac", "wav")
@@ -53,7 +51,8 @@ def _wav(samples: NDArray[np.int16], rate_hz: int) -> bytes:
 
 
 def _flac(samples: NDArray[np.int16], rate_hz: int) -> bytes:
-    av = need("av", extra="audio", purpose="writing FLAC")
+    import av
+
     stream = io.BytesIO()
     with av.open(stream, "w", format="flac") as container:
         track = container.add_stream("flac", rate=rate_hz, layout="mono", format="s16")
