@@ -12,26 +12,17 @@ from numpy.typing import NDArray
 
 from mien import __version__
 from mien.datasets.base import FaceData, content_hashes
-from mien.errors import InputError
 from mien.evaluation.answers import Answers, Classifier, answer, choose_output
-from mien.evaluation.calibration import cross_fitted, fit_temperature
-from mien.evaluation.result import ClassResult, EvaluationResult, SubjectResult
-from mien.labels import LabelSet, Mapping
-from mien.metrics import (
-    Interval,
-    accuracy,
-    auc,
-    bootstrap_interval,
-    brier,
-    class_scores,
-    confusion_matrix,
-    ece,
-    ece_floor,
-    macro_f1,
-    nll,
-    uar,
+from mien.evaluation.figures import (
+    accuracy_interval,
+    calibration_figures,
+    cross_fitted_figures,
+    mapped_logits,
+    tables,
+    uar_interval,
 )
-from mien.metrics.bootstrap import recall_sums, uar_of_sums
+from mien.evaluation.result import EvaluationResult, SubjectResult
+from mien.metrics import accuracy, auc, uar
 
 __all__ = ["Classifier", "choose_output", "evaluate", "measure"]
 
@@ -107,6 +98,7 @@ def measure(
     truth, said = answers.truth, answers.answered
     known = None if training is None else np.isin(answers.pictures, np.array(content_hashes(training.images)))
     area = auc(answers.probabilities, truth)
+    crossed, fitted = cross_fitted_figures(mapped_logits(answers.logits, answers.mapped), truth, answers.groups, seed)
     return EvaluationResult(
         model=answers.spec.name,
         model_version=answers.spec.version,
@@ -119,10 +111,13 @@ def measure(
         n=len(truth),
         n_unlabelled=answers.n_unlabelled,
         **_shares(answers, known, resamples=resamples, seed=seed),
-        **_calibration(answers.probabilities, truth, seed),
-        **_cross_fitted(_mapped_logits(answers.logits, answers.mapped), truth, answers.groups, seed),
+        **calibration_figures(answers.probabilities, truth, seed),
+        ece_cross_fitted=crossed["ece"],
+        ece_cross_fitted_floor=crossed["ece_floor"],
+        ece_cross_fitted_above_floor=crossed["ece_above_floor"],
+        temperature_fitted=fitted,
         temperature=answers.output.temperature,
-        **_tables(truth, said, answers.label_set),
+        **tables(truth, said, answers.label_set),
         labels=answers.label_set.emotions,
         date=dt.datetime.now(tz=dt.UTC).date().isoformat(),
         mien_version=__version__,
@@ -133,34 +128,19 @@ def measure(
     )
 
 
-def _mapped_logits(z: NDArray[np.float64], mapped: Mapping) -> NDArray[np.float64]:
-    """Return logits in the labels of the data: merged labels add up as probabilities, missing ones are impossible."""
-    result = np.full((len(z), len(mapped.target)), -np.inf)
-    for column in range(len(mapped.target)):
-        sources = mapped.weights[:, column] > 0
-        if sources.any():
-            result[:, column] = np.logaddexp.reduce(z[:, sources], axis=1)
-    return result
-
-
 def _shares(answers: Answers, copies: NDArray[np.bool_] | None, *, resamples: int, seed: int) -> dict[str, Any]:
     truth, said = answers.truth, answers.answered
-    right = np.stack([truth == said, np.ones(truth.shape, dtype=bool)], axis=1)
-
-    def share(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(sums[:, 0] / sums[:, 1])
-
-    def interval(rows: NDArray[Any], figure: Any, together: NDArray[Any]) -> Interval:
-        return bootstrap_interval(rows, figure, groups=together, resamples=resamples, seed=seed)
-
+    drawn = {"resamples": resamples, "seed": seed}
     intervals = {
-        "accuracy": interval(right, share, answers.groups),
-        "uar": interval(recall_sums(truth, said), uar_of_sums, answers.groups),
+        "accuracy": accuracy_interval(truth, said, answers.groups, **drawn),
+        "uar": uar_interval(truth, said, answers.groups, **drawn),
     }
     overlap_free = None
     if copies is not None and not copies.all():
         overlap_free = accuracy(truth[~copies], said[~copies])
-        intervals["accuracy_overlap_free"] = interval(right[~copies], share, answers.groups[~copies])
+        intervals["accuracy_overlap_free"] = accuracy_interval(
+            truth[~copies], said[~copies], answers.groups[~copies], **drawn
+        )
     return {
         "accuracy": accuracy(truth, said),
         "uar": uar(truth, said),
@@ -181,48 +161,3 @@ def _by_subject(answers: Answers) -> tuple[SubjectResult, ...]:
         for name in np.unique(names[names != ""])
     ]
     return tuple(sorted(found, key=lambda entry: (entry.accuracy, entry.subject)))
-
-
-def _calibration(p: NDArray[np.float64], truth: NDArray[np.int64], seed: int) -> dict[str, Any]:
-    error, floor = ece(p, truth), ece_floor(p, seed=seed)
-    return {
-        "ece": error,
-        "ece_floor": floor,
-        "ece_above_floor": error - floor,
-        "brier": brier(p, truth),
-        "nll": nll(p, truth),
-    }
-
-
-def _cross_fitted(
-    z: NDArray[np.float64], truth: NDArray[np.int64], together: NDArray[np.int64], seed: int
-) -> dict[str, Any]:
-    names = ("ece_cross_fitted", "ece_cross_fitted_floor", "ece_cross_fitted_above_floor", "temperature_fitted")
-    try:
-        fitted = fit_temperature(z, truth)
-        p = cross_fitted(z, truth, seed=seed, groups=together)
-    except InputError:
-        # Too few groups for two halves, or only rows of a class that the output does not have.
-        return dict.fromkeys(names)
-    error, floor = ece(p, truth), ece_floor(p, seed=seed)
-    return dict(zip(names, (error, floor, error - floor, fitted), strict=True))
-
-
-def _tables(truth: NDArray[np.int64], answers: NDArray[np.int64], label_set: LabelSet) -> dict[str, Any]:
-    size = len(label_set)
-    scores = class_scores(truth, answers, n_classes=size)
-    columns = (label_set.emotions, scores.precision, scores.recall, scores.f1, scores.support, scores.answered)
-    return {
-        "macro_f1": macro_f1(truth, answers, n_classes=size),
-        "per_class": tuple(
-            ClassResult(label, _defined(precision), _defined(recall), _defined(f1), int(support), int(answered))
-            for label, precision, recall, f1, support, answered in zip(*columns, strict=True)
-        ),
-        "confusion_matrix": tuple(
-            tuple(int(count) for count in row) for row in confusion_matrix(truth, answers, n_classes=size)
-        ),
-    }
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
