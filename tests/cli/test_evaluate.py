@@ -164,12 +164,12 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
     [
         (("m",), "name a data set, or give --on NAME[:SPLIT]=PATH"),
         (("m", "fer2013", "--split", "Training"), "--data must say where fer2013 lies"),
-        (("m", "emodb", "--data", "x", "--split", "Training"), "unknown data set 'emodb': expected fer2013, ferplus"),
+        (("m", "nodata", "--data", "x", "--split", "Training"), "unknown data set 'nodata': expected fer2013, ferplus"),
         (("m", "fer2013", "--data", "x", "--split", "Training", "--batch", "0"), "0 is not in the range"),
         (("m", "--data", "x", "--on", "fer2013=x"), "--data, --split, --labels, --protocol and --option are for"),
         (("m", "--on", "fer2013"), "--on must be NAME[:SPLIT]=PATH, but is 'fer2013'"),
         (("m", "--on", "=x"), "--on must be NAME[:SPLIT]=PATH, but is '=x'"),
-        (("m", "--on", "emodb=x"), "unknown data set 'emodb'"),
+        (("m", "--on", "nodata=x"), "unknown data set 'nodata'"),
         ((",", "--on", "fer2013=x"), "MODEL must name at least one model, but is ','"),
     ],
 )

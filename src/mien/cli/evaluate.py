@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from mien.cli import _shell
+from mien.cli._evaluate_speech import called_apart, evaluate_speech, is_speech, speech_choice
 from mien.cli.data._options import Choice, choose, open_faces
 from mien.errors import MienError
 
@@ -41,6 +43,7 @@ class _Done(NamedTuple):
 @click.option("--option", "pairs", multiple=True, metavar="KEY=VALUE", help="Another option of the data set.")
 @click.option("--on", multiple=True, metavar="NAME[:SPLIT]=PATH", help="A data set more; may be given several times.")
 @click.option("--labels-as", metavar="OUTPUT", help="Which output answers, if not the one that fits the data best.")
+@click.option("--noise", is_flag=True, help="Speech: measure in white noise and babble too, at 20, 10, 5 and 0 dB.")
 @click.option("--flip", is_flag=True, help="Average each picture with its mirror image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the model's runtime.")
 @click.option("--batch", type=click.IntRange(min=1), default=256, show_default=True, help="Pictures at once.")
@@ -58,13 +61,14 @@ def command(
     pairs: tuple[str, ...],
     on: tuple[str, ...],
     labels_as: str | None,
+    noise: bool,
     flip: bool,
     threads: int | None,
     batch: int,
     report: Path | None,
     as_json: bool,
 ) -> int:
-    """Measure face models on labelled faces.
+    """Measure face models on labelled faces, and speech models on corpora of speech.
 
     MODEL is a shipped name, a model.toml, a run folder, or an .onnx file with its record beside it; several are set
     against each other on the same rows.  NAME is a data set, see `mien data`; or give the path of a folder or table.
@@ -72,24 +76,32 @@ def command(
 
     Figures are accuracy and UAR with 95 % intervals (by subject where the data names them), the accuracy without
     pictures that also occur in Training (where those rows are in the data), scores by class, the confusion matrix, and
-    calibration.
+    calibration.  For speech also by sex, intensity and speaker, and apart over speakers not heard in training.
     """
-    choices = _choices(dataset, data, split, labels, protocol, pairs, on)
+    from mien.evaluation.models import find_model, split_names
+
+    words = split_names(models)
+    names = [name for name in (dataset, *(part.partition("=")[0].partition(":")[0] for part in on)) if name]
+    speech = is_speech(names, words)
+    _refuse({"--noise": noise} if not speech else _given("labels", "protocol", "flip", "batch"), speech=speech)
+    choices = _choices(dataset, data, split, labels, protocol, pairs, on, speech=speech)
     if report is not None:
         from mien._extras import need
 
         # Nobody should wait for the answers to learn that the charts cannot be drawn.
         need("matplotlib", extra="plot", purpose="--report")
-    from mien.analyzers.face import FaceAnalyzer
-    from mien.evaluation.examine import compare_all
-    from mien.evaluation.models import find_model, split_names
-
-    # The models first: a wrong name must not wait for the data to be read.
-    words = split_names(models)
     if not words:
         raise click.UsageError(f"MODEL must name at least one model, but is {models!r}")
+    if speech:
+        return evaluate_speech(
+            words, choices, labels_as=labels_as, threads=threads, noise=noise, report=report, as_json=as_json
+        )
+    from mien.analyzers.face import FaceAnalyzer
+    from mien.evaluation.examine import compare_all
+
+    # The models first: a wrong name must not wait for the data to be read.
     analyzers = [FaceAnalyzer(find_model(word), threads=threads) for word in words]
-    called = _called(words, analyzers)
+    called = called_apart(words, [analyzer.spec.name for analyzer in analyzers])
     options = {"labels_as": labels_as, "flip": flip, "batch_size": batch}
     several = len(choices) * len(words) > 1
     done: list[_Done] = []
@@ -117,9 +129,13 @@ def _choices(
     protocol: str | None,
     pairs: tuple[str, ...],
     on: tuple[str, ...],
+    *,
+    speech: bool,
 ) -> list[Choice]:
     found = []
-    if dataset is not None:
+    if dataset is not None and speech:
+        found.append(speech_choice(dataset, data, split=split, pairs=pairs))
+    elif dataset is not None:
         found.append(choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs))
     elif data or split or labels or protocol or pairs:
         raise click.UsageError("--data, --split, --labels, --protocol and --option are for the data set NAME")
@@ -128,18 +144,23 @@ def _choices(
         name, _, part = named.partition(":")
         if not sign or not path or not name:
             raise click.UsageError(f"--on must be NAME[:SPLIT]=PATH, but is {words!r}")
-        found.append(choose(name, Path(path), split=part or None))
+        choice = speech_choice if speech else choose
+        found.append(choice(name, Path(path), split=part or None))
     if not found:
         raise click.UsageError("name a data set, or give --on NAME[:SPLIT]=PATH")
     return found
 
 
-def _called(words: list[str], analyzers: list[FaceAnalyzer]) -> list[str]:
-    """Return what to call each model: as its record does, or, where two records have one name, as it was asked for."""
-    names = [analyzer.spec.name for analyzer in analyzers]
-    if len(set(names)) == len(names):
-        return names
-    return words if len(set(words)) == len(words) else [f"{word} ({i})" for i, word in enumerate(words, start=1)]
+def _given(*names: str) -> dict[str, bool]:
+    """Return which options stand on the command line, by their flags."""
+    source = click.get_current_context().get_parameter_source
+    return {f"--{name}": source(name) is ParameterSource.COMMANDLINE for name in names}
+
+
+def _refuse(given: dict[str, bool], *, speech: bool) -> None:
+    wrong = [flag for flag, stands in given.items() if stands]
+    if wrong:
+        raise click.UsageError(f"{' and '.join(wrong)}: not for {'speech' if speech else 'faces'}")
 
 
 def _examine(

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from mien.analyzers.explain import choose_method, explain
 from mien.analyzers.face import FaceAnalyzer
 from mien.datasets.base import FaceData
+from mien.datasets.speech import ClipList
 from mien.errors import DatasetError
 from mien.evaluation.answers import ALL, Answers
 from mien.evaluation.folder import worst_rows
 from mien.evaluation.paired import PairedResult, compare
 from mien.output.heatmap import heat
 
-__all__ = ["attention", "compare_all", "own_names", "take_split"]
+__all__ = ["attention", "compare_all", "own_names", "take_clips", "take_split"]
 
 TRAINING = ("Training", "training", "train")
 """What publishers call the rows to train on."""
@@ -57,6 +58,25 @@ def take_split(data: FaceData, split: str | None) -> tuple[FaceData, FaceData | 
         return data, None
     apart = next((name for name in TRAINING if name in names and name != split), None)
     return data.split(split), None if apart is None else data.split(apart)
+
+
+def take_clips(clips: ClipList, split: str | None) -> tuple[ClipList, str]:
+    """Return the clips to measure on, and what to call them; as `take_split`.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such split, or none was chosen of several.
+    """
+    names = list(dict.fromkeys(clips.splits.tolist()))
+    if split == ALL and ALL not in names:
+        return clips, ALL
+    if split is not None:
+        return clips.split(split), split
+    if len(names) > 1:
+        shown = ", ".join(name or "(none)" for name in names)
+        raise DatasetError(f"{clips.source} has the splits {shown}: choose one of them, or all")
+    return clips, (names[0] if names else "") or ALL
 
 
 def attention(analyzer: FaceAnalyzer, answers: Answers) -> list[NDArray[np.uint8]]:

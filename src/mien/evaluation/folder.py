@@ -17,13 +17,22 @@ from mien.evaluation.files import make_folder, write_bytes, write_words
 from mien.evaluation.machine import machine
 from mien.evaluation.markdown import escaped, section, table
 from mien.evaluation.paired import PairedResult
-from mien.evaluation.report import figure, headline, interval, paired_lines, percent, subject_line, to_json
+from mien.evaluation.report import (
+    Measured,
+    figure,
+    headline,
+    interval,
+    paired_lines,
+    percent,
+    subject_line,
+    to_json,
+)
 from mien.evaluation.result import EvaluationResult
 from mien.metrics import reliability_bins
 from mien.output import encode_png, plots
 from mien.output.sheet import sheet
 
-__all__ = ["WORST", "worst_rows", "write_folder", "write_overview"]
+__all__ = ["WORST", "class_table", "reliability", "worst_first", "worst_rows", "write_folder", "write_overview"]
 
 WORST = 40
 """Mistakes on the sheet."""
@@ -69,7 +78,7 @@ def write_folder(
     write_words(where / "report.json", to_json(result) + "\n")
     write_words(where / "predictions.csv", _predictions(answers))
     write_bytes(where / "confusion.png", plots.confusion_pair(result.confusion_matrix, result.labels))
-    write_bytes(where / "reliability.png", _reliability(result, answers))
+    write_bytes(where / "reliability.png", reliability(result, answers.probabilities, answers.truth))
     pictures = {"worst.png": _worst(answers, None)}
     if heated:
         pictures["attention.png"] = _worst(answers, heated)
@@ -89,8 +98,13 @@ def write_folder(
 
 def worst_rows(answers: Answers) -> NDArray[np.int64]:
     """Return the rows of the mistakes, the most confident first, `WORST` at most."""
-    wrong = np.flatnonzero(answers.truth != answers.answered)
-    confidence = answers.probabilities[wrong].max(axis=1)
+    return worst_first(answers.probabilities, answers.truth)
+
+
+def worst_first(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of probabilities (n, k) whose largest is not the truth (n,), as `worst_rows` does."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)
+    confidence = probabilities[wrong].max(axis=1)
     return wrong[np.argsort(-confidence, kind="stable")][:WORST]
 
 
@@ -109,8 +123,9 @@ def _worst(answers: Answers, heated: Sequence[NDArray[np.uint8]] | None) -> byte
     return encode_png(sheet(images, captions, columns=min(_ACROSS, len(rows)), cell=112, title=title))
 
 
-def _reliability(result: EvaluationResult, answers: Answers) -> bytes:
-    bins = reliability_bins(answers.probabilities, answers.truth)
+def reliability(result: Measured, probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> bytes:
+    """Draw the reliability diagram of answers, with the figures of their result."""
+    bins = reliability_bins(probabilities, truth)
     return plots.reliability(
         edges=bins.edges,
         count=bins.count,
@@ -147,7 +162,7 @@ def _markdown(result: EvaluationResult, pictures: set[str], command: str) -> str
         "\n".join(escaped(line) for line in subject_line(result).splitlines()),
         f"Measured by `{command}`." if command and "`" not in command else "",
         section("Result", table(("", "value", "95 % interval", ""), rows, right=(1,)), _interval_note(result)),
-        section("Classes", _classes(result)),
+        section("Classes", class_table(result)),
         section("Confusion", "![Confusion matrices: rows are the truth](confusion.png)"),
         section("Calibration", _calibration(result), "![Reliability](reliability.png)"),
         section("Worst mistakes", mistakes, looked),
@@ -163,7 +178,8 @@ def _interval_note(result: EvaluationResult) -> str:
     return f"Intervals: bootstrap over {result.n_groups} {drawn}."
 
 
-def _classes(result: EvaluationResult) -> str:
+def class_table(result: Measured) -> str:
+    """Return the scores by class as Markdown."""
     rows = [
         (c.label, percent(c.precision), percent(c.recall), percent(c.f1), c.support, c.answered)
         for c in result.per_class
@@ -201,8 +217,10 @@ def _subjects(result: EvaluationResult) -> list[str]:
 
 def write_overview(
     folder: str | Path,
-    results: Sequence[tuple[str, str, EvaluationResult]],
+    results: Sequence[tuple[str, str, Measured]],
     comparisons: Sequence[PairedResult],
+    *,
+    unit: str = "pictures",
 ) -> None:
     """Write ``report.json`` and ``report.md`` over several models or data sets.
 
@@ -210,10 +228,12 @@ def write_overview(
     ----------
     folder : str or pathlib.Path
         The folder that holds theirs.
-    results : sequence of (str, str, EvaluationResult)
+    results : sequence of (str, str, EvaluationResult or SpeechEvaluation)
         What to call the model, the folder of its report, and the figures.
     comparisons : sequence of PairedResult
         Of the models, two by two.
+    unit : str
+        What was measured on.
 
     Raises
     ------
@@ -226,7 +246,10 @@ def write_overview(
         "comparisons": [comparison.to_dict() for comparison in comparisons],
     }
     write_words(where / "report.json", json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    bars = [(f"{called}, {r.dataset} {r.split}", r.accuracy, *r.intervals["accuracy"]) for called, _, r in results]
+    bars = [
+        (f"{called}, {r.dataset} {r.split}", r.accuracy, *r.intervals.get("accuracy", (None, None)))
+        for called, _, r in results
+    ]
     write_bytes(where / "accuracy.png", plots.bars(bars, title="accuracy with 95 % intervals"))
     rows = [
         (
@@ -244,10 +267,11 @@ def write_overview(
         for called, place, r in results
     ]
     head = ("model", "data set", "split", "output", "n", "accuracy", "95 %", "UAR", "95 %", "report")
+    compared = [escaped(" ".join(paired_lines(c, unit=unit))) for c in comparisons]
     parts = [
         "# Examination",
         table(head, rows, right=(4, 5, 7)),
         "![Accuracy](accuracy.png)",
-        section("Comparisons", *(escaped(" ".join(paired_lines(c))) for c in comparisons)) if comparisons else "",
+        section("Comparisons", *compared) if compared else "",
     ]
     write_words(where / "report.md", "\n\n".join(part for part in parts if part) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -19,7 +20,7 @@ from mien.evaluation.speech_result import NoiseFigures
 from mien.metrics import accuracy, uar
 from mien.voice.activity import speech_bounds
 
-__all__ = ["KINDS", "RATIOS_DB", "VOICES", "can_babble", "mixed", "noise_curve"]
+__all__ = ["KINDS", "RATIOS_DB", "VOICES", "Waves", "can_babble", "mixed", "noise_curve"]
 
 Wave = NDArray[np.float32]
 
@@ -31,6 +32,9 @@ RATIOS_DB = (20.0, 10.0, 5.0, 0.0)
 
 VOICES = 6
 """Clips in a babble: enough that none of them is understood."""
+
+_HELD_SAMPLES = 100_000_000
+"""Bounds the memory of `Waves` to 400 MB: all of RAVDESS at 16 kHz."""
 
 
 def noise_curve(
@@ -109,6 +113,35 @@ def noise_curve(
 def can_babble(clips: ClipList) -> bool:
     """Tell whether there is a clip of somebody else for each clip."""
     return len(clips) > 0 and _voices_of(clips).max() > 0
+
+
+class Waves:
+    """The recordings of clips at one rate, by their place; the last ones that were asked for stay in memory.
+
+    Parameters
+    ----------
+    clips : ClipList
+        Where they lie.
+    rate_hz : int
+        Samples per second.
+    """
+
+    def __init__(self, clips: ClipList, *, rate_hz: int) -> None:
+        self._clips = clips
+        self._rate_hz = rate_hz
+        self._held: OrderedDict[int, Wave] = OrderedDict()
+        self._samples = 0
+
+    def __call__(self, index: int) -> Wave:
+        """Return one recording as float32 (n,), or raise `DatasetError` where it cannot be read."""
+        if index in self._held:
+            self._held.move_to_end(index)
+            return self._held[index]
+        wave = self._held[index] = self._clips.read(index, self._rate_hz)
+        self._samples += len(wave)
+        while self._samples > _HELD_SAMPLES and len(self._held) > 1:
+            self._samples -= len(self._held.popitem(last=False)[1])
+        return wave
 
 
 def mixed(wave: Wave, noise: Wave, *, ratio_db: float, part: slice | None = None) -> Wave:

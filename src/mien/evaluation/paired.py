@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from mien._checks import whole_number
 from mien.errors import InputError
 from mien.evaluation.answers import Answers
+from mien.evaluation.speech_answers import SpeechAnswers, together
 from mien.metrics import Interval, accuracy, bootstrap_interval, uar
 from mien.metrics.bootstrap import recall_sums, uar_of_sums
 
-__all__ = ["PairedResult", "compare", "mcnemar"]
+__all__ = ["PairedResult", "compare", "compare_clips", "mcnemar"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class PairedResult:
     accuracy_interval, uar_interval : Interval
         95 % intervals of a paired bootstrap; one that holds 0 leaves open which is better.
     intervals_by : str
-        What was drawn: ``"subject"``, ``"clip"`` or ``"picture"``.
+        What was drawn: ``"subject"``, ``"speaker"``, ``"clip"`` or ``"picture"``.
     """
 
     first: str
@@ -102,31 +103,86 @@ def compare(
     same = first.rows.source == second.rows.source and np.array_equal(first.rows.rows, second.rows.rows)
     if not same or not np.array_equal(truth, second.truth):
         raise InputError("two models are compared on the same rows, but got answers to different ones")
-    a, b = first.answered, second.answered
+    return PairedResult(
+        *(names or (first.spec.name, second.spec.name)),
+        dataset=first.rows.name,
+        split=first.split,
+        **_figures(truth, first.answered, second.answered, first.groups, resamples, seed),
+        intervals_by=first.groups_by,
+    )
+
+
+def compare_clips(
+    first: SpeechAnswers,
+    second: SpeechAnswers,
+    *,
+    names: tuple[str, str] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> PairedResult:
+    """Test whether two speech models differ on the clips that both have answered.
+
+    Parameters
+    ----------
+    first, second : SpeechAnswers
+        Of two models, about one corpus; clips that one of them could not answer are left out.
+    names, resamples, seed
+        See `compare`.
+
+    Returns
+    -------
+    PairedResult
+        The differences.
+
+    Raises
+    ------
+    InputError
+        If the answers are about different corpora, or no clip was answered by both.
+    """
+    one, other = first.clips, second.clips
+    place = {file: row for row, file in enumerate(other.files)}
+    rows = np.array([row for row, file in enumerate(one.files) if file in place], dtype=np.int64)
+    matching = np.array([place[one.files[row]] for row in rows], dtype=np.int64)
+    alike = (one.name, one.source, one.label_set) == (other.name, other.source, other.label_set)
+    if not alike or not len(rows) or not np.array_equal(one.labels[rows], other.labels[matching]):
+        raise InputError("two models are compared on the same clips, but got answers to different ones")
+    groups, by = together(one.take(rows))
+    return PairedResult(
+        *(names or (first.model, second.model)),
+        dataset=one.name,
+        split=first.split,
+        **_figures(one.labels[rows], first.answered[rows], second.answered[matching], groups, resamples, seed),
+        intervals_by=by,
+    )
+
+
+def _figures(
+    truth: NDArray[np.int64],
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the differences by the names of the fields of `PairedResult`."""
     right_a, right_b = a == truth, b == truth
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
 
     def interval(sums: NDArray[Any], figure: Any) -> Interval:
-        return bootstrap_interval(sums, figure, groups=first.groups, resamples=resamples, seed=seed)
+        return bootstrap_interval(sums, figure, groups=groups, resamples=resamples, seed=seed)
 
     shares = np.stack([right_a.astype(float) - right_b, np.ones(len(truth))], axis=1)
     recalls = np.concatenate([recall_sums(truth, a), recall_sums(truth, b)], axis=1)
-    called = names or (first.spec.name, second.spec.name)
-    return PairedResult(
-        first=called[0],
-        second=called[1],
-        dataset=first.rows.name,
-        split=first.split,
-        n=len(truth),
-        only_first_right=only_a,
-        only_second_right=only_b,
-        p_mcnemar=mcnemar(only_a, only_b),
-        accuracy_difference=accuracy(truth, a) - accuracy(truth, b),
-        accuracy_interval=interval(shares, lambda sums: sums[:, 0] / sums[:, 1]),
-        uar_difference=uar(truth, a) - uar(truth, b),
-        uar_interval=interval(recalls, _uar_difference),
-        intervals_by=first.groups_by,
-    )
+    return {
+        "n": len(truth),
+        "only_first_right": only_a,
+        "only_second_right": only_b,
+        "p_mcnemar": mcnemar(only_a, only_b),
+        "accuracy_difference": accuracy(truth, a) - accuracy(truth, b),
+        "accuracy_interval": interval(shares, lambda sums: sums[:, 0] / sums[:, 1]),
+        "uar_difference": uar(truth, a) - uar(truth, b),
+        "uar_interval": interval(recalls, _uar_difference),
+    }
 
 
 def _uar_difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:

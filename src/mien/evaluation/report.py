@@ -1,4 +1,4 @@
-"""An evaluation as text for people, and as JSON for programs."""
+"""An evaluation as text for people, and as JSON for programs: of faces, and the parts that speech shares."""
 
 from __future__ import annotations
 
@@ -8,8 +8,28 @@ from collections.abc import Sequence
 
 from mien.evaluation.paired import PairedResult
 from mien.evaluation.result import EvaluationResult
+from mien.evaluation.speech_result import SpeechEvaluation
 
-__all__ = ["figure", "headline", "interval", "paired_lines", "percent", "subject_line", "summary", "to_json", "to_text"]
+__all__ = [
+    "Measured",
+    "absent",
+    "class_text",
+    "confusion_text",
+    "drawn",
+    "figure",
+    "headline",
+    "interval",
+    "paired_lines",
+    "percent",
+    "subject_line",
+    "summary",
+    "text_table",
+    "to_json",
+    "to_text",
+]
+
+Measured = EvaluationResult | SpeechEvaluation
+"""What an examination of either kind returns."""
 
 _WIDTH = 120
 
@@ -17,7 +37,7 @@ _MOST_SUBJECTS = 10
 """Subjects that the text names, the lowest first; the report folder names them all."""
 
 
-def to_json(result: EvaluationResult) -> str:
+def to_json(result: Measured) -> str:
     """Return an evaluation as one JSON document, with the names of its fields as keys."""
     return json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
@@ -35,17 +55,24 @@ def to_text(result: EvaluationResult) -> str:
     str
         Lines of at most 120 characters, without colours, without a line break at the end.
     """
-    top = _table(("", "value", "95 % interval", ""), headline(result), right=(1,))
-    parts = [subject_line(result), top, _classes(result), _confusion(result), _calibration(result), _subjects(result)]
+    top = text_table(("", "value", "95 % interval", ""), headline(result), right=(1,))
+    parts = [
+        subject_line(result),
+        top,
+        class_text(result),
+        confusion_text(result),
+        _calibration(result),
+        _subjects(result),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
-def summary(results: Sequence[tuple[str, EvaluationResult]]) -> str:
+def summary(results: Sequence[tuple[str, Measured]]) -> str:
     """Return several evaluations as one table.
 
     Parameters
     ----------
-    results : sequence of (str, EvaluationResult)
+    results : sequence of (str, EvaluationResult or SpeechEvaluation)
         What to call the model, and its figures.
     """
     rows = [
@@ -62,11 +89,11 @@ def summary(results: Sequence[tuple[str, EvaluationResult]]) -> str:
         for called, r in results
     ]
     head = ("model", "data", "output", "n", "accuracy", "95 % interval", "UAR", "ECE above floor")
-    return _table(head, rows, right=(3, 4, 6, 7))
+    return text_table(head, rows, right=(3, 4, 6, 7))
 
 
-def paired_lines(result: PairedResult) -> list[str]:
-    """Return the comparison of two models as sentences."""
+def paired_lines(result: PairedResult, *, unit: str = "pictures") -> list[str]:
+    """Return the comparison of two models on rows of some unit as sentences."""
     accuracy, uar = result.accuracy_interval, result.uar_interval
     better = result.first if accuracy.low > 0 else result.second if accuracy.high < 0 else None
     verdict = f"{better} is better" if better else "which is better stays open"
@@ -76,7 +103,7 @@ def paired_lines(result: PairedResult) -> list[str]:
         f"{100 * accuracy.high:+.2f}), UAR {100 * result.uar_difference:+.2f} ({100 * uar.low:+.2f} to "
         f"{100 * uar.high:+.2f}), paired bootstrap by {result.intervals_by}.",
         f"Right where the other is wrong: {result.only_first_right} against {result.only_second_right} of {result.n} "
-        f"pictures; McNemar's exact p {result.p_mcnemar:.3g}.",
+        f"{unit}; McNemar's exact p {result.p_mcnemar:.3g}.",
     ]
 
 
@@ -101,8 +128,8 @@ def headline(result: EvaluationResult) -> list[tuple[str, str, str, str]]:
     else:
         note = f"without {result.n_overlap} pictures that are also in Training"
     return [
-        ("accuracy", percent(result.accuracy), interval(result, "accuracy"), _drawn(result)),
-        ("UAR", percent(result.uar), interval(result, "uar"), _absent(result)),
+        ("accuracy", percent(result.accuracy), interval(result, "accuracy"), drawn(result)),
+        ("UAR", percent(result.uar), interval(result, "uar"), absent(result)),
         (
             "accuracy, overlap-free",
             percent(result.accuracy_overlap_free),
@@ -114,31 +141,35 @@ def headline(result: EvaluationResult) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _drawn(result: EvaluationResult) -> str:
+def drawn(result: Measured) -> str:
+    """Return what the intervals are drawn over, in words; nothing for pictures."""
     if result.intervals_by == "picture":
         return ""
     return f"intervals by {result.intervals_by}, of which there are {result.n_groups}"
 
 
-def _absent(result: EvaluationResult) -> str:
-    absent = [entry.label for entry in result.per_class if entry.support == 0]
-    return f"over the classes present: no row is {' or '.join(absent)}" if absent else ""
+def absent(result: Measured) -> str:
+    """Return a note on the classes that no row is of, or nothing."""
+    missing = [entry.label for entry in result.per_class if entry.support == 0]
+    return f"over the classes present: no row is {' or '.join(missing)}" if missing else ""
 
 
-def _classes(result: EvaluationResult) -> str:
+def class_text(result: Measured) -> str:
+    """Return the scores by class as a table."""
     rows = [
         (c.label, percent(c.precision), percent(c.recall), percent(c.f1), str(c.support), str(c.answered))
         for c in result.per_class
     ]
-    return _table(("class", "precision", "recall", "F1", "true", "answered"), rows, right=(1, 2, 3, 4, 5))
+    return text_table(("class", "precision", "recall", "F1", "true", "answered"), rows, right=(1, 2, 3, 4, 5))
 
 
-def _confusion(result: EvaluationResult) -> str:
+def confusion_text(result: Measured) -> str:
+    """Return the confusion matrix as a table of counts."""
     rows = [
         (label, *(str(count) for count in counts))
         for label, counts in zip(result.labels, result.confusion_matrix, strict=True)
     ]
-    return _table(("true \\ answered", *result.labels), rows, right=range(1, len(result.labels) + 1))
+    return text_table(("true \\ answered", *result.labels), rows, right=range(1, len(result.labels) + 1))
 
 
 def _calibration(result: EvaluationResult) -> str:
@@ -157,7 +188,7 @@ def _calibration(result: EvaluationResult) -> str:
             figure(result.ece_cross_fitted_above_floor),
         ),
     ]
-    table = _table(("calibration", "ECE", "floor", "above floor"), rows, right=(1, 2, 3))
+    table = text_table(("calibration", "ECE", "floor", "above floor"), rows, right=(1, 2, 3))
     return f"{table}\nBrier {result.brier:.4f}, NLL {result.nll:.4f}"
 
 
@@ -165,7 +196,7 @@ def _subjects(result: EvaluationResult) -> str:
     if not result.per_subject:
         return ""
     rows = [(entry.subject, str(entry.n), percent(entry.accuracy)) for entry in result.per_subject]
-    table = _table(("subject", "pictures", "accuracy"), rows[:_MOST_SUBJECTS], right=(1, 2))
+    table = text_table(("subject", "pictures", "accuracy"), rows[:_MOST_SUBJECTS], right=(1, 2))
     more = len(rows) - _MOST_SUBJECTS
     return table if more <= 0 else f"{table}\nand {more} subjects with a higher accuracy"
 
@@ -180,13 +211,14 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def interval(result: EvaluationResult, name: str) -> str:
+def interval(result: Measured, name: str) -> str:
     """Return the ends of an interval in percent, or nothing."""
     ends = result.intervals.get(name)
     return "" if ends is None else f"{100 * ends.low:.2f} to {100 * ends.high:.2f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> str:
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> str:
+    """Return aligned columns without frames, those of numbers to the right."""
     # rich takes a tenth of a second to import: who asks for JSON does not pay for it.
     from rich.console import Console
     from rich.table import Table

@@ -1,0 +1,228 @@
+"""``mien evaluate`` on corpora of speech."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from mien.cli import _shell
+from mien.cli.data._options import Choice, _pair
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.analyzers.speech import SpeechAnalyzer
+    from mien.datasets.speech import ClipList
+    from mien.evaluation.paired import PairedResult
+    from mien.evaluation.speech_answers import SpeechAnswers
+    from mien.evaluation.speech_result import NoiseFigures, SpeechEvaluation
+
+__all__ = ["called_apart", "evaluate_speech", "is_speech", "speech_choice"]
+
+_SHOWN = 10
+"""Clips that could not be read that are named on stderr; the report names them all."""
+
+
+class _Done(NamedTuple):
+    called: str
+    choice: Choice
+    answers: SpeechAnswers
+    result: SpeechEvaluation
+
+
+def is_speech(names: Sequence[str], models: Sequence[str]) -> bool:
+    """Tell whether data are recordings: by a corpus among them, or, for paths, by what the first model is for."""
+    from mien.datasets import DATASETS
+    from mien.datasets.speech import SPEECH_DATASETS
+    from mien.evaluation.models import find_model
+
+    if any(name in SPEECH_DATASETS for name in names):
+        return True
+    if not models or not any(name not in DATASETS and Path(name).is_dir() for name in names):
+        return False
+    try:
+        return find_model(models[0]).task == "speech-emotion"
+    except MienError:
+        return False  # what is wrong with it is said where it is needed
+
+
+def speech_choice(name: str, data: Path | None, *, split: str | None = None, pairs: tuple[str, ...] = ()) -> Choice:
+    """Return the corpus that the words of a command mean.
+
+    Parameters
+    ----------
+    name : str
+        One of `mien.datasets.speech.SPEECH_DATASETS`; or, without ``data``, a folder, read as ``speech_folder``.
+    data : pathlib.Path, optional
+        Folder of the corpus.
+    split : str, optional
+        Keep only this split.
+    pairs : tuple of str
+        Options of the corpus, ``key=value`` each.
+
+    Raises
+    ------
+    click.UsageError
+        If the name is neither a corpus nor a folder, the path is missing, or a pair is none.
+    """
+    from mien.datasets.speech import SPEECH_DATASETS
+
+    if name not in SPEECH_DATASETS:
+        if data is not None or not Path(name).is_dir():
+            known = ", ".join(SPEECH_DATASETS)
+            raise click.UsageError(f"unknown speech corpus {name!r}: expected {known}, or a folder")
+        name, data = "speech_folder", Path(name)
+    if data is None:
+        raise click.UsageError(f"--data must say where {name} lies")
+    return Choice(name, data, split, dict(_pair(pair) for pair in pairs))
+
+
+def evaluate_speech(
+    models: list[str],
+    choices: list[Choice],
+    *,
+    labels_as: str | None,
+    threads: int | None,
+    noise: bool,
+    report: Path | None,
+    as_json: bool,
+) -> int:
+    """Measure speech models on corpora, show and write what comes of it, and return the exit code."""
+    from mien.analyzers.speech import SpeechAnalyzer
+    from mien.evaluation.models import find_model
+
+    # The models first: a wrong name must not wait for the data to be read.
+    analyzers = [SpeechAnalyzer(find_model(word), threads=threads or 1) for word in models]
+    called = called_apart(models, [analyzer.spec.name for analyzer in analyzers])
+    several = len(choices) * len(models) > 1
+    done: list[_Done] = []
+    comparisons: list[PairedResult] = []
+    failed = 0
+    for choice in choices:
+        some, wrong = _examine(
+            choice, list(zip(called, analyzers, strict=True)), labels_as=labels_as, noise=noise, several=several
+        )
+        comparisons += _compared(some)
+        done += some
+        failed += wrong
+    if not done:
+        return _shell.FAILED
+    if report is not None:
+        _write(report, done, comparisons, forced=labels_as is not None, several=several)
+        _shell.note(f"wrote {report}")
+    _show(done, comparisons, as_json=as_json, several=several)
+    return _shell.SOME_FAILED if failed or any(d.result.n_unreadable for d in done) else 0
+
+
+def called_apart(words: list[str], names: list[str]) -> list[str]:
+    """Return what to call each model: as its record does, or, where two records have one name, as it was asked for."""
+    if len(set(names)) == len(names):
+        return names
+    return words if len(set(words)) == len(words) else [f"{word} ({i})" for i, word in enumerate(words, start=1)]
+
+
+def _examine(
+    choice: Choice,
+    models: list[tuple[str, SpeechAnalyzer]],
+    *,
+    labels_as: str | None,
+    noise: bool,
+    several: bool,
+) -> tuple[list[_Done], int]:
+    """Let all models answer about one corpus; where there is more to do, what fails is noted and passed over."""
+    from mien.datasets.speech import load_index
+    from mien.evaluation.examine import take_clips
+    from mien.evaluation.speech import measure_clips
+    from mien.evaluation.speech_answers import answer_clips
+
+    done: list[_Done] = []
+    failed = 0
+    clips: ClipList | None = None
+    for called, analyzer in models:
+        try:
+            if clips is None:
+                clips, split = take_clips(load_index(choice.name, choice.path, **choice.options), choice.split)
+            what = f"evaluating {called}" if several else "evaluating"
+            with _shell.progress(len(clips), what, unit="clips") as advance:
+                answers = answer_clips(analyzer, clips, labels_as=labels_as, split=split, progress=advance)
+            curve = _noise(analyzer, answers, called if several else "") if noise else ()
+            result = measure_clips(answers, noise=curve)
+        except MienError as error:
+            if not several:
+                raise
+            _shell.note(f"{called} on {choice.name}: {error}")
+            failed += 1
+            continue
+        _warn(result, answers)
+        done.append(_Done(called, choice, answers, result))
+    return done, failed
+
+
+def _noise(analyzer: SpeechAnalyzer, answers: SpeechAnswers, called: str) -> tuple[NoiseFigures, ...]:
+    from mien.evaluation.noise import KINDS, can_babble
+    from mien.evaluation.speech_noise import noise_of
+
+    kinds = KINDS if can_babble(answers.clips) else ("white",)
+    if kinds != KINDS:
+        _shell.note(f"no babble: all clips of {answers.clips.name} are of one speaker")
+    what = f"evaluating {called} in noise" if called else "evaluating in noise"
+    with _shell.progress(len(answers.clips), what, unit="clips") as advance:
+        return noise_of(analyzer, answers, kinds=kinds, progress=advance)
+
+
+def _warn(result: SpeechEvaluation, answers: SpeechAnswers) -> None:
+    """Say on stderr what must not be overlooked."""
+    if result.caveat:
+        _shell.note(f"caution: {result.caveat}")
+    for line in answers.unreadable[:_SHOWN]:
+        _shell.note(f"left out {line}")
+    if len(answers.unreadable) > _SHOWN:
+        _shell.note(f"and {len(answers.unreadable) - _SHOWN} more clips that could not be read")
+
+
+def _compared(done: list[_Done]) -> list[PairedResult]:
+    from mien.evaluation.paired import compare_clips
+
+    return [compare_clips(a.answers, b.answers, names=(a.called, b.called)) for a, b in combinations(done, 2)]
+
+
+def _show(done: list[_Done], comparisons: list[PairedResult], *, as_json: bool, several: bool) -> None:
+    from mien.evaluation import report
+    from mien.evaluation.speech_report import speech_text
+
+    if as_json and not several:
+        _shell.write(report.to_json(done[0].result))
+    elif as_json:
+        plain = {
+            "results": [{"called": d.called, **d.result.to_dict()} for d in done],
+            "comparisons": [comparison.to_dict() for comparison in comparisons],
+        }
+        _shell.write(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        parts = [speech_text(d.result) for d in done]
+        if len(done) > 1:
+            parts.append(report.summary([(d.called, d.result) for d in done]))
+        parts += ["\n".join(report.paired_lines(comparison, unit="clips")) for comparison in comparisons]
+        _shell.write("\n\n".join(parts))
+
+
+def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, forced: bool, several: bool) -> None:
+    from mien.evaluation.examine import own_names
+    from mien.evaluation.folder import write_overview
+    from mien.evaluation.speech_folder import write_speech_folder
+
+    places = [""]
+    if several:
+        places = own_names([f"{d.called}-{d.result.dataset}-{d.result.split}" for d in done])
+        found = [(d.called, place, d.result) for d, place in zip(done, places, strict=True)]
+        write_overview(folder, found, comparisons, unit="clips")
+    for d, place in zip(done, places, strict=True):
+        command = f"mien evaluate {d.called} {d.choice.name} --data DATA"
+        command += f" --split {d.choice.split}" if d.choice.split else ""
+        command += f" --labels-as {d.result.output}" if forced else ""
+        command += " --noise" if d.result.noise else ""
+        write_speech_folder(folder / place, d.result, d.answers, command=command)
