@@ -1,4 +1,4 @@
-"""The command on corpora of speech, with models whose answers are planted: the pitch of a tone says what is answered."""
+"""The command on corpora of speech, with models whose answers are planted: the pitch of a tone says them."""
 
 from __future__ import annotations
 

@@ -114,18 +114,20 @@ def ends(values: Interval | None) -> str:
 def _parts(what: str, parts: Sequence[GroupFigures]) -> str:
     if not parts:
         return ""
-    rows = [
-        (
-            part.name,
-            str(part.n),
-            percent(part.accuracy),
-            ends(part.intervals.get("accuracy")),
-            percent(part.uar),
-            ends(part.intervals.get("uar")),
-        )
-        for part in parts[:_MOST_LINES]
+    columns = [
+        [part.name for part in parts],
+        [str(part.n) for part in parts],
+        [percent(part.accuracy) for part in parts],
+        [ends(part.intervals.get("accuracy")) for part in parts],
+        [percent(part.uar) for part in parts],
+        [ends(part.intervals.get("uar")) for part in parts],
     ]
-    table = text_table((what, "clips", "accuracy", "95 %", "UAR", "95 %"), rows, right=(1, 2, 4))
+    head = [what, "clips", "accuracy", "95 %", "UAR", "95 %"]
+    # One speaker has no interval over speakers: columns without a word are left out.
+    shown = [place for place, column in enumerate(columns) if any(column)]
+    rows = [[columns[place][row] for place in shown] for row in range(min(len(parts), _MOST_LINES))]
+    right = [new for new, place in enumerate(shown) if place in (1, 2, 4)]
+    table = text_table([head[place] for place in shown], rows, right=right)
     more = len(parts) - _MOST_LINES
     return table if more <= 0 else f"{table}\nand {more} more with a higher UAR"
 
