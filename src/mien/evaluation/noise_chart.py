@@ -52,6 +52,7 @@ def noise_chart(figures: Sequence[NoiseFigures]) -> bytes:
         entries.append((across, clean.kind))
     axes.set(ylim=(0, 100), xlabel="speech to noise in dB", ylabel="UAR in %")
     axes.set_title("UAR in noise, with 95 % intervals", fontsize=11)
+    axes.set_xticks(sorted({_ratio(entry) for entry in figures if entry.ratio_db is not None}))
     plain(axes)
     legend(figure, entries, loc="outside right upper", ncols=1)
     return to_png(figure)

@@ -24,6 +24,7 @@ from mien.evaluation.speech_report import calibration_rows, clips_line, ends, no
 from mien.evaluation.speech_result import GroupFigures, SpeechEvaluation
 from mien.output import encode_png, plots
 from mien.output.sheet import sheet
+from mien.voice.activity import speech_bounds
 from mien.voice.features import Settings, log_mel
 
 __all__ = ["write_speech_folder"]
@@ -31,10 +32,10 @@ __all__ = ["write_speech_folder"]
 _MOST_BARS = 40
 _ACROSS = 5
 _CELL = 168
-_SHEET_S = 4.0
-"""What the sheet shows of a clip: all of them to one scale of time."""
+_SHEET_S = 3.0
+"""What the sheet shows of a clip's speech: all of them to one scale of time."""
 
-_SHEET_DB = 60.0
+_SHEET_DB = 75.0
 _SETTINGS = Settings(mels=64, top_db=_SHEET_DB)
 
 
@@ -92,7 +93,7 @@ def _speaker_bars(result: SpeechEvaluation) -> bytes:
 
 
 def _spectrograms(answers: SpeechAnswers, rows: NDArray[np.int64]) -> bytes:
-    """Draw the mistakes as spectrograms of mel bands, up to four seconds, low notes at the bottom."""
+    """Draw the mistakes as spectrograms of mel bands, low notes at the bottom."""
     names = answers.label_set.emotions
     captions = []
     for row in rows:
@@ -110,11 +111,12 @@ def _spectrogram(answers: SpeechAnswers, row: int) -> NDArray[np.uint8] | None:
     except DatasetError:
         # It was there when it was answered: the square stays empty, and the table still names the file.
         return None
-    bands = log_mel(wave[: round(_SHEET_S * _SETTINGS.rate_hz)], _SETTINGS)[::-1]
+    begin, end = speech_bounds(wave, rate_hz=_SETTINGS.rate_hz)
+    bands = log_mel(wave[begin : min(end, begin + round(_SHEET_S * _SETTINGS.rate_hz))], _SETTINGS)[::-1]
     grey = np.clip((bands - bands.max()) / _SHEET_DB + 1, 0, 1) * 255
     whole = np.zeros((len(grey), round(_SHEET_S * _SETTINGS.rate_hz / _SETTINGS.hop) + 1), dtype=np.uint8)
     whole[:, : grey.shape[1]] = grey[:, : whole.shape[1]]
-    small = cv2.resize(whole, (_CELL, _CELL * 2 // 3), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(whole, (_CELL, _CELL), interpolation=cv2.INTER_AREA)
     coloured = cv2.applyColorMap(small, cv2.COLORMAP_INFERNO)
     return np.asarray(coloured[..., ::-1], dtype=np.uint8)
 
