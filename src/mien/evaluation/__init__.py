@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from mien.evaluation.answers import Answers, Classifier, answer
 from mien.evaluation.calibration import cross_fitted, fit_temperature, softmax
-from mien.evaluation.paired import PairedResult, compare, mcnemar
+from mien.evaluation.noise import noise_curve
+from mien.evaluation.paired import PairedResult, compare, compare_clips, mcnemar
 from mien.evaluation.protocols import evaluate, measure
 from mien.evaluation.result import ClassResult, EvaluationResult, SubjectResult
+from mien.evaluation.speech import evaluate_speech, measure_clips, measured
+from mien.evaluation.speech_answers import SpeechAnswers, SpeechClassifier, answer_clips, as_answers
+from mien.evaluation.speech_noise import noise_of
+from mien.evaluation.speech_result import GroupFigures, NoiseFigures, SpeechEvaluation
 
 __all__ = [
     "Answers",
     "ClassResult",
     "Classifier",
     "EvaluationResult",
+    "GroupFigures",
+    "NoiseFigures",
     "PairedResult",
+    "SpeechAnswers",
+    "SpeechClassifier",
+    "SpeechEvaluation",
     "SubjectResult",
     "answer",
+    "answer_clips",
+    "as_answers",
     "compare",
+    "compare_clips",
     "cross_fitted",
     "evaluate",
+    "evaluate_speech",
     "fit_temperature",
     "mcnemar",
     "measure",
+    "measure_clips",
+    "measured",
+    "noise_curve",
+    "noise_of",
     "softmax",
 ]
