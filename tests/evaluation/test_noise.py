@@ -16,6 +16,7 @@ from mien.evaluation.speech_answers import answer_clips
 from mien.evaluation.speech_noise import noise_of
 from mien.evaluation.speech_result import NoiseFigures
 from mien.metrics import Interval
+from mien.voice.activity import speech_bounds
 from planted_clips import Planted, write_ravdess
 from run_folders import picture_size
 from speech_corpora import ravdess_names, tone, touch
@@ -194,3 +195,24 @@ def test_the_chart(tmp_path: Path) -> None:
     assert noise_chart(figures) == noise_chart(figures)
     with pytest.raises(InputError, match="at least one figure"):
         noise_chart([])
+
+
+@pytest.mark.data
+def test_the_ratio_holds_over_real_speech(data_dir: Path) -> None:
+    listed = load_index("ravdess", data_dir / "ravdess_speech_16k")
+    some = listed.take(np.arange(0, len(listed), 61))
+    waves = Waves(some, rate_hz=RATE_HZ)
+    ratios: list[float] = []
+
+    def answer(wave: NDArray[np.float32], index: int) -> NDArray[np.float64]:
+        clean = waves(index).astype(np.float64)
+        begin, end = speech_bounds(waves(index), rate_hz=RATE_HZ, pad_s=0.0)
+        added = wave - clean
+        if added.any() and np.abs(wave).max() < 1:  # not the clean one, nor one that was turned down
+            ratios.append(10 * np.log10((clean[begin:end] ** 2).mean() / (added[begin:end] ** 2).mean()))
+            assert end - begin < len(wave)  # the silence around does not count
+        return np.eye(8)[some.labels[index]]
+
+    noise_curve(answer, some, waves, rate_hz=RATE_HZ, ratios_db=(10.0,))
+    assert len(ratios) > 30
+    assert max(abs(ratio - 10) for ratio in ratios) < 0.05
