@@ -81,7 +81,7 @@ WRONG = [
     (_set("description", to="  "), "key 'description' must not be empty"),
     (
         _set("task", to="chess"),
-        "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-activity', but got 'chess'",
+        "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-emotion' or 'speech-activity', but got 'chess'",
     ),
     (_set("colour", to="red"), "key 'colour' is not known"),
     (_set("date", to="31.1.2026"), "key 'date' must be a date such as 2026-01-31, but got '31.1.2026'"),

@@ -71,9 +71,9 @@ def options() -> Any:
 @pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the export out where a test is about the weights: it takes longer than all the rest."""
-    from mien.training import run
+    from mien.training import kinds
 
-    monkeypatch.setattr(run, "export_run", lambda *arguments, **options: None)
+    monkeypatch.setattr(kinds, "export_run", lambda *arguments, **options: None)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def loaded(own: Corpus, epoch: int, *, seed: int = 1, batch: int = 8, **more: ob
 
 
 def same(one: list[Batch], two: list[Batch]) -> bool:
-    return len(one) == len(two) and all(torch.equal(a.grey, b.grey) for a, b in zip(one, two, strict=True))
+    return len(one) == len(two) and all(torch.equal(a.inputs[0], b.inputs[0]) for a, b in zip(one, two, strict=True))
 
 
 def test_an_epoch_shows_each_picture_once_and_leaves_the_short_batch_out() -> None:
@@ -51,7 +51,7 @@ def test_an_epoch_shows_each_picture_once_and_leaves_the_short_batch_out() -> No
 
 def test_fewer_pictures_than_a_batch_are_one_batch() -> None:
     (batch,) = loaded(corpus(5), 0)
-    assert len(batch.grey) == 5
+    assert len(batch.inputs[0]) == 5
 
 
 def test_batches_depend_on_seed_epoch_and_step_alone() -> None:
@@ -66,7 +66,7 @@ def test_batches_depend_on_seed_epoch_and_step_alone() -> None:
     # A step alone, without those before it.
     batches = FaceBatches(own, Augmentation(), seed=1)
     alone = batches[2, 3, torch.tensor(order(first)[24:32])]
-    assert torch.equal(alone.grey, first[3].grey)
+    assert torch.equal(alone.inputs[0], first[3].inputs[0])
 
 
 def test_labels_stay_with_their_picture() -> None:
@@ -75,13 +75,13 @@ def test_labels_stay_with_their_picture() -> None:
     loader = training_loader(FaceBatches(own, nothing, seed=1), batch=8, seed=1)
     for batch in loader:
         which = batch.truth["ferplus8"]
-        shift = (batch.grey[:, 0] - torch.from_numpy(own.images[which.numpy()])).mean(dim=(1, 2))
-        pictures = (batch.grey[:, 0] - shift.view(-1, 1, 1)).round().to(torch.uint8)
+        shift = (batch.inputs[0][:, 0] - torch.from_numpy(own.images[which.numpy()])).mean(dim=(1, 2))
+        pictures = (batch.inputs[0][:, 0] - shift.view(-1, 1, 1)).round().to(torch.uint8)
         np.testing.assert_array_equal(pictures.numpy(), own.images[which.numpy()])
         assert torch.equal(batch.truth["fer7"], which % 7)
         assert torch.equal(batch.targets["fer7"].argmax(1), which % 7)
         assert torch.equal(batch.targets["ferplus8"].argmax(1), which % 8)
-        assert (batch.grey.dtype, batch.targets["fer7"].dtype, which.dtype) == (
+        assert (batch.inputs[0].dtype, batch.targets["fer7"].dtype, which.dtype) == (
             torch.float32,
             torch.float32,
             torch.int64,
@@ -92,7 +92,10 @@ def test_the_last_epochs_are_calm() -> None:
     own = corpus(16)
     calm = replace(Augmentation(), jpeg=1.0, erase=0.0)  # JPEG leaves whole grey levels
     whole = [
-        all(torch.equal(batch.grey, batch.grey.round()) for batch in loaded(own, epoch, calm=calm, calm_from=2))
+        all(
+            torch.equal(batch.inputs[0], batch.inputs[0].round())
+            for batch in loaded(own, epoch, calm=calm, calm_from=2)
+        )
         for epoch in range(4)
     ]
     assert whole == [False, False, True, True]
@@ -101,9 +104,9 @@ def test_the_last_epochs_are_calm() -> None:
 def test_validation_is_plain_and_in_order() -> None:
     own = corpus(20)
     batches = list(validation_loader(own, batch=8))
-    assert [len(batch.grey) for batch in batches] == [8, 8, 4]
+    assert [len(batch.inputs[0]) for batch in batches] == [8, 8, 4]
     assert order(batches) == list(range(20))
-    found = torch.cat([batch.grey for batch in batches])[:, 0]
+    found = torch.cat([batch.inputs[0] for batch in batches])[:, 0]
     np.testing.assert_array_equal(found.numpy(), own.images.astype(np.float32))
     assert same(batches, list(validation_loader(own, batch=8)))
 
@@ -112,7 +115,7 @@ def test_a_batch_moves_whole() -> None:
     (batch,) = loaded(corpus(5), 0)
     moved = batch.to(torch.device("cpu"))
     assert isinstance(moved, Batch)
-    assert torch.equal(moved.grey, batch.grey)
+    assert torch.equal(moved.inputs[0], batch.inputs[0])
 
 
 def test_processes_share_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +127,7 @@ def test_processes_share_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
         validated = order(list(validation_loader(corpus(32), batch=8)))
         assert validated == list(range(rank, 32, 2))
     for one, two, both in zip(*parts, whole, strict=True):
-        assert len(one.grey) == len(two.grey) == 4
+        assert len(one.inputs[0]) == len(two.inputs[0]) == 4
         assert set(order([one])) | set(order([two])) == both
 
 

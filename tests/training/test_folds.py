@@ -16,8 +16,9 @@ pytest.importorskip("onnxscript")
 from mien.datasets.splits import folds
 from mien.errors import DatasetError, InputError
 from mien.training import folds as module
-from mien.training.corpus import load_all
-from mien.training.folds import COPIES, train_folds
+from mien.training.corpus import Corpus, load_all
+from mien.training.folds import train_folds
+from mien.training.kinds import COPIES, Faces
 from mien.training.recipe import Optimiser, Recipe
 
 RECIPE = Recipe(
@@ -55,12 +56,12 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append({"training": training, "validation": validation, "folder": folder, **more})
         return f"net {len(calls)}"
 
-    def answered(net: str, images: np.ndarray) -> dict[str, np.ndarray]:
-        calls[-1]["tested"] = images
-        return {"baum8": np.eye(8, dtype=np.float32)[np.full(len(images), int(net.split()[1]) % 8)]}
+    def answered(kind: Faces, net: str, corpus: Corpus) -> dict[str, np.ndarray]:
+        calls[-1]["tested"] = corpus.images
+        return {"baum8": np.eye(8, dtype=np.float32)[np.full(len(corpus), int(net.split()[1]) % 8)]}
 
     monkeypatch.setattr(module, "fit", fit)
-    monkeypatch.setattr(module, "_answered", answered)
+    monkeypatch.setattr(Faces, "answered", answered)
     return calls
 
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from mien.errors import InputError  # noqa: E402
-from mien.training.corpus import Corpus  # noqa: E402
+from mien.training.corpus import Rows  # noqa: E402
 from mien.training.data import Batch  # noqa: E402
 from mien.training.nets import FaceNet, build  # noqa: E402
 from mien.training.recipe import Distillation, Loss, Recipe  # noqa: E402
@@ -27,7 +27,7 @@ def batch(n: int = 6) -> Batch:
     grey = torch.from_numpy(generator.uniform(0, 255, (n, 1, 48, 48)).astype(np.float32))
     majority = torch.from_numpy(np.where(votes.sum(1) > 0, votes.argmax(1), -1))
     targets = {"ferplus8": torch.from_numpy(votes), "fer7": torch.eye(7)[torch.arange(n) % 7]}
-    return Batch(grey, targets, {"ferplus8": majority, "fer7": torch.arange(n) % 7})
+    return Batch((grey,), targets, {"ferplus8": majority, "fer7": torch.arange(n) % 7})
 
 
 def task(recipe: Any = None, **parts: Any) -> FaceTask:
@@ -57,7 +57,7 @@ def test_the_loss_is_its_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
     data = batch()
     own = task(loss=Loss(fer7=0.5, ferplus8=2.0, label_smoothing=0.14))
     with torch.no_grad():
-        logits = own.eval()(data.grey)
+        logits = own.eval()(data.inputs[0])
     smoothed = 0.86 * np.eye(7)[data.truth["fer7"].numpy()] + 0.02
     expected = 0.5 * cross_entropy(logits["fer7"], smoothed)
     # The picture without votes adds nothing; the mean is over the whole batch.
@@ -70,8 +70,8 @@ def test_teachers_speak_with_their_weight(monkeypatch: pytest.MonkeyPatch) -> No
     options = Distillation(teachers=("a", "b"), weight=0.4, temperature=2.0)
     own = task(loss=Loss(label_smoothing=0.0), distillation=options, teachers=teachers)
     with torch.no_grad():
-        logits = own.eval()(data.grey)
-        answers = [teacher(data.grey) for teacher in teachers]
+        logits = own.eval()(data.inputs[0])
+        answers = [teacher(data.inputs[0]) for teacher in teachers]
     expected = 0.0
     for head, labels in (
         ("fer7", np.eye(7)[data.truth["fer7"].numpy()]),
@@ -121,7 +121,7 @@ def test_class_weights_scale_each_row_by_its_class(monkeypatch: pytest.MonkeyPat
     weights = torch.tensor([2.0, 0.5, 1.0, 1.0, 0.0, 3.0, 1.0])
     own = task(loss=Loss(ferplus8=0.0, label_smoothing=0.0), weights={"fer7": weights})
     with torch.no_grad():
-        logits = own.eval()(data.grey)
+        logits = own.eval()(data.inputs[0])
     expected = torch.nn.functional.cross_entropy(logits["fer7"], data.truth["fer7"], weights, reduction="none").mean()
     assert loss_of(own, data, monkeypatch) == pytest.approx(float(expected), rel=1e-4)
 
@@ -130,7 +130,7 @@ def test_class_weights_are_those_of_scikit_learn() -> None:
     utils = pytest.importorskip("sklearn.utils.class_weight")
     labels = np.random.default_rng(0).choice(7, 200, p=[0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
     targets = {"fer7": np.eye(7, dtype=np.float32)[labels]}
-    corpus = Corpus("x", np.zeros((200, 48, 48), np.uint8), targets, {"fer7": labels}, labels, np.full(200, ""))
+    corpus = Rows("x", targets, {"fer7": labels}, labels, np.full(200, ""))
     expected = utils.compute_class_weight("balanced", classes=np.arange(7), y=labels)
     np.testing.assert_allclose(class_weights(corpus)["fer7"].numpy(), expected, rtol=1e-5)
 

@@ -15,9 +15,12 @@ from typing import Any
 from mien.errors import InputError, ModelError
 from mien.labels import label_set
 from mien.models._table import Table, dump_toml
-from mien.models.spec import TASKS, Licence, ModelFile, ModelInput, ModelSpec, Output, Result
+from mien.models.spec import TASKS, Licence, ModelFile, ModelInput, ModelSpec, Output, Result, SoundInput
 
 __all__ = ["dump_toml", "parse_record"]
+
+_LONGEST_S = 600.0
+"""Longest window of sound: more than ten minutes have no one emotion."""
 
 
 def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec:
@@ -48,7 +51,7 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
             raise ModelError(f"{where}: not a TOML file: {error}") from error
     top = Table(record, where)
     task = top.text("task", among=TASKS)
-    emotion = task == "face-emotion"
+    faces, voices = task == "face-emotion", task == "speech-emotion"
     spec = ModelSpec(
         name=top.text("name", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*"),
         task=task,
@@ -58,9 +61,10 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
         files=tuple(_file(t) for t in top.tables("files")),
         licence=_licence(top.table("licence")),
         path=where,
-        input=_input(top.table("input")) if emotion else None,
-        crop=top.free("crop", required=emotion),
-        outputs=tuple(_output(t) for t in top.tables("outputs")) if emotion else (),
+        input=_input(top.table("input")) if faces else None,
+        sound=_sound(top.table("sound")) if voices else None,
+        crop=top.free("crop", required=faces),
+        outputs=tuple(_output(t) for t in top.tables("outputs")) if faces or voices else (),
         results=tuple(_result(t) for t in top.tables("results", required=False)),
         training=top.free("training", required=False),
         card=top.free("card", required=False),
@@ -99,6 +103,30 @@ def _input(table: Table) -> ModelInput:
         dtype=table.text("dtype", among=("uint8",)),
         colour=table.text("colour", among=("RGB",)),
     )
+    table.done()
+    return entry
+
+
+def _sound(table: Table) -> SoundInput:
+    def seconds(key: str, *, above: float) -> float:
+        value = table.number(key)
+        if not above < value <= _LONGEST_S:
+            raise table.wrong(key, f"must be more than {above:g} and at most {_LONGEST_S:g}, but got {value!r}")
+        return value
+
+    entry = SoundInput(
+        rate_hz=table.whole("rate_hz", low=1000),
+        min_s=seconds("min_s", above=0.0),
+        window_s=seconds("window_s", above=0.0),
+        hop_s=seconds("hop_s", above=0.0),
+        pad_s=table.number("pad_s"),
+        layout=table.text("layout", among=("NT",)),
+        dtype=table.text("dtype", among=("float32",)),
+    )
+    if not 0 <= entry.pad_s <= _LONGEST_S:
+        raise table.wrong("pad_s", f"must be from 0 to {_LONGEST_S:g}, but got {entry.pad_s!r}")
+    if entry.window_s < entry.min_s or entry.hop_s > entry.window_s:
+        raise table.wrong("window_s", "must be no shorter than 'min_s' and 'hop_s'")
     table.done()
     return entry
 

@@ -12,9 +12,9 @@ from typing import Any
 from mien.errors import ModelError
 from mien.labels import LabelSet
 
-__all__ = ["TASKS", "Licence", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result"]
+__all__ = ["TASKS", "Licence", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result", "SoundInput"]
 
-TASKS = ("face-emotion", "face-detection", "speech-activity")
+TASKS = ("face-emotion", "face-detection", "speech-emotion", "speech-activity")
 """What a model can do."""
 
 
@@ -75,6 +75,33 @@ class ModelInput:
     layout: str = "NHWC"
     dtype: str = "uint8"
     colour: str = "RGB"
+
+
+@dataclass(frozen=True, slots=True)
+class SoundInput:
+    """What the graph of a speech-emotion model takes, float32 of shape (1, n), and how recordings are cut for it.
+
+    Parameters
+    ----------
+    rate_hz : int
+        Samples per second.
+    min_s : float
+        Shortest cut; shorter ones are padded with zeros at both ends.
+    window_s, hop_s : float
+        Length of the windows over long speech, and the way from one to the next, unless others are asked for.
+    pad_s : float
+        What is kept of the sound before and after the speech.
+    layout, dtype : str
+        Always ``"NT"``, ``"float32"``: stated in the record, so that a reader need not know it.
+    """
+
+    rate_hz: int
+    min_s: float
+    window_s: float
+    hop_s: float
+    pad_s: float
+    layout: str = "NT"
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +182,12 @@ class ModelSpec:
         The record; the files lie beside it.
     input : ModelInput or None
         Given for face-emotion models.
+    sound : SoundInput or None
+        Given for speech-emotion models.
     crop : dict
         Geometry of the model's own crop, as `mien.faces.align` reads it; empty for a detector.
     outputs : tuple of Output
-        The heads; empty for a detector.
+        The heads; empty for a detector of faces or of speech.
     results : tuple of Result
         What was measured.
     training, card : dict
@@ -174,6 +203,7 @@ class ModelSpec:
     licence: Licence
     path: Path
     input: ModelInput | None = None
+    sound: SoundInput | None = None
     crop: dict[str, Any] = field(default_factory=dict, hash=False)
     outputs: tuple[Output, ...] = ()
     results: tuple[Result, ...] = ()
@@ -240,6 +270,8 @@ class ModelSpec:
         }
         if self.input is not None:
             record["input"] = dataclasses.asdict(self.input)
+        if self.sound is not None:
+            record["sound"] = dataclasses.asdict(self.sound)
         for key, table in (("crop", self.crop), ("training", self.training), ("card", self.card)):
             if table:
                 record[key] = copy.deepcopy(table)

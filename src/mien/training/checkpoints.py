@@ -53,12 +53,10 @@ def _of_the_disk(error: RuntimeError) -> bool:
     return isinstance(error.__context__, OSError) or "write" in str(error).lower()
 
 
-def checkpoint_callbacks(folder: Path) -> list[Callback]:
-    """Return what keeps ``best.ckpt`` and ``last.ckpt`` in a folder."""
+def checkpoint_callbacks(folder: Path, *, choosing: bool = True) -> list[Callback]:
+    """Return what keeps ``best.ckpt`` and ``last.ckpt`` in a folder; the last alone where nothing chooses."""
     place: dict[str, Any] = {"dirpath": folder, "save_top_k": 1, "enable_version_counter": False}
     # One callback each: Lightning's save_last renews last.ckpt only when the score improves, so that a killed run would
     # go on from its best epoch.  The last comes last, to hold the other's state of the same epoch.
-    return [
-        ModelCheckpoint(filename="best", monitor="val_score", mode="max", **place),
-        ModelCheckpoint(filename="last", **place),
-    ]
+    best = [ModelCheckpoint(filename="best", monitor="val_score", mode="max", **place)] if choosing else []
+    return [*best, ModelCheckpoint(filename="last", **place)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from mien.errors import DatasetError
 from mien.faces.align import fit_crop
 from mien.training.recipe import BOTH, Recipe
 
-__all__ = ["TRAINING", "VALIDATION", "Corpus", "fitted", "load_all", "load_corpus", "split_corpus"]
+__all__ = ["TRAINING", "VALIDATION", "Corpus", "Rows", "fitted", "load_all", "load_corpus", "split_corpus"]
 
 TRAINING = ("Training", "training", "train")
 """Names of splits to train on."""
@@ -28,15 +28,13 @@ VALIDATION = ("PublicTest", "validation", "valid", "val", "dev")
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
-    """Pictures with labels for one head or more.
+class Rows:
+    """What a net learns from, but for the input itself: labels for one head or more, and what belongs together.
 
     Parameters
     ----------
     name : str
         The data set.
-    images : numpy.ndarray
-        uint8 (n, S, S).
     targets : dict of str to numpy.ndarray
         By head: float32 (n, classes), distributions to learn, all zero where there is none.
     truth : dict of str to numpy.ndarray
@@ -52,7 +50,6 @@ class Corpus:
     """
 
     name: str
-    images: NDArray[np.uint8]
     targets: dict[str, NDArray[np.float32]]
     truth: dict[str, NDArray[np.int64]]
     group: NDArray[np.int64]
@@ -61,24 +58,42 @@ class Corpus:
     subjects: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.group)
 
     @property
     def heads(self) -> dict[str, int]:
         """Number of classes of each head; a head is named after its label set."""
         return {head: part.shape[1] for head, part in self.targets.items()}
 
-    def take(self, index: NDArray[Any]) -> Corpus:
+    def take(self, index: NDArray[Any]) -> Self:
         """Return the rows that a boolean mask or an index array selects."""
-        return replace(
-            self,
-            images=self.images[index],
-            targets={head: part[index] for head, part in self.targets.items()},
-            truth={head: part[index] for head, part in self.truth.items()},
-            group=self.group[index],
-            splits=self.splits[index],
-            subjects=None if self.subjects is None else self.subjects[index],
-        )
+        return replace(self, **self._taken(index))
+
+    def _taken(self, index: NDArray[Any]) -> dict[str, Any]:
+        return {
+            "targets": {head: part[index] for head, part in self.targets.items()},
+            "truth": {head: part[index] for head, part in self.truth.items()},
+            "group": self.group[index],
+            "splits": self.splits[index],
+            "subjects": None if self.subjects is None else self.subjects[index],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus(Rows):
+    """Pictures with labels for one head or more.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        uint8 (n, S, S).
+    """
+
+    images: NDArray[np.uint8]
+
+    def _taken(self, index: NDArray[Any]) -> dict[str, Any]:
+        # Named, because `super()` without arguments does not work in a class with slots.
+        return Rows._taken(self, index) | {"images": self.images[index]}
 
 
 def fitted(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -12,9 +12,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mien.training.augment import Augmentation
-from mien.training.corpus import Corpus
+from mien.training.corpus import Corpus, Rows
 
-__all__ = ["Batch", "FaceBatches", "place", "training_loader", "validation_loader"]
+__all__ = [
+    "Batch",
+    "FaceBatches",
+    "Step",
+    "TrainingBatches",
+    "batch_of",
+    "place",
+    "ready_loader",
+    "training_loader",
+    "validation_loader",
+]
 
 
 def place() -> tuple[int, int]:
@@ -30,22 +40,18 @@ class Batch:
 
     Parameters
     ----------
-    grey : torch.Tensor
-        float32 (N, 1, S, S) in 0..255.
+    inputs : tuple of torch.Tensor
+        What the net takes: of faces, grey crops, float32 (N, 1, S, S) in 0..255; of voices, spectrograms and which of
+        their frames are sound, float32 (N, 1, M, T) and (N, T).
     targets : dict of str to torch.Tensor
         By head: float32 (N, classes), a distribution to learn, all zero where there is none.
     truth : dict of str to torch.Tensor
         By head: int64 (N,), the label to be measured against, -1 where there is none.
     """
 
-    grey: Tensor
+    inputs: tuple[Tensor, ...]
     targets: dict[str, Tensor]
     truth: dict[str, Tensor]
-
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """Return what the net takes."""
-        return (self.grey,)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device (Lightning calls this)."""
@@ -57,19 +63,43 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(
-            change(self.grey),
+            tuple(change(part) for part in self.inputs),
             {head: change(part) for head, part in self.targets.items()},
             {head: change(part) for head, part in self.truth.items()},
         )
 
 
-_Step = tuple[int, int, Tensor]
+Step = tuple[int, int, Tensor]
+"""Epoch, number of the step within it, and rows."""
 
 
-class _Order(Sampler[_Step]):
+class TrainingBatches(Dataset[Batch]):
+    """Batches of a corpus, made anew for every step.
+
+    Parameters
+    ----------
+    corpus : Rows
+        Where they come from.
+    seed : int
+        Seed of the run; each batch draws from a generator of (seed, epoch, step).
+    """
+
+    def __init__(self, corpus: Rows, *, seed: int) -> None:
+        self.corpus, self.seed = corpus, seed
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def generator(self, epoch: int, number: int) -> torch.Generator:
+        """Return the source of all randomness of a step in this process."""
+        rank = place()[0]
+        return torch.Generator().manual_seed(_seed(self.seed, epoch, number + 1, *([rank] if rank else [])))
+
+
+class _Order(Sampler[Step]):
     """Batches of indices in an order that depends on seed and epoch alone; processes share each batch between them."""
 
-    def __init__(self, corpus: Corpus, batch: int, seed: int, *, balanced: bool) -> None:
+    def __init__(self, corpus: Rows, batch: int, seed: int, *, balanced: bool) -> None:
         self.n, self.batch, self.seed, self.epoch = len(corpus), batch, seed, 0
         self._weights = _rarity(corpus) if balanced else None
 
@@ -80,7 +110,7 @@ class _Order(Sampler[_Step]):
     def __len__(self) -> int:
         return max(self.n // self.batch, 1)
 
-    def __iter__(self) -> Iterator[_Step]:
+    def __iter__(self) -> Iterator[Step]:
         generator = torch.Generator().manual_seed(_seed(self.seed, self.epoch, 0))
         if self._weights is None:
             order = torch.randperm(self.n, generator=generator)
@@ -91,7 +121,7 @@ class _Order(Sampler[_Step]):
             yield self.epoch, step, order[step * self.batch : (step + 1) * self.batch][rank::processes]
 
 
-def _rarity(corpus: Corpus) -> Tensor:
+def _rarity(corpus: Rows) -> Tensor:
     """Return a weight for each row: one over the rows of its class, in the head that measures most rows."""
     truth = max(corpus.truth.values(), key=lambda labels: int((labels >= 0).sum()))
     counts = np.bincount(truth[truth >= 0], minlength=1).astype(np.float64)
@@ -99,7 +129,7 @@ def _rarity(corpus: Corpus) -> Tensor:
     return torch.from_numpy(weights)
 
 
-class FaceBatches(Dataset[Batch]):
+class FaceBatches(TrainingBatches):
     """Augmented batches of a corpus.
 
     Parameters
@@ -128,24 +158,21 @@ class FaceBatches(Dataset[Batch]):
         calm_from: int | None = None,
         calm: Augmentation | None = None,
     ) -> None:
-        self.corpus, self.augmentation, self.seed, self.drawn = corpus, augmentation, seed, drawn
+        super().__init__(corpus, seed=seed)
+        self.augmentation, self.drawn = augmentation, drawn
         self.calm_from, self.calm = calm_from, calm
         self._images = torch.from_numpy(corpus.images)
 
-    def __len__(self) -> int:
-        return len(self.corpus)
-
-    def __getitem__(self, step: _Step) -> Batch:
+    def __getitem__(self, step: Step) -> Batch:
         epoch, number, index = step
-        rank = place()[0]
-        generator = torch.Generator().manual_seed(_seed(self.seed, epoch, number + 1, *([rank] if rank else [])))
+        generator = self.generator(epoch, number)
         grey = self._images[index].unsqueeze(1).to(torch.float32)
         late = self.calm is not None and self.calm_from is not None and epoch >= self.calm_from
         augmentation = self.calm if late and self.calm is not None else self.augmentation
-        batch = _batch(self.corpus, augmentation(grey, generator), index)
+        batch = batch_of(self.corpus, (augmentation(grey, generator),), index)
         if self.drawn:
             drawn = {head: _draw(target, generator) for head, target in batch.targets.items()}
-            return Batch(batch.grey, drawn, batch.truth)
+            return Batch(batch.inputs, drawn, batch.truth)
         return batch
 
 
@@ -159,15 +186,15 @@ def _draw(target: Tensor, generator: torch.Generator) -> Tensor:
     return result
 
 
-def training_loader(batches: FaceBatches, *, batch: int, seed: int, balanced: bool = False) -> DataLoader[Batch]:
+def training_loader(batches: TrainingBatches, *, batch: int, seed: int, balanced: bool = False) -> DataLoader[Batch]:
     """Return a loader over whole augmented batches; the last short one of an epoch is left out.
 
     Parameters
     ----------
-    batches : FaceBatches
+    batches : TrainingBatches
         Where they come from.
     batch : int
-        Pictures a step, of all processes together.
+        Rows a step, of all processes together.
     seed : int
         Seed of the order.
     balanced : bool
@@ -182,8 +209,12 @@ def validation_loader(corpus: Corpus, *, batch: int = 256) -> DataLoader[Batch]:
     images = torch.from_numpy(corpus.images).unsqueeze(1)
     parts = torch.split(torch.arange(len(corpus)), batch)
     # Plain pictures are small: one list of batches beats converting them anew at every epoch.
-    ready = [_batch(corpus, images[index].to(torch.float32), index) for index in parts]
-    return DataLoader(_Ready(ready), batch_size=None, shuffle=False, num_workers=0)
+    return ready_loader([batch_of(corpus, (images[index].to(torch.float32),), index) for index in parts])
+
+
+def ready_loader(batches: list[Batch]) -> DataLoader[Batch]:
+    """Return a loader over batches made in advance; processes share each of them."""
+    return DataLoader(_Ready(batches), batch_size=None, shuffle=False, num_workers=0)
 
 
 class _Ready(Dataset[Batch]):
@@ -200,10 +231,21 @@ class _Ready(Dataset[Batch]):
         return self.batches[index].rows(slice(rank, None, processes))
 
 
-def _batch(corpus: Corpus, grey: Tensor, index: Tensor) -> Batch:
+def batch_of(corpus: Rows, inputs: tuple[Tensor, ...], index: Tensor) -> Batch:
+    """Return a batch of some rows with their labels.
+
+    Parameters
+    ----------
+    corpus : Rows
+        Has the labels.
+    inputs : tuple of torch.Tensor
+        See `Batch`.
+    index : torch.Tensor
+        int64 (N,): which rows.
+    """
     at: NDArray[np.int64] = index.numpy()
     return Batch(
-        grey,
+        inputs,
         {head: torch.from_numpy(part[at]) for head, part in corpus.targets.items()},
         {head: torch.from_numpy(part[at]) for head, part in corpus.truth.items()},
     )

@@ -14,20 +14,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save as save_safetensors
+from torch import Tensor
 
 from mien._extras import need
 from mien.errors import DatasetError, ModelError
 from mien.evaluation.calibration import softmax
 from mien.models import runtime, store
 from mien.models.spec import ModelSpec
-from mien.training.corpus import Corpus, fitted
+from mien.training.corpus import Corpus, Rows, fitted
 from mien.training.heads import FILE as HEADS_FILE
 from mien.training.heads import heads_file
-from mien.training.nets.base import Deployed, FaceNet
+from mien.training.nets.base import Deployed, EmotionNet, FaceNet
 from mien.training.recipe import Recipe
 from mien.training.run_record import measured_outputs, run_record
 
-__all__ = ["PARITY", "export_graph", "export_run", "parity", "write_file"]
+__all__ = [
+    "PARITY",
+    "alike",
+    "export_graph",
+    "export_run",
+    "graph_of",
+    "parity",
+    "validation_file",
+    "write_file",
+    "write_model",
+]
 
 OPSET = 18
 """The lowest opset that PyTorch's exporter gives without a conversion."""
@@ -50,20 +61,49 @@ def export_graph(net: FaceNet) -> bytes:
         A graph from ``crops``, uint8 (N, S, S, 3) RGB with only N dynamic, to ``logits_<head>`` for every head,
         ``embedding`` and ``features``.  Its initialisers have the names of the net's parameters behind ``net.``.
     """
+    deployed = Deployed(net.eval().float()).eval()
+    return graph_of(
+        deployed,
+        (torch.zeros(2, net.size, net.size, 3, dtype=torch.uint8),),
+        inputs=["crops"],
+        outputs=[*(f"logits_{head}" for head in net.heads), "embedding", "features"],
+        dynamic={"crops": {0: torch.export.Dim("N", min=1, max=1 << 20)}},
+    )
+
+
+def graph_of(
+    deployed: torch.nn.Module,
+    example: tuple[Tensor, ...],
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dynamic: dict[str, Any],
+) -> bytes:
+    """Return the ONNX graph of a module, checked, without anything about the machine that made it.
+
+    Parameters
+    ----------
+    deployed : torch.nn.Module
+        What to export, in eval mode on the CPU.
+    example : tuple of torch.Tensor
+        Inputs of a possible size.
+    inputs, outputs : sequence of str
+        Their names.
+    dynamic : dict
+        By input: which of its axes may have another length.
+    """
     onnx = need("onnx", extra="train", purpose="exporting a model")
     optimizer = need("onnxscript.optimizer", extra="train", purpose="exporting a model")
-    deployed = Deployed(net.eval().float()).eval()
-    example = torch.zeros(2, net.size, net.size, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # The exporter warns about its own use of deprecated parts of torch and Python.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             deployed,
-            (example,),
-            input_names=["crops"],
-            output_names=[*(f"logits_{head}" for head in net.heads), "embedding", "features"],
-            dynamic_shapes={"crops": {0: torch.export.Dim("N", min=1, max=1 << 20)}},
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic,
             dynamo=True,
             opset_version=OPSET,
             # The full optimiser folds norms into convolutions, and then the net's parameters are gone from the file.
@@ -157,12 +197,9 @@ def export_run(
         If a file cannot be written.
     """
     graph = export_graph(net)
-    weights = save_safetensors({k: v.contiguous() for k, v in net.state_dict().items()})
     session = runtime.Session(graph, name=recipe.name, threads=runtime.default_threads(), device="cpu")
     crops = np.repeat(fitted(validation.images, net.size)[..., None], 3, axis=3)
-    difference = parity(net, session, crops[:64])
-    if difference > PARITY:
-        raise ModelError(f"net and graph differ by {difference:.2g}, more than {PARITY:g}: the export is wrong")
+    alike(parity(net, session, crops[:64]))
     logits = _logits(session, crops)
     record = run_record(recipe, net, graph, training_data)
     record["outputs"], record["results"] = measured_outputs(logits, validation, recipe)
@@ -171,13 +208,33 @@ def export_run(
         digest = hashlib.sha256(heads).hexdigest()
         record["files"].append({"role": "heads", "file": HEADS_FILE, "sha256": digest, "bytes": len(heads)})
         write_file(folder / HEADS_FILE, heads)
-    answers = _answers(logits, record["outputs"], validation)
+    write_file(folder / "validation.npz", validation_file(logits, record["outputs"], validation))
+    return write_model(folder, net, graph, record, report)
+
+
+def alike(difference: float) -> None:
+    """Raise `ModelError` if net and graph differ by more than `PARITY`."""
+    if difference > PARITY:
+        raise ModelError(f"net and graph differ by {difference:.2g}, more than {PARITY:g}: the export is wrong")
+
+
+def write_model(
+    folder: Path, net: EmotionNet, graph: bytes, record: dict[str, Any], report: Callable[[str], object]
+) -> ModelSpec:
+    """Write ``model.onnx``, ``model.safetensors`` and ``model.toml``, and report the results.
+
+    Raises
+    ------
+    DatasetError
+        If a file cannot be written.
+    """
     write_file(folder / "model.onnx", graph)
-    write_file(folder / "model.safetensors", weights)
-    write_file(folder / "validation.npz", answers)
+    weights = {name: values.contiguous() for name, values in net.state_dict().items()}
+    write_file(folder / "model.safetensors", save_safetensors(weights))
     spec = store.write_record(record, folder / "model.toml")
     for result in spec.results:
-        report(f"{result.output} {result.metric} {result.value:.4f} [{result.low:.4f}, {result.high:.4f}]")
+        ends = "" if result.low is None else f" [{result.low:.4f}, {result.high:.4f}]"
+        report(f"{result.output} {result.metric} {result.value:.4f}{ends}")
     return spec
 
 
@@ -198,7 +255,9 @@ def write_file(path: Path, content: bytes) -> None:
         raise DatasetError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _answers(logits: dict[str, NDArray[np.float32]], outputs: Sequence[dict[str, Any]], validation: Corpus) -> bytes:
+def validation_file(
+    logits: dict[str, NDArray[np.float32]], outputs: Sequence[dict[str, Any]], validation: Rows
+) -> bytes:
     """Return ``validation.npz``: what is true and what the model says, for plots and reports."""
     arrays: dict[str, Any] = {}
     for output in outputs:

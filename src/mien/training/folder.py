@@ -14,7 +14,7 @@ from torch import Tensor
 from mien.errors import DatasetError, InputError, ModelError
 from mien.labels import FER7, FERPLUS8
 from mien.models.record import dump_toml
-from mien.training.nets import FaceNet, build
+from mien.training.nets import EmotionNet, build_any
 from mien.training.recipe import Recipe
 
 __all__ = ["best_net", "claim", "heads_of", "load_net", "read_config"]
@@ -78,15 +78,24 @@ def heads_of(state: dict[str, Tensor]) -> dict[str, int]:
     return {name: found[name] for name in (*first_ones, *(n for n in found if n not in first_ones))}
 
 
-def best_net(folder: Path, recipe: Recipe) -> FaceNet:
-    """Return the averaged weights of the best epoch of a run.
+def best_net(folder: Path, recipe: Recipe, *, epoch: str = "best") -> EmotionNet:
+    """Return the averaged weights of the best epoch of a run, or of the last.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The run folder.
+    recipe : Recipe
+        What was trained.
+    epoch : {"best", "last"}
+        Which weights.
 
     Raises
     ------
     ModelError
         If there is no checkpoint yet, or it is damaged.
     """
-    path = folder / "checkpoints" / "best.ckpt"
+    path = folder / "checkpoints" / f"{epoch}.ckpt"
     if not path.is_file():
         raise ModelError(f"{folder} has no checkpoint yet")
     try:
@@ -97,7 +106,7 @@ def best_net(folder: Path, recipe: Recipe) -> FaceNet:
     return _filled(recipe, state, path)
 
 
-def load_net(folder: Path) -> FaceNet:
+def load_net(folder: Path) -> EmotionNet:
     """Return the trained net of a run folder.
 
     Parameters
@@ -121,8 +130,8 @@ def load_net(folder: Path) -> FaceNet:
     return _filled(recipe, state, path)
 
 
-def _filled(recipe: Recipe, state: dict[str, Tensor], path: Path) -> FaceNet:
-    net = build(recipe.net, heads_of(state), **recipe.net_options)
+def _filled(recipe: Recipe, state: dict[str, Tensor], path: Path) -> EmotionNet:
+    net = build_any(recipe.net, heads_of(state), **recipe.net_options)
     try:
         net.load_state_dict(state)
     except RuntimeError as error:  # torch lists every tensor, a line each

@@ -11,34 +11,34 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mien.datasets import splits
 from mien.errors import DatasetError, InputError
+from mien.evaluation.calibration import softmax
 from mien.metrics import accuracy, bootstrap_interval, uar
 from mien.metrics.bootstrap import recall_sums, uar_of_sums
-from mien.training.augment import Augmentation
-from mien.training.corpus import Corpus, fitted, load_all
+from mien.training.corpus import Rows
 from mien.training.export import write_file
 from mien.training.folder import claim
-from mien.training.nets import FaceNet
+from mien.training.history import best_epoch
+from mien.training.kinds import Kind, kind_of
+from mien.training.nets import EmotionNet
 from mien.training.recipe import Recipe
 from mien.training.run import RunOptions, fit
+from mien.training.speech_corpus import SpeechCorpus
+from mien.training.speech_folds import write_speech_folds
 
-__all__ = ["COPIES", "WAYS", "FoldResult", "train_folds"]
+__all__ = ["WAYS", "FoldResult", "train_folds"]
 
 WAYS = ("subject", "random", "copies", "continued")
 """How rows are dealt into folds; see the top of this module."""
-
-COPIES = 2
-"""Augmented copies of each picture in the way ``copies``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,10 @@ class FoldResult:
         Share of the largest class.
     folds : tuple of float
         Accuracy of each fold.
+    epochs : tuple of int
+        The epoch of each fold that its validation rows chose.
+    subjects : tuple of tuple of str
+        Who is tested in each fold, where the data names them.
     """
 
     way: str
@@ -75,10 +79,13 @@ class FoldResult:
     uar_high: float
     chance: float
     folds: tuple[float, ...]
+    epochs: tuple[int, ...] = ()
+    subjects: tuple[tuple[str, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"folds": list(self.folds)}
+        lists = {name: list(getattr(self, name)) for name in ("folds", "epochs")}
+        return {n: getattr(self, n) for n in self.__slots__} | lists | {"subjects": [list(s) for s in self.subjects]}
 
 
 def train_folds(
@@ -89,6 +96,7 @@ def train_folds(
     k: int = 5,
     ways: Sequence[str] = ("subject",),
     labels: str | Path | None = None,
+    noise: bool = False,
     options: RunOptions | None = None,
     report: Callable[[str], object] = str,
 ) -> tuple[FoldResult, ...]:
@@ -106,6 +114,8 @@ def train_folds(
         Number of folds.
     ways : sequence of str
         Which of `WAYS`.
+    noise : bool
+        Of recordings, also measure the answers of each fold's net in noise.
     options : RunOptions, optional
         Machine options.
     report : callable
@@ -129,44 +139,52 @@ def train_folds(
     folder = Path(out)
     claim(folder, recipe)
     report(f"reading {data}")
-    corpus = load_all(recipe, data, votes=labels)
+    kind = kind_of(recipe)
+    corpus = kind.load(recipe, data, votes=labels)
     results: list[FoldResult] = []
     for way in ways:
-        rows = _with_copies(corpus, recipe.augmentation, recipe.seed) if way == "copies" else corpus
-        fold = _dealt(rows, k, way, recipe.seed)
-        answers = _tested(recipe, rows, fold, way, folder / f"{way}-{k}", options or RunOptions(), report)
-        results += [_result(way, head, rows, fold, values) for head, values in answers.items()]
-        for result in results[-len(answers) :]:
+        rows, own = kind.with_copies(corpus, recipe) if way == "copies" else (corpus, recipe)
+        fold = _dealt(kind, rows, k, way, recipe.seed)
+        where = folder / f"{way}-{k}"
+        _tell(rows, fold, way, report)
+        answers = _tested(kind, own, rows, fold, way, where, options or RunOptions(), report)
+        epochs = tuple(best_epoch(where / f"fold-{number}" / "history.csv") for number in range(k))
+        made = [_result(way, head, rows, fold, values, epochs) for head, values in answers.items()]
+        for result in made:
             report(f"{way} {result.head}: accuracy {result.accuracy:.4f}, UAR {result.uar:.4f}")
+        if way == "subject" and isinstance(rows, SpeechCorpus):
+            write_speech_folds(where, recipe, rows, fold, answers, noise=noise, report=report)
+        results += made
     _write(folder, recipe, k, results)
     return tuple(results)
 
 
-def _dealt(corpus: Corpus, k: int, way: str, seed: int) -> NDArray[np.int64]:
-    by = "subject" if way in ("subject", "continued") else "random"
-    return splits.folds(_labels(corpus), corpus.group, k, by=by, seed=seed)
+def _tell(corpus: Rows, fold: NDArray[np.int64], way: str, report: Callable[[str], object]) -> None:
+    for number, names in enumerate(_subjects(corpus, fold)):
+        if way in ("subject", "continued"):
+            report(f"{way}, fold {number + 1}: {len(names)} subjects: {', '.join(names)}")
 
 
-def _labels(corpus: Corpus) -> NDArray[np.int64]:
+def _subjects(corpus: Rows, fold: NDArray[np.int64]) -> tuple[tuple[str, ...], ...]:
+    if corpus.subjects is None:
+        return ()
+    return tuple(tuple(sorted(set(corpus.subjects[fold == number].tolist()))) for number in np.unique(fold))
+
+
+def _dealt(kind: Kind[Any, Any], corpus: Rows, k: int, way: str, seed: int) -> NDArray[np.int64]:
+    if way in ("subject", "continued"):
+        return kind.dealt(corpus, k, seed)
+    return splits.folds(_labels(corpus), corpus.group, k, by="random", seed=seed)
+
+
+def _labels(corpus: Rows) -> NDArray[np.int64]:
     return next(iter(corpus.truth.values()))
 
 
-def _with_copies(corpus: Corpus, augmentation: Augmentation, seed: int) -> Corpus:
-    """Return a corpus with augmented copies of all its pictures behind them, in the groups of their originals."""
-    generator = torch.Generator().manual_seed(seed)
-    grey = torch.from_numpy(corpus.images).unsqueeze(1).to(torch.float32)
-    made = [
-        augmentation(part, generator).round().clamp(0, 255).to(torch.uint8).squeeze(1).numpy()
-        for _ in range(COPIES)
-        for part in torch.split(grey, 1024)
-    ]
-    every = corpus.take(np.tile(np.arange(len(corpus)), 1 + COPIES))
-    return replace(every, images=np.concatenate([corpus.images, *made]))
-
-
 def _tested(
+    kind: Kind[Any, Any],
     recipe: Recipe,
-    corpus: Corpus,
+    corpus: Rows,
     fold: NDArray[np.int64],
     way: str,
     folder: Path,
@@ -175,14 +193,14 @@ def _tested(
 ) -> dict[str, NDArray[np.float32]]:
     """Return, by head, the probabilities of all rows, each from the net of its own fold."""
     answers = {head: np.zeros((len(corpus), classes), np.float32) for head, classes in corpus.heads.items()}
-    net: FaceNet | None = None
+    net: EmotionNet | None = None
     for number in range(int(fold.max()) + 1):
         place = folder / f"fold-{number}"
         test = fold == number
         done = _read_answers(place, test, corpus)
         if done is None or way == "continued":
             report(f"{way}, fold {number + 1} of {int(fold.max()) + 1}: {int(test.sum())} rows to be tested")
-            training, validation = _inner(corpus.take(~test), recipe, way)
+            training, validation = _inner(kind, corpus.take(~test), recipe, way)
             net = fit(
                 recipe,
                 training,
@@ -194,17 +212,21 @@ def _tested(
             )
             if net is None:
                 raise InputError("folds cannot be stopped early")
-            done = _answered(net, corpus.images[test])
+            done = {head: softmax(z).astype(np.float32) for head, z in kind.answered(net, corpus.take(test)).items()}
             _keep(place, done)
         for head, values in done.items():
             answers[head][test] = values
     return answers
 
 
-def _inner(rest: Corpus, recipe: Recipe, way: str) -> tuple[Corpus, Corpus]:
+def _inner(kind: Kind[Any, Any], rest: Rows, recipe: Recipe, way: str) -> tuple[Rows, Rows]:
     """Divide the rows of the other folds into those to learn from and those that choose the epoch."""
-    by = "subject" if way in ("subject", "continued") else "random"
-    chosen = splits.holdout(_labels(rest), rest.group, recipe.validation_share, by=by, seed=recipe.seed)
+    parts = max(round(1 / recipe.validation_share), 2)
+    if way in ("subject", "continued") and len(np.unique(rest.group)) >= parts:
+        chosen = kind.dealt(rest, parts, recipe.seed) == 0
+    else:
+        by = "subject" if way in ("subject", "continued") else "random"
+        chosen = splits.holdout(_labels(rest), rest.group, recipe.validation_share, by=by, seed=recipe.seed)
     return rest.take(~chosen), rest.take(chosen)
 
 
@@ -216,21 +238,6 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _answered(net: FaceNet, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    parts: dict[str, list[NDArray[np.float32]]] = {}
-    for batch in _batches(fitted(images, net.size)):
-        with torch.no_grad():
-            logits = net(torch.from_numpy(batch).unsqueeze(1).to(torch.float32))
-        for head, values in logits.items():
-            parts.setdefault(head, []).append(values.float().softmax(dim=1).numpy())
-    return {head: np.concatenate(values) for head, values in parts.items()}
-
-
-def _batches(images: NDArray[np.uint8], size: int = 256) -> Iterator[NDArray[np.uint8]]:
-    for begin in range(0, len(images), size):
-        yield images[begin : begin + size]
-
-
 def _keep(folder: Path, answers: dict[str, NDArray[np.float32]]) -> None:
     stream = io.BytesIO()
     arrays: dict[str, Any] = dict(answers)
@@ -238,7 +245,7 @@ def _keep(folder: Path, answers: dict[str, NDArray[np.float32]]) -> None:
     write_file(folder / "test.npz", stream.getvalue())
 
 
-def _read_answers(folder: Path, test: NDArray[np.bool_], corpus: Corpus) -> dict[str, NDArray[np.float32]] | None:
+def _read_answers(folder: Path, test: NDArray[np.bool_], corpus: Rows) -> dict[str, NDArray[np.float32]] | None:
     """Return the kept answers of a finished fold, or None where there are none for these rows."""
     path = folder / "test.npz"
     if not path.is_file():
@@ -255,11 +262,16 @@ def _read_answers(folder: Path, test: NDArray[np.bool_], corpus: Corpus) -> dict
 
 
 def _result(
-    way: str, head: str, corpus: Corpus, fold: NDArray[np.int64], probabilities: NDArray[np.float32]
+    way: str,
+    head: str,
+    corpus: Rows,
+    fold: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    epochs: tuple[int, ...],
 ) -> FoldResult:
     known = corpus.truth[head] >= 0
     truth, answers = corpus.truth[head][known], probabilities[known].argmax(axis=1)
-    group, fold = corpus.group[known], fold[known]
+    fold_of_all, group, fold = fold, corpus.group[known], fold[known]
     right = truth == answers
     sums = np.stack([right, np.ones(len(right))], axis=1)
     low, high = bootstrap_interval(sums, lambda total: total[:, 0] / total[:, 1], groups=group)
@@ -277,6 +289,8 @@ def _result(
         uar_high=uar_high,
         chance=float(np.bincount(truth).max() / len(truth)),
         folds=tuple(float(right[fold == number].mean()) for number in np.unique(fold)),
+        epochs=epochs,
+        subjects=_subjects(corpus, fold_of_all) if way in ("subject", "continued") else (),
     )
 
 
@@ -297,6 +311,11 @@ def _write(folder: Path, recipe: Recipe, k: int, results: Sequence[FoldResult]) 
         f"| {_percent(r.uar, r.uar_low, r.uar_high)} | {100 * r.chance:.1f} % |"
         for r in results
     ]
+    for r in results:
+        for number, (share, epoch) in enumerate(zip(r.folds, r.epochs, strict=True)):
+            who = f", tested on {', '.join(r.subjects[number])}" if r.subjects else ""
+            line = f"- {r.way}, `{r.head}`, fold {number + 1}: accuracy {100 * share:.1f} %, epoch {epoch}{who}"
+            lines += ["", line] if number == 0 else [line]
     write_file(folder / "folds.md", ("\n".join(lines) + "\n").encode())
 
 

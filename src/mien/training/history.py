@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-__all__ = ["HistoryWriter", "read_history"]
+__all__ = ["HistoryWriter", "best_epoch", "read_history"]
 
 
 def read_history(path: Path) -> list[dict[str, str]]:
@@ -19,6 +19,15 @@ def read_history(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def best_epoch(path: Path) -> int:
+    """Return the first epoch with the highest score of a history file, the last where nothing chose; 0 without any."""
+    rows = read_history(path)
+    known = [(float(row["val_score"]), -int(row["epoch"])) for row in rows if row.get("val_score")]
+    if known:
+        return -max(known)[1]
+    return int(rows[-1]["epoch"]) if rows else 0
 
 
 class HistoryWriter(pl.Callback):

@@ -15,7 +15,7 @@ from torch import Tensor
 from mien._extras import need
 from mien.errors import InputError, ModelError, UnknownModelError
 from mien.models import registry, store
-from mien.training.nets.base import FaceNet
+from mien.training.nets.base import EmotionNet
 from mien.training.nets.vgg16 import VGG16
 from mien.training.nets.vgg_weights import translate
 
@@ -30,14 +30,14 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _RANGE = re.compile(r"(?P<stem>.*\.)(?P<first>\d+)-(?P<last>\d+)")
 
 
-def init_net(net: FaceNet, source: str, *, report: Callable[[str], object] = str) -> None:
+def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = str) -> None:
     """Give a net the weights of a model, a run, a file or a public collection.
 
     Heads with the same name and number of classes are taken over; other heads stay as they are.
 
     Parameters
     ----------
-    net : FaceNet
+    net : EmotionNet
         The net; changed in place.
     source : str
         See `read_state`.  For `VGG16` also public weights in the layouts of `mien.training.nets.vgg_weights`, which
@@ -236,14 +236,14 @@ def _tell(
     report(text)
 
 
-def freeze(net: FaceNet, patterns: Sequence[str]) -> list[str]:
+def freeze(net: EmotionNet, patterns: Sequence[str]) -> list[str]:
     """Keep parts of a net as they are in training.
 
     Batch norms whose parameters are all frozen use and keep their statistics, also after ``net.train()``.
 
     Parameters
     ----------
-    net : FaceNet
+    net : EmotionNet
         The net; changed in place.
     patterns : sequence of str
         ``"body"`` (everything but the heads); the beginning of a parameter's name, up to a dot (``"stem"``,
@@ -277,7 +277,7 @@ def freeze(net: FaceNet, patterns: Sequence[str]) -> list[str]:
     return [name for name in names if name in frozen]
 
 
-def _prefixes(net: FaceNet, pattern: str) -> list[str]:
+def _prefixes(net: EmotionNet, pattern: str) -> list[str]:
     if pattern == BODY:
         return [name for name, _ in net.named_children() if name != "heads"]
     layers = net.layer_names()
@@ -301,7 +301,7 @@ def _layers(layers: Mapping[str, Sequence[str]], word: str) -> list[str]:
     return [name for name in layers if word != number and name.startswith(f"conv{number}_")]
 
 
-def _choices(net: FaceNet, names: Sequence[str]) -> list[str]:
+def _choices(net: EmotionNet, names: Sequence[str]) -> list[str]:
     """Return what can be frozen, short: the parts of the first level, numbered ones as a range, and layer names."""
     parts: dict[str, set[int]] = {}
     for name in names:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mien.datasets import DATASETS
+from mien.datasets.speech import SPEECH_DATASETS
 from mien.errors import DatasetError, InputError
 from mien.training.augment import Augmentation
+from mien.training.augment_sound import SoundAugmentation
 
 __all__ = ["BOTH", "Distillation", "Loss", "Optimiser", "Recipe", "load_recipe", "overridden", "recipe_names"]
 
@@ -137,8 +139,8 @@ class Recipe:
     net_options : dict
         Options of the architecture.
     dataset : str
-        ``fer2013+ferplus`` (FER2013's pictures with both kinds of labels, one head each), or one of
-        `mien.datasets.DATASETS`.
+        ``fer2013+ferplus`` (FER2013's pictures with both kinds of labels, one head each), one of
+        `mien.datasets.DATASETS`, or of `mien.datasets.speech.SPEECH_DATASETS`.
     dataset_options : dict
         Options of the data set.
     labels : {"soft", "hard", "probability"}
@@ -162,8 +164,8 @@ class Recipe:
         Parts of the net that stay as they start (see `mien.training.init.freeze`).
     calm_epochs : int
         Last epochs without the augmentations other than half-strength geometry and mirroring.
-    optimiser, loss, augmentation, distillation
-        See their classes.
+    optimiser, loss, augmentation, sound, distillation
+        See their classes; ``augmentation`` is for faces, ``sound`` for voices.
     """
 
     name: str
@@ -186,6 +188,7 @@ class Recipe:
     optimiser: Optimiser = field(default_factory=Optimiser)
     loss: Loss = field(default_factory=Loss)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    sound: SoundAugmentation = field(default_factory=SoundAugmentation)
     distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self) -> None:
@@ -193,8 +196,14 @@ class Recipe:
             raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         _one_of(self.crop, ("fer2013", "eye-distance"), "crop")
-        if self.dataset != BOTH and self.dataset not in DATASETS:
-            raise InputError(f"unknown data set {self.dataset!r}: expected {BOTH} or one of {', '.join(DATASETS)}")
+        known = (BOTH, *DATASETS, *SPEECH_DATASETS)
+        if self.dataset not in known:
+            raise InputError(f"unknown data set {self.dataset!r}: expected one of {', '.join(known)}")
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it trains on voices."""
+        return self.dataset in SPEECH_DATASETS
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that TOML can hold."""
@@ -223,6 +232,7 @@ _PARTS: dict[str, type] = {
     "optimiser": Optimiser,
     "loss": Loss,
     "augmentation": Augmentation,
+    "sound": SoundAugmentation,
     "distillation": Distillation,
 }
 

@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,15 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAverag
 
 from mien.errors import InputError
 from mien.evaluation.run_report import write_run_report
-from mien.training.augment import Augmentation
 from mien.training.checkpoints import WholeCheckpoints, checkpoint_callbacks
-from mien.training.corpus import Corpus, fitted, load_corpus
-from mien.training.data import FaceBatches, training_loader, validation_loader
-from mien.training.export import export_run
+from mien.training.corpus import Rows
 from mien.training.folder import best_net, claim, load_net, read_config
 from mien.training.history import HistoryWriter
 from mien.training.init import init_net
-from mien.training.nets import FaceNet
+from mien.training.kinds import Kind, kind_of
+from mien.training.nets import EmotionNet
 from mien.training.recipe import Recipe
-from mien.training.task import FaceTask, class_weights
+from mien.training.task import EmotionTask
 
 __all__ = ["RunOptions", "best_precision", "fit", "load_net", "read_config", "train"]
 
@@ -113,23 +111,26 @@ def train(
         report(f"{folder} holds the finished run already")
         return folder
     report(f"reading {data}")
-    training, validation = load_corpus(recipe, data, votes=labels)
-    report(f"{len(training)} training pictures, {len(validation)} for validation")
+    kind = kind_of(recipe)
+    training, validation = kind.split(kind.load(recipe, data, votes=labels), recipe, str(data))
+    report(f"{len(training)} training {kind.noun}, {len(validation)} for validation")
     net = fit(recipe, training, validation, folder, options=options, report=report)
     if net is not None and _first_process():
-        export_run(folder, recipe, net, validation, training_data=described(recipe, training), report=report)
+        learnt = described(recipe, training)
+        kind.export(folder, recipe, net, training, validation, training_data=learnt, report=report)
         write_run_report(folder)
     return folder
 
 
-def described(recipe: Recipe, training: Corpus) -> list[str]:
+def described(recipe: Recipe, training: Rows) -> list[str]:
     """Return what a net learnt from, one line each, for its record."""
     splits = [name for name in dict.fromkeys(training.splits.tolist()) if name]
     where = f"{recipe.dataset} {', '.join(splits)}".strip()
-    copies = ", without copies of the validation pictures" if recipe.drop_overlap else ""
-    lines = [f"{where}: {len(training)} pictures{copies}"]
+    noun = kind_of(recipe).noun
+    copies = f", without copies of the validation {noun}" if recipe.drop_overlap and not recipe.is_speech else ""
+    lines = [f"{where}: {len(training)} {noun}{copies}"]
     if training.subjects is not None:
-        lines.append(f"{len(set(training.subjects.tolist()))} subjects, none of them among the validation pictures")
+        lines.append(f"{len(set(training.subjects.tolist()))} subjects, none of them among the validation {noun}")
     return lines
 
 
@@ -140,34 +141,36 @@ def _first_process() -> bool:
 
 def fit(
     recipe: Recipe,
-    training: Corpus,
-    validation: Corpus,
+    training: Rows,
+    validation: Rows | None,
     folder: Path,
     *,
     options: RunOptions | None = None,
-    start: FaceNet | None = None,
+    start: EmotionNet | None = None,
     report: Callable[[str], object] = str,
-) -> FaceNet | None:
+) -> EmotionNet | None:
     """Train a net, or go on with its training where the folder holds a checkpoint.
 
     Parameters
     ----------
     recipe : Recipe
         What to train.
-    training, validation : Corpus
-        What to learn from, and what to choose the epoch on.
+    training : Corpus or SpeechCorpus
+        What to learn from.
+    validation : Corpus, SpeechCorpus or None
+        What to choose the epoch on; with None it is the last.
     folder : pathlib.Path
         Gets ``history.csv`` and ``checkpoints``.
     options : RunOptions, optional
         Machine options.
-    start : FaceNet, optional
+    start : EmotionNet, optional
         Weights to start from, in place of the recipe's.
     report : callable
         Gets progress lines; the default, `str`, drops them.
 
     Returns
     -------
-    FaceNet or None
+    EmotionNet or None
         The net with the weights of the best epoch; None if `RunOptions.stop_after` ended the run before its time.
 
     Raises
@@ -179,15 +182,10 @@ def fit(
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     pl.seed_everything(recipe.seed, workers=True, verbose=False)
-    if training.heads != validation.heads:
+    if validation is not None and training.heads != validation.heads:
         raise InputError(f"training has the labels {training.heads}, but validation {validation.heads}")
-    task = FaceTask(
-        recipe,
-        training.heads,
-        voted=training.voted,
-        weights=class_weights(training) if recipe.loss.balance == "weights" else None,
-        teachers=[load_net(Path(t)) for t in recipe.distillation.teachers],
-    )
+    kind = kind_of(recipe)
+    task = kind.task(recipe, training, [load_net(Path(t)) for t in recipe.distillation.teachers])
     if start is not None:
         task.net.load_state_dict(start.state_dict())
     elif recipe.init:
@@ -196,31 +194,21 @@ def fit(
     if frozen:
         report(f"{len(frozen)} tensors stay as they are: {', '.join(recipe.freeze)}")
     task.net = task.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    finished = _fit(task, _sized(training, task.net.size), _sized(validation, task.net.size), folder, options, report)
-    return best_net(folder, recipe) if finished else None
-
-
-def _sized(corpus: Corpus, size: int) -> Corpus:
-    return replace(corpus, images=fitted(corpus.images, size))
+    finished = _fit(kind, task, training, validation, folder, options, report)
+    return best_net(folder, recipe, epoch="last" if validation is None else "best") if finished else None
 
 
 def _fit(
-    task: FaceTask,
-    training: Corpus,
-    validation: Corpus,
+    kind: Kind[Any, Any],
+    task: EmotionTask,
+    training: Rows,
+    validation: Rows | None,
     folder: Path,
     options: RunOptions,
     report: Callable[[str], object],
 ) -> bool:
     recipe = task.recipe
-    batches = FaceBatches(
-        training,
-        recipe.augmentation,
-        seed=recipe.seed,
-        drawn=recipe.labels == "probability",
-        calm=_calm(recipe.augmentation) if recipe.calm_epochs else None,
-        calm_from=recipe.epochs - recipe.calm_epochs,
-    )
+    learning, choosing = kind.loaders(task, training, validation)
     last = folder / "checkpoints" / "last.ckpt"
     resume = str(last) if last.is_file() else None
     if resume is not None:
@@ -232,14 +220,10 @@ def _fit(
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         warnings.filterwarnings("ignore", message=".*treespec.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*checkpoint directory.*exists and is not empty.*")
-        trainer = _trainer(recipe, folder, options, report)
-        trainer.fit(
-            task,
-            training_loader(batches, batch=recipe.batch, seed=recipe.seed, balanced=recipe.loss.balance == "sampling"),
-            validation_loader(validation),
-            ckpt_path=resume,
-            weights_only=True,
-        )
+        # Nothing chooses the epoch where every row is for training.
+        warnings.filterwarnings("ignore", message=".*but have no `val_dataloader`.*")
+        trainer = _trainer(recipe, folder, options, report, choosing=choosing is not None)
+        trainer.fit(task, learning, choosing, ckpt_path=resume, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     stopping = trainer.early_stopping_callback
@@ -247,7 +231,9 @@ def _fit(
     return bool(trainer.current_epoch >= recipe.epochs) or stopped
 
 
-def _trainer(recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object]) -> pl.Trainer:
+def _trainer(
+    recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object], *, choosing: bool
+) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     precision = best_precision(options.device) if options.precision == "auto" else options.precision
     together: dict[str, Any] = {"devices": options.devices}
@@ -259,7 +245,7 @@ def _trainer(recipe: Recipe, folder: Path, options: RunOptions, report: Callable
         **together,
         precision="bf16-mixed" if precision == "bfloat16" else "32-true",
         max_epochs=recipe.epochs,
-        callbacks=_callbacks(recipe, folder, options, report),
+        callbacks=_callbacks(recipe, folder, options, report, choosing=choosing),
         plugins=[WholeCheckpoints()],
         logger=False,
         default_root_dir=folder,
@@ -270,13 +256,15 @@ def _trainer(recipe: Recipe, folder: Path, options: RunOptions, report: Callable
     )
 
 
-def _callbacks(recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object]) -> list[Callback]:
+def _callbacks(
+    recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object], *, choosing: bool
+) -> list[Callback]:
     callbacks: list[Callback] = [HistoryWriter(folder / "history.csv", report)]
     if recipe.optimiser.average > 0:
         callbacks.insert(0, EMAWeightAveraging(decay=recipe.optimiser.average))
-    if recipe.early_stopping:
+    if recipe.early_stopping and choosing:
         callbacks.append(EarlyStopping("val_score", mode="max", patience=recipe.early_stopping))
-    callbacks += checkpoint_callbacks(folder / "checkpoints")
+    callbacks += checkpoint_callbacks(folder / "checkpoints", choosing=choosing)
     if options.stop_after is not None:
         callbacks.append(_StopAfter(options.stop_after))
     if options.progress:
@@ -299,12 +287,3 @@ def best_precision(device: str = "auto") -> str:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if native else "float32"
-
-
-def _calm(augmentation: Augmentation) -> Augmentation:
-    geometry: dict[str, Any] = {
-        name: getattr(augmentation, name) / 2 for name in ("rotation_deg", "scale", "aspect", "shear", "shift")
-    }
-    nothing = dict.fromkeys(("equalise", "gradient", "blur", "low_resolution", "noise", "jpeg", "erase"), 0.0)
-    light = {"gamma": augmentation.gamma / 2, "contrast": augmentation.contrast / 2}
-    return Augmentation(**geometry, **light, **nothing, flip=augmentation.flip)

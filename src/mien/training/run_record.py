@@ -16,11 +16,11 @@ from mien.evaluation.calibration import fit_temperature
 from mien.labels import FER7, FERPLUS8, LABEL_SETS
 from mien.metrics import accuracy, bootstrap_interval, uar
 from mien.metrics.bootstrap import recall_sums, uar_of_sums
-from mien.training.corpus import Corpus
+from mien.training.corpus import Rows
 from mien.training.nets.base import FaceNet, multiply_adds, parameters
 from mien.training.recipe import BOTH, Recipe
 
-__all__ = ["measured_outputs", "run_record"]
+__all__ = ["measured_outputs", "run_record", "terms_of"]
 
 _BASE = 48
 """Side of the crop whose points ``fer2013_crop.toml`` holds."""
@@ -34,6 +34,13 @@ _TERMS: dict[str, tuple[str, str]] = {
     "fer2013": ("FER2013: Kaggle ICML 2013 challenge, for research", "Goodfellow et al. 2013, arXiv:1307.0414"),
 }
 _TERMS["ferplus"] = _TERMS[BOTH]
+_TERMS["ravdess"] = ("RAVDESS: CC BY-NC-SA 4.0", "Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391")
+
+
+def terms_of(recipe: Recipe) -> tuple[str, str, str]:
+    """Return the terms of the weights and of the data that they learn from, and whom to name."""
+    data, attribution = _TERMS.get(recipe.dataset, (f"the terms of the data set {recipe.dataset}", ""))
+    return _BINDING, data, attribution
 
 
 def run_record(recipe: Recipe, net: FaceNet, graph: bytes, training_data: Sequence[str] = ()) -> dict[str, Any]:
@@ -50,7 +57,7 @@ def run_record(recipe: Recipe, net: FaceNet, graph: bytes, training_data: Sequen
     training_data : sequence of str
         What it learnt from.
     """
-    data, attribution = _TERMS.get(recipe.dataset, (f"the terms of the data set {recipe.dataset}", ""))
+    weights, data, attribution = terms_of(recipe)
     start = {"started_from": recipe.init} if recipe.init else {}
     return {
         "name": recipe.name,
@@ -58,7 +65,7 @@ def run_record(recipe: Recipe, net: FaceNet, graph: bytes, training_data: Sequen
         "description": recipe.description or f"A {recipe.net} trained by mien",
         "version": "1",
         "date": dt.datetime.now(dt.UTC).date(),
-        "licence": {"weights": _BINDING, "data": data, "attribution": attribution},
+        "licence": {"weights": weights, "data": data, "attribution": attribution},
         "input": {"size": net.size, "layout": "NHWC", "dtype": "uint8", "colour": "RGB"},
         "crop": _crop(recipe, net.size),
         "files": [
@@ -99,7 +106,7 @@ def _crop(recipe: Recipe, size: int) -> dict[str, Any]:
 
 
 def measured_outputs(
-    logits: dict[str, NDArray[np.float32]], validation: Corpus, recipe: Recipe
+    logits: dict[str, NDArray[np.float32]], validation: Rows, recipe: Recipe
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the ``outputs`` and ``results`` tables of a record.
 
@@ -107,7 +114,7 @@ def measured_outputs(
     ----------
     logits : dict of str to numpy.ndarray
         By head: float32 (n, classes) for the validation rows.
-    validation : Corpus
+    validation : Rows
         Those rows.
     recipe : Recipe
         What was trained.
@@ -133,7 +140,7 @@ def measured_outputs(
     return outputs, results
 
 
-def _source(recipe: Recipe, head: str, validation: Corpus) -> dict[str, Any]:
+def _source(recipe: Recipe, head: str, validation: Rows) -> dict[str, Any]:
     """Return the fields of a result that tell where it comes from."""
     named = [name for name in dict.fromkeys(validation.splits.tolist()) if name]
     dataset, split = recipe.dataset, named[0] if len(named) == 1 else "held out"

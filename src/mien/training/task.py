@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -14,26 +14,15 @@ from torch import Tensor, nn
 
 from mien import metrics
 from mien.errors import InputError
-from mien.training.corpus import Corpus
-from mien.training.data import place
+from mien.training.corpus import Rows
+from mien.training.data import Batch, place
 from mien.training.init import freeze
-from mien.training.nets import FaceNet, build
+from mien.training.nets import EmotionNet, FaceNet, SpeechNet, build, build_speech
 from mien.training.recipe import Recipe
 
-__all__ = ["EmotionTask", "FaceTask", "class_weights"]
+__all__ = ["EmotionTask", "FaceTask", "SpeechTask", "class_weights"]
 
 _Seen = tuple[NDArray[np.int64], NDArray[np.float32]]
-
-
-class AnyBatch(Protocol):
-    """What a step gets: what the net takes, what it should say, and what it is measured against."""
-
-    targets: dict[str, Tensor]
-    truth: dict[str, Tensor]
-
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """Return what the net takes; the first is mixed by mixup, others (masks) are united."""
 
 
 class EmotionTask(pl.LightningModule):
@@ -43,7 +32,7 @@ class EmotionTask(pl.LightningModule):
     ----------
     recipe : Recipe
         Loss and optimiser.
-    net : torch.nn.Module
+    net : EmotionNet
         Takes the inputs of a batch and returns logits by head.
     heads : mapping of str to int
         Number of classes of each head.
@@ -55,10 +44,13 @@ class EmotionTask(pl.LightningModule):
         Trained nets to learn from; they are kept out of the checkpoint.
     """
 
+    chosen_by = "accuracy"
+    """The metric whose mean over all heads chooses the epoch."""
+
     def __init__(
         self,
         recipe: Recipe,
-        net: nn.Module,
+        net: EmotionNet,
         heads: Mapping[str, int],
         *,
         voted: Sequence[str] = (),
@@ -74,6 +66,10 @@ class EmotionTask(pl.LightningModule):
         self._seen: dict[str, dict[str, list[_Seen]]] = {"train": {}, "val": {}}
         self._losses: list[tuple[float, int]] = []
 
+    def hold_still(self) -> list[str]:
+        """Freeze what the recipe names, and return the names of those parameters."""
+        return freeze(self.net, self.recipe.freeze) if self.recipe.freeze else []
+
     def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Return logits of each head, float32 (N, classes), of what the net takes."""
         return {head: logits.float() for head, logits in self.net(*self.laid_out(*inputs)).items()}
@@ -87,7 +83,7 @@ class EmotionTask(pl.LightningModule):
         """Forget what was seen."""
         self._seen["train"].clear()
 
-    def training_step(self, batch: AnyBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         inputs, targets = batch.inputs, self._smoothed(batch.targets)
         if self.recipe.loss.mixup > 0:
@@ -108,19 +104,19 @@ class EmotionTask(pl.LightningModule):
         self._seen["val"].clear()
         self._losses.clear()
 
-    def validation_step(self, batch: AnyBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the metrics of the epoch."""
         logits = self(*batch.inputs)
         self._losses.append((float(self._loss(logits, batch.targets)), len(batch.inputs[0])))
         self._see("val", logits, batch.truth)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics, and the score that chooses the checkpoint: the mean accuracy of all heads."""
+        """Log the metrics, and the score that chooses the checkpoint."""
         losses = [pair for part in _gathered(self._losses) for pair in part]
         total = sum(n for _, n in losses)
         self._log("val_loss", sum(loss * n for loss, n in losses) / max(total, 1))
-        accuracies = self._log_scores("val")
-        self._log("val_score", sum(accuracies) / max(len(accuracies), 1))
+        scores = self._log_scores("val")
+        self._log("val_score", sum(scores) / max(len(scores), 1))
         # The training batches of the epoch have passed by now; Lightning asks the module for its own end of the epoch
         # only after the history is written.  They are measured as augmented, and while the net was learning.
         if self._seen["train"]:
@@ -142,15 +138,15 @@ class EmotionTask(pl.LightningModule):
         return result
 
     def _log_scores(self, stage: str) -> list[float]:
-        accuracies = []
+        chosen = []
         for head, (truth, probabilities) in self.seen(stage).items():
             if not (truth >= 0).any():
                 continue
             scores = metrics.scores(truth, probabilities)
             for name, value in scores.items():
                 self._log(f"{stage}_{head}_{name}", value)
-            accuracies.append(scores["accuracy"])
-        return accuracies
+            chosen.append(scores[self.chosen_by])
+        return chosen
 
     def _log(self, name: str, value: float) -> None:
         # Every process has gathered the same rows, so there is nothing left to reduce.
@@ -260,17 +256,39 @@ class FaceTask(EmotionTask):
         net = build(recipe.net, dict(heads), **recipe.net_options)
         super().__init__(recipe, net, heads, voted=voted, weights=weights, teachers=teachers)
 
-    def hold_still(self) -> list[str]:
-        """Freeze what the recipe names, and return the names of those parameters."""
-        return freeze(self.net, self.recipe.freeze) if self.recipe.freeze else []
+
+class SpeechTask(EmotionTask):
+    """Trains a speech net, built as the recipe says.
+
+    Parameters
+    ----------
+    recipe, heads, weights
+        See `EmotionTask`.
+    teachers : sequence of SpeechNet
+        See `EmotionTask`.
+    """
+
+    net: SpeechNet
+    chosen_by = "uar"
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        heads: Mapping[str, int],
+        *,
+        weights: Mapping[str, Tensor] | None = None,
+        teachers: Sequence[SpeechNet] = (),
+    ) -> None:
+        net = build_speech(recipe.net, dict(heads), **recipe.net_options)
+        super().__init__(recipe, net, heads, weights=weights, teachers=teachers)
 
 
-def class_weights(corpus: Corpus) -> dict[str, Tensor]:
+def class_weights(corpus: Rows) -> dict[str, Tensor]:
     """Return weights of the classes of each head in inverse proportion to their mass, 1 on average over the rows.
 
     Parameters
     ----------
-    corpus : Corpus
+    corpus : Rows
         The training rows.
 
     Returns

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from mien.errors import InputError
-from mien.training.nets.base import FaceNet
+from mien.training.nets.base import EmotionNet, FaceNet
 from mien.training.nets.cnn import CNN
 from mien.training.nets.dexpression import DeXpression
 from mien.training.nets.face_resnet import FaceResNet
+from mien.training.nets.mel_cnn import MelCNN
 from mien.training.nets.mini_xception import MiniXception
 from mien.training.nets.mlp import MLP
+from mien.training.nets.speech import SpeechNet
+from mien.training.nets.speech_resnet import SpeechResNet
 from mien.training.nets.vgg16 import VGG16
 
-__all__ = ["CNN", "MLP", "NETS", "VGG16", "DeXpression", "FaceNet", "FaceResNet", "MiniXception", "build"]
+__all__ = [
+    "CNN",
+    "MLP",
+    "NETS",
+    "SPEECH_NETS",
+    "VGG16",
+    "DeXpression",
+    "EmotionNet",
+    "FaceNet",
+    "FaceResNet",
+    "MelCNN",
+    "MiniXception",
+    "SpeechNet",
+    "SpeechResNet",
+    "build",
+    "build_any",
+    "build_speech",
+]
 
 NETS: dict[str, Callable[..., FaceNet]] = {
     "mlp": MLP,
@@ -24,6 +44,14 @@ NETS: dict[str, Callable[..., FaceNet]] = {
     "mini_xception": MiniXception,
     "face_resnet": FaceResNet,
 }
+"""Nets for faces."""
+
+SPEECH_NETS: dict[str, Callable[..., SpeechNet]] = {"mel_cnn": MelCNN, "speech_resnet": SpeechResNet}
+"""Nets for speech."""
+
+_ALL: dict[str, Callable[..., EmotionNet]] = {**NETS, **SPEECH_NETS}
+
+T = TypeVar("T")
 
 
 def build(name: str, heads: dict[str, int], **options: Any) -> FaceNet:
@@ -43,9 +71,23 @@ def build(name: str, heads: dict[str, int], **options: Any) -> FaceNet:
     InputError
         If no net has that name, or it does not take an option.
     """
-    if name not in NETS:
-        raise InputError(f"unknown net {name!r}: expected one of {', '.join(NETS)}")
+    return _built(NETS, name, heads, options)
+
+
+def build_speech(name: str, heads: dict[str, int], **options: Any) -> SpeechNet:
+    """Build a speech net by name: as `build`, but one of `SPEECH_NETS`."""
+    return _built(SPEECH_NETS, name, heads, options)
+
+
+def build_any(name: str, heads: dict[str, int], **options: Any) -> EmotionNet:
+    """Build a net of either kind by name: as `build`."""
+    return _built(_ALL, name, heads, options)
+
+
+def _built(nets: dict[str, Callable[..., T]], name: str, heads: dict[str, int], options: dict[str, Any]) -> T:
+    if name not in nets:
+        raise InputError(f"unknown net {name!r}: expected one of {', '.join(nets)}")
     try:
-        return NETS[name](heads=heads, **options)
+        return nets[name](heads=heads, **options)
     except TypeError as error:
         raise InputError(f"net {name!r}: {error}") from None

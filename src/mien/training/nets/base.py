@@ -1,4 +1,4 @@
-"""What every face net has in common: the input contract, the heads, and what it costs."""
+"""What every net has in common: the heads, what can be frozen, what it costs; and the input contract of face nets."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Deployed", "FaceNet", "Layer", "multiply_adds", "parameters", "standardise", "summary"]
+__all__ = ["Deployed", "EmotionNet", "FaceNet", "Layer", "multiply_adds", "parameters", "standardise", "summary"]
 
 # ITU-R BT.601-7, section 2.5.1: luma of R'G'B'; the weights that FER2013's grey pictures and OpenCV share.
 _LUMA = (0.299, 0.587, 0.114)
 _FLOOR = 4.0  # grey levels; keeps a flat picture from being blown up to pure noise
 
 
-class FaceNet(nn.Module, ABC):
-    """A net from face crops to one vector of logits a head.
+class EmotionNet(nn.Module, ABC):
+    """What nets for faces and for voices share: heads, and parts that can be frozen.
 
     Parameters
     ----------
@@ -27,13 +27,10 @@ class FaceNet(nn.Module, ABC):
         Length of the embedding.
     dropout : float
         Probability of dropping an entry of the embedding while training.
-    size : int
-        Side of the square crops in pixels.
     """
 
-    def __init__(self, *, heads: dict[str, int], features: int, dropout: float, size: int) -> None:
+    def __init__(self, *, heads: dict[str, int], features: int, dropout: float) -> None:
         super().__init__()
-        self.size = size
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
 
@@ -49,9 +46,37 @@ class FaceNet(nn.Module, ABC):
                 module.eval()
         return self
 
+    @abstractmethod
+    def example(self) -> tuple[Tensor, ...]:
+        """Return what the net takes for one face, or for one recording of the length that training gives it."""
+
     def layer_names(self) -> dict[str, tuple[str, ...]]:
         """Return the names that a paper gives to layers, in their order, each with its parts; here none."""
         return {}
+
+
+class FaceNet(EmotionNet):
+    """A net from face crops to one vector of logits a head.
+
+    Parameters
+    ----------
+    heads : dict of str to int
+        Number of classes of each head.
+    features : int
+        Length of the embedding.
+    dropout : float
+        Probability of dropping an entry of the embedding while training.
+    size : int
+        Side of the square crops in pixels.
+    """
+
+    def __init__(self, *, heads: dict[str, int], features: int, dropout: float, size: int) -> None:
+        super().__init__(heads=heads, features=features, dropout=dropout)
+        self.size = size
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return a black crop, float32 (1, 1, S, S)."""
+        return (torch.zeros(1, 1, self.size, self.size),)
 
     def cells(self) -> tuple[float, float] | None:
         """Return where the cells of the last map look: the middle of the first and the distance to the next, in pixels.
@@ -132,8 +157,8 @@ def parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
-def multiply_adds(net: FaceNet) -> int:
-    """Return the multiply-adds of convolutions and dense layers for one crop."""
+def multiply_adds(net: EmotionNet) -> int:
+    """Return the multiply-adds of convolutions and dense layers for `EmotionNet.example`."""
     return sum(layer.multiply_adds for layer in summary(net))
 
 
@@ -146,7 +171,7 @@ class Layer:
     name, kind : str
         As in the net, and the class of the layer.
     shape : tuple of int
-        Shape of its output for one crop.
+        Shape of its output for one example.
     parameters, multiply_adds : int
         What it costs; norms are folded into convolutions when a graph is loaded, and count no multiply-adds.
     """
@@ -158,24 +183,27 @@ class Layer:
     multiply_adds: int
 
 
-def summary(net: FaceNet) -> tuple[Layer, ...]:
-    """Return the layers that have parameters, in the order in which they work, with what they cost for one crop."""
+def summary(net: EmotionNet) -> tuple[Layer, ...]:
+    """Return the layers that have parameters, in the order in which they work, with what they cost for one example."""
     rows: list[Layer] = []
     names = {module: name for name, module in net.named_modules()}
 
-    def count(module: nn.Module, _inputs: object, output: Tensor) -> None:
+    def count(module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
         own = sum(p.numel() for p in module.parameters())
+        shown = output if isinstance(output, Tensor) else output[0]
         cost = 0
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            cost = output[0].numel() * module.weight[0].numel()
-        rows.append(Layer(names[module], type(module).__name__, tuple(output.shape[1:]), own, cost))
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            cost = shown[0].numel() * module.weight[0].numel()
+        elif isinstance(module, nn.GRU):
+            cost = shown.shape[1] * sum(p.numel() for p in module.parameters() if p.ndim > 1)
+        rows.append(Layer(names[module], type(module).__name__, tuple(shown.shape[1:]), own, cost))
 
     layers = [m for m in net.modules() if next(m.parameters(recurse=False), None) is not None]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     training = net.training
     try:
         with torch.no_grad():
-            net.eval()(torch.zeros(1, 1, net.size, net.size))
+            net.eval()(*net.example())
     finally:
         net.train(training)
         for hook in hooks:

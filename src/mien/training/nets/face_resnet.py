@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mien.errors import InputError
 from mien.training.nets.base import FaceNet
+from mien.training.nets.blocks import ResidualBlock
 
 __all__ = ["FaceResNet"]
 
@@ -53,7 +54,7 @@ class FaceResNet(FaceNet):
         self.stem = nn.Conv2d(1, stem, 3, padding=1, bias=False)
         before = [stem, *widths[:-1]]
         self.blocks = nn.Sequential(
-            *(_Block(i, o, s) for i, o, s in zip(before, widths, strides, strict=True)),
+            *(ResidualBlock(i, o, s) for i, o, s in zip(before, widths, strides, strict=True)),
         )
         self.norm = nn.BatchNorm2d(widths[-1])
         for module in self.modules():
@@ -67,20 +68,3 @@ class FaceResNet(FaceNet):
     def maps(self, x: Tensor) -> Tensor:
         """Return the last feature map, float (N, widths[-1], h, w)."""
         return torch.relu(self.norm(self.blocks(self.stem(x))))
-
-
-class _Block(nn.Module):
-    def __init__(self, before: int, after: int, stride: int) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(before)
-        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(after)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
-        same = before == after and stride == 1
-        self.skip = None if same else nn.Conv2d(before, after, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        active = torch.relu(self.norm1(x))
-        skip = x if self.skip is None else self.skip(active)
-        inner: Tensor = self.conv2(torch.relu(self.norm2(self.conv1(active))))
-        return inner + skip

@@ -1,0 +1,258 @@
+"""What differs between training on faces and on voices; runs, folds and reports are the same for both."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from mien.datasets import speech, splits
+from mien.errors import InputError
+from mien.models.spec import ModelSpec
+from mien.training import corpus as faces
+from mien.training import speech_corpus as voices
+from mien.training.augment import Augmentation
+from mien.training.corpus import Corpus, Rows
+from mien.training.data import Batch, FaceBatches, training_loader, validation_loader
+from mien.training.export import export_run
+from mien.training.nets import EmotionNet, FaceNet, SpeechNet
+from mien.training.recipe import Recipe
+from mien.training.speech_corpus import SpeechCorpus
+from mien.training.speech_data import SpeechBatches, speech_validation_loader
+from mien.training.speech_export import export_speech
+from mien.training.task import EmotionTask, FaceTask, SpeechTask, class_weights
+
+__all__ = ["COPIES", "Faces", "Kind", "Voices", "kind_of"]
+
+R = TypeVar("R", bound=Rows)
+N = TypeVar("N", FaceNet, SpeechNet)
+
+Answers = dict[str, NDArray[np.float32]]
+
+COPIES = 2
+"""Augmented copies of each picture in the folds ``copies``; of recordings there are those of `voices.COPIES`."""
+
+
+class Kind(ABC, Generic[R, N]):
+    """One kind of data and nets."""
+
+    noun: str
+    """What a row is called."""
+
+    @abstractmethod
+    def load(self, recipe: Recipe, path: str | Path, *, votes: str | Path | None = None) -> R:
+        """Read everything but the examination."""
+
+    @abstractmethod
+    def split(self, corpus: R, recipe: Recipe, source: str) -> tuple[R, R]:
+        """Divide rows into those for training and those for choosing."""
+
+    @abstractmethod
+    def task(self, recipe: Recipe, training: R, teachers: Sequence[N]) -> EmotionTask:
+        """Return the training task."""
+
+    @abstractmethod
+    def loaders(
+        self, task: EmotionTask, training: R, validation: R | None
+    ) -> tuple[DataLoader[Batch], DataLoader[Batch] | None]:
+        """Return the batches of both sides."""
+
+    @abstractmethod
+    def answered(self, net: N, corpus: R) -> Answers:
+        """Return a trained net's logits by head, float32 (n, classes)."""
+
+    @abstractmethod
+    def dealt(self, corpus: R, k: int, seed: int) -> NDArray[np.int64]:
+        """Deal rows into folds that share no subject, clip or copy, int64 (n,)."""
+
+    @abstractmethod
+    def with_copies(self, corpus: R, recipe: Recipe) -> tuple[R, Recipe]:
+        """Return a corpus with augmented copies of all its rows behind them, and the recipe to train on them by.
+
+        Copies are in the groups of their originals.
+        """
+
+    @abstractmethod
+    def export(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        net: N,
+        training: R,
+        validation: R,
+        *,
+        training_data: Sequence[str],
+        report: Callable[[str], object],
+    ) -> ModelSpec:
+        """Write the files that inference uses."""
+
+
+class Faces(Kind[Corpus, FaceNet]):
+    """Pictures of faces."""
+
+    noun = "pictures"
+
+    def load(self, recipe: Recipe, path: str | Path, *, votes: str | Path | None = None) -> Corpus:
+        """See `mien.training.corpus.load_all`."""
+        return faces.load_all(recipe, path, votes=votes)
+
+    def split(self, corpus: Corpus, recipe: Recipe, source: str) -> tuple[Corpus, Corpus]:
+        """See `mien.training.corpus.split_corpus`."""
+        return faces.split_corpus(corpus, recipe, source)
+
+    def task(self, recipe: Recipe, training: Corpus, teachers: Sequence[FaceNet]) -> EmotionTask:
+        """See `FaceTask`."""
+        return FaceTask(
+            recipe, training.heads, voted=training.voted, weights=_weights(recipe, training), teachers=teachers
+        )
+
+    def loaders(
+        self, task: EmotionTask, training: Corpus, validation: Corpus | None
+    ) -> tuple[DataLoader[Batch], DataLoader[Batch] | None]:
+        """See `FaceBatches`."""
+        assert isinstance(task, FaceTask)
+        recipe, size = task.recipe, task.net.size
+        batches = FaceBatches(
+            _sized(training, size),
+            recipe.augmentation,
+            seed=recipe.seed,
+            drawn=recipe.labels == "probability",
+            calm=_calm(recipe.augmentation) if recipe.calm_epochs else None,
+            calm_from=recipe.epochs - recipe.calm_epochs,
+        )
+        return _dealt_out(batches, recipe), None if validation is None else validation_loader(_sized(validation, size))
+
+    def answered(self, net: FaceNet, corpus: Corpus) -> Answers:
+        """Return logits of the plain pictures."""
+        return _logits(net, validation_loader(_sized(corpus, net.size)))
+
+    def dealt(self, corpus: Corpus, k: int, seed: int) -> NDArray[np.int64]:
+        """See `mien.datasets.splits.folds`."""
+        return splits.folds(next(iter(corpus.truth.values())), corpus.group, k, by="subject", seed=seed)
+
+    def with_copies(self, corpus: Corpus, recipe: Recipe) -> tuple[Corpus, Recipe]:
+        """Make `COPIES` of each picture by the recipe's augmentation."""
+        generator = torch.Generator().manual_seed(recipe.seed)
+        grey = torch.from_numpy(corpus.images).unsqueeze(1).to(torch.float32)
+        made = [
+            recipe.augmentation(part, generator).round().clamp(0, 255).to(torch.uint8).squeeze(1).numpy()
+            for _ in range(COPIES)
+            for part in torch.split(grey, 1024)
+        ]
+        every = corpus.take(np.tile(np.arange(len(corpus)), 1 + COPIES))
+        return replace(every, images=np.concatenate([corpus.images, *made])), recipe
+
+    def export(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        net: FaceNet,
+        training: Corpus,
+        validation: Corpus,
+        *,
+        training_data: Sequence[str],
+        report: Callable[[str], object],
+    ) -> ModelSpec:
+        """See `mien.training.export.export_run`."""
+        return export_run(folder, recipe, net, validation, training_data=training_data, report=report)
+
+
+class Voices(Kind[SpeechCorpus, SpeechNet]):
+    """Recordings of speech."""
+
+    noun = "recordings"
+
+    def load(self, recipe: Recipe, path: str | Path, *, votes: str | Path | None = None) -> SpeechCorpus:
+        """See `mien.training.speech_corpus.load_speech`; no corpus of speech has a file of votes."""
+        if votes is not None:
+            raise InputError(f"{recipe.dataset} takes no file of labels: they are in the names of its recordings")
+        return voices.load_speech(recipe, path)
+
+    def split(self, corpus: SpeechCorpus, recipe: Recipe, source: str) -> tuple[SpeechCorpus, SpeechCorpus]:
+        """See `mien.training.speech_corpus.split_speech`."""
+        return voices.split_speech(corpus, recipe, source)
+
+    def task(self, recipe: Recipe, training: SpeechCorpus, teachers: Sequence[SpeechNet]) -> EmotionTask:
+        """See `SpeechTask`."""
+        return SpeechTask(recipe, training.heads, weights=_weights(recipe, training), teachers=teachers)
+
+    def loaders(
+        self, task: EmotionTask, training: SpeechCorpus, validation: SpeechCorpus | None
+    ) -> tuple[DataLoader[Batch], DataLoader[Batch] | None]:
+        """See `SpeechBatches`."""
+        assert isinstance(task, SpeechTask)
+        recipe, net = task.recipe, task.net
+        batches = SpeechBatches(training, recipe.sound, net, seed=recipe.seed)
+        return _dealt_out(batches, recipe), None if validation is None else speech_validation_loader(validation, net)
+
+    def answered(self, net: SpeechNet, corpus: SpeechCorpus) -> Answers:
+        """Return logits of the whole recordings."""
+        return _logits(net, speech_validation_loader(corpus, net))
+
+    def dealt(self, corpus: SpeechCorpus, k: int, seed: int) -> NDArray[np.int64]:
+        """See `mien.datasets.speech.folds`: the sexes are spread evenly."""
+        return speech.folds(corpus.clips, k, seed=seed)
+
+    def with_copies(self, corpus: SpeechCorpus, recipe: Recipe) -> tuple[SpeechCorpus, Recipe]:
+        """See `mien.training.speech_corpus.with_copies`; there are as many steps as without copies."""
+        epochs = math.ceil(recipe.epochs / (1 + len(voices.COPIES)))
+        return voices.with_copies(corpus, recipe), replace(recipe, epochs=epochs)
+
+    def export(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        net: SpeechNet,
+        training: SpeechCorpus,
+        validation: SpeechCorpus,
+        *,
+        training_data: Sequence[str],
+        report: Callable[[str], object],
+    ) -> ModelSpec:
+        """See `mien.training.speech_export.export_speech`."""
+        return export_speech(folder, recipe, net, training, validation, training_data=training_data, report=report)
+
+
+def kind_of(recipe: Recipe) -> Kind[Any, Any]:
+    """Return the kind of a recipe's data and net."""
+    return Voices() if recipe.is_speech else Faces()
+
+
+def _weights(recipe: Recipe, training: Rows) -> dict[str, torch.Tensor] | None:
+    return class_weights(training) if recipe.loss.balance == "weights" else None
+
+
+def _dealt_out(batches: FaceBatches | SpeechBatches, recipe: Recipe) -> DataLoader[Batch]:
+    balanced = recipe.loss.balance == "sampling"
+    return training_loader(batches, batch=recipe.batch, seed=recipe.seed, balanced=balanced)
+
+
+def _sized(corpus: Corpus, size: int) -> Corpus:
+    return replace(corpus, images=faces.fitted(corpus.images, size))
+
+
+def _logits(net: EmotionNet, batches: DataLoader[Batch]) -> Answers:
+    parts: dict[str, list[NDArray[np.float32]]] = {}
+    for batch in batches:
+        with torch.no_grad():
+            logits = net.eval()(*batch.inputs)
+        for head, values in logits.items():
+            parts.setdefault(head, []).append(values.float().numpy())
+    return {head: np.concatenate(values) for head, values in parts.items()}
+
+
+def _calm(augmentation: Augmentation) -> Augmentation:
+    geometry: dict[str, Any] = {
+        name: getattr(augmentation, name) / 2 for name in ("rotation_deg", "scale", "aspect", "shear", "shift")
+    }
+    nothing = dict.fromkeys(("equalise", "gradient", "blur", "low_resolution", "noise", "jpeg", "erase"), 0.0)
+    light = {"gamma": augmentation.gamma / 2, "contrast": augmentation.contrast / 2}
+    return Augmentation(**geometry, **light, **nothing, flip=augmentation.flip)

@@ -1,0 +1,212 @@
+"""From a trained speech net to files that inference uses: ONNX graph, safetensors, and the model's record."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mien.models import runtime
+from mien.models.spec import ModelSpec
+from mien.training.export import alike, graph_of, validation_file, write_file, write_model
+from mien.training.nets.base import multiply_adds, parameters
+from mien.training.nets.speech import DeployedSpeech, SpeechNet
+from mien.training.recipe import Recipe
+from mien.training.run_record import measured_outputs, terms_of
+from mien.training.speech_corpus import SpeechCorpus, prepared
+from mien.voice.activity import PAD_S
+
+__all__ = ["checked_graph", "export_speech", "speech_graph", "speech_parity", "speech_record"]
+
+_WINDOW_S, _HOP_S = 3.0, 1.5
+"""Window and hop over long speech: about the length of the sentences that the nets learn from, and half of it."""
+
+_LONGEST = 1 << 24
+"""Samples: 17 minutes at 16 kHz, more than any window."""
+
+
+def speech_graph(net: SpeechNet) -> bytes:
+    """Return the ONNX graph of a net, with its front end inside.
+
+    Parameters
+    ----------
+    net : SpeechNet
+        The trained net, on the CPU.
+
+    Returns
+    -------
+    bytes
+        A graph from ``wave``, float32 (1, n) at the net's rate with n dynamic, to ``logits_<head>`` for every head and
+        ``embedding``.  Its initialisers have the names of the net's parameters behind ``net.``.
+    """
+    deployed = DeployedSpeech(net.eval().float()).eval()
+    least = round(net.least_s * net.settings.rate_hz)
+    samples = torch.export.Dim("n", min=net.settings.n_fft, max=_LONGEST)
+    return graph_of(
+        deployed,
+        (torch.zeros(1, 2 * least),),
+        inputs=["wave"],
+        outputs=[*(f"logits_{head}" for head in net.heads), "embedding"],
+        dynamic={"wave": {1: samples}},
+    )
+
+
+def speech_parity(net: SpeechNet, session: runtime.Session, waves: Sequence[NDArray[np.float32]]) -> float:
+    """Return the largest difference of logits between a net and its graph.
+
+    Parameters
+    ----------
+    net : SpeechNet
+        The trained net.
+    session : mien.models.runtime.Session
+        Its graph.
+    waves : sequence of numpy.ndarray
+        float32 (n,) each, at the net's rate.
+    """
+    deployed = DeployedSpeech(net).eval()
+    largest = 0.0
+    for wave in waves:
+        with torch.no_grad():
+            answers = deployed(torch.from_numpy(wave)[None])
+        found = session.run({"wave": wave[None]})
+        for head, answer in zip(net.heads, answers, strict=False):
+            largest = max(largest, float(np.abs(found[f"logits_{head}"] - answer.numpy()).max()))
+    return largest
+
+
+def speech_record(
+    recipe: Recipe, net: SpeechNet, graph: bytes, learnt: Sequence[str], subjects: Sequence[str]
+) -> dict[str, Any]:
+    """Return the record of a run without outputs and results.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What was trained.
+    net : SpeechNet
+        The trained net.
+    graph : bytes
+        Its ONNX graph.
+    learnt : sequence of str
+        What it learnt from, in words.
+    subjects : sequence of str
+        The speakers that it has heard, also those that chose the epoch.
+    """
+    weights, data, attribution = terms_of(recipe)
+    whole = net.least_s > _WINDOW_S
+    return {
+        "name": recipe.name,
+        "task": "speech-emotion",
+        "description": recipe.description or f"A {recipe.net} trained by mien",
+        "version": "1",
+        "date": dt.datetime.now(dt.UTC).date(),
+        "licence": {"weights": weights, "data": data, "attribution": attribution},
+        "sound": {
+            "rate_hz": net.settings.rate_hz,
+            "min_s": round(net.least_s, 6),
+            "window_s": round(net.least_s, 6) if whole else _WINDOW_S,
+            "hop_s": round(net.least_s / 2, 6) if whole else _HOP_S,
+            "pad_s": PAD_S,
+            "layout": "NT",
+            "dtype": "float32",
+        },
+        "files": [
+            {
+                "role": "graph",
+                "file": "model.onnx",
+                "sha256": hashlib.sha256(graph).hexdigest(),
+                "bytes": len(graph),
+            }
+        ],
+        "training": {
+            "recipe": recipe.name,
+            "net": recipe.net,
+            "parameters": parameters(net),
+            "multiply_adds": multiply_adds(net),
+            **({"started_from": recipe.init} if recipe.init else {}),
+            "dataset": recipe.dataset,
+            "subjects": sorted(set(subjects) - {""}),
+            "data": list(learnt),
+        },
+    }
+
+
+def export_speech(
+    folder: Path,
+    recipe: Recipe,
+    net: SpeechNet,
+    training: SpeechCorpus,
+    validation: SpeechCorpus,
+    *,
+    training_data: Sequence[str] = (),
+    report: Callable[[str], object] = str,
+) -> ModelSpec:
+    """Write ``model.onnx``, ``model.safetensors``, ``validation.npz`` and ``model.toml`` of a run.
+
+    The temperature is fitted on the validation recordings, and the record's results are measured there through the
+    graph, on recordings cut as at use, so they are what users get.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The run folder.
+    recipe : Recipe
+        What was trained.
+    net : SpeechNet
+        The trained net.
+    training, validation : SpeechCorpus
+        What it learnt from, and the recordings that chose the epoch.
+    training_data : sequence of str
+        What the net learnt from, for the record.
+    report : callable
+        Gets progress lines; the default, `str`, drops them.
+
+    Returns
+    -------
+    ModelSpec
+        The record as it was written.
+
+    Raises
+    ------
+    ModelError
+        If net and graph differ by more than `PARITY`.
+    DatasetError
+        If a file cannot be written.
+    """
+    graph, session = checked_graph(net, recipe, validation)
+    found = [session.run({"wave": wave[None]}) for wave in _waves(validation, net)]
+    logits = {head: np.concatenate([part[f"logits_{head}"] for part in found]) for head in net.heads}
+    heard = [*training.clips.subjects.tolist(), *validation.clips.subjects.tolist()]
+    record = speech_record(recipe, net, graph, training_data, heard)
+    where = f"the validation recordings of {recipe.dataset}"
+    record["training"] |= {"selected_on": where, "temperature_fitted_on": where}
+    record["outputs"], record["results"] = measured_outputs(logits, validation, recipe)
+    write_file(folder / "validation.npz", validation_file(logits, record["outputs"], validation))
+    return write_model(folder, net, graph, record, report)
+
+
+def checked_graph(net: SpeechNet, recipe: Recipe, corpus: SpeechCorpus) -> tuple[bytes, runtime.Session]:
+    """Return a net's graph and a session of it, after both were seen to answer alike.
+
+    Raises
+    ------
+    ModelError
+        If net and graph differ by more than `PARITY` on some recordings of the corpus.
+    """
+    graph = speech_graph(net)
+    session = runtime.Session(graph, name=recipe.name, threads=runtime.default_threads(), device="cpu")
+    some = corpus.take(np.linspace(0, len(corpus) - 1, min(len(corpus), 12)).astype(np.int64))
+    alike(speech_parity(net, session, list(_waves(some, net))))
+    return graph, session
+
+
+def _waves(corpus: SpeechCorpus, net: SpeechNet) -> Iterator[NDArray[np.float32]]:
+    """Yield the recordings of a corpus as they are cut at use."""
+    for row in range(len(corpus)):
+        yield prepared(corpus.clips.read(row, net.settings.rate_hz), net)

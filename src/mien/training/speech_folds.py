@@ -1,0 +1,94 @@
+"""What cross-validation over speakers tells of a speech net: the report of its out-of-fold answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mien.evaluation.noise import Waves, noise_curve
+from mien.evaluation.report import to_json
+from mien.evaluation.speech import measure_clips
+from mien.evaluation.speech_answers import as_answers
+from mien.evaluation.speech_folder import write_speech_folder
+from mien.evaluation.speech_result import NoiseFigures
+from mien.training.export import write_file
+from mien.training.folder import best_net
+from mien.training.nets import SpeechNet
+from mien.training.nets.speech import DeployedSpeech
+from mien.training.recipe import Recipe
+from mien.training.speech_corpus import SpeechCorpus, prepared
+
+__all__ = ["SUMMARY", "out_of_fold_noise", "write_speech_folds"]
+
+SUMMARY = "out-of-fold.json"
+"""The figures of all folds together, within the folder of the honest way."""
+
+
+def write_speech_folds(
+    folder: Path,
+    recipe: Recipe,
+    corpus: SpeechCorpus,
+    fold: NDArray[np.int64],
+    answers: dict[str, NDArray[np.float32]],
+    *,
+    noise: bool,
+    report: Callable[[str], object],
+) -> None:
+    """Write ``out-of-fold.json`` and the report of the answers of nets to speakers that they have not heard.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Holds the folders of the folds.
+    recipe : Recipe
+        What was trained.
+    corpus : SpeechCorpus
+        All recordings.
+    fold : numpy.ndarray
+        int64 (n,): in which fold each was tested.
+    answers : dict of str to numpy.ndarray
+        By head: probabilities, float32 (n, classes), at temperature 1.
+    noise : bool
+        Whether the nets also answer in noise; kept from an earlier report otherwise.
+    report : callable
+        Gets progress lines.
+
+    Raises
+    ------
+    DatasetError
+        If a file cannot be written, or a recording not be read.
+    """
+    ((_, probabilities),) = answers.items()
+    curve = out_of_fold_noise(folder, recipe, corpus, fold, report=report) if noise else ()
+    told = as_answers(corpus.clips, probabilities, model=recipe.name)
+    result = measure_clips(told, noise=curve)
+    write_file(folder / SUMMARY, to_json(result).encode() + b"\n")
+    command = f"mien train --recipe {recipe.name} --data DATA --folds {int(fold.max()) + 1}"
+    write_speech_folder(folder / "report", result, told, command=command + (" --noise" if noise else ""))
+    report(f"out of fold: UAR {result.uar:.4f}, temperature {result.temperature_fitted or 1:.3f}; see {folder}/report")
+
+
+def out_of_fold_noise(
+    folder: Path, recipe: Recipe, corpus: SpeechCorpus, fold: NDArray[np.int64], *, report: Callable[[str], object]
+) -> tuple[NoiseFigures, ...]:
+    """Let the net of each fold answer to its recordings in noise (see `mien.evaluation.noise.noise_curve`)."""
+    report(f"measuring {len(corpus)} recordings in noise")
+    nets: dict[int, DeployedSpeech] = {}
+    for number in np.unique(fold).tolist():
+        net = best_net(folder / f"fold-{number}", recipe)
+        assert isinstance(net, SpeechNet)
+        nets[number] = DeployedSpeech(net).eval()
+
+    def answer(wave: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+        deployed = nets[int(fold[index])]
+        cut = prepared(wave, deployed.net)
+        with torch.no_grad():
+            logits: NDArray[np.float32] = deployed(torch.from_numpy(cut)[None])[0][0].numpy()
+        return logits
+
+    rate_hz = corpus.settings.rate_hz
+    return noise_curve(answer, corpus.clips, Waves(corpus.clips, rate_hz=rate_hz), rate_hz=rate_hz)
