@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.datasets.speech import ClipList, load_index
-from mien.errors import DatasetError, InputError
+from mien.errors import DatasetError, InputError, ModelError
 from mien.evaluation.noise import Waves, can_babble, mixed, noise_curve
 from mien.evaluation.noise_chart import noise_chart
-from mien.evaluation.speech_answers import answer_clips
+from mien.evaluation.speech_answers import answer_clips, as_answers
 from mien.evaluation.speech_noise import noise_of
 from mien.evaluation.speech_result import NoiseFigures
 from mien.metrics import Interval
 from mien.voice.activity import speech_bounds
-from planted_clips import Planted, write_ravdess
+from planted_clips import Planted, record, write_ravdess
 from run_folders import picture_size
 from speech_corpora import ravdess_names, tone, touch
 
@@ -105,7 +105,7 @@ def test_the_curve_gives_each_clip_its_noise(clips: ClipList) -> None:
 def test_noise_is_by_the_seed_and_the_place_alone(clips: ClipList) -> None:
     waves = voices(clips)
 
-    def record(seed: int, **options: Any) -> list[NDArray[np.float32]]:
+    def heard_with(seed: int, **options: Any) -> list[NDArray[np.float32]]:
         found: list[NDArray[np.float32]] = []
 
         def answer(wave: NDArray[np.float32], index: int) -> NDArray[np.float64]:
@@ -116,10 +116,10 @@ def test_noise_is_by_the_seed_and_the_place_alone(clips: ClipList) -> None:
         noise_curve(answer, clips, waves, rate_hz=RATE_HZ, seed=seed, ratios_db=(5.0,), **options)
         return found
 
-    first, again, other = record(1), record(1), record(2)
+    first, again, other = heard_with(1), heard_with(1), heard_with(2)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[1], other[1])
-    assert np.array_equal(record(1, kinds=("babble",))[1], first[2])
+    assert np.array_equal(heard_with(1, kinds=("babble",))[1], first[2])
 
 
 def test_one_speaker_cannot_babble(clips: ClipList) -> None:
@@ -168,6 +168,13 @@ def test_a_model_hears_less_in_more_noise(tmp_path: Path) -> None:
     curve = noise_of(Planted(), answers, kinds=("white",), ratios_db=(20.0, -40.0))
     assert [entry.accuracy for entry in curve[:2]] == [1, 1]
     assert curve[2].accuracy < 0.5
+
+
+def test_a_model_of_faces_hears_nothing(clips: ClipList) -> None:
+    answers = as_answers(clips, np.eye(8)[clips.labels], output="ravdess8")
+    deaf = Planted(replace(record(), sound=None, task="face-emotion"))
+    with pytest.raises(ModelError, match="model 'planted-speech' is for face-emotion, not for speech-emotion"):
+        noise_of(deaf, answers)
 
 
 def test_recordings_stay_in_memory_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

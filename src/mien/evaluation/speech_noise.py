@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.errors import ModelError
 from mien.evaluation.answers import mapping_to
 from mien.evaluation.calibration import softmax
 from mien.evaluation.noise import KINDS, RATIOS_DB, Waves, noise_curve
@@ -14,9 +15,6 @@ from mien.evaluation.speech_answers import SpeechAnswers, SpeechClassifier
 from mien.evaluation.speech_result import NoiseFigures
 
 __all__ = ["noise_of"]
-
-RATE_HZ = 16000
-"""Where the record does not say at which rate the model hears."""
 
 
 def noise_of(
@@ -46,13 +44,16 @@ def noise_of(
 
     Raises
     ------
+    ModelError
+        If the model is none for speech.
     InputError
         See `mien.evaluation.noise.noise_curve`.
     """
     output = model.spec.output(answers.output)
     mapped = mapping_to(output.labels, answers.label_set)
-    sound = getattr(model.spec, "sound", None)
-    rate_hz: int = RATE_HZ if sound is None else sound.rate_hz
+    if model.spec.sound is None:
+        raise ModelError(f"model {model.spec.name!r} is for {model.spec.task}, not for speech-emotion")
+    rate_hz = model.spec.sound.rate_hz
 
     def answer(wave: NDArray[np.float32], index: int) -> NDArray[np.float64]:  # noqa: ARG001 - one model for all
         z = np.asarray(model.clip_logits(wave, rate_hz=rate_hz)[output.name], dtype=np.float64)
