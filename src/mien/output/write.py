@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from wave import open as wave_file
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from mien._checks import describe, image_array, whole_number
 from mien.errors import InputError, MediaError, MediaNotFoundError
 
-__all__ = ["encode_jpeg", "encode_png", "write_image", "write_wav"]
+__all__ = ["encode_jpeg", "encode_png", "made_beside", "write_encoded", "write_image", "write_wav"]
 
 _WAV_SAMPLES = ((1 << 32) - 64) // 2
 """Lengths in a WAV file have 32 bits."""
@@ -147,20 +149,65 @@ def _encode_wav(wave: NDArray[np.floating[Any]], rate_hz: int) -> bytes:
     return stream.getvalue()
 
 
-def _put(target: Path, data: bytes) -> None:
-    """Write beside the place under another name, then move it there."""
-    if not target.parent.is_dir():
-        raise MediaNotFoundError(f"no such folder to write to: {str(target.parent)!a}", path=target)
+def write_encoded(path: str | os.PathLike[str], suffix: str, make: Callable[[], bytes]) -> None:
+    """Write the content of a file that is made here and now, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Ends in the suffix, in any case.
+    suffix : str
+        Such as ``".png"``.
+    make : callable
+        Returns the content; called when the name and the folder are known to be good.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise.
+    MediaNotFoundError
+        If the folder does not exist.
+    MediaError
+        If the file cannot be written there.
+    """
+    target = Path(os.fsdecode(path))
+    if target.suffix.lower() != suffix:
+        raise InputError(f"expected a name that ends in {suffix}, but got {target.name!a}")
+    _folder_of(target)
+    _put(target, make())
+
+
+@contextmanager
+def made_beside(target: Path) -> Iterator[Path]:
+    """Give the name of a file to write beside its place; when all went well, it is moved there, else it is removed.
+
+    Raises
+    ------
+    MediaNotFoundError
+        If the folder does not exist.
+    MediaError
+        For any `OSError` on the way.
+    """
+    _folder_of(target)
     beside = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
     try:
         try:
-            with beside.open("xb") as file:
-                file.write(data)
+            yield beside
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}", path=target) from error
+
+
+def _folder_of(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise MediaNotFoundError(f"no such folder to write to: {str(target.parent)!a}", path=target)
+
+
+def _put(target: Path, data: bytes) -> None:
+    with made_beside(target) as beside, beside.open("xb") as file:
+        file.write(data)
 
 
 def _encode(image: NDArray[Any], suffix: str, *, path: Path | None = None, **options: Any) -> bytes:
