@@ -1,130 +1,23 @@
-"""What analysis returns: small frozen classes that check themselves and know how to become plain data.
-
-Results hold numbers and words, never pictures and never open files.
-"""
+"""Faces and the pictures that they are in."""
 
 from __future__ import annotations
 
-import base64
-import html
-import importlib.util
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mien._extras import need
 from mien.errors import InputError
-from mien.labels import LabelSet, canonical, label_set, mapping
+from mien.results._notebook import frame, html_table, inline
+from mien.results.emotion import Emotion
 
-__all__ = ["UNSURE_BELOW", "Box", "Emotion", "Face", "FailedItem", "ImageResult", "Points"]
+__all__ = ["Box", "Face", "ImageResult", "Points"]
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the original picture; x2 and y2 are exclusive edges."""
 
 Points = tuple[tuple[float, float], ...]
 """Five (x, y): left eye, right eye, nose, left and right mouth corner, as seen in the picture."""
-
-UNSURE_BELOW = 0.5
-"""A calibrated top probability below one half means that the answer is more likely wrong than right."""
-
-
-@dataclass(frozen=True, slots=True)
-class Emotion:
-    """A distribution over the emotions of one label set.
-
-    Parameters
-    ----------
-    labels : LabelSet
-        Which emotions, in which order.
-    probabilities : tuple of float
-        One probability a label, summing to one (within 1e-4).
-
-    Raises
-    ------
-    InputError
-        If the length is wrong, a value is negative or not finite, or the sum is not one.
-    """
-
-    labels: LabelSet
-    probabilities: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        values = tuple(float(p) for p in self.probabilities)
-        if len(values) != len(self.labels):
-            raise InputError(f"{self.labels.name} needs {len(self.labels)} probabilities, but got {len(values)}")
-        if not all(math.isfinite(p) and p >= 0 for p in values):
-            raise InputError(f"probabilities must be finite and not negative, but got {values}")
-        if abs(sum(values) - 1) > 1e-4:
-            raise InputError(f"probabilities must sum to 1, but got a sum of {sum(values):.6g}")
-        object.__setattr__(self, "probabilities", values)
-
-    @property
-    def top(self) -> str:
-        """The most probable emotion (the first of equals)."""
-        return self.labels.emotions[self.probabilities.index(max(self.probabilities))]
-
-    @property
-    def confidence(self) -> float:
-        """The probability of `top`."""
-        return max(self.probabilities)
-
-    @property
-    def unsure(self) -> bool:
-        """Whether the distribution is too flat: `confidence` below `UNSURE_BELOW`."""
-        return self.confidence < UNSURE_BELOW
-
-    def __getitem__(self, emotion: str) -> float:
-        return self.probabilities[self.labels.index(emotion)]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.labels.emotions)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __contains__(self, emotion: object) -> bool:
-        try:
-            return isinstance(emotion, str) and canonical(emotion) in self.labels.emotions
-        except InputError:
-            return False
-
-    def items(self) -> Iterator[tuple[str, float]]:
-        """Yield (emotion, probability) in the order of the label set."""
-        return iter(zip(self.labels.emotions, self.probabilities, strict=True))
-
-    def ranked(self) -> list[tuple[str, float]]:
-        """Return (emotion, probability), most probable first."""
-        return sorted(self.items(), key=lambda item: -item[1])
-
-    def to(self, labels: LabelSet | str) -> Emotion:
-        """Map the distribution to another label set (see `mien.labels.mapping`)."""
-        target = label_set(labels) if isinstance(labels, str) else labels
-        mapped = mapping(self.labels, target).apply(np.asarray(self.probabilities))
-        return Emotion(target, tuple(mapped.tolist()))
-
-    def to_array(self) -> NDArray[np.float64]:
-        """Return the probabilities as float64 of shape (len(labels),)."""
-        return np.asarray(self.probabilities, dtype=np.float64)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data: labels, top, confidence, unsure, probabilities."""
-        return {
-            "labels": self.labels.name,
-            "top": self.top,
-            "confidence": self.confidence,
-            "unsure": self.unsure,
-            "probabilities": dict(self.items()),
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Emotion:
-        """Build from what `to_dict` returned."""
-        labels = label_set(data["labels"])
-        return cls(labels, tuple(data["probabilities"][name] for name in labels.emotions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +190,7 @@ class ImageResult:
         InputError
             If the library has another name.
         """
-        if library not in (None, "pandas", "polars"):
-            raise InputError(f"library must be 'pandas' or 'polars', but got {library!r}")
-        if library is None:
-            library = "polars" if _only_polars() else "pandas"
-        return need(library, extra=library, purpose="to_frame").DataFrame(self.rows())
+        return frame(self.rows(), library)
 
     def _repr_png_(self) -> bytes | None:
         return None if self.preview is None else self.preview(self)
@@ -310,52 +199,5 @@ class ImageResult:
         rows = self.rows()
         if not rows:
             return "<p>no face</p>"
-        columns = ("face", "emotion", "confidence", "unsure")
-        head = "".join(f"<th>{name}</th>" for name in columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_cell(row.get(name)))}</td>" for name in columns) + "</tr>"
-            for row in rows
-        )
-        return f"{_inline(self._repr_png_())}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-@dataclass(frozen=True, slots=True)
-class FailedItem:
-    """An item of a batch that could not be read or analysed: its row in the results.
-
-    Parameters
-    ----------
-    path : str or None
-        The file, as it was given.
-    error : str
-        Name of the error's class, such as ``"DecodeError"``.
-    message : str
-        The error's message.
-    """
-
-    path: str | None
-    error: str
-    message: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write."""
-        return {"path": self.path, "error": self.error, "message": self.message}
-
-
-def _only_polars() -> bool:
-    def installed(name: str) -> bool:
-        return importlib.util.find_spec(name) is not None
-
-    return installed("polars") and not installed("pandas")
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-def _inline(png: bytes | None) -> str:
-    if png is None:
-        return ""
-    return f'<img alt="the faces found" src="data:image/png;base64,{base64.b64encode(png).decode()}"><br>'
+        table = html_table(rows, ("face", "emotion", "confidence", "unsure"))
+        return inline(self._repr_png_(), "the faces found") + table
