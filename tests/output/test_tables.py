@@ -46,7 +46,7 @@ def test_json_of_one_and_of_many(result: ImageResult) -> None:
     many = json.loads(to_json(iter([result, failed]), indent=None))
     assert many == [result.to_dict(), failed.to_dict()]
     assert json.loads(to_json([])) == []
-    with pytest.raises(InputError, match="expected an ImageResult or a FailedItem, but got 3"):
+    with pytest.raises(InputError, match="expected an ImageResult, a SpeechResult or a FailedItem, but got 3"):
         to_json([3])  # type: ignore[list-item]
 
 

@@ -5,19 +5,31 @@ from __future__ import annotations
 from mien.output.draw import draw
 from mien.output.heatmap import heat
 from mien.output.palette import COLOURS, text_on
+from mien.output.parquet import ParquetWriter
+from mien.output.speech_plot import sketch, speech_plot, write_speech_plot
+from mien.output.speech_tables import speech_summary, speech_table
 from mien.output.tables import CsvWriter, JsonLinesWriter, face_table, to_json
-from mien.output.write import encode_jpeg, encode_png, write_image
+from mien.output.wav import save_wav
+from mien.output.write import encode_jpeg, encode_png, write_image, write_wav
 
 __all__ = [
     "COLOURS",
     "CsvWriter",
     "JsonLinesWriter",
+    "ParquetWriter",
     "draw",
     "encode_jpeg",
     "encode_png",
     "face_table",
     "heat",
+    "save_wav",
+    "sketch",
+    "speech_plot",
+    "speech_summary",
+    "speech_table",
     "text_on",
     "to_json",
     "write_image",
+    "write_speech_plot",
+    "write_wav",
 ]

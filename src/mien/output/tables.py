@@ -1,26 +1,32 @@
-"""Results become JSON, CSV and tables for people, whatever the files are called."""
+"""Results become JSON, CSV, Parquet and tables for people, whatever the files are called."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from mien._checks import describe
 from mien.errors import InputError
 from mien.labels import LabelSet, label_set
-from mien.output.palette import COLOURS
-from mien.results import FailedItem, ImageResult
+from mien.output._cells import BAR_CELLS, emotion_cells, printable
+from mien.output.speech_tables import span_row
+from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["CsvWriter", "Item", "JsonLinesWriter", "face_table", "to_json"]
+__all__ = ["CsvWriter", "Item", "JsonLinesWriter", "columns_of", "face_table", "flat_rows", "to_json"]
 
-Item = ImageResult | FailedItem
+Item = ImageResult | SpeechResult | FailedItem
 """What an item of a batch becomes."""
+
+_FACE = ("face", "x1", "y1", "x2", "y2", "score")
+_SPAN = ("span", "start_s", "end_s", "speech")
+_DIGITS = {**dict.fromkeys(("x1", "y1", "x2", "y2"), 2), "start_s": 3, "end_s": 3}
+"""Digits after the point; probabilities have six."""
 
 
 def to_json(results: Item | Iterable[Item], *, indent: int | None = 2) -> str:
@@ -31,12 +37,12 @@ def to_json(results: Item | Iterable[Item], *, indent: int | None = 2) -> str:
 
     Parameters
     ----------
-    results : ImageResult, FailedItem, or iterable of them
+    results : ImageResult, SpeechResult, FailedItem, or iterable of them
         What to write.
     indent : int, optional
         Spaces a level; ``None`` for a single line.
     """
-    if isinstance(results, ImageResult | FailedItem):
+    if isinstance(results, Item):
         data: Any = results.to_dict()
     else:
         data = [_item(result).to_dict() for result in results]
@@ -60,28 +66,62 @@ class JsonLinesWriter:
         self._stream.write(json.dumps(_item(item).to_dict(), allow_nan=False) + "\n")
 
 
-class CsvWriter:
-    r"""Writes one row a face, each picture as soon as it comes, below a header that never changes.
+def columns_of(faces: LabelSet | None, speech: LabelSet | None) -> tuple[str, ...]:
+    """Return the columns of a table of faces, of spans of speech, or of both: what only one has stands empty."""
+    emotions = dict.fromkeys(name for labels in (faces, speech) if labels is not None for name in labels.emotions)
+    return (
+        "path",
+        *(_FACE if faces is not None else ()),
+        *(_SPAN if speech is not None else ()),
+        *("emotion", "confidence", "unsure"),
+        *emotions,
+        *("warnings", "error", "message"),
+    )
 
-    A picture without a face has one row whose face is empty; an item that failed has one row with its error.  Names
-    keep their line breaks and quotes, as RFC 4180 allows; what the stream's encoding lacks is escaped: ``\udcff``.
+
+def flat_rows(item: Item) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an item, one a face or span, with its warnings.
+
+    A picture without a face has one row whose face is empty, and a picture's own warnings stand in each of its rows.
+    A recording's own warnings, which are complete only when all is read, have a row of their own after its spans.  An
+    item that failed has one row with its error.
+    """
+    if isinstance(item, FailedItem):
+        yield {"path": item.path, "error": item.error, "message": item.message}
+    elif isinstance(item, ImageResult):
+        for row, face in zip(item.rows() or [{"path": item.path}], item.faces or (None,), strict=True):
+            own = () if face is None else face.warnings
+            yield {**row, "warnings": "; ".join((*item.warnings, *own))}
+    else:
+        for number, span in enumerate(item.spans, 1):
+            yield {**span_row(item.path, number, span), "warnings": "; ".join(span.warnings)}
+        if item.warnings or not item.spans:
+            yield {"path": item.path, "warnings": "; ".join(item.warnings)}
+
+
+class CsvWriter:
+    r"""Writes one row a face or span of speech, as soon as it comes, below a header that never changes.
+
+    For the rows see `flat_rows`.  Names keep their line breaks and quotes, as RFC 4180 allows; what the stream's
+    encoding lacks is escaped: ``\udcff``.
 
     Parameters
     ----------
     stream : text file object
         Where to write, opened with ``newline=""`` if it is a file; neither opened nor closed here.
-    labels : LabelSet or str
-        The emotions, one column each.
+    labels : LabelSet or str, optional
+        The emotions of faces, one column each; ``None`` where there will be no picture.
+    speech : LabelSet or str, optional
+        The emotions of speech; ``None`` where there will be no recording.
     """
 
-    def __init__(self, stream: IO[str], labels: LabelSet | str) -> None:
-        self._labels = label_set(labels) if isinstance(labels, str) else labels
+    def __init__(
+        self, stream: IO[str], labels: LabelSet | str | None = None, *, speech: LabelSet | str | None = None
+    ) -> None:
+        self._faces = label_set(labels) if isinstance(labels, str) else labels
+        self._speech = label_set(speech) if isinstance(speech, str) else speech
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
-        self.columns: tuple[str, ...] = (
-            *("path", "face", "x1", "y1", "x2", "y2", "score", "emotion", "confidence", "unsure"),
-            *self._labels.emotions,
-            *("warnings", "error", "message"),
-        )
+        self.columns: tuple[str, ...] = columns_of(self._faces, self._speech)
         self._rows = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n")
         # A lone carriage return is a line end for readers, but no reason to quote for every version of csv.
         self._quoted = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -93,20 +133,21 @@ class CsvWriter:
         Raises
         ------
         InputError
-            If a face has an emotion of another label set.
+            If an emotion is of another label set than the header's.
         """
-        item = _item(item)
-        if isinstance(item, FailedItem):
-            self._row({"path": item.path, "error": item.error, "message": item.message})
-            return
-        rows = item.rows() or [{"path": item.path}]
-        for row, face in zip(rows, item.faces or (None,), strict=True):
-            if face is not None and face.emotion is not None and face.emotion.labels != self._labels:
-                raise InputError(
-                    f"the table has the labels {self._labels.name}, but a face has {face.emotion.labels.name}"
-                )
-            own = () if face is None else face.warnings
-            self._row({**row, "warnings": "; ".join((*item.warnings, *own))})
+        check_labels(_item(item), self._faces, self._speech)
+        for row in flat_rows(item):
+            self._row(row)
+
+    def write_span(self, path: str | None, number: int, span: SpeechSpan) -> None:
+        """Write the row of a span, counted from 1, before the rest of its recording is read."""
+        _same("a span", span, self._speech)
+        self._row({**span_row(path, number, span), "warnings": "; ".join(span.warnings)})
+
+    def write_warnings(self, path: str | None, warnings: Iterable[str]) -> None:
+        """Write what was odd about a recording whose spans are written, if anything was."""
+        if told := "; ".join(warnings):
+            self._row({"path": path, "warnings": told})
 
     def _row(self, row: dict[str, Any]) -> None:
         plain = {name: self._plain(name, value) for name, value in row.items()}
@@ -119,11 +160,33 @@ class CsvWriter:
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, float):
-            return f"{value:.2f}" if name in ("x1", "y1", "x2", "y2") else f"{value:.6f}"
+            return f"{value:.{_DIGITS.get(name, 6)}f}"
         return str(value).encode(self._encoding, "backslashreplace").decode(self._encoding)
 
 
-def face_table(results: Item | Iterable[Item], *, ascii_only: bool = False, title: str | None = None) -> Table:
+def check_labels(item: Item, faces: LabelSet | None, speech: LabelSet | None) -> None:
+    """Raise `InputError` where an item does not fit a table's header."""
+    if isinstance(item, ImageResult):
+        for face in item.faces:
+            _same("a face", face, faces)
+    elif isinstance(item, SpeechResult):
+        for span in item.spans:
+            _same("a span", span, speech)
+
+
+def _same(what: str, part: Any, labels: LabelSet | None) -> None:
+    if labels is None:
+        raise InputError(f"the table has no columns for {what}")
+    if part.emotion is not None and part.emotion.labels != labels:
+        raise InputError(f"the table has the labels {labels.name}, but {what} has {part.emotion.labels.name}")
+
+
+def face_table(
+    results: ImageResult | FailedItem | Iterable[ImageResult | FailedItem],
+    *,
+    ascii_only: bool = False,
+    title: str | None = None,
+) -> Table:
     """Return a table for people: a row a face, with a bar in the colour of its emotion.
 
     A picture's name stands in the row of its first face only.
@@ -149,7 +212,7 @@ def face_table(results: Item | Iterable[Item], *, ascii_only: bool = False, titl
     for name, options in _COLUMNS:
         table.add_column(name, **options)
     for item in [results] if isinstance(results, ImageResult | FailedItem) else results:
-        for cells in _cells(_item(item), ascii_only):
+        for cells in _cells(item, ascii_only):
             table.add_row(*cells)
     return table
 
@@ -158,22 +221,19 @@ _COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("file", {"overflow": "fold"}),
     ("face", {"justify": "right", "no_wrap": True}),
     ("emotion", {"no_wrap": True}),
-    ("", {"no_wrap": True, "min_width": 10}),
+    ("", {"no_wrap": True, "min_width": BAR_CELLS}),
     ("", {"justify": "right", "no_wrap": True}),
     ("then", {"no_wrap": True}),
     ("note", {"overflow": "fold"}),
 )
-_EIGHTHS = " ▏▎▍▌▋▊▉"
-_BAR_CELLS = 10
 
 
-def _cells(item: Item, ascii_only: bool) -> Iterable[tuple[str | Text, ...]]:
-    from rich.style import Style
+def _cells(item: ImageResult | FailedItem, ascii_only: bool) -> Iterable[tuple[str | Text, ...]]:
     from rich.text import Text
 
-    name = Text(_shown(item.path, ascii_only))
+    name = Text(printable(item.path, ascii_only))
     if isinstance(item, FailedItem):
-        yield name, "", Text("error", style="bold red"), "", "", "", Text(_shown(item.message, ascii_only))
+        yield name, "", Text("error", style="bold red"), "", "", "", Text(printable(item.message, ascii_only))
         return
     if not item.faces:
         yield name, "", Text("no face", style="dim"), "", "", "", Text("; ".join(item.warnings))
@@ -183,30 +243,11 @@ def _cells(item: Item, ascii_only: bool) -> Iterable[tuple[str | Text, ...]]:
         if face.emotion is None:
             yield name, str(number), "", "", "", "", Text("; ".join(notes))
             continue
-        top, second = face.emotion.ranked()[:2] if len(face.emotion) > 1 else (*face.emotion.ranked(), ("", 0.0))
         notes = (["unsure"] if face.emotion.unsure else []) + notes
-        red, green, blue = COLOURS[top[0]]
-        bar = Text(_bar(top[1], ascii_only), style=Style(color=f"rgb({red},{green},{blue})"))
-        then = Text(f"{second[0]} {100 * second[1]:.0f}%" if second[0] else "", style="dim")
-        yield name, str(number), Text(top[0], style="bold"), bar, f"{100 * top[1]:.0f}%", then, Text("; ".join(notes))
-
-
-def _bar(share: float, ascii_only: bool) -> str:
-    if ascii_only:
-        return "#" * round(share * _BAR_CELLS)
-    whole, eighth = divmod(round(share * _BAR_CELLS * 8), 8)
-    return "█" * whole + (_EIGHTHS[eighth] if eighth else "")
-
-
-def _shown(value: str | None, ascii_only: bool) -> str:
-    """Return a name in one line that cannot steer the terminal."""
-    if value is None:
-        return "-"
-    text = value if value.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
-    return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
+        yield name, str(number), *emotion_cells(face.emotion, ascii_only=ascii_only), Text("; ".join(notes))
 
 
 def _item(item: Any) -> Item:
-    if not isinstance(item, ImageResult | FailedItem):
-        raise InputError(f"expected an ImageResult or a FailedItem, but got {describe(item)}")
+    if not isinstance(item, Item):
+        raise InputError(f"expected an ImageResult, a SpeechResult or a FailedItem, but got {describe(item)}")
     return item

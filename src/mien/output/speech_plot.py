@@ -1,0 +1,275 @@
+"""A recording as a picture: its waveform, its spectrogram and its emotions on one time axis.
+
+Drawn like the charts of `mien.output.plots`: nothing of matplotlib's state is touched, and the same input gives the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._extras import need
+from mien.labels import LabelSet
+from mien.output._chart import GREY, legend, new_figure, shown, to_png
+from mien.output._sketch import Sketch, sketch
+from mien.output.palette import COLOURS, text_on
+from mien.output.write import write_encoded
+from mien.voice.features import mel_matrix
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mien.results import SpeechResult
+
+__all__ = ["Sketch", "sketch", "speech_plot", "write_speech_plot"]
+
+_WIDTH_IN, _HEIGHT_IN = 12.0, 6.6
+_FINE_COLUMNS, _BROAD_COLUMNS = 1400, 240
+"""Columns of the emotions' bands: about the pixels of the axis, or, where there are more spans than people can tell
+apart, as many as they can."""
+
+_MANY_SPANS = 300
+
+_BAND_ROWS = 160
+_QUIET = (0xF4, 0xF4, 0xF4)
+"""Where nobody speaks there is no emotion."""
+
+_SPEECH_INK, _QUIET_INK = "#333333", "#B8B8B8"
+_RANGE_DB = 70.0
+"""What lies further under the loudest place is drawn as dark as silence."""
+
+_FAINTEST_DB = -30.0
+"""The brightest colour stands for no less than this, so that silence (-100 dB) is dark in any recording."""
+
+_LETTER_SHARE = 0.0068
+"""Width of a letter of a band's name as a share of the axis."""
+
+_HERTZ = (250, 500, 1000, 2000, 4000, 8000)
+_STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
+_MOST_TICKS = 13
+_CLOCK_FROM_S = 180.0
+
+
+def speech_plot(result: SpeechResult, sound: Sketch) -> bytes:
+    """Draw what was heard in a recording.
+
+    From above: the outline of the waveform (dark where somebody speaks), mel energies, the most probable emotion of
+    each span, and the probabilities of all emotions, stacked.  Where a column of pixels stands for more than one span,
+    its emotions are averaged over time.
+
+    Parameters
+    ----------
+    result : SpeechResult
+        The spans.
+    sound : Sketch
+        The sound, from `sketch`.
+
+    Returns
+    -------
+    bytes
+        PNG of about 1300 x 730 pixels.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    end_s = max(sound.duration_s, result.duration_s)
+    figure = new_figure(_WIDTH_IN, _HEIGHT_IN)
+    grid = figure.add_gridspec(4, 1, height_ratios=(1.5, 2.2, 0.45, 1.3))
+    rows = [figure.add_subplot(grid[0])]
+    rows += [figure.add_subplot(grid[number], sharex=rows[0]) for number in range(1, 4)]
+    _draw_outline(rows[0], result, sound)
+    _draw_spectrogram(rows[1], sound)
+    bands = _Bands(result, end_s)
+    _draw_top(rows[2], bands, result)
+    _draw_shares(rows[3], bands)
+    _time_axis(rows, end_s)
+    _head(figure, rows[0], result, bands)
+    return to_png(figure)
+
+
+def write_speech_plot(path: str | os.PathLike[str], result: SpeechResult, sound: Sketch) -> None:
+    """Write `speech_plot` to a file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in ``.png``.
+    MediaNotFoundError, MediaError
+        If the folder does not exist, or the file cannot be written there.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    write_encoded(path, ".png", lambda: speech_plot(result, sound))
+
+
+class _Bands:
+    """What is said, felt and how surely, in columns of equal time: integrals over the spans, so that none is lost."""
+
+    def __init__(self, result: SpeechResult, end_s: float) -> None:
+        emotions = [span.emotion for span in result.spans]
+        self.labels: LabelSet | None = next((emotion.labels for emotion in emotions if emotion is not None), None)
+        self.end_s = end_s
+        names = () if self.labels is None else self.labels.emotions
+        self._colours = np.array([COLOURS[name] for name in names], np.uint8).reshape(len(names), 3)
+        nothing = (0.0,) * len(names)
+        heights = np.array([nothing if emotion is None else emotion.probabilities for emotion in emotions])
+        times = np.array([0.0, *(span.end_s for span in result.spans)])
+        areas = np.zeros((len(times), len(names)))
+        areas[1:] = np.cumsum(heights.reshape(len(emotions), len(names)) * np.diff(times)[:, None], axis=0)
+        self.columns = _FINE_COLUMNS if len(emotions) <= _MANY_SPANS else _BROAD_COLUMNS
+        edges = np.linspace(0, end_s, self.columns + 1)
+        # (columns, emotions): mean probabilities; they add up to the share of the column in which somebody speaks.
+        self.shares = np.zeros((self.columns, len(names)))
+        for number in range(len(names)):
+            self.shares[:, number] = np.diff(np.interp(edges, times, areas[:, number])) * self.columns / end_s
+
+    @property
+    def broad(self) -> bool:
+        """Whether a column stands for more than about a pixel."""
+        return self.columns == _BROAD_COLUMNS
+
+    def top(self) -> NDArray[np.uint8]:
+        """Return the colour of the strongest emotion of each column, uint8 (1, columns, 3)."""
+        picture = np.full((1, self.columns, 3), _QUIET, np.uint8)
+        spoken = self.shares.sum(axis=1) >= 0.5
+        if spoken.any():
+            picture[0, spoken] = self._colours[self.shares[spoken].argmax(axis=1)]
+        return picture
+
+    def stacked(self) -> NDArray[np.uint8]:
+        """Return the probabilities stacked from below, uint8 (rows, columns, 3), the first row the lowest."""
+        picture = np.full((_BAND_ROWS, self.columns, 3), _QUIET, np.uint8)
+        heights = (np.arange(_BAND_ROWS) + 0.5)[:, None] / _BAND_ROWS
+        below = np.zeros(self.columns)
+        for share, colour in zip(self.shares.T, self._colours, strict=True):
+            picture[(heights >= below) & (heights < below + share)] = colour
+            below = below + share
+        return picture
+
+
+def _draw_outline(axes: Axes, result: SpeechResult, sound: Sketch) -> None:
+    edges, low, high = sound.outline()
+    # Each column begins where the one before ended, so that the line has no gaps where it is steep.
+    low[1:], high[1:] = np.minimum(low[1:], high[:-1]), np.maximum(high[1:], low[:-1])
+    middles = (edges[:-1] + edges[1:]) / 2
+    ends = np.array([span.end_s for span in result.spans])
+    speech = np.array([span.speech for span in result.spans] + [False])
+    spoken = speech[np.searchsorted(ends, middles, side="right")]
+    for mask, ink in ((~spoken, _QUIET_INK), (spoken, _SPEECH_INK)):
+        axes.vlines(middles[mask], low[mask], high[mask], color=ink, linewidth=0.8)
+    level = max(float(np.abs(np.concatenate([low, high])).max(initial=0.0)), 0.01)
+    axes.set_ylim(-1.05 * level, 1.05 * level)
+    axes.axhline(0, color=GREY, linewidth=0.5)
+    axes.set_ylabel("waveform", fontsize=9)
+    axes.locator_params(axis="y", nbins=5)
+
+
+def _draw_spectrogram(axes: Axes, sound: Sketch) -> None:
+    column_s, energies = sound.spectrogram()
+    top = max(float(energies.max()), _FAINTEST_DB)
+    # Frames stand on the multiples of the hop: the middle of the first column is (size - 1) / 2 hops after zero.
+    hop_s = sound.settings.hop / sound.rate_hz
+    begin = -hop_s / 2
+    bands = sound.settings.mels
+    extent = (begin, begin + column_s * energies.shape[1], 0, bands)
+    axes.imshow(
+        energies,
+        origin="lower",
+        aspect="auto",
+        extent=extent,
+        cmap="magma",
+        vmin=top - _RANGE_DB,
+        vmax=top,
+        interpolation="bilinear" if energies.shape[1] < _FINE_COLUMNS else "antialiased",
+    )
+    places = [(hz, place) for hz in _HERTZ if (place := _band_of(hz, sound)) is not None]
+    axes.set_yticks([place for _, place in places], [f"{hz:,}" for hz, _ in places])
+    axes.set_ylabel("mel bands, Hz", fontsize=9)
+
+
+def _band_of(hz: float, sound: Sketch) -> float | None:
+    """Return where a frequency lies on the axis of mel bands (a band's middle is its number + 0.5), or None."""
+    filters = mel_matrix(sound.settings)
+    middles = filters @ np.linspace(0, sound.rate_hz / 2, filters.shape[1]) / filters.sum(axis=1)
+    if not middles[0] <= hz <= sound.settings.top_hz:
+        return None
+    return float(np.interp(hz, [*middles, sound.settings.top_hz], [*(np.arange(len(middles)) + 0.5), len(middles)]))
+
+
+def _draw_top(axes: Axes, bands: _Bands, result: SpeechResult) -> None:
+    axes.imshow(bands.top(), aspect="auto", extent=(0, bands.end_s, 0, 1), interpolation="nearest")
+    axes.set_yticks([])
+    axes.set_ylabel("most\nlikely", fontsize=9)
+    for span in result.spans:
+        if span.emotion is None:
+            continue
+        top = span.emotion.top
+        if len(top) * _LETTER_SHARE * bands.end_s < span.duration_s:
+            ink = tuple(value / 255 for value in text_on(COLOURS[top]))
+            middle = (span.start_s + span.end_s) / 2
+            axes.text(middle, 0.47, top, color=ink, fontsize=9, ha="center", va="center", clip_on=True)
+    if result.speech_s == 0:
+        axes.text(bands.end_s / 2, 0.47, "no speech", color=GREY, fontsize=10, ha="center", va="center")
+
+
+def _draw_shares(axes: Axes, bands: _Bands) -> None:
+    axes.imshow(
+        bands.stacked(), origin="lower", aspect="auto", extent=(0, bands.end_s, 0, 100), interpolation="nearest"
+    )
+    axes.set_yticks([0, 50, 100])
+    axes.set_ylabel("probability, %", fontsize=9)
+    if bands.broad:
+        axes.set_ylabel(f"mean probability\nof {bands.end_s / bands.columns:.0f} s, %", fontsize=9)
+
+
+def _time_axis(rows: list[Axes], end_s: float) -> None:
+    """Let all rows share one axis of time, written as people read it."""
+    ticker: Any = need("matplotlib.ticker", extra="plot", purpose="drawing charts")
+    steps = [step for step in _STEPS_S if end_s / step <= _MOST_TICKS]
+    step = steps[0] if steps else 3600.0 * max(1, round(end_s / 3600 / _MOST_TICKS))
+    rows[0].set_xlim(0, end_s)
+    for axes in rows:
+        axes.tick_params(labelsize=9, labelbottom=axes is rows[-1], bottom=axes is rows[-1])
+        axes.xaxis.set_major_locator(ticker.MultipleLocator(step))
+        for side in axes.spines.values():
+            side.set_color("#AAAAAA")
+    last = rows[-1]
+    last.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _clock(value, end_s, step)))
+    last.set_xlabel(f"time, {'s' if end_s < _CLOCK_FROM_S else 'min:s' if end_s < 3600 else 'h:min:s'}", fontsize=9)
+
+
+def _clock(seconds: float, end_s: float, step: float) -> str:
+    if end_s < _CLOCK_FROM_S:
+        return f"{seconds:.{0 if step >= 1 else 1 if step >= 0.1 else 2}f}"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}" if end_s < 3600 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _CLOCK_FROM_S else _clock(seconds, seconds, 1)
+
+
+def _head(figure: Figure, axes: Axes, result: SpeechResult, bands: _Bands) -> None:
+    """Write what is drawn, and which colour is which emotion."""
+    name = "recording" if result.path is None else shown(os.path.basename(result.path))  # noqa: PTH119 - any string
+    title = f"{name}: {_length(result.duration_s)}, {_length(result.speech_s)} of speech"
+    if result.model:
+        title += f", read by {shown(result.model)}"
+    axes.set_title(title, fontsize=11, loc="left", parse_math=False)
+    if bands.labels is None:
+        return
+    patches: Any = need("matplotlib.patches", extra="plot", purpose="drawing charts")
+    handles = [
+        patches.Patch(facecolor=tuple(v / 255 for v in COLOURS[name]), edgecolor=GREY, linewidth=0.5)
+        for name in bands.labels.emotions
+    ]
+    handles.append(patches.Patch(facecolor=tuple(v / 255 for v in _QUIET), edgecolor=GREY, linewidth=0.5))
+    entries = list(zip(handles, (*bands.labels.emotions, "no speech"), strict=True))
+    legend(figure, entries, loc="outside upper center", ncols=len(entries))

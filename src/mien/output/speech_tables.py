@@ -1,0 +1,132 @@
+"""What was heard in recordings becomes a table for people, a line that sums it up, and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mien.output._cells import BAR_CELLS, emotion_cells, printable
+from mien.results import FailedItem, SpeechResult, SpeechSpan
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = ["span_row", "speech_summary", "speech_table"]
+
+_CLOCK_FROM_S = 180.0
+_LEAST_SHARE = 0.005
+"""Emotions of less than half a percent of the speech are left out of the summary in words."""
+
+_COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("file", {"overflow": "fold"}),
+    ("start", {"justify": "right", "no_wrap": True}),
+    ("end", {"justify": "right", "no_wrap": True}),
+    ("emotion", {"no_wrap": True}),
+    ("", {"no_wrap": True, "min_width": BAR_CELLS}),
+    ("", {"justify": "right", "no_wrap": True}),
+    ("then", {"no_wrap": True}),
+    ("note", {"overflow": "fold"}),
+)
+
+
+def span_row(path: str | None, number: int, span: SpeechSpan) -> dict[str, Any]:
+    """Return the row of one span, as `mien.results.SpeechResult.rows` has it."""
+    row: dict[str, Any] = {"path": path, "span": number}
+    row.update(start_s=span.start_s, end_s=span.end_s, speech=span.speech)
+    if span.emotion is not None:
+        row.update(emotion=span.emotion.top, confidence=span.emotion.confidence, unsure=span.emotion.unsure)
+        row.update(span.emotion.items())
+    return row
+
+
+def speech_table(
+    results: SpeechResult | FailedItem | Iterable[SpeechResult | FailedItem],
+    *,
+    ascii_only: bool = False,
+    title: str | None = None,
+) -> Table:
+    """Return a table for people: a row a span, with a bar in the colour of its emotion.
+
+    Times are seconds, from three minutes on minutes and seconds.  A recording's name stands in its first row only.
+    Where nobody speaks, the row is dim and has no emotion.
+
+    Parameters
+    ----------
+    results : SpeechResult, FailedItem, or iterable of them
+        What to show.
+    ascii_only : bool
+        For terminals whose encoding has no block characters.
+    title : str, optional
+        Stands above the table.
+
+    Returns
+    -------
+    rich.table.Table
+        To print with `rich.console.Console`.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.ASCII if ascii_only else box.SIMPLE_HEAD, pad_edge=False)
+    for name, options in _COLUMNS:
+        table.add_column(name, **options)
+    for item in [results] if isinstance(results, SpeechResult | FailedItem) else results:
+        for cells in _cells(item, ascii_only):
+            table.add_row(*cells)
+    return table
+
+
+def _cells(item: SpeechResult | FailedItem, ascii_only: bool) -> Iterator[tuple[str | Text, ...]]:
+    from rich.text import Text
+
+    name = Text(printable(item.path, ascii_only))
+    if isinstance(item, FailedItem):
+        yield name, "", "", Text("error", style="bold red"), "", "", "", Text(printable(item.message, ascii_only))
+        return
+    if not item.spans:
+        yield name, "", "", Text("no sound", style="dim"), "", "", "", Text("; ".join(item.warnings))
+    for number, span in enumerate(item.spans):
+        notes = [*(item.warnings if number == 0 else ()), *span.warnings]
+        times = [clock(second, item.duration_s) for second in (span.start_s, span.end_s)]
+        first = name if number == 0 else Text("")
+        if span.emotion is None:
+            quiet = Text("speech" if span.speech else "no speech", style="dim")
+            dim = (Text(time, style="dim") for time in times)
+            yield first, *dim, quiet, "", "", "", Text("; ".join(notes), style="dim")
+            continue
+        notes = (["unsure"] if span.emotion.unsure else []) + notes
+        yield first, *times, *emotion_cells(span.emotion, ascii_only=ascii_only), Text("; ".join(notes))
+
+
+def clock(seconds: float, duration_s: float) -> str:
+    """Return a time as people read it: ``2.35`` in a short recording, ``1:02:03.4`` in a long one."""
+    if duration_s < _CLOCK_FROM_S:
+        return f"{seconds:.2f}"
+    tenths = round(10 * seconds)
+    minutes, rest = divmod(tenths, 600)
+    shown = f"{minutes // 60}:{minutes % 60:02d}" if duration_s >= 3600 else f"{minutes}"
+    return f"{shown}:{rest // 10:02d}.{rest % 10}"
+
+
+def speech_summary(result: SpeechResult, *, ascii_only: bool = False) -> str:
+    """Return one line: how much speech there is, and which shares of it have which emotion on top.
+
+    For example ``call.wav: 41.3 s of speech in 60.0 s: neutral 61%, anger 27%, sadness 12%``.
+    """
+    summary = result.summary
+    name = "" if result.path is None else f"{printable(result.path, ascii_only)}: "
+    whole = _length(summary.duration_s)
+    if summary.speech_s <= 0:
+        return f"{name}no speech in {whole}"
+    ranked = sorted(summary.seconds.items(), key=lambda item: -item[1])
+    shares = [(emotion, seconds / summary.speech_s) for emotion, seconds in ranked]
+    told = ", ".join(f"{emotion} {100 * share:.0f}%" for emotion, share in shares if share >= _LEAST_SHARE)
+    return f"{name}{_length(summary.speech_s)} of speech in {whole}: {told}"
+
+
+def _length(seconds: float) -> str:
+    if seconds < _CLOCK_FROM_S:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min {rest} s"
