@@ -4,17 +4,64 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mien.errors import MediaNotFoundError
 
-__all__ = ["IMAGE_SUFFIXES", "count_image_paths", "iter_image_paths", "shown"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SOUND_SUFFIXES",
+    "count_image_paths",
+    "count_media_paths",
+    "iter_image_paths",
+    "iter_media_paths",
+    "shown",
+]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
 )
 """Lower-case suffixes by which a picture is found in a folder; a file that is named outright is taken as it is."""
+
+SOUND_SUFFIXES = frozenset(
+    [
+        ".wav",
+        ".wave",
+        ".flac",
+        ".mp3",
+        ".m4a",
+        ".m4b",
+        ".aac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".amr",
+        ".wma",
+        ".mka",
+        ".weba",
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".wmv",
+        ".flv",
+        ".mpg",
+        ".mpeg",
+        ".mts",
+        ".m2ts",
+        ".3gp",
+        ".3g2",
+        ".ogv",
+    ]
+)
+"""Lower-case suffixes by which a recording or a film is found in a folder."""
 
 
 def shown(path: object) -> str:
@@ -52,7 +99,15 @@ def iter_image_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     if isinstance(paths, str | bytes | os.PathLike):
         paths = [os.fsdecode(paths)]
     for item in paths:
-        yield from _expand(os.fsdecode(item))
+        yield from _expand(os.fsdecode(item), IMAGE_SUFFIXES, "picture")
+
+
+def iter_media_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+    """Yield the pictures, recordings and films that the arguments of a command name, as `iter_image_paths` does."""
+    if isinstance(paths, str | bytes | os.PathLike):
+        paths = [os.fsdecode(paths)]
+    for item in paths:
+        yield from _expand(os.fsdecode(item), IMAGE_SUFFIXES | SOUND_SUFFIXES, "picture or recording")
 
 
 def count_image_paths(paths: Iterable[str | os.PathLike[str]]) -> int:
@@ -60,26 +115,37 @@ def count_image_paths(paths: Iterable[str | os.PathLike[str]]) -> int:
 
     Only folders are listed; no file is opened.
     """
+    return _count(paths, iter_image_paths)
+
+
+def count_media_paths(paths: Iterable[str | os.PathLike[str]]) -> int:
+    """Count what `iter_media_paths` would yield, as `count_image_paths` does."""
+    return _count(paths, iter_media_paths)
+
+
+def _count(
+    paths: Iterable[str | os.PathLike[str]], walk: Callable[[Iterable[str | os.PathLike[str]]], Iterator[str]]
+) -> int:
     if isinstance(paths, str | bytes | os.PathLike):
         paths = [os.fsdecode(paths)]
     total = 0
     for item in paths:
         try:
-            total += sum(1 for _ in iter_image_paths([item]))
+            total += sum(1 for _ in walk([item]))
         except MediaNotFoundError:
             total += 1
     return total
 
 
-def _expand(path: str) -> Iterator[str]:
+def _expand(path: str, suffixes: frozenset[str], what: str) -> Iterator[str]:
     if _exists(path):
         if not Path(path).is_dir():
             yield path
             return
-        found = _walk(path)
-        missing = f"no picture in the folder {shown(path)}: expected files that end in {_suffixes()}"
+        found = _walk(path, suffixes)
+        missing = f"no {what} in the folder {shown(path)}: expected files that end in {', '.join(sorted(suffixes))}"
     elif any(sign in path for sign in "*?["):
-        found = _matches(path)
+        found = _matches(path, suffixes)
         missing = f"nothing matches the pattern {shown(path)}"
     else:
         raise MediaNotFoundError(f"no such file or folder: {shown(path)}", path=path)
@@ -97,15 +163,11 @@ def _exists(path: str) -> bool:
         return False
 
 
-def _suffixes() -> str:
-    return ", ".join(sorted(IMAGE_SUFFIXES))
+def _ends_in(name: str, suffixes: frozenset[str]) -> bool:
+    return os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122  (Path would copy every name of a million)
 
 
-def _is_picture_name(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (Path would copy every name of a million)
-
-
-def _walk(folder: str) -> Iterator[str]:
+def _walk(folder: str, suffixes: frozenset[str]) -> Iterator[str]:
     try:
         with os.scandir(folder) as listing:
             entries = sorted(
@@ -118,18 +180,18 @@ def _walk(folder: str) -> Iterator[str]:
         return
     for name, path, is_folder in entries:
         if is_folder:
-            yield from _walk(path)
-        elif _is_picture_name(name) and not Path(path).is_dir():
+            yield from _walk(path, suffixes)
+        elif _ends_in(name, suffixes) and not Path(path).is_dir():
             yield path
 
 
-def _matches(pattern: str) -> Iterator[str]:
+def _matches(pattern: str, suffixes: frozenset[str]) -> Iterator[str]:
     suffix = os.path.splitext(pattern)[1]  # noqa: PTH122
     any_suffix = len(suffix) > 1 and not any(sign in suffix for sign in "*?[")
     for path in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207  (keeps the form of the path as it was given)
         if Path(path).is_dir():
             # With ** the folders' content is matched by the pattern itself.
             if "**" not in pattern:
-                yield from _walk(path)
-        elif any_suffix or _is_picture_name(path):
+                yield from _walk(path, suffixes)
+        elif any_suffix or _ends_in(path, suffixes):
             yield path

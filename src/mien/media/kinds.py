@@ -1,0 +1,40 @@
+"""Whether a file holds a picture, a film or a recording: by its content, and by its name where that says nothing."""
+
+from __future__ import annotations
+
+import os
+
+from mien.media.formats import HEAD_BYTES, Kind, sniff
+from mien.media.paths import SOUND_SUFFIXES
+
+__all__ = ["kind_of", "kind_of_name"]
+
+
+def kind_of(path: str | os.PathLike[str]) -> Kind:
+    """Tell what a file holds from its first bytes.
+
+    What cannot be told so (an empty file, text, one that may not be opened) is told from its name, so that the reader
+    of that kind says what is wrong with it.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file; nothing is raised where there is none.
+
+    Returns
+    -------
+    {"image", "video", "audio", "unknown"}
+        ``"unknown"`` where neither content nor name tell.
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  (Path would change the name)
+            kind = sniff(file.read(HEAD_BYTES))
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        kind = "unknown"
+    return kind_of_name(path) if kind == "unknown" else kind
+
+
+def kind_of_name(path: str | os.PathLike[str]) -> Kind:
+    """Return ``"audio"`` for the suffixes of recordings and films, else ``"unknown"``."""
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()  # noqa: PTH122
+    return "audio" if suffix in SOUND_SUFFIXES else "unknown"
