@@ -96,7 +96,7 @@ def evaluate_speech(
     from mien.evaluation.models import find_model
 
     # The models first: a wrong name must not wait for the data to be read.
-    analyzers = [SpeechAnalyzer(find_model(word), threads=threads or 1) for word in models]
+    analyzers = [SpeechAnalyzer(find_model(word), threads=threads) for word in models]
     called = called_apart(models, [analyzer.spec.name for analyzer in analyzers])
     several = len(choices) * len(models) > 1
     done: list[_Done] = []
@@ -223,6 +223,7 @@ def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, 
     for d, place in zip(done, places, strict=True):
         command = f"mien evaluate {d.called} {d.choice.name} --data DATA"
         command += f" --split {d.choice.split}" if d.choice.split else ""
+        command += "".join(f" --option {key}={value}" for key, value in d.choice.options.items())
         command += f" --labels-as {d.result.output}" if forced else ""
         command += " --noise" if d.result.noise else ""
         write_speech_folder(folder / place, d.result, d.answers, command=command)
