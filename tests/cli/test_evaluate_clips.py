@@ -124,10 +124,8 @@ def test_noise_and_the_report_folder(corpus: Path, tmp_path: Path) -> None:
     assert len(rows) == found["n"]
     assert (rows[0]["speaker"], rows[0]["sex"], rows[0]["right"]) == ("01", "male", "0")
     text = (report / "report.md").read_text()
-    assert (
-        "Measured by `mien evaluate planted-speech ravdess --data DATA --option repetition=1 --option statement=1 --noise`."
-        in text
-    )
+    ran = "mien evaluate planted-speech ravdess --data DATA --option repetition=1 --option statement=1 --noise"
+    assert f"Measured by `{ran}`." in text
     assert "| Actor\\_01/03-01-01-01-01-01-01.wav | 01 | neutral | calm |" in text
     assert "| babble | 0 dB |" in text
     assert "![Noise](noise.png)" in text
