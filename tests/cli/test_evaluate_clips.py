@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ModelError(f"needs one for speech-emotion, not {spec.task}")
         return Planted(spec)
 
-    module = types.ModuleType("mien.analyzers.speech")
-    module.SpeechAnalyzer = analyzer  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mien.analyzers.speech", module)
+    monkeypatch.setattr("mien.analyzers.speech.SpeechAnalyzer", analyzer)
     monkeypatch.setattr("mien.evaluation.models.find_model", find)
 
 
