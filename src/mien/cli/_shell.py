@@ -19,6 +19,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "SOME_FAILED",
+    "ascii_only",
     "guard",
     "note",
     "one_line",
@@ -26,6 +27,7 @@ __all__ = [
     "table",
     "write",
     "write_faces",
+    "write_spans",
 ]
 
 FAILED = 1
@@ -170,12 +172,32 @@ def write_faces(results: Any) -> None:
     results : ImageResult, FailedItem, or iterable of them
         What to show.
     """
-    from rich.console import Console
-
     from mien.output.tables import face_table
 
-    encoding = (sys.stdout.encoding or "ascii").lower()
-    shown = face_table(results, ascii_only=not encoding.startswith("utf"))
+    _write_table(face_table(results, ascii_only=ascii_only()))
+
+
+def write_spans(results: Any) -> None:
+    """Write the table of spans of speech to stdout, as `write_faces` does.
+
+    Parameters
+    ----------
+    results : SpeechResult, FailedItem, or iterable of them
+        What to show.
+    """
+    from mien.output.speech_tables import speech_table
+
+    _write_table(speech_table(results, ascii_only=ascii_only()))
+
+
+def ascii_only() -> bool:
+    """Return whether stdout's encoding has no block characters."""
+    return not (sys.stdout.encoding or "ascii").lower().startswith("utf")
+
+
+def _write_table(shown: Any) -> None:
+    from rich.console import Console
+
     console = Console(file=sys.stdout)
     if not sys.stdout.isatty():
         console.width = max(console.width, console.measure(shown, options=console.options.update(width=10_000)).maximum)

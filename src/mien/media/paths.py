@@ -24,43 +24,15 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Lower-case suffixes by which a picture is found in a folder; a file that is named outright is taken as it is."""
 
-SOUND_SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".wave",
-        ".flac",
-        ".mp3",
-        ".m4a",
-        ".m4b",
-        ".aac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".amr",
-        ".wma",
-        ".mka",
-        ".weba",
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".wmv",
-        ".flv",
-        ".mpg",
-        ".mpeg",
-        ".mts",
-        ".m2ts",
-        ".3gp",
-        ".3g2",
-        ".ogv",
-    ]
+_RECORDINGS = frozenset(
+    {".wav", ".wave", ".flac", ".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"}
+    | {".au", ".amr", ".wma", ".mka", ".weba"}
 )
+_FILMS = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".3g2"}
+    | {".ogv"}
+)
+SOUND_SUFFIXES = _RECORDINGS | _FILMS
 """Lower-case suffixes by which a recording or a film is found in a folder."""
 
 

@@ -67,6 +67,11 @@ class Sketch:
         """Length of what was taken, gaps included."""
         return self._low.units / self.rate_hz
 
+    def take(self, block: AudioBlock) -> None:
+        """Take a block where its time says, at the sketch's rate; a gap before it is silence."""
+        self.skip(block.start_s - self.duration_s)
+        self.push(block.wave)
+
     def push(self, wave: Wave) -> None:
         """Take the next samples, float32 (n,) in [-1, 1]."""
         if len(wave) == 0:
@@ -182,8 +187,7 @@ def sketch(blocks: Iterable[AudioBlock]) -> Sketch:
     gathered: Sketch | None = None
     for block in blocks:
         gathered = gathered or Sketch(block.rate_hz)
-        gathered.skip(block.start_s - gathered.duration_s)
-        gathered.push(block.wave)
+        gathered.take(block)
     if gathered is None:
         raise InputError("a picture of a recording needs sound, but got none")
     return gathered

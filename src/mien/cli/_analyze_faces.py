@@ -1,0 +1,85 @@
+"""The pictures of ``mien analyze``: what is drawn of them and cut out of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.cli import _shell
+from mien.cli._analyze_places import Guard, Names
+
+if TYPE_CHECKING:
+    from mien.analyzers import FaceAnalyzer
+    from mien.results import ImageResult
+
+__all__ = ["PictureFiles", "maps"]
+
+
+def maps(analyzer: FaceAnalyzer, method: str) -> Callable[..., Any]:
+    """Return what lays maps over the faces of a picture, and tell how they are made."""
+    from mien.analyzers.explain import choose_method
+    from mien.output import heat
+
+    chosen = choose_method(analyzer.spec, method)
+    told = {"cam": "class activation maps", "occlusion": "hiding parts of the face (about 100 answers a face)"}
+    _shell.note(f"explained by {told[chosen]}")
+    return lambda image, faces: heat(image, analyzer.explain(image, faces, method=chosen))
+
+
+class PictureFiles:
+    """Where drawn pictures and faces go.  Names are given out in order, so that they do not depend on threads.
+
+    Parameters
+    ----------
+    out, faces : Path or None
+        Folders of drawn pictures and of faces.
+    guard : Guard
+        Knows what must not be written over.
+    """
+
+    def __init__(self, out: Path | None, faces: Path | None, guard: Guard) -> None:
+        self.wanted = out is not None or faces is not None
+        self.maps: Callable[..., Any] | None = None
+        self._out, self._faces, self._guard = out, faces, guard
+        self._names = Names(_drawable)
+        # A source named twice is written twice: one name each time.
+        self._given: dict[Any, deque[Path]] = {}
+
+    def place(self, source: Any, name: str) -> None:
+        """Choose the name of a source's files: its own, with a number where another picture has it already."""
+        if self.wanted:
+            self._given.setdefault(_key(source), deque()).append(self._names.give(name))
+
+    def write(self, source: Any, image: Any, result: ImageResult) -> None:
+        """Write the files of one picture."""
+        from mien.output import draw, write_image
+
+        name = self._given[_key(source)].popleft()
+        if self._out is not None:
+            shown = image if self.maps is None else self.maps(image, result.faces)
+            write_image(self._guard.ready(_drawable(self._out / name)), draw(shown, result))
+        if self._faces is not None:
+            for number, face in enumerate(result.faces, 1):
+                target = self._faces / name.with_name(f"{name.name}_face{number}.png")
+                write_image(self._guard.ready(target), _cut(image, face.box))
+
+
+def _key(source: Any) -> Any:
+    return source if isinstance(source, str) else id(source)
+
+
+def _drawable(target: Path) -> Path:
+    kept = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+    return target if target.suffix.lower() in kept else target.with_name(target.name + ".png")
+
+
+def _cut(image: Any, box: Sequence[float], margin: float = 0.15) -> Any:
+    """Return the face with a margin, a share of the longer side, as far as the picture reaches."""
+    x1, y1, x2, y2 = box
+    pad = margin * max(x2 - x1, y2 - y1)
+    height, width = image.shape[:2]
+    left, top = max(int(x1 - pad), 0), max(int(y1 - pad), 0)
+    right, bottom = min(int(x2 + pad) + 1, width), min(int(y2 + pad) + 1, height)
+    return image[top : max(bottom, top + 1), left : max(right, left + 1)]

@@ -1,0 +1,89 @@
+"""Where ``mien analyze`` puts the files that it makes: under their sources' names, never over a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mien.cli._analyze_sources import identities, identity
+from mien.errors import MediaError, MienError
+
+__all__ = ["Guard", "Names", "Target"]
+
+
+class Names:
+    """Gives each source a name that no other has, in the order of the sources.
+
+    Parameters
+    ----------
+    made : callable
+        Turns a source's name into that of its file; two sources whose files would be one get numbers.
+    """
+
+    def __init__(self, made: Callable[[Path], Path]) -> None:
+        self._made = made
+        self._taken: set[Path] = set()
+
+    def give(self, name: str) -> Path:
+        """Return the name of a source's file, with a number where it is taken."""
+        path = Path(name)
+        chosen, number = path, 2
+        while self._made(chosen) in self._taken:
+            chosen = path.with_name(f"{path.stem}_{number}{path.suffix}")
+            number += 1
+        self._taken.add(self._made(chosen))
+        return chosen
+
+
+class Guard:
+    """Keeps what is read from being written over.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The arguments that name what is read.
+    places : sequence of Path
+        Files and folders to be written to: where nothing lies there yet, nothing can be written over.
+    """
+
+    def __init__(self, paths: Sequence[str], places: Sequence[Path]) -> None:
+        used = any(any(place.iterdir()) if place.is_dir() else place.exists() for place in places)
+        self._inputs = set(identities(paths)) if used else set()
+
+    def ready(self, target: Path, what: str = "picture") -> Path:
+        """Return a place to write to, with its folder made, or raise."""
+        from mien.media.paths import shown
+
+        if self._inputs and identity(target) in self._inputs:
+            raise MienError(f"will not write over a {what} to be read: {shown(target)}: choose another folder")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"cannot make the folder {shown(target.parent)}: {error.strerror or error}"
+            raise MediaError(message, path=target) from error
+        return target
+
+
+class Target:
+    """One file for one recording, or a folder with a file each.
+
+    Parameters
+    ----------
+    path : Path
+        A name with the suffix is a file, any other a folder.
+    suffix : str
+        ``".png"`` or ``".wav"``.
+    """
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        self.path, self._suffix = path, suffix
+        self._one = path.suffix.lower() == suffix and not path.is_dir()
+        if not self._one:
+            path.mkdir(parents=True, exist_ok=True)
+        self._names = Names(lambda name: name)
+
+    def give(self, name: str) -> Path:
+        """Return the place for a source of this name."""
+        if self._one:
+            return self.path
+        return self.path / self._names.give(f"{name}{self._suffix}")

@@ -1,0 +1,232 @@
+"""The recordings of ``mien analyze``: heard block by block, drawn and saved on the way."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mien._extras import need
+from mien.cli._analyze_options import Options
+from mien.cli._analyze_places import Guard, Target
+from mien.cli._analyze_sources import Source
+from mien.errors import DecodeError, MienError
+
+if TYPE_CHECKING:
+    from mien.analyzers import SpeechAnalyzer
+    from mien.media.audio import AudioBlock, AudioStream
+    from mien.output.speech_plot import Sketch
+    from mien.output.wav import Samples
+    from mien.results import FailedItem, SpeechResult, SpeechSpan
+
+__all__ = ["Hearing", "RecordingFiles", "failed", "hear_many"]
+
+_LONGEST_GAP_S = 3600.0
+"""As `mien.read_audio`: a file whose times are damaged must not be hours of silence."""
+
+_SILENCE_S = 10.0
+
+
+class Hearing:
+    """One recording on its way from a file to spans, in constant memory.
+
+    Parameters
+    ----------
+    source : Source
+        What is heard.
+    analyzer : SpeechAnalyzer
+        What answers.
+    drawn : bool
+        Whether the sound is sketched on the way, for a picture.
+    """
+
+    def __init__(self, source: Source, analyzer: SpeechAnalyzer, *, drawn: bool) -> None:
+        self.source = source
+        self.spans: list[SpeechSpan] = []
+        self.sketch: Sketch | None = None
+        self._model, self._drawn = analyzer.spec.name, drawn
+        self._rate_hz = analyzer.sound.rate_hz
+        self._stream = analyzer.stream(rate_hz=self._rate_hz)
+        self.path: str | None = None
+        self._warnings: tuple[str, ...] = ()
+
+    def run(self, told: Callable[[SpeechSpan], None], heard: Callable[[float], None]) -> None:
+        """Hear all of it.
+
+        Parameters
+        ----------
+        told : callable
+            Gets each span as soon as it is settled.
+        heard : callable
+            Gets the seconds of each block.
+
+        Raises
+        ------
+        MienError
+            If it cannot be read.
+        """
+        from mien.media.audio import iter_audio
+
+        with iter_audio(self.source.data, rate_hz=self._rate_hz) as stream:
+            self.path = stream.path
+            for block in self._sketched(stream):
+                self._fill(block.start_s - self._stream.duration_s, told)
+                self._take(self._stream.push(block.wave), told)
+                heard(len(block.wave) / self._rate_hz)
+                self._warnings = stream.warnings
+            self._warnings = stream.warnings
+        self.close(told)
+
+    def close(self, told: Callable[[SpeechSpan], None]) -> None:
+        """Settle what was heard so far."""
+        self._take(self._stream.close(), told)
+
+    def interrupted(self, told: Callable[[SpeechSpan], None]) -> SpeechResult:
+        """Return what was heard until Ctrl-C."""
+        self.close(told)
+        self._warnings = (*self._warnings, f"interrupted: only the first {self._stream.duration_s:.1f} s were read")
+        return self.result
+
+    @property
+    def result(self) -> SpeechResult:
+        """What was heard."""
+        from mien.results import SpeechResult
+
+        duration_s = self._stream.duration_s
+        return SpeechResult(duration_s, tuple(self.spans), self.path, self._model, self._warnings)
+
+    def _take(self, spans: Iterable[SpeechSpan], told: Callable[[SpeechSpan], None]) -> None:
+        for span in spans:
+            self.spans.append(span)
+            told(span)
+
+    def _fill(self, gap_s: float, told: Callable[[SpeechSpan], None]) -> None:
+        """Hear silence where the file has a gap, so that times stay true."""
+        if gap_s > _LONGEST_GAP_S:
+            raise DecodeError(f"{self.source.told} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
+        missing, most = round(gap_s * self._rate_hz), round(_SILENCE_S * self._rate_hz)
+        for begin in range(0, missing, most):
+            self._take(self._stream.push(np.zeros(min(most, missing - begin), np.float32)), told)
+
+    def _sketched(self, stream: AudioStream) -> Iterator[AudioBlock]:
+        if not self._drawn:
+            yield from stream
+            return
+        from mien.output.speech_plot import Sketch
+
+        self.sketch = Sketch(self._rate_hz)
+        for block in stream:
+            self.sketch.take(block)
+            yield block
+
+
+class _StoppedError(MienError):
+    """The others were stopped, too."""
+
+
+def hear_many(
+    sources: Iterable[Source],
+    work: Callable[[Source, Callable[[float], None]], SpeechResult | FailedItem],
+    *,
+    workers: int,
+) -> Generator[SpeechResult | FailedItem, None, None]:
+    """Yield what ``work`` makes of each recording, in order, with several at the same time."""
+    pending: deque[Future[SpeechResult | FailedItem]] = deque()
+    stopped = threading.Event()
+
+    def heard(_seconds: float) -> None:
+        if stopped.is_set():
+            raise _StoppedError
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="mien")
+    try:
+        for source in sources:
+            pending.append(pool.submit(work, source, heard))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        # Reached early at Ctrl-C: what has not begun is not begun any more, and hours of sound are not awaited.
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
+
+
+class RecordingFiles:
+    """What is made of recordings beside tables: pictures over time, and the sound as WAV.
+
+    Parameters
+    ----------
+    options : Options
+        Where they go, and how the sound is written.
+    guard : Guard
+        Knows what must not be written over.
+
+    Raises
+    ------
+    MissingExtraError
+        If pictures are wanted, and matplotlib is not installed.
+    """
+
+    def __init__(self, options: Options, guard: Guard) -> None:
+        self._plot = None if options.plot is None else Target(options.plot, ".png")
+        self._sound = None if options.save_audio is None else Target(options.save_audio, ".wav")
+        self._options, self._guard = options, guard
+        self._places: dict[int, tuple[Path | None, Path | None]] = {}
+        if self._plot is not None:
+            need("matplotlib.figure", extra="plot", purpose="drawing charts")
+
+    @property
+    def rereads(self) -> bool:
+        """Whether recordings are read twice."""
+        return self._sound is not None
+
+    def place(self, source: Source) -> None:
+        """Choose the places of a recording's files, in the order of the recordings."""
+        plot = None if self._plot is None else self._plot.give(source.name)
+        sound = None if self._sound is None else self._sound.give(source.name)
+        self._places[id(source)] = (plot, sound)
+
+    def write(self, hearing: Hearing, result: SpeechResult, *, sound: bool = True) -> None:
+        """Write the files of a recording.
+
+        Parameters
+        ----------
+        hearing : Hearing
+            With its sketch.
+        result : SpeechResult
+            What is drawn.
+        sound : bool
+            Whether its sound is saved, too; it takes another reading.
+
+        Raises
+        ------
+        MienError
+            If one cannot be written.
+        """
+        plot_place, sound_place = self._places.pop(id(hearing.source))
+        if plot_place is not None and hearing.sketch is not None and result.duration_s:
+            from mien.output import write_speech_plot
+
+            write_speech_plot(self._guard.ready(plot_place, "recording"), result, hearing.sketch)
+        if sound and sound_place is not None:
+            from mien.media.audio import iter_audio
+            from mien.output import save_wav
+
+            with iter_audio(hearing.source.data, rate_hz=self._options.audio_rate) as blocks:
+                kind: Samples = "float32" if self._options.audio_float else "int16"
+                save_wav(self._guard.ready(sound_place, "recording"), blocks, samples=kind)
+
+
+def failed(source: Source, error: MienError) -> FailedItem:
+    """Return an error as the row of its recording."""
+    from mien.results import FailedItem
+
+    data: Any = source.data
+    path = data if isinstance(data, str) else getattr(data, "name", None)
+    return FailedItem(path, type(error).__name__, str(error))
