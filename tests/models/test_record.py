@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mien.errors import ModelError
-from mien.labels import FER7, FERPLUS8
+from mien.labels import FER7, FERPLUS8, RAVDESS8
 from mien.models._table import dump_toml
 from mien.models.record import parse_record
 
@@ -132,3 +132,69 @@ def test_files_have_their_own_roles(record: Record) -> None:
 def test_text_that_is_no_toml_is_refused() -> None:
     with pytest.raises(ModelError, match=r"m\.toml: not a TOML file: "):
         parse_record("name = = 3", "m.toml")
+
+
+@pytest.fixture
+def voice(record: Record) -> Record:
+    """Return a whole record of a speech-emotion model as plain data."""
+    del record["input"], record["crop"], record["results"]
+    record["task"] = "speech-emotion"
+    record["sound"] = {
+        **{"rate_hz": 16000, "min_s": 0.5, "window_s": 3.0, "hop_s": 1.5, "pad_s": 0.25},
+        **{"layout": "NT", "dtype": "float32"},
+    }
+    record["outputs"] = [
+        {"name": "ravdess8", "tensor": "logits", "labels": "ravdess8", "temperature": 1.5, "default": True}
+    ]
+    record["training"] = {"dataset": "ravdess", "subjects": ["01", "02"]}
+    return record
+
+
+def test_a_record_of_a_voice_becomes_a_model_and_back(voice: Record) -> None:
+    spec = parse_record(dump_toml(voice), "m.toml")
+    assert spec.input is None
+    assert spec.crop == {}
+    assert spec.sound is not None
+    assert (spec.sound.rate_hz, spec.sound.min_s, spec.sound.window_s, spec.sound.hop_s, spec.sound.pad_s) == (
+        *(16000, 0.5, 3.0, 1.5, 0.25),
+    )
+    assert (spec.sound.layout, spec.sound.dtype) == ("NT", "float32")
+    assert spec.default_output.labels == RAVDESS8
+    assert spec.training["subjects"] == ["01", "02"]
+    assert {key: spec.to_dict()["sound"][key] for key in voice["sound"]} == voice["sound"]
+    assert parse_record(spec.to_dict(), spec.path) == spec
+    assert len({spec, parse_record(voice, spec.path)}) == 1
+
+
+WRONG_SOUND = [
+    (_drop("sound"), "key 'sound' is missing"),
+    (_drop("outputs"), "key 'outputs' is missing"),
+    (_set("input", to={"size": 48}), "key 'input' is not known"),
+    (_drop("sound", "rate_hz"), r"\[sound\]: key 'rate_hz' is missing"),
+    (_set("sound", "rate_hz", to=16000.0), r"\[sound\]: key 'rate_hz' must be a whole number, but got 16000.0"),
+    (_set("sound", "rate_hz", to=999), r"\[sound\]: key 'rate_hz' must be at least 1000, but got 999"),
+    (_set("sound", "min_s", to=0), r"\[sound\]: key 'min_s' must be more than 0 and at most 600, but got 0.0"),
+    (_set("sound", "window_s", to=601), r"key 'window_s' must be more than 0 and at most 600, but got 601.0"),
+    (_set("sound", "window_s", to=0.25), r"key 'window_s' must be no shorter than 'min_s' and 'hop_s'"),
+    (_set("sound", "hop_s", to=3.5), r"key 'window_s' must be no shorter than 'min_s' and 'hop_s'"),
+    (_set("sound", "hop_s", to=float("nan")), r"key 'hop_s' must be a finite number, but got nan"),
+    (_set("sound", "pad_s", to=-0.1), r"key 'pad_s' must be from 0 to 600, but got -0.1"),
+    (_set("sound", "layout", to="TN"), r"key 'layout' must be 'NT', but got 'TN'"),
+    (_set("sound", "dtype", to="int16"), r"key 'dtype' must be 'float32', but got 'int16'"),
+    (_set("sound", "mels", to=40), r"\[sound\]: key 'mels' is not known: expected dtype, hop_s"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG_SOUND)
+def test_a_wrong_record_of_a_voice_is_refused_with_file_and_key(
+    voice: Record, change: Callable[[Record], None], message: str
+) -> None:
+    change(voice)
+    with pytest.raises(ModelError, match=f"^m\\.toml: .*{message}"):
+        parse_record(voice, "m.toml")
+
+
+def test_a_face_has_no_table_of_sound(record: Record) -> None:
+    record["sound"] = {"rate_hz": 16000}
+    with pytest.raises(ModelError, match="key 'sound' is not known"):
+        parse_record(record, "m.toml")
