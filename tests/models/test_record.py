@@ -81,7 +81,8 @@ WRONG = [
     (_set("description", to="  "), "key 'description' must not be empty"),
     (
         _set("task", to="chess"),
-        "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-emotion' or 'speech-activity', but got 'chess'",
+        "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-emotion' or 'speech-activity', "
+        "but got 'chess'",
     ),
     (_set("colour", to="red"), "key 'colour' is not known"),
     (_set("date", to="31.1.2026"), "key 'date' must be a date such as 2026-01-31, but got '31.1.2026'"),
@@ -140,8 +141,13 @@ def voice(record: Record) -> Record:
     del record["input"], record["crop"], record["results"]
     record["task"] = "speech-emotion"
     record["sound"] = {
-        **{"rate_hz": 16000, "min_s": 0.5, "window_s": 3.0, "hop_s": 1.5, "pad_s": 0.25},
-        **{"layout": "NT", "dtype": "float32"},
+        "rate_hz": 16000,
+        "min_s": 0.5,
+        "window_s": 3.0,
+        "hop_s": 1.5,
+        "pad_s": 0.25,
+        "layout": "NT",
+        "dtype": "float32",
     }
     record["outputs"] = [
         {"name": "ravdess8", "tensor": "logits", "labels": "ravdess8", "temperature": 1.5, "default": True}
@@ -156,7 +162,11 @@ def test_a_record_of_a_voice_becomes_a_model_and_back(voice: Record) -> None:
     assert spec.crop == {}
     assert spec.sound is not None
     assert (spec.sound.rate_hz, spec.sound.min_s, spec.sound.window_s, spec.sound.hop_s, spec.sound.pad_s) == (
-        *(16000, 0.5, 3.0, 1.5, 0.25),
+        16000,
+        0.5,
+        3.0,
+        1.5,
+        0.25,
     )
     assert (spec.sound.layout, spec.sound.dtype) == ("NT", "float32")
     assert spec.default_output.labels == RAVDESS8
