@@ -34,6 +34,8 @@ _FINE_COLUMNS, _BROAD_COLUMNS = 1400, 240
 apart, as many as they can."""
 
 _MANY_SPANS = 300
+_LEAST_SPEECH = 0.1
+"""Share of a column that must be speech for its strongest emotion to be shown."""
 
 _BAND_ROWS = 160
 _QUIET = (0xF4, 0xF4, 0xF4)
@@ -138,7 +140,7 @@ class _Bands:
     def top(self) -> NDArray[np.uint8]:
         """Return the colour of the strongest emotion of each column, uint8 (1, columns, 3)."""
         picture = np.full((1, self.columns, 3), _QUIET, np.uint8)
-        spoken = self.shares.sum(axis=1) >= 0.5
+        spoken = self.shares.sum(axis=1) >= _LEAST_SPEECH
         if spoken.any():
             picture[0, spoken] = self._colours[self.shares[spoken].argmax(axis=1)]
         return picture
