@@ -1,4 +1,4 @@
-"""mien reads emotion from faces: offline, fast, and honest about its numbers.
+"""mien reads emotion from faces and voices: offline, fast, and honest about its numbers.
 
 >>> import mien
 >>> result = mien.analyze("team.jpg")  # doctest: +SKIP
@@ -18,6 +18,7 @@ __all__ = [
     "FER7",
     "FERPLUS8",
     "RAVDESS8",
+    "Audio",
     "DatasetError",
     "DecodeError",
     "Emotion",
@@ -33,23 +34,39 @@ __all__ = [
     "MienWarning",
     "MissingExtraError",
     "ModelError",
+    "SpeechAnalyzer",
+    "SpeechResult",
+    "SpeechSpan",
+    "SpeechStream",
+    "SpeechSummary",
     "UnknownModelError",
     "UnsupportedMediaError",
     "WeightsError",
     "analyze",
     "analyze_image",
     "analyze_images",
+    "analyze_recordings",
+    "analyze_speech",
     "draw",
+    "iter_audio",
+    "iter_speech",
     "prepare_faces",
+    "read_audio",
     "read_image",
+    "write_wav",
 ]
 
 if TYPE_CHECKING:
     from mien.analyzers import FaceAnalyzer as FaceAnalyzer
+    from mien.analyzers import SpeechAnalyzer as SpeechAnalyzer
+    from mien.analyzers import SpeechStream as SpeechStream
     from mien.api import analyze as analyze
     from mien.api import analyze_image as analyze_image
     from mien.api import analyze_images as analyze_images
+    from mien.api import analyze_recordings as analyze_recordings
+    from mien.api import analyze_speech as analyze_speech
     from mien.api import draw as draw
+    from mien.api import iter_speech as iter_speech
     from mien.api import prepare_faces as prepare_faces
     from mien.api import read_image as read_image
     from mien.errors import DatasetError as DatasetError
@@ -69,16 +86,27 @@ if TYPE_CHECKING:
     from mien.labels import FERPLUS8 as FERPLUS8
     from mien.labels import RAVDESS8 as RAVDESS8
     from mien.labels import LabelSet as LabelSet
+    from mien.media.audio import Audio as Audio
+    from mien.media.audio import iter_audio as iter_audio
+    from mien.media.audio import read_audio as read_audio
+    from mien.output.write import write_wav as write_wav
     from mien.results import Emotion as Emotion
     from mien.results import Face as Face
     from mien.results import FailedItem as FailedItem
     from mien.results import ImageResult as ImageResult
+    from mien.results import SpeechResult as SpeechResult
+    from mien.results import SpeechSpan as SpeechSpan
+    from mien.results import SpeechSummary as SpeechSummary
 
 _HOME = {
     **dict.fromkeys(("analyze", "analyze_image", "analyze_images", "draw", "prepare_faces", "read_image"), "mien.api"),
+    **dict.fromkeys(("analyze_recordings", "analyze_speech", "iter_speech"), "mien.api"),
     **dict.fromkeys(("BAUM8", "FER7", "FERPLUS8", "RAVDESS8", "LabelSet"), "mien.labels"),
     **dict.fromkeys(("Emotion", "Face", "FailedItem", "ImageResult"), "mien.results"),
-    "FaceAnalyzer": "mien.analyzers",
+    **dict.fromkeys(("SpeechResult", "SpeechSpan", "SpeechSummary"), "mien.results"),
+    **dict.fromkeys(("FaceAnalyzer", "SpeechAnalyzer", "SpeechStream"), "mien.analyzers"),
+    **dict.fromkeys(("Audio", "iter_audio", "read_audio"), "mien.media.audio"),
+    "write_wav": "mien.output.write",
 }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError, MienWarning
 
-__all__ = ["describe", "image_array", "number", "warn", "whole_number"]
+__all__ = ["describe", "image_array", "number", "warn", "wave_array", "whole_number"]
 
 
 def describe(value: object) -> str:
@@ -88,6 +88,15 @@ def image_array(value: Any, name: str = "image") -> NDArray[np.uint8]:
     if array.shape[2] == 1:
         array = np.repeat(array, 3, axis=2)
     return np.ascontiguousarray(array)
+
+
+def wave_array(value: Any, name: str = "wave") -> NDArray[np.float32]:
+    """Return a mono waveform as float32 of shape (n,), maybe empty, or raise `InputError`."""
+    if not isinstance(value, np.ndarray) or value.ndim != 1 or not np.issubdtype(value.dtype, np.floating):
+        raise InputError(f"{name} must be float32 of shape (n,), but got {describe(value)}")
+    if value.size and not np.isfinite(max(float(value.max()), -float(value.min()))):
+        raise InputError(f"{name} must be finite, but holds NaN or infinity")
+    return value.astype(np.float32, copy=False)
 
 
 def _dtype_hint(value: NDArray[Any]) -> str:

@@ -8,26 +8,47 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe, warn, whole_number
 from mien.analyzers.face import FaceAnalyzer
-from mien.errors import InputError, MienError
+from mien.analyzers.speech import SpeechAnalyzer, SpeechStream
+from mien.errors import DecodeError, InputError, MienError, MissingExtraError
 from mien.faces.detect import Detector, get_detector
 from mien.faces.prepared import FaceCut, PreparedFace, cut_faces
 from mien.media import image as _image
+from mien.media.audio import LONGEST_GAP_S, Audio, iter_audio
+from mien.media.formats import HEAD_BYTES, sniff
+from mien.media.kinds import kind_of
+from mien.media.paths import shown
 from mien.models import ModelSpec, registry
 from mien.models.runtime import default_threads
 from mien.output.draw import draw
+from mien.output.speech_plot import sketch, speech_plot
 from mien.output.write import encode_png
-from mien.results import FailedItem, ImageResult
+from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan
 
-__all__ = ["analyze", "analyze_image", "analyze_images", "draw", "prepare_faces", "read_image"]
+__all__ = [
+    "analyze",
+    "analyze_image",
+    "analyze_images",
+    "analyze_recordings",
+    "analyze_speech",
+    "draw",
+    "iter_speech",
+    "prepare_faces",
+    "read_image",
+]
 
 _PREVIEW_PX = 1024
+
+_BLOCK_S = 1.0
+"""Sound is read in blocks of this length: a recording's first spans come after a few of them."""
+
+Result = TypeVar("Result", ImageResult, SpeechResult)
 
 
 def read_image(source: Any, *, max_pixels: int = _image.DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
@@ -58,29 +79,49 @@ def read_image(source: Any, *, max_pixels: int = _image.DEFAULT_MAX_PIXELS) -> N
     return picture.pixels
 
 
-def analyze(source: Any, **options: Any) -> ImageResult:
-    """Analyze a picture; films and recordings are told by content and refused until mien reads them.
+def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult:
+    """Analyze a picture or a recording, told by its content, not by its name.
+
+    Films are refused until mien reads their pictures; `analyze_speech` reads their sound.
 
     Parameters
     ----------
     source : object
-        See `analyze_image`.
+        See `analyze_image` and `analyze_speech`.
     **options : object
-        See `analyze_image`.
+        See there.
 
     Returns
     -------
-    ImageResult
-        The faces, largest first.
+    ImageResult or SpeechResult
+        The faces, largest first, or the spans of the recording.
 
     Raises
     ------
     UnsupportedMediaError
-        If the source is a film or a recording.
+        If the source is a film, or neither picture nor recording.
     MienError
-        As for `analyze_image`.
+        As for `analyze_image` and `analyze_speech`.
     """
+    if _kind(source) == "audio":
+        return analyze_speech(source, **options)
     return analyze_image(source, **options)
+
+
+def _kind(source: Any) -> str:
+    """Return what kind of media a source is by its content; a stream is left where it stands."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return sniff(bytes(source[:HEAD_BYTES]))
+    if isinstance(source, str | os.PathLike):
+        return kind_of(source)
+    if isinstance(source, Audio):
+        return "audio"
+    if hasattr(source, "read") and hasattr(source, "seek") and hasattr(source, "tell"):
+        place = source.tell()
+        head = source.read(HEAD_BYTES)
+        source.seek(place)
+        return sniff(head) if isinstance(head, bytes) else "unknown"
+    return "unknown"
 
 
 def analyze_image(
@@ -167,17 +208,179 @@ def analyze_images(
     count = default_threads() if workers is None else whole_number(workers, "workers", low=1)
     shared = analyzer or FaceAnalyzer(threads=1)
 
-    def work(source: Any) -> ImageResult | FailedItem:
+    yield from _in_order(sources, lambda source: _analyzed(shared, source, max_pixels, seen), count)
+
+
+def analyze_speech(
+    source: Any,
+    *,
+    model: str | os.PathLike[str] = "speech-base",
+    output: str | None = None,
+    window_s: float | None = None,
+    hop_s: float | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+) -> SpeechResult:
+    """Find the speech of a recording, or of the sound of a film, and read its emotions over time.
+
+    The file is read block by block: its length does not matter for the memory.  The model stays loaded between calls
+    with the same options.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes, binary file object, or Audio
+        A path, the content of a file, a stream, or what `read_audio` returned.
+    model, output, window_s, hop_s, threads, device
+        See `mien.SpeechAnalyzer`.
+
+    Returns
+    -------
+    SpeechResult
+        Spans that cover the recording; in a notebook it shows the drawn recording and a table.
+
+    Raises
+    ------
+    MediaError
+        If there is no such file, or it holds no sound that can be read.
+    InputError
+        If an argument is wrong.
+    ModelError
+        If the model cannot be loaded.
+    """
+    analyzer = _speech_analyzer(registry.get(model), output, window_s, hop_s, threads, device)
+    result = _heard(analyzer, source)
+    for warning in result.warnings:
+        warn(warning)
+    return result
+
+
+def iter_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None) -> Iterator[SpeechSpan]:
+    """Read the emotions of a recording while it is read: the first spans come long before its end.
+
+    Parameters
+    ----------
+    source : object
+        See `analyze_speech`.
+    analyzer : SpeechAnalyzer, optional
+        What analyzes; by default the shipped model.
+
+    Yields
+    ------
+    SpeechSpan
+        In order, without gaps.  Warnings about the recording are given as Python warnings at the end.
+
+    Raises
+    ------
+    MienError
+        As for `analyze_speech`; damage in the middle of a file after the spans before it.
+    """
+    run = _Hearing(analyzer or SpeechAnalyzer())
+    yield from run.spans(source)
+    for warning in run.warnings:
+        warn(warning)
+
+
+def analyze_recordings(
+    sources: Iterable[Any],
+    *,
+    analyzer: SpeechAnalyzer | None = None,
+    workers: int | None = None,
+) -> Iterator[SpeechResult | FailedItem]:
+    """Analyze many recordings as they come; a bad one becomes a `FailedItem` and stops nothing.
+
+    Parameters
+    ----------
+    sources : iterable
+        What `analyze_speech` takes, read lazily; at most ``2 * workers`` recordings are held.
+    analyzer : SpeechAnalyzer, optional
+        What analyzes; by default the shipped model with one thread a worker.
+    workers : int, optional
+        Recordings analyzed at the same time; by default the cores of the process, at most four.
+
+    Yields
+    ------
+    SpeechResult or FailedItem
+        In the order of the sources.  Warnings are in the results; none is given otherwise.
+
+    Raises
+    ------
+    InputError
+        If ``workers`` is not at least 1, or ``sources`` is a single path or the bytes of one recording.
+    """
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise InputError(f"sources must be several recordings, but got one ({describe(sources)}): pass [source]")
+    count = default_threads() if workers is None else whole_number(workers, "workers", low=1)
+    shared = analyzer or SpeechAnalyzer(threads=1)
+    yield from _in_order(sources, lambda source: _heard(shared, source), count)
+
+
+def _heard(analyzer: SpeechAnalyzer, source: Any) -> SpeechResult:
+    run = _Hearing(analyzer)
+    spans = tuple(run.spans(source))
+    path = _path_of(source)
+    return SpeechResult(
+        run.duration_s,
+        spans,
+        path=run.path,
+        model=analyzer.spec.name,
+        warnings=run.warnings,
+        preview=None if path is None else _SpeechPreview(path),
+    )
+
+
+class _Hearing:
+    """One recording on its way through an analyzer."""
+
+    def __init__(self, analyzer: SpeechAnalyzer) -> None:
+        self._analyzer = analyzer
+        self.path: str | None = None
+        self.duration_s = 0.0
+        self.warnings: tuple[str, ...] = ()
+
+    def spans(self, source: Any) -> Iterator[SpeechSpan]:
+        """Yield the spans of a source."""
+        if isinstance(source, Audio):
+            result = self._analyzer.analyze(source.wave, rate_hz=source.rate_hz)
+            self.path, self.duration_s, self.warnings = source.path, result.duration_s, source.warnings
+            yield from result.spans
+            return
+        rate_hz = self._analyzer.sound.rate_hz
+        with iter_audio(source, rate_hz=rate_hz, block_s=_BLOCK_S) as blocks:
+            self.path = blocks.path
+            stream = self._analyzer.stream(rate_hz=rate_hz)
+            for block in blocks:
+                yield from self._silence(block.start_s - stream.duration_s, stream, blocks.path)
+                yield from stream.push(block.wave)
+                self.duration_s = stream.duration_s
+            yield from stream.close()
+            self.warnings = blocks.warnings
+
+    def _silence(self, gap_s: float, stream: SpeechStream, path: str | None) -> Iterator[SpeechSpan]:
+        """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
+        if gap_s > LONGEST_GAP_S:
+            raise DecodeError(
+                f"{shown(path or 'the recording')} has damaged times: they jump by {gap_s:.0f} s", path=path
+            )
+        missing = max(round(gap_s * self._analyzer.sound.rate_hz), 0)
+        step = round(_BLOCK_S * self._analyzer.sound.rate_hz)
+        for begin in range(0, missing, step):
+            yield from stream.push(np.zeros(min(step, missing - begin), np.float32))
+
+
+def _in_order(sources: Iterable[Any], work: Callable[[Any], Result], count: int) -> Iterator[Result | FailedItem]:
+    """Do work on sources by several threads, and yield what comes of it in the order of the sources."""
+
+    def tried(source: Any) -> Result | FailedItem:
         try:
-            return _analyzed(shared, source, max_pixels, seen)
+            return work(source)
         except MienError as error:
             return FailedItem(_failed_path(source), type(error).__name__, str(error))
 
-    pending: deque[Future[ImageResult | FailedItem]] = deque()
+    pending: deque[Future[Result | FailedItem]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="mien")
     try:
         for source in sources:
-            pending.append(pool.submit(work, source))
+            pending.append(pool.submit(tried, source))
             if len(pending) >= 2 * count:
                 yield pending.popleft().result()
         while pending:
@@ -271,6 +474,33 @@ def _analyzer(
     device: str,
 ) -> FaceAnalyzer:
     return FaceAnalyzer(spec, detector=detector, output=output, min_face_px=min_face_px, threads=threads, device=device)
+
+
+@functools.lru_cache(maxsize=4)
+def _speech_analyzer(
+    spec: ModelSpec,
+    output: str | None,
+    window_s: float | None,
+    hop_s: float | None,
+    threads: int | None,
+    device: str,
+) -> SpeechAnalyzer:
+    return SpeechAnalyzer(spec, output=output, window_s=window_s, hop_s=hop_s, threads=threads, device=device)
+
+
+@dataclass(frozen=True, slots=True)
+class _SpeechPreview:
+    """Draws a recording for a notebook; it keeps the path alone."""
+
+    path: str
+
+    def __call__(self, result: SpeechResult) -> bytes | None:
+        """Return the drawn recording as PNG, or None where matplotlib is not installed."""
+        try:
+            with iter_audio(self.path) as blocks:
+                return speech_plot(result, sketch(blocks))
+        except MissingExtraError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from mien.analyzers.face import FaceAnalyzer
+from mien.analyzers.speech import SpeechAnalyzer, SpeechStream
 
-__all__ = ["FaceAnalyzer"]
+__all__ = ["FaceAnalyzer", "SpeechAnalyzer", "SpeechStream"]

@@ -120,6 +120,7 @@ def _sound(table: Table) -> SoundInput:
         window_s=seconds("window_s", above=0.0),
         hop_s=seconds("hop_s", above=0.0),
         pad_s=table.number("pad_s"),
+        trim=table.flag("trim", default=True),
         layout=table.text("layout", among=("NT",)),
         dtype=table.text("dtype", among=("float32",)),
     )

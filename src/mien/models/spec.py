@@ -91,6 +91,8 @@ class SoundInput:
         Length of the windows over long speech, and the way from one to the next, unless others are asked for.
     pad_s : float
         What is kept of the sound before and after the speech.
+    trim : bool
+        Whether the silence before and after the speech is cut away where a whole recording is one answer.
     layout, dtype : str
         Always ``"NT"``, ``"float32"``: stated in the record, so that a reader need not know it.
     """
@@ -100,6 +102,7 @@ class SoundInput:
     window_s: float
     hop_s: float
     pad_s: float
+    trim: bool = True
     layout: str = "NT"
     dtype: str = "float32"
 

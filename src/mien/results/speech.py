@@ -116,7 +116,7 @@ class SpeechResult:
     warnings : tuple of str
         What was wrong with the recording, such as ``"the recording is almost silent"``.
     preview : callable or None
-        Returns the drawn recording as PNG bytes, for notebooks; left out of comparison, data and pickles.
+        Returns the drawn recording as PNG bytes, or None where it cannot be drawn, for notebooks; left out of comparison, data and pickles.
     """
 
     duration_s: float
@@ -124,7 +124,7 @@ class SpeechResult:
     path: str | None = None
     model: str = ""
     warnings: tuple[str, ...] = ()
-    preview: Callable[[SpeechResult], bytes] | None = field(default=None, repr=False, compare=False)
+    preview: Callable[[SpeechResult], bytes | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spans", tuple(self.spans))

@@ -113,6 +113,7 @@ def speech_record(
             "window_s": round(net.least_s, 6) if whole else _WINDOW_S,
             "hop_s": round(net.least_s / 2, 6) if whole else _HOP_S,
             "pad_s": PAD_S,
+            "trim": net.trimmed,
             "layout": "NT",
             "dtype": "float32",
         },

@@ -17,8 +17,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, number, whole_number
-from mien.errors import InputError
+from mien._checks import number, wave_array, whole_number
 from mien.media._resample import Resampler
 from mien.models import registry, runtime
 
@@ -117,7 +116,7 @@ class Activity:
         InputError
             If the block is no wave.
         """
-        return self._decide.push(self._probabilities(self._resampler.push(_wave(wave))))
+        return self._decide.push(self._probabilities(self._resampler.push(wave_array(wave))))
 
     def flush(self) -> Marks:
         """Return the decisions that are still open; the last frame is filled up with silence.  Push nothing after."""
@@ -268,11 +267,3 @@ def speech_bounds(wave: Wave, *, rate_hz: int, pad_s: float = PAD_S, rules: Rule
 @lru_cache(maxsize=1)
 def _session() -> runtime.Session:
     return runtime.load(registry.get("silero-vad"), threads=1)
-
-
-def _wave(wave: Wave) -> Wave:
-    if not isinstance(wave, np.ndarray) or wave.ndim != 1 or not np.issubdtype(wave.dtype, np.floating):
-        raise InputError(f"wave must be float32 of shape (n,), but got {describe(wave)}")
-    if wave.size and not np.isfinite(max(float(wave.max()), -float(wave.min()))):
-        raise InputError("wave must be finite, but holds NaN or infinity")
-    return wave.astype(np.float32, copy=False)

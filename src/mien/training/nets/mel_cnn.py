@@ -60,11 +60,11 @@ class MelCNN(SpeechNet):
             layers.append(nn.Dropout2d(share))
         self.body = nn.Sequential(*layers)
 
-    def level(self, db: Tensor, mask: Tensor) -> Tensor:
+    def level(self, db: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return spectrograms within 80 dB of their loudest band, as system A has them."""
         return under_peak(db, mask)
 
-    def embed(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return the average over bands and frames, float (N, widths[-1])."""
+    def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the average over bands and frames, float (N, widths[-1]); the silence around belongs to them."""
         maps: Tensor = self.body(x)
         return maps.mean(dim=(2, 3))

@@ -60,15 +60,15 @@ class FrontEnd(nn.Module):
         return 10 * energies.clamp(min=AMIN).log10()
 
 
-def at_rms(db: Tensor, mask: Tensor) -> Tensor:
+def at_rms(db: Tensor, mask: Tensor | None = None) -> Tensor:
     """Return spectrograms without their level: how loud a recording is says more of the microphone than of the voice.
 
     Parameters
     ----------
     db : torch.Tensor
         float32 (N, 1, M, T).
-    mask : torch.Tensor
-        float32 (N, T): 1 for frames of the recording, 0 for padding.
+    mask : torch.Tensor, optional
+        float32 (N, T): 1 for frames of the recording, 0 for padding; without one there is no padding.
 
     Returns
     -------
@@ -76,15 +76,23 @@ def at_rms(db: Tensor, mask: Tensor) -> Tensor:
         float32 (N, 1, M, T): 2 stands 10 dB over the mean power of bands and frames, each unit is 20 dB, and -2 is
         silence, as is padding.
     """
+    power = torch.pow(10.0, db / 10)
+    if mask is None:
+        return _ranged(db - _over(power.mean(dim=(2, 3), keepdim=True)))
     inside = mask[:, None, None, :]
-    power = torch.pow(10.0, db / 10) * inside
-    mean = power.sum(dim=(2, 3), keepdim=True) / (inside.sum(dim=3, keepdim=True) * db.shape[2])
-    reference = 10 * mean.clamp(min=AMIN).log10() + 10
-    return _ranged(torch.where(inside > 0, db - reference, _OUTSIDE_DB))
+    total = (power * inside).sum(dim=(2, 3), keepdim=True)
+    mean = total / (inside.sum(dim=3, keepdim=True) * db.shape[2])
+    return _ranged(torch.where(inside > 0, db - _over(mean), _OUTSIDE_DB))
 
 
-def under_peak(db: Tensor, mask: Tensor) -> Tensor:
+def _over(mean: Tensor) -> Tensor:
+    return 10 * mean.clamp(min=AMIN).log10() + 10
+
+
+def under_peak(db: Tensor, mask: Tensor | None = None) -> Tensor:
     """As `at_rms`, but the loudest band of the recording stands at 2."""
+    if mask is None:
+        return _ranged(db - db.amax(dim=(1, 2, 3), keepdim=True))
     inside = mask[:, None, None, :] > 0
     shown = torch.where(inside, db, _OUTSIDE_DB)
     return _ranged(torch.where(inside, db - shown.amax(dim=(1, 2, 3), keepdim=True), _OUTSIDE_DB))
@@ -133,13 +141,13 @@ class SpeechNet(EmotionNet):
         """Return silence of the length that training gives it, and its mask."""
         return torch.zeros(1, 1, self.settings.mels, self.frames), torch.ones(1, self.frames)
 
-    def level(self, db: Tensor, mask: Tensor) -> Tensor:
+    def level(self, db: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return what the net sees, float32 (N, 1, M, T), of spectrograms in dB; here `at_rms`."""
         return at_rms(db, mask)
 
     @abstractmethod
-    def embed(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return the embedding, float (N, D), of levelled spectrograms (N, 1, M, T) with their mask (N, T)."""
+    def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the embedding, float (N, D), of levelled spectrograms (N, 1, M, T), maybe with their mask (N, T)."""
 
     def forward(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Return logits by head, float (N, classes).
@@ -172,6 +180,5 @@ class DeployedSpeech(nn.Module):
     def forward(self, wave: Tensor) -> tuple[Tensor, ...]:
         """Return one logits tensor a head, then the embedding (N, D), of float32 (N, n) at the net's rate."""
         db = self.front(wave).unsqueeze(1)
-        mask = torch.ones_like(db[:, 0, 0])
-        embedding = self.net.embed(self.net.level(db, mask), mask)
+        embedding = self.net.embed(self.net.level(db))
         return (*(head(embedding) for head in self.net.heads.values()), embedding)

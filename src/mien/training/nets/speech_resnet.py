@@ -87,20 +87,21 @@ class SpeechResNet(SpeechNet):
         for _, along in steps:
             self.step *= along
 
-    def embed(self, x: Tensor, mask: Tensor) -> Tensor:
+    def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return mean and deviation over time, weighted by attention, float (N, 2 * channels)."""
         over_time = torch.relu(self.norm(self.blocks(self.stem(x)))).mean(dim=2)
         if self.recurrent is not None:
             over_time = self.recurrent(self.drop(over_time.transpose(1, 2)))[0].transpose(1, 2)
-        return self._pooled(over_time.float(), self._inside(mask, over_time.shape[2]))
+        return self._pooled(over_time.float(), None if mask is None else self._inside(mask, over_time.shape[2]))
 
     def _inside(self, mask: Tensor, steps: int) -> Tensor:
         """Return which steps see any sound, (N, 1, steps)."""
         kept = nn.functional.max_pool1d(mask.unsqueeze(1), self.step, self.step, ceil_mode=True)
         return kept[..., :steps]
 
-    def _pooled(self, values: Tensor, inside: Tensor) -> Tensor:
-        share = self.attention(values).masked_fill(inside == 0, -1e4).float().softmax(dim=2)
+    def _pooled(self, values: Tensor, inside: Tensor | None) -> Tensor:
+        weight = self.attention(values).float()
+        share = (weight if inside is None else weight.masked_fill(inside == 0, -1e4)).softmax(dim=2)
         mean = (share * values).sum(dim=2)
         spread = ((share * values * values).sum(dim=2) - mean * mean).clamp(min=1e-5).sqrt()
         return torch.cat([mean, spread], dim=1)
