@@ -282,9 +282,9 @@ class SpeechStream:
         marks, self._marks = joined[:ready], joined[ready:]
         spans: list[SpeechSpan] = []
         edges = [0, *(np.flatnonzero(np.diff(marks)) + 1).tolist(), len(marks)] if len(marks) else []
-        for first, last in pairwise(edges):
+        for first, until in pairwise(edges):
             if marks[first]:
-                spans += self._speaks(self._at(self._frames + first), self._at(self._frames + last))
+                spans += self._speaks(self._at(self._frames + first), self._at(self._frames + until))
             else:
                 spans += self._ended(self._at(self._frames + first))
         self._frames += len(marks)
