@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from mien._checks import describe, warn, whole_number
 from mien.analyzers.face import FaceAnalyzer
 from mien.analyzers.speech import SpeechAnalyzer, SpeechStream
-from mien.errors import DecodeError, InputError, MienError, MissingExtraError
+from mien.errors import DecodeError, InputError, MienError, MissingExtraError, UnsupportedMediaError
 from mien.faces.detect import Detector, get_detector
 from mien.faces.prepared import FaceCut, PreparedFace, cut_faces
 from mien.media import image as _image
-from mien.media.audio import LONGEST_GAP_S, Audio, iter_audio
+from mien.media.audio import LONGEST_GAP_S, Audio, AudioBlock, iter_audio
 from mien.media.formats import HEAD_BYTES, sniff
 from mien.media.kinds import kind_of
 from mien.media.paths import shown
@@ -82,7 +82,8 @@ def read_image(source: Any, *, max_pixels: int = _image.DEFAULT_MAX_PIXELS) -> N
 def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult:
     """Analyze a picture or a recording, told by its content, not by its name.
 
-    Films are refused until mien reads their pictures; `analyze_speech` reads their sound.
+    Films are refused until mien reads their pictures; `analyze_speech` reads their sound.  A file of a film's format
+    that holds sound alone is a recording.
 
     Parameters
     ----------
@@ -103,25 +104,66 @@ def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult:
     MienError
         As for `analyze_image` and `analyze_speech`.
     """
-    if _kind(source) == "audio":
-        return analyze_speech(source, **options)
-    return analyze_image(source, **options)
+    kind, whole = _kind(source)
+    if kind == "video":
+        _refuse_film(whole)
+    return analyze_speech(whole, **options) if kind in ("audio", "video") else analyze_image(whole, **options)
 
 
-def _kind(source: Any) -> str:
-    """Return what kind of media a source is by its content; a stream is left where it stands."""
+def _kind(source: Any) -> tuple[str, Any]:
+    """Return what kind of media a source is by its content, and the source as it was before it was looked at."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return sniff(bytes(source[:HEAD_BYTES]))
+        return sniff(bytes(source[:HEAD_BYTES])), source
     if isinstance(source, str | os.PathLike):
-        return kind_of(source)
+        return kind_of(source), source
     if isinstance(source, Audio):
-        return "audio"
-    if hasattr(source, "read") and hasattr(source, "seek") and hasattr(source, "tell"):
-        place = source.tell()
+        return "audio", source
+    if not callable(getattr(source, "read", None)):
+        return "unknown", source
+    seekable = getattr(source, "seekable", None)
+    place = source.tell() if callable(seekable) and seekable() else None
+    try:
         head = source.read(HEAD_BYTES)
+    except OSError:
+        return "unknown", source  # reading it says why
+    kind = sniff(head) if isinstance(head, bytes) else "unknown"
+    if place is not None:
         source.seek(place)
-        return sniff(head) if isinstance(head, bytes) else "unknown"
-    return "unknown"
+        return kind, source
+    # A film's format is looked at twice, which a pipe does not allow.
+    return kind, head + source.read() if kind == "video" else _Peeked(head, source)
+
+
+def _refuse_film(source: Any) -> None:
+    """Raise where a file has moving pictures; a stream is left where it stands."""
+    place = source.tell() if hasattr(source, "tell") else None
+    with iter_audio(source) as sound:
+        if sound.is_film:
+            raise UnsupportedMediaError(
+                f"{shown(sound.path or 'the source')} is a film ({sound.format}), whose pictures mien does not read "
+                "yet: analyze_speech reads its sound",
+                path=sound.path,
+            )
+    if place is not None:
+        source.seek(place)
+
+
+class _Peeked:
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: Any, stream: Any) -> None:
+        self._head, self._stream = head, stream
+        self.name = getattr(stream, "name", None)
+
+    def read(self, size: int = -1) -> Any:
+        """Read on."""
+        if not self._head:
+            return self._stream.read(size)
+        if size < 0:
+            head, self._head = self._head, self._head[:0]
+            return head + self._stream.read()
+        head, self._head = self._head[:size], self._head[size:]
+        return head
 
 
 def analyze_image(
@@ -274,7 +316,7 @@ def iter_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None) -> Itera
     MienError
         As for `analyze_speech`; damage in the middle of a file after the spans before it.
     """
-    run = _Hearing(analyzer or SpeechAnalyzer())
+    run = _Hearing(analyzer or SpeechAnalyzer(threads=1))
     yield from run.spans(source)
     for warning in run.warnings:
         warn(warning)
@@ -336,33 +378,42 @@ class _Hearing:
         self.path: str | None = None
         self.duration_s = 0.0
         self.warnings: tuple[str, ...] = ()
+        self._gaps: list[float] = []
 
     def spans(self, source: Any) -> Iterator[SpeechSpan]:
         """Yield the spans of a source."""
         if isinstance(source, Audio):
-            result = self._analyzer.analyze(source.wave, rate_hz=source.rate_hz)
-            self.path, self.duration_s, self.warnings = source.path, result.duration_s, source.warnings
-            yield from result.spans
+            block = AudioBlock(source.wave, source.start_s, source.rate_hz)
+            yield from self._told([block] if len(source.wave) else [], source.rate_hz, source.path)
+            self.warnings = source.warnings
             return
         rate_hz = self._analyzer.sound.rate_hz
         with iter_audio(source, rate_hz=rate_hz, block_s=_BLOCK_S) as blocks:
-            self.path = blocks.path
-            stream = self._analyzer.stream(rate_hz=rate_hz)
-            for block in blocks:
-                yield from self._silence(block.start_s - stream.duration_s, stream, blocks.path)
-                yield from stream.push(block.wave)
-                self.duration_s = stream.duration_s
-            yield from stream.close()
+            yield from self._told(blocks, rate_hz, blocks.path)
             self.warnings = blocks.warnings
+        if self._gaps:
+            gaps = f"the sound has {len(self._gaps)} gaps, {sum(self._gaps):.2f} s in all; they are silence here"
+            self.warnings = (*self.warnings, gaps)
 
-    def _silence(self, gap_s: float, stream: SpeechStream, path: str | None) -> Iterator[SpeechSpan]:
+    def _told(self, blocks: Iterable[AudioBlock], rate_hz: int, path: str | None) -> Iterator[SpeechSpan]:
+        self.path = path
+        stream = self._analyzer.stream(rate_hz=rate_hz)
+        for block in blocks:
+            yield from self._silence(block.start_s, stream, rate_hz)
+            yield from stream.push(block.wave)
+            self.duration_s = stream.duration_s
+        yield from stream.close()
+
+    def _silence(self, start_s: float, stream: SpeechStream, rate_hz: int) -> Iterator[SpeechSpan]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
+        gap_s = start_s - stream.duration_s
         if gap_s > LONGEST_GAP_S:
-            raise DecodeError(
-                f"{shown(path or 'the recording')} has damaged times: they jump by {gap_s:.0f} s", path=path
-            )
-        missing = max(round(gap_s * self._analyzer.sound.rate_hz), 0)
-        step = round(_BLOCK_S * self._analyzer.sound.rate_hz)
+            name = shown(self.path or "the recording")
+            raise DecodeError(f"{name} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
+        missing = max(round(gap_s * rate_hz), 0)
+        if missing and stream.duration_s:
+            self._gaps.append(gap_s)
+        step = round(_BLOCK_S * rate_hz)
         for begin in range(0, missing, step):
             yield from stream.push(np.zeros(min(step, missing - begin), np.float32))
 

@@ -34,6 +34,9 @@ _EXPECTED = "a recording or a film with sound (WAV, FLAC, MP3, M4A, Ogg, Opus, W
 _JUMP_S = 0.05
 """Containers round times to a millisecond, and frames last up to 0.1 s; what is off by more is a gap."""
 
+_COVER = 0x400
+"""FFmpeg's AV_DISPOSITION_ATTACHED_PIC (libavformat/avformat.h)."""
+
 _MISSING_S, _MISSING_SHARE = 0.3, 0.01
 """A file that ends this much before the length it declares is truncated."""
 
@@ -127,6 +130,8 @@ class Track:
             raise DecodeError(
                 f"{label(self.path)} cannot be decoded: its header tells no rate and channels", path=self.path
             )
+        # A cover beside the sound is one still picture: it makes no film.
+        self.is_film = any(not part.disposition & _COVER for part in self._container.streams.video)
         # Films from a broadcast begin at any time of day: zero is where the container's first stream begins.
         self._zero_s = max(0.0, (self._container.start_time or 0) / 1e6)
         self._declared_s = _declared_s(self._container, self._stream, self.format, head)

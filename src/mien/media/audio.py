@@ -110,6 +110,8 @@ class AudioStream:
         As in `Audio`.
     rate_hz : int
         Samples per second of the blocks.
+    is_film : bool
+        Whether the file has moving pictures, too.
     """
 
     def __init__(self, source: Any, *, rate_hz: int | None, block_s: float) -> None:
@@ -119,6 +121,7 @@ class AudioStream:
         self._track = Track(source)
         self.path, self.format = self._track.path, self._track.format
         self.codec, self.channels = self._track.codec, self._track.channels
+        self.is_film = self._track.is_film
         self.rate_hz = rate_hz or self._track.rate_hz
         self._block_s = block_s
         self._peak = 0.0
