@@ -224,6 +224,7 @@ BROKEN = [
     (b"", DecodeError, "the recording is empty"),
     (wav(np.zeros(0, np.int16), RATE), DecodeError, "no sound follows its header"),
     (wav(np.zeros(0, np.int16), RATE)[:20], DecodeError, "cannot be decoded"),
+    (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(64), DecodeError, "its header is damaged"),
     (b"hello, this is text", UnsupportedMediaError, "something else that begins with b'hello, this '"),
     ("no/such.wav", MediaNotFoundError, "no such file: no/such.wav"),
     (".", MediaNotFoundError, "is a folder"),
@@ -242,6 +243,9 @@ def test_what_cannot_be_heard_is_one_error_of_mien(
         mien.analyze_speech(source, model=model)
     with pytest.raises(kind, match=message):
         list(mien.iter_speech(source, analyzer=analyzer))
+    if isinstance(source, bytes) and kind is DecodeError and source:
+        with pytest.raises(kind, match=message):
+            mien.analyze(source, model=model)
 
 
 def test_an_empty_recording_is_no_error(model: Path) -> None:

@@ -1,0 +1,25 @@
+"""The short way: a file in, a result out.  The only place where media, models, analyzers and output meet."""
+
+from __future__ import annotations
+
+from mien.api.anything import analyze
+from mien.api.pictures import analyze_image, analyze_images, prepare_faces, read_image
+from mien.api.recordings import analyze_recordings, analyze_speech, iter_speech
+from mien.media.audio import iter_audio, read_audio
+from mien.output.draw import draw
+from mien.output.write import write_wav
+
+__all__ = [
+    "analyze",
+    "analyze_image",
+    "analyze_images",
+    "analyze_recordings",
+    "analyze_speech",
+    "draw",
+    "iter_audio",
+    "iter_speech",
+    "prepare_faces",
+    "read_audio",
+    "read_image",
+    "write_wav",
+]

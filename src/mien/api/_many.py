@@ -1,0 +1,50 @@
+"""Many sources at the same time, in order; a bad one becomes a row."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from mien.errors import MienError
+from mien.results import FailedItem, ImageResult, SpeechResult
+
+__all__ = ["in_order", "path_of"]
+
+Result = TypeVar("Result", ImageResult, SpeechResult)
+
+
+def in_order(sources: Iterable[Any], work: Callable[[Any], Result], count: int) -> Iterator[Result | FailedItem]:
+    """Do work on sources by several threads, and yield what comes of it in the order of the sources."""
+
+    def tried(source: Any) -> Result | FailedItem:
+        try:
+            return work(source)
+        except MienError as error:
+            return FailedItem(_named(source), type(error).__name__, str(error))
+
+    pending: deque[Future[Result | FailedItem]] = deque()
+    pool = ThreadPoolExecutor(count, thread_name_prefix="mien")
+    try:
+        for source in sources:
+            pending.append(pool.submit(tried, source))
+            if len(pending) >= 2 * count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        # Reached early when the caller stops: what has not begun is not begun any more.
+        pool.shutdown(cancel_futures=True)
+
+
+def path_of(source: Any) -> str | None:
+    """Return the path that a source is, if it is one."""
+    return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
+
+
+def _named(source: Any) -> str | None:
+    name = getattr(source, "name", None)  # of a file object
+    path = path_of(source)
+    return path if path is not None or not isinstance(name, str) else name

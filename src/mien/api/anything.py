@@ -1,0 +1,104 @@
+"""A file in, told by its content: a picture or a recording."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mien.api.pictures import analyze_image
+from mien.api.recordings import analyze_speech
+from mien.errors import UnsupportedMediaError
+from mien.media.audio import Audio, iter_audio
+from mien.media.formats import HEAD_BYTES, sniff
+from mien.media.kinds import kind_of
+from mien.media.paths import shown
+from mien.results import ImageResult, SpeechResult
+
+__all__ = ["analyze"]
+
+
+def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult:
+    """Analyze a picture or a recording, told by its content, not by its name.
+
+    Films are refused until mien reads their pictures; `analyze_speech` reads their sound.  A file of a film's format
+    that holds sound alone is a recording.
+
+    Parameters
+    ----------
+    source : object
+        See `analyze_image` and `analyze_speech`.
+    **options : object
+        See there.
+
+    Returns
+    -------
+    ImageResult or SpeechResult
+        The faces, largest first, or the spans of the recording.
+
+    Raises
+    ------
+    UnsupportedMediaError
+        If the source is a film, or neither picture nor recording.
+    MienError
+        As for `analyze_image` and `analyze_speech`.
+    """
+    kind, whole = _kind(source)
+    if kind == "video":
+        _refuse_film(whole)
+    return analyze_speech(whole, **options) if kind in ("audio", "video") else analyze_image(whole, **options)
+
+
+def _kind(source: Any) -> tuple[str, Any]:
+    """Return what kind of media a source is by its content, and the source as it was before it was looked at."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return sniff(bytes(source[:HEAD_BYTES])), source
+    if isinstance(source, str | os.PathLike):
+        return kind_of(source), source
+    if isinstance(source, Audio):
+        return "audio", source
+    if not callable(getattr(source, "read", None)):
+        return "unknown", source
+    seekable = getattr(source, "seekable", None)
+    place = source.tell() if callable(seekable) and seekable() else None
+    try:
+        head = source.read(HEAD_BYTES)
+    except OSError:
+        return "unknown", source  # reading it says why
+    kind = sniff(head) if isinstance(head, bytes) else "unknown"
+    if place is not None:
+        source.seek(place)
+        return kind, source
+    # A film's format is looked at twice, which a pipe does not allow.
+    return kind, head + source.read() if kind == "video" else _Peeked(head, source)
+
+
+def _refuse_film(source: Any) -> None:
+    """Raise where a file has moving pictures; a stream is left where it stands."""
+    place = source.tell() if hasattr(source, "tell") else None
+    with iter_audio(source) as sound:
+        if sound.is_film:
+            raise UnsupportedMediaError(
+                f"{shown(sound.path or 'the source')} is a film ({sound.format}), whose pictures mien does not read "
+                "yet: analyze_speech reads its sound",
+                path=sound.path,
+            )
+    if place is not None:
+        source.seek(place)
+
+
+class _Peeked:
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: Any, stream: Any) -> None:
+        self._head, self._stream = head, stream
+        self.name = getattr(stream, "name", None)
+
+    def read(self, size: int = -1) -> Any:
+        """Read on."""
+        if not self._head:
+            return self._stream.read(size)
+        if size < 0:
+            head, self._head = self._head, self._head[:0]
+            return head + self._stream.read()
+        head, self._head = self._head[:size], self._head[size:]
+        return head
