@@ -42,6 +42,14 @@ __all__ = ["command"]
     type=click.Choice(("subject", "random", "copies", "continued")),
     help="How --folds deals rows out; only 'subject' is honest, the others show what leaks add.  [default: subject]",
 )
+@click.option("--only", multiple=True, type=click.IntRange(min=1), help="Train this fold alone, to share the work.")
+@click.option("--noise", is_flag=True, help="With --folds of recordings: measure the answers in noise, too.")
+@click.option(
+    "--after",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Train on every recording, for the epochs and with the temperature that these folds gave.",
+)
 @click.option("--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs, or CPU processes.")
 @click.option(
@@ -60,6 +68,9 @@ def command(
     settings: tuple[str, ...],
     folds: int | None,
     ways: tuple[str, ...],
+    only: tuple[int, ...],
+    noise: bool,
+    after: Path | None,
     device: str,
     devices: int,
     precision: str,
@@ -76,21 +87,30 @@ def command(
     mien train --recipe face-base --data fer2013.csv --labels fer2013new.csv
     mien train --recipe fine-tune --data my-faces/
     mien train --recipe cnn --dataset baum2_frames --data frames/ --folds 5 --split subject --split random
+    mien train --recipe speech-base --data ravdess/ --folds 5 --noise --out runs/speech-folds
+    mien train --recipe speech-base --data ravdess/ --after runs/speech-folds
     """
     for module in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "matplotlib"):
         need(module, extra="train", purpose="training")
     from mien.training.recipe import load_recipe
     from mien.training.run import RunOptions, train
 
-    if ways and folds is None:
-        raise click.UsageError("--split says how --folds deals rows out: give --folds, too")
+    if (ways or only or noise) and folds is None:
+        raise click.UsageError("--split, --only and --noise say what --folds does: give --folds, too")
+    if after is not None and folds is not None:
+        raise click.UsageError("--after trains one net from finished folds: leave out --folds")
     recipe = _changed(load_recipe(recipe_name), settings, **changes)
     folder = out or Path("runs") / recipe.name
     options = RunOptions(
         device=device, devices=devices, precision=precision, threads=threads, progress=sys.stderr.isatty()
     )
     if folds is not None:
-        _cross_validate(recipe, data, labels, folder, folds, ways or ("subject",), options)
+        more: dict[str, Any] = {"only": only, "noise": noise, "options": options}
+        _cross_validate(recipe, data, labels, folder, folds, ways or ("subject",), more)
+    elif after is not None:
+        from mien.training.speech_final import train_final
+
+        train_final(recipe, data=data, after=after, out=folder, options=options, report=_shell.note)
     else:
         train(recipe, data=data, labels=labels, out=folder, options=options, report=_shell.note)
     _shell.write(str(folder))
@@ -111,13 +131,13 @@ def _cross_validate(
     folder: Path,
     k: int,
     ways: Sequence[str],
-    options: Any,
+    more: dict[str, Any],
 ) -> None:
     from mien.training.folds import train_folds
 
-    results = train_folds(
-        recipe, data=data, labels=labels, out=folder, k=k, ways=ways, options=options, report=_shell.note
-    )
+    results = train_folds(recipe, data=data, labels=labels, out=folder, k=k, ways=ways, report=_shell.note, **more)
+    if not results:
+        return
     rows = [
         (
             r.way,

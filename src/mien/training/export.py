@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ __all__ = [
     "export_run",
     "graph_of",
     "parity",
+    "rounded",
     "validation_file",
     "write_file",
     "write_model",
@@ -42,6 +44,11 @@ __all__ = [
 
 OPSET = 18
 """The lowest opset that PyTorch's exporter gives without a conversion."""
+
+_LARGE = 1024
+"""Entries of a tensor that is worth storing in half the size."""
+
+N = TypeVar("N", bound=torch.nn.Module)
 
 PARITY = 1e-4
 """Largest difference of logits between net and graph; float32 sums in another order stay far below."""
@@ -78,6 +85,7 @@ def graph_of(
     inputs: Sequence[str],
     outputs: Sequence[str],
     dynamic: dict[str, Any],
+    half: bool = False,
 ) -> bytes:
     """Return the ONNX graph of a module, checked, without anything about the machine that made it.
 
@@ -91,6 +99,8 @@ def graph_of(
         Their names.
     dynamic : dict
         By input: which of its axes may have another length.
+    half : bool
+        Store large weights as float16, which halves the file; they are computed with as float32.
     """
     onnx = need("onnx", extra="train", purpose="exporting a model")
     optimizer = need("onnxscript.optimizer", extra="train", purpose="exporting a model")
@@ -116,10 +126,45 @@ def graph_of(
     optimizer.remove_unused_nodes(program.model)
     proto = program.model_proto
     _strip(proto)
+    if half:
+        _halve(proto)
     onnx.checker.check_model(proto, full_check=True)
     content = proto.SerializeToString()
     assert isinstance(content, bytes)
     return content
+
+
+def _halve(proto: Any) -> None:
+    """Store large float32 weights as float16, each with a cast behind it that runtimes do once, at loading."""
+    onnx = need("onnx", extra="train", purpose="exporting a model")
+    graph = proto.graph
+    casts = []
+    for weights in graph.initializer:
+        if weights.data_type != onnx.TensorProto.FLOAT or math.prod(weights.dims) < _LARGE:
+            continue
+        name = weights.name
+        values = onnx.numpy_helper.to_array(weights).astype(np.float16)
+        weights.CopyFrom(onnx.numpy_helper.from_array(values, name))
+        casts.append(onnx.helper.make_node("Cast", [name], [f"{name}.float32"], to=onnx.TensorProto.FLOAT))
+        for node in graph.node:
+            node.input[:] = [f"{name}.float32" if used == name else used for used in node.input]
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    halved = {cast.input[0] for cast in casts}
+    # What the exporter notes about their type is not true any more, and initialisers need no note.
+    notes = [note for note in graph.value_info if note.name not in halved]
+    del graph.value_info[:]
+    graph.value_info.extend(notes)
+
+
+def rounded(net: N) -> N:
+    """Round the large weights of a net, in place, to what float16 can hold, so that a half-size graph answers alike."""
+    with torch.no_grad():
+        for weights in net.parameters():
+            if weights.numel() >= _LARGE:
+                weights.copy_(weights.to(torch.float16).to(torch.float32))
+    return net
 
 
 def _strip(proto: Any) -> None:

@@ -97,6 +97,7 @@ def train_folds(
     ways: Sequence[str] = ("subject",),
     labels: str | Path | None = None,
     noise: bool = False,
+    only: Sequence[int] = (),
     options: RunOptions | None = None,
     report: Callable[[str], object] = str,
 ) -> tuple[FoldResult, ...]:
@@ -116,6 +117,9 @@ def train_folds(
         Which of `WAYS`.
     noise : bool
         Of recordings, also measure the answers of each fold's net in noise.
+    only : sequence of int
+        Train these folds alone, counted from 1, so that several processes or machines can share the work; whoever
+        runs all folds afterwards gathers what is there.
     options : RunOptions, optional
         Machine options.
     report : callable
@@ -124,7 +128,7 @@ def train_folds(
     Returns
     -------
     tuple of FoldResult
-        For every way and head.
+        For every way and head; empty if ``only`` some folds were asked for.
 
     Raises
     ------
@@ -136,6 +140,8 @@ def train_folds(
     unknown = [way for way in ways if way not in WAYS]
     if unknown or not ways:
         raise InputError(f"a way to split must be one of {', '.join(WAYS)}, but got {', '.join(unknown) or 'none'}")
+    if not set(only) <= set(range(1, k + 1)) or (only and "continued" in ways):
+        raise InputError(f"single folds must be from 1 to {k}, and not of the way 'continued', but got {list(only)}")
     folder = Path(out)
     claim(folder, recipe)
     report(f"reading {data}")
@@ -147,7 +153,9 @@ def train_folds(
         fold = _dealt(kind, rows, k, way, recipe.seed)
         where = folder / f"{way}-{k}"
         _tell(rows, fold, way, report)
-        answers = _tested(kind, own, rows, fold, way, where, options or RunOptions(), report)
+        answers = _tested(kind, own, rows, fold, way, where, options or RunOptions(), report, only=only)
+        if only:
+            continue
         epochs = tuple(best_epoch(where / f"fold-{number}" / "history.csv") for number in range(k))
         made = [_result(way, head, rows, fold, values, epochs) for head, values in answers.items()]
         for result in made:
@@ -155,7 +163,8 @@ def train_folds(
         if way == "subject" and isinstance(rows, SpeechCorpus):
             write_speech_folds(where, recipe, rows, fold, answers, noise=noise, report=report)
         results += made
-    _write(folder, recipe, k, results)
+    if results:
+        _write(folder, recipe, k, results)
     return tuple(results)
 
 
@@ -190,11 +199,15 @@ def _tested(
     folder: Path,
     options: RunOptions,
     report: Callable[[str], object],
+    *,
+    only: Sequence[int],
 ) -> dict[str, NDArray[np.float32]]:
     """Return, by head, the probabilities of all rows, each from the net of its own fold."""
     answers = {head: np.zeros((len(corpus), classes), np.float32) for head, classes in corpus.heads.items()}
     net: EmotionNet | None = None
     for number in range(int(fold.max()) + 1):
+        if only and number + 1 not in only:
+            continue
         place = folder / f"fold-{number}"
         test = fold == number
         done = _read_answers(place, test, corpus)

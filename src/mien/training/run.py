@@ -122,15 +122,16 @@ def train(
     return folder
 
 
-def described(recipe: Recipe, training: Rows) -> list[str]:
-    """Return what a net learnt from, one line each, for its record."""
+def described(recipe: Recipe, training: Rows, *, validation: bool = True) -> list[str]:
+    """Return what a net learnt from, one line each, for its record; beside validation rows or not."""
     splits = [name for name in dict.fromkeys(training.splits.tolist()) if name]
     where = f"{recipe.dataset} {', '.join(splits)}".strip()
     noun = kind_of(recipe).noun
     copies = f", without copies of the validation {noun}" if recipe.drop_overlap and not recipe.is_speech else ""
     lines = [f"{where}: {len(training)} {noun}{copies}"]
     if training.subjects is not None:
-        lines.append(f"{len(set(training.subjects.tolist()))} subjects, none of them among the validation {noun}")
+        beside = f", none of them among the validation {noun}" if validation else ""
+        lines.append(f"{len(set(training.subjects.tolist()))} subjects{beside}")
     return lines
 
 

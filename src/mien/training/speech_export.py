@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mien.models import runtime
 from mien.models.spec import ModelSpec
-from mien.training.export import alike, graph_of, validation_file, write_file, write_model
+from mien.training.export import alike, graph_of, rounded, validation_file, write_file, write_model
 from mien.training.nets.base import multiply_adds, parameters
 from mien.training.nets.speech import DeployedSpeech, SpeechNet
 from mien.training.recipe import Recipe
@@ -43,7 +43,7 @@ def speech_graph(net: SpeechNet) -> bytes:
     -------
     bytes
         A graph from ``wave``, float32 (1, n) at the net's rate with n dynamic, to ``logits_<head>`` for every head and
-        ``embedding``.  Its initialisers have the names of the net's parameters behind ``net.``.
+        ``embedding``.  Its initialisers have the names of the net's parameters behind ``net.``; large ones are float16.
     """
     deployed = DeployedSpeech(net.eval().float()).eval()
     least = round(net.least_s * net.settings.rate_hz)
@@ -54,6 +54,7 @@ def speech_graph(net: SpeechNet) -> bytes:
         inputs=["wave"],
         outputs=[*(f"logits_{head}" for head in net.heads), "embedding"],
         dynamic={"wave": {1: samples}},
+        half=True,
     )
 
 
@@ -200,7 +201,7 @@ def checked_graph(net: SpeechNet, recipe: Recipe, corpus: SpeechCorpus) -> tuple
     ModelError
         If net and graph differ by more than `PARITY` on some recordings of the corpus.
     """
-    graph = speech_graph(net)
+    graph = speech_graph(rounded(net))
     session = runtime.Session(graph, name=recipe.name, threads=runtime.default_threads(), device="cpu")
     some = corpus.take(np.linspace(0, len(corpus) - 1, min(len(corpus), 12)).astype(np.int64))
     alike(speech_parity(net, session, list(_waves(some, net))))

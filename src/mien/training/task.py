@@ -124,7 +124,8 @@ class EmotionTask(pl.LightningModule):
 
     def _see(self, stage: str, logits: dict[str, Tensor], truth: dict[str, Tensor]) -> None:
         for head, values in logits.items():
-            probabilities = values.detach().softmax(dim=1).cpu().numpy()
+            shares = values.detach().softmax(dim=1)
+            probabilities = (shares if shares.ndim == 2 else shares.mean(dim=2)).cpu().numpy()
             self._seen[stage].setdefault(head, []).append((truth[head].cpu().numpy(), probabilities))
 
     def seen(self, stage: str) -> dict[str, _Seen]:
@@ -282,6 +283,12 @@ class SpeechTask(EmotionTask):
         net = build_speech(recipe.net, dict(heads), **recipe.net_options)
         super().__init__(recipe, net, heads, weights=weights, teachers=teachers)
 
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Return logits of each head: in training those of each member, float32 (N, classes, members)."""
+        if not self.training or self.net.members == 1:
+            return super().forward(*inputs)
+        return {head: logits.float() for head, logits in self.net.each(*self.laid_out(*inputs)).items()}
+
 
 def class_weights(corpus: Rows) -> dict[str, Tensor]:
     """Return weights of the classes of each head in inverse proportion to their mass, 1 on average over the rows.
@@ -321,6 +328,7 @@ def _smooth(target: Tensor, share: float) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean over the whole batch; rows whose target is all zero add nothing."""
+    """Mean over the whole batch, and over members where there are; rows whose target is all zero add nothing."""
     weighted = target if weights is None else target * weights.to(target.device)
+    weighted = weighted if logits.ndim == 2 else weighted.unsqueeze(2)
     return -(weighted * logits.log_softmax(dim=1)).sum(dim=1).mean()

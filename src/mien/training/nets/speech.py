@@ -34,27 +34,36 @@ class FrontEnd(nn.Module):
         Rate, transform and bands.
     """
 
-    kernel: Tensor
+    bins: Tensor
+    taper: Tensor
     filters: Tensor
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        n = settings.n_fft
-        angle = 2 * torch.pi * torch.arange(n // 2 + 1, dtype=torch.float64)[:, None] * torch.arange(n) / n
-        taper = torch.from_numpy(window(n).copy()).double()
         filters = torch.from_numpy(mel_matrix(settings).copy())
         # Bins that no band uses need not be computed.
         used = filters.sum(dim=0) > 0
-        waves = torch.cat([(angle.cos() * taper)[used], (angle.sin() * taper)[used]]).float()
-        self.register_buffer("kernel", waves.unsqueeze(1), persistent=False)
+        self.register_buffer("bins", used.nonzero()[:, 0], persistent=False)
+        self.register_buffer("taper", torch.from_numpy(window(settings.n_fft).copy()), persistent=False)
         self.register_buffer("filters", filters[:, used].contiguous(), persistent=False)
+
+    def kernel(self) -> Tensor:
+        """Return the windowed cosines and sines of all bins, float32 (2 * bins, 1, n_fft).
+
+        They are computed anew, so that a graph need not hold them: a runtime does it once, when it loads the graph.
+        """
+        n = self.settings.n_fft
+        # Whole turns are left out while the numbers are whole: no rounding at high bins.
+        turns = (self.bins[:, None] * torch.arange(n)) % n
+        angle = turns.to(torch.float32) * (2 * torch.pi / n)
+        return (torch.cat([angle.cos(), angle.sin()]) * self.taper).unsqueeze(1)
 
     def forward(self, wave: Tensor) -> Tensor:
         """Return dB under full scale, float32 (N, mels, 1 + n // hop), of waveforms, float32 (N, n)."""
         peak = wave.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
         padded = nn.functional.pad((wave / peak).unsqueeze(1), (self.settings.n_fft // 2,) * 2)
-        parts = nn.functional.conv1d(padded, self.kernel, stride=self.settings.hop)
+        parts = nn.functional.conv1d(padded, self.kernel(), stride=self.settings.hop)
         real, imaginary = parts.chunk(2, dim=1)
         energies = torch.matmul(self.filters, real * real + imaginary * imaginary)
         return 10 * energies.clamp(min=AMIN).log10()
@@ -121,6 +130,8 @@ class SpeechNet(EmotionNet):
         Shortest recording that the net takes; shorter ones are padded with silence on both sides.
     trimmed : bool
         Whether the silence before and after the speech is cut away (see `mien.voice.activity.speech_bounds`).
+    members : int
+        Nets in one, each with its share of the embedding.
     """
 
     def __init__(
@@ -133,9 +144,11 @@ class SpeechNet(EmotionNet):
         frames: int,
         least_s: float,
         trimmed: bool,
+        members: int = 1,
     ) -> None:
         super().__init__(heads=heads, features=features, dropout=dropout)
         self.settings, self.frames, self.least_s, self.trimmed = settings, frames, least_s, trimmed
+        self.members = members
 
     def example(self) -> tuple[Tensor, ...]:
         """Return silence of the length that training gives it, and its mask."""
@@ -161,6 +174,18 @@ class SpeechNet(EmotionNet):
         """
         embedding = self.dropout(self.embed(x, mask))
         return {name: head(embedding) for name, head in self.heads.items()}
+
+    def each(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Return the logits of each member, float (N, classes, members); `forward` returns their mean."""
+        embedding = self.dropout(self.embed(x, mask))
+        parts = embedding.reshape(len(embedding), self.members, -1)
+        result = {}
+        for name, head in self.heads.items():
+            assert isinstance(head, nn.Linear)
+            weights = head.weight.reshape(len(head.weight), self.members, -1)
+            own = torch.einsum("nmd,cmd->ncm", parts.float(), weights.float())
+            result[name] = self.members * own + head.bias[None, :, None]
+        return result
 
 
 class DeployedSpeech(nn.Module):

@@ -1,8 +1,12 @@
-"""The shipped family for speech: a small residual net over mel bands, a recurrent layer, and attentive statistics.
+"""The shipped family for speech: small residual nets over mel bands with attentive statistics, several in one.
 
-Residual blocks in pre-activation order (He et al. 2016, arXiv:1603.05027) over bands and frames; a bidirectional gated
-recurrent layer over time (Cho et al. 2014, arXiv:1406.1078); pooling by attention over mean and deviation (Okabe,
-Koshinaka and Shinoda 2018, arXiv:1803.10963).  Recordings may have any length: padding is masked where it is pooled.
+Residual blocks in pre-activation order (He et al. 2016, arXiv:1603.05027) over bands and frames; where wanted, a
+bidirectional gated recurrent layer over time (Cho et al. 2014, arXiv:1406.1078); pooling by attention over mean and
+deviation (Okabe, Koshinaka and Shinoda 2018, arXiv:1803.10963).  Recordings may have any length: padding is masked
+where it is pooled.
+
+Members are nets of their own that learn side by side from the same batches, each by its own answers; what the whole
+answers is the mean of their logits.  Few speakers make each of them err in its own way, which the mean takes away.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ __all__ = ["SpeechResNet"]
 
 
 class SpeechResNet(SpeechNet):
-    """Stem, residual blocks, average over bands, recurrent layer, attentive statistics, one dense layer a head.
+    """Members of stem, residual blocks, average over bands, maybe a recurrent layer, and attentive statistics.
 
     Parameters
     ----------
@@ -33,6 +37,8 @@ class SpeechResNet(SpeechNet):
         Channels of each residual block.
     strides : sequence of (int, int)
         Strides of each block over bands and frames.
+    members : int
+        How many nets; all of the same shape.
     recurrent : int
         Size of the recurrent layer in each direction; 0 leaves it out.
     attention : int
@@ -54,7 +60,8 @@ class SpeechResNet(SpeechNet):
         stem: int = 24,
         widths: Sequence[int] = (32, 64, 128, 160),
         strides: Sequence[Sequence[int]] = ((2, 2), (2, 2), (2, 2), (1, 1)),
-        recurrent: int = 96,
+        members: int = 1,
+        recurrent: int = 0,
         attention: int = 64,
         dropout: float = 0.4,
         mels: int = 64,
@@ -65,30 +72,47 @@ class SpeechResNet(SpeechNet):
     ) -> None:
         if len(widths) != len(strides) or not widths:
             raise InputError(f"speech_resnet needs strides for each width, but got {widths} and {strides}")
+        if members < 1:
+            raise InputError(f"speech_resnet needs at least one member, but got {members}")
         wide = 2 * recurrent if recurrent else widths[-1]
         super().__init__(
             heads=heads,
-            features=2 * wide,
+            features=2 * wide * members,
             dropout=dropout,
             settings=Settings(rate_hz=16000, n_fft=n_fft, hop=hop, mels=mels, low_hz=low_hz),
             frames=frames,
             least_s=0.5,
             trimmed=True,
+            members=members,
         )
+        steps = [(int(down), int(along)) for down, along in strides]
+        self.nets = nn.ModuleList(
+            _Member(stem, widths, steps, recurrent=recurrent, attention=attention) for _ in range(members)
+        )
+
+    def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return mean and deviation over time, weighted by attention, of each member, float (N, members * D)."""
+        return torch.cat([net(x, mask) for net in self.nets], dim=1)
+
+
+class _Member(nn.Module):
+    def __init__(
+        self, stem: int, widths: Sequence[int], strides: Sequence[tuple[int, int]], *, recurrent: int, attention: int
+    ) -> None:
+        super().__init__()
         self.stem = nn.Conv2d(1, stem, 5, stride=2, padding=2, bias=False)
         before = [stem, *widths[:-1]]
-        steps = [(int(down), int(along)) for down, along in strides]
-        self.blocks = nn.Sequential(*(ResidualBlock(i, o, s) for i, o, s in zip(before, widths, steps, strict=True)))
+        self.blocks = nn.Sequential(*(ResidualBlock(i, o, s) for i, o, s in zip(before, widths, strides, strict=True)))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.drop = nn.Dropout(0.2)
         self.recurrent = nn.GRU(widths[-1], recurrent, batch_first=True, bidirectional=True) if recurrent else None
+        wide = 2 * recurrent if recurrent else widths[-1]
         self.attention = nn.Sequential(nn.Conv1d(wide, attention, 1), nn.Tanh(), nn.Conv1d(attention, wide, 1))
         self.step = 2
-        for _, along in steps:
+        for _, along in strides:
             self.step *= along
 
-    def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return mean and deviation over time, weighted by attention, float (N, 2 * channels)."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         over_time = torch.relu(self.norm(self.blocks(self.stem(x)))).mean(dim=2)
         if self.recurrent is not None:
             over_time = self.recurrent(self.drop(over_time.transpose(1, 2)))[0].transpose(1, 2)
