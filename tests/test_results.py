@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import sys
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from mien.errors import InputError, MissingExtraError
 from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet
-from mien.results import UNSURE_BELOW, Emotion, Face, FailedItem, ImageResult
+from mien.results import UNSURE_BELOW, Emotion, Face, FailedItem, ImageResult, SpeechResult, SpeechSpan
 
 POINTS = ((10.0, 12.0), (20.0, 12.0), (15.0, 18.0), (11.0, 24.0), (19.0, 24.0))
 
@@ -248,3 +249,131 @@ def test_a_failed_item_is_plain_data() -> None:
     failed = FailedItem("a.jpg", "DecodeError", "a.jpg is empty")
     assert failed.to_dict() == {"path": "a.jpg", "error": "DecodeError", "message": "a.jpg is empty"}
     assert pickle.loads(pickle.dumps(failed)) == failed
+
+
+# --- speech ---------------------------------------------------------------------------------------
+
+
+def voice(**shares: float) -> Emotion:
+    rest = (1 - sum(shares.values())) / (len(RAVDESS8) - len(shares))
+    return Emotion(RAVDESS8, tuple(shares.get(name, rest) for name in RAVDESS8.emotions))
+
+
+def heard(**more: Any) -> SpeechResult:
+    spans = (
+        SpeechSpan(0.0, 1.5, False),
+        SpeechSpan(1.5, 4.5, True, voice(calm=0.9)),
+        SpeechSpan(4.5, 5.5, True, voice(anger=0.4), ("only 0.3 s of speech",)),
+        SpeechSpan(5.5, 8.0, False),
+    )
+    return SpeechResult(**{"duration_s": 8.0, "spans": spans, "path": "a.wav", "model": "m", **more})
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> SpeechResult:
+    lengths = draw(st.lists(st.floats(0.01, 100), max_size=6))
+    edges = np.concatenate([[0.0], np.cumsum(lengths)]).tolist()
+    spans = []
+    for start_s, end_s in pairwise(edges):
+        speech = draw(st.booleans())
+        weights = draw(st.lists(st.floats(0.01, 1), min_size=8, max_size=8))
+        emotion = Emotion(RAVDESS8, tuple(w / sum(weights) for w in weights)) if speech else None
+        spans.append(SpeechSpan(start_s, end_s, speech, emotion))
+    return SpeechResult(edges[-1], tuple(spans))
+
+
+@given(recordings())
+def test_recordings_survive_json_and_add_up(found: SpeechResult) -> None:
+    assert SpeechResult.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    summary = found.summary
+    assert sum(span.duration_s for span in found.spans) == pytest.approx(found.duration_s)
+    assert summary.speech_s == found.speech_s == pytest.approx(sum(summary.seconds.values()))
+    assert list(summary.seconds.values()) == sorted(summary.seconds.values(), reverse=True)
+    spoken = [span for span in found.spans if span.emotion is not None]
+    if not spoken:
+        assert summary.emotion is None
+        return
+    weights = np.array([span.duration_s for span in spoken])
+    mean = weights @ np.array([span.emotion.to_array() for span in spoken if span.emotion]) / weights.sum()
+    assert summary.emotion is not None
+    np.testing.assert_allclose(summary.emotion.to_array(), mean, atol=1e-9)
+
+
+def test_the_summary_of_a_recording() -> None:
+    summary = heard().summary
+    assert (summary.duration_s, summary.speech_s) == (8.0, 4.0)
+    assert summary.seconds == {"calm": 3.0, "anger": 1.0}
+    assert summary.emotion is not None
+    assert summary.emotion["calm"] == pytest.approx((3 * 0.9 + 0.6 / 7) / 4)
+    assert heard().to_dict()["summary"]["seconds"] == {"calm": 3.0, "anger": 1.0}
+    empty = SpeechResult(0.0)
+    assert (empty.speech_s, empty.summary.emotion, empty.summary.seconds, empty.rows()) == (0, None, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s"), [(1.0, 1.0), (2.0, 1.0), (-0.1, 1.0), (math.nan, 1.0), (0.0, math.inf), (0.0, math.nan)]
+)
+def test_a_span_has_a_beginning_before_its_end(start_s: float, end_s: float) -> None:
+    with pytest.raises(InputError, match="a span must be 0 <= start_s < end_s, but got"):
+        SpeechSpan(start_s, end_s, False)
+
+
+def test_silence_has_no_emotion() -> None:
+    with pytest.raises(InputError, match="a span without speech has no emotion"):
+        SpeechSpan(0, 1, False, voice(calm=0.9))
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "spans", "message"),
+    [
+        (3.0, [(0.5, 3.0)], "without gaps, but one ends at 0 s and the next begins at 0.5 s"),
+        (3.0, [(0.0, 1.0), (1.5, 3.0)], "one ends at 1 s and the next begins at 1.5 s"),
+        (3.0, [(0.0, 2.0), (1.5, 3.0)], "one ends at 2 s and the next begins at 1.5 s"),
+        (3.0, [(0.0, 2.0)], "must cover 0 to 3 s without gaps, but one ends at 2 s"),
+        (3.0, [], "must cover 0 to 3 s"),
+        (-1.0, [], "duration_s must be finite and not negative, but got -1.0"),
+        (math.nan, [], "duration_s must be finite and not negative, but got nan"),
+    ],
+)
+def test_spans_cover_the_recording(duration_s: float, spans: list[tuple[float, float]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SpeechResult(duration_s, tuple(SpeechSpan(a, b, False) for a, b in spans))
+
+
+def test_rows_of_a_recording_are_flat() -> None:
+    first, second, third, _ = heard().rows()
+    assert list(second)[:8] == ["path", "span", "start_s", "end_s", "speech", "emotion", "confidence", "unsure"]
+    assert list(second)[8:] == list(RAVDESS8.emotions)
+    assert first == {"path": "a.wav", "span": 1, "start_s": 0.0, "end_s": 1.5, "speech": False}
+    assert (second["emotion"], second["confidence"], second["unsure"]) == ("calm", pytest.approx(0.9), False)
+    assert (third["emotion"], third["unsure"]) == ("anger", True)
+
+
+def test_a_frame_of_a_recording_has_a_row_a_span() -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    for library, kind in ((None, pandas), ("pandas", pandas), ("polars", polars)):
+        frame = heard().to_frame(library)
+        assert isinstance(frame, kind.DataFrame)
+        assert list(frame["start_s"]) == [0.0, 1.5, 4.5, 5.5]
+        assert list(frame["speech"]) == [False, True, True, False]
+        assert frame["calm"][1] == pytest.approx(0.9)
+
+
+def test_a_notebook_shows_a_recording() -> None:
+    found = heard(preview=lambda _: b"PNG")
+    assert found._repr_png_() == b"PNG"
+    assert "data:image/png;base64,UE5H" in found._repr_html_()
+    assert "<td>1.50</td><td>4.50</td><td>yes</td><td>calm</td><td>0.90</td><td>no</td>" in found._repr_html_()
+    assert heard()._repr_png_() is None
+    assert "<img" not in heard()._repr_html_()
+    # Where it cannot be drawn, such as without matplotlib, the table is there all the same.
+    assert "<img" not in heard(preview=lambda _: None)._repr_html_()
+    for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert again == found
+        assert again.preview is None
+
+
+def test_results_of_speech_are_frozen() -> None:
+    for thing, name in ((heard(), "spans"), (heard().spans[0], "speech"), (heard().summary, "seconds")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(thing, name, None)
