@@ -19,12 +19,10 @@ from mien.cli._analyze_speech import Hearing, RecordingFiles, failed, hear_many
 from mien.errors import MienError
 
 if TYPE_CHECKING:
+    from mien.labels import LabelSet
     from mien.results import FailedItem, SpeechResult
 
 __all__ = ["Run"]
-
-Heard = tuple["Hearing | None", "SpeechResult | FailedItem"]
-
 
 _NEEDED = {False: ("face-emotion", "pictures"), True: ("speech-emotion", "recordings")}
 """The task of the models for recordings or not, and what these are called."""
@@ -56,6 +54,8 @@ class Models:
         self._specs: dict[bool, Any] = {}
         self._made: dict[bool, Any] = {}
         there = {False: plan.pictures > 0, True: plan.recordings > 0}
+        # Where nothing is found, no model is wrong, and the errors are told.
+        there = there if any(there.values()) else dict.fromkeys(there, True)
         for name in options.models:
             spec = registry.get(name)
             sound = next((key for key, needed in _NEEDED.items() if needed[0] == spec.task), None)
@@ -65,6 +65,17 @@ class Models:
             if sound in self._specs:
                 raise click.UsageError(f"two models for {spec.task}: {self._specs[sound].name!r} and {spec.name!r}")
             self._specs[sound] = spec
+
+    @property
+    def first(self) -> bool:
+        """Which kind the first model is for: that of recordings, or of pictures."""
+        return next(iter(self._specs), False)
+
+    def labels(self, sound: bool) -> LabelSet:
+        """Return the emotions of voices or of faces."""
+        analyzer = self.get(sound)
+        found: LabelSet = analyzer.labels if sound else analyzer.output.labels
+        return found
 
     def get(self, sound: bool) -> Any:
         """Return the analyzer of recordings or of pictures."""
@@ -120,9 +131,8 @@ class Run:
         self._models = Models(options, plan)
         self._workers = (options.threads or default_threads()) if plan.many else 1
         # Whatever is wrong with a model is told before anything is written.
-        for sound, count in ((False, plan.pictures), (True, plan.recordings)):
-            if count:
-                self._models.get(sound)
+        kinds = [sound for sound, count in ((False, plan.pictures), (True, plan.recordings)) if count]
+        self._labels = {sound: self._models.labels(sound) for sound in kinds or [self._models.first]}
         for folder in (options.out, options.save_faces):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -141,8 +151,8 @@ class Run:
             as_csv=options.as_csv,
             parquet=options.parquet,
             many=plan.many,
-            faces=self._models.get(False).output.labels if plan.pictures else None,
-            speech=self._models.get(True).labels if plan.recordings else None,
+            faces=self._labels.get(False),
+            speech=self._labels.get(True),
         )
         with report:
             with self._progress() as advance:

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mien.errors import MediaNotFoundError, MienError
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 __all__ = ["STDIN", "Plan", "Source", "Stdin", "identities", "identity", "iter_sources", "plan", "standard_input"]
 
@@ -55,18 +58,19 @@ class Plan:
 
     pictures: int
     recordings: int
+    missing: int
     many: bool
 
     @property
     def total(self) -> int:
         """How many items there are."""
-        return self.pictures + self.recordings
+        return self.pictures + self.recordings + self.missing
 
 
 class Stdin:
     """Standard input, whose first bytes say what it is."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: BufferedReader) -> None:
         from mien.media.formats import HEAD_BYTES, identify
 
         self._stream = stream
@@ -87,7 +91,8 @@ class Stdin:
     def read(self, size: int = -1) -> bytes:
         """Read on."""
         if not self._head:
-            return self._stream.read(size)
+            # What has come is taken at once: the answers to a live recording shall not wait for more.
+            return self._stream.read1(size) if size > 0 else self._stream.read()
         size = len(self._head) if size < 0 else size
         piece, self._head = self._head[:size], self._head[size:]
         return piece
@@ -95,33 +100,32 @@ class Stdin:
 
 def standard_input(paths: Sequence[str]) -> Stdin | None:
     """Look at standard input, if it is named."""
-    return Stdin(sys.stdin.buffer) if STDIN in paths else None
+    return Stdin(cast("BufferedReader", sys.stdin.buffer)) if STDIN in paths else None
 
 
 def plan(paths: Sequence[str], stdin: Stdin | None) -> Plan:
     """Count what there is.  Files of folders are told by their names: opening a million of them takes minutes."""
-    counts = {True: 0, False: 0}
+    counts: dict[bool | None, int] = {False: 0, True: 0, None: 0}
     for argument in paths:
         if argument == STDIN:
             counts[stdin is not None and stdin.kind in ("audio", "video")] += 1
             continue
         for sound in _kinds(argument):
             counts[sound] += 1
-    return Plan(counts[False], counts[True], len(paths) > 1 or _is_many(paths[0]))
+    return Plan(counts[False], counts[True], counts[None], len(paths) > 1 or _is_many(paths[0]))
 
 
-def _kinds(argument: str) -> Iterator[bool]:
+def _kinds(argument: str) -> Iterator[bool | None]:
+    """Yield for each file of an argument whether it is a recording, or None where there is no file."""
     from mien.media.kinds import kind_of, kind_of_name
     from mien.media.paths import iter_media_paths
 
-    if not _is_many(argument):
-        yield kind_of(argument) in ("audio", "video")
-        return
+    single = not _is_many(argument)
     try:
         for path in iter_media_paths([argument]):
-            yield kind_of_name(path) == "audio"
+            yield kind_of(path) in ("audio", "video") if single else kind_of_name(path) == "audio"
     except MediaNotFoundError:
-        yield False
+        yield None
 
 
 def _is_many(path: str) -> bool:
