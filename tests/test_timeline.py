@@ -40,9 +40,11 @@ def streamed(start: int, end: int, window: int, hop: int, steps: list[int]) -> l
             begin, stop = stretch.next_window
             stretch.add(begin, stop, answer_of(begin))
         pieces += stretch.settled(reached)
-    for begin, stop in windows(start, end, window=window, hop=hop):
-        if stretch.last is None or begin > stretch.last:
-            stretch.add(begin, stop, answer_of(begin))
+    whole = windows(start, end, window=window, hop=hop)
+    left = stretch.remaining(end)
+    assert left == [part for part in whole if stretch.last is None or part[0] > stretch.last]
+    for begin, stop in left:
+        stretch.add(begin, stop, answer_of(begin))
     return pieces + stretch.closed(end)
 
 

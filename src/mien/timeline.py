@@ -113,6 +113,15 @@ class Stretch:
             raise InputError(f"windows must come in order, but {start} follows {self.last}")
         self._answers.append(Segment(start, end, np.asarray(answer, np.float64)))
 
+    def remaining(self, end: int) -> list[tuple[int, int]]:
+        """Return those of the `windows` of a stretch that ends here which were not added yet."""
+        if self.last is None:
+            return windows(self.start, end, window=self.window, hop=self.hop)
+        starts = list(range(self.next_window[0], end - self.window + 1, self.hop))
+        if (starts[-1] if starts else self.last) + self.window < end:
+            starts.append(end - self.window)
+        return [(at, at + self.window) for at in starts]
+
     def settled(self, reached: int) -> list[Segment]:
         """Return the segments before which nothing can change any more, if the stretch goes on at least to a place.
 

@@ -16,7 +16,7 @@ from mien.media._resample import Resampler
 from mien.models import ModelSpec, Output, registry, runtime
 from mien.models.spec import SoundInput
 from mien.results import Emotion, SpeechResult, SpeechSpan
-from mien.timeline import Segment, Stretch, merged, windows
+from mien.timeline import Segment, Stretch, merged
 from mien.voice.activity import FRAME_S, Activity, Rules, speech_bounds
 
 __all__ = ["PAUSE_S", "SHORT_S", "SpeechAnalyzer", "SpeechStream"]
@@ -321,10 +321,8 @@ class SpeechStream:
         if self._stretch is None:
             return []
         stretch, self._stretch = self._stretch, None
-        for begin, stop in windows(stretch.start, end, window=self._window, hop=self._hop):
-            if stretch.last is None or begin > stretch.last:
-                answer = self._answer(begin, stop, before=begin == stretch.start, after=stop == end)
-                stretch.add(begin, stop, answer)
+        for begin, stop in stretch.remaining(end):
+            stretch.add(begin, stop, self._answer(begin, stop, before=begin == stretch.start, after=stop == end))
         spans = self._told(stretch.closed(end))
         seconds = (end - stretch.start) / self._analyzer.sound.rate_hz
         spans += self._flushed((f"only {seconds:.1f} s of speech",) if seconds < SHORT_S else ())
