@@ -259,6 +259,8 @@ def test_what_is_no_wave_is_refused(analyzer: SpeechAnalyzer, wave: Any, message
         with pytest.raises(InputError, match=message):
             call(wave, rate_hz=RATE)
     with pytest.raises(InputError, match=message):
+        analyzer.logits(wave)
+    with pytest.raises(InputError, match=message):
         analyzer.stream(rate_hz=RATE).push(wave)
 
 

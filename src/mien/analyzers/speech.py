@@ -52,8 +52,9 @@ class SpeechAnalyzer:
     window_s, hop_s : float, optional
         Length of the windows over long speech, and the way from one to the next, in seconds; by default the record's
         (a hop of half the window, if only that is given).
-    threads : int, optional
-        Threads within one call of the model; by default the cores of the process, at most four.
+    threads : int or None
+        Threads within one call of the model, which takes a few milliseconds; None takes the cores of the process, at
+        most four.
     device : str
         ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
 
@@ -74,7 +75,7 @@ class SpeechAnalyzer:
         output: str | None = None,
         window_s: float | None = None,
         hop_s: float | None = None,
-        threads: int | None = None,
+        threads: int | None = 1,
         device: str = "cpu",
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else registry.get(model)
@@ -141,7 +142,13 @@ class SpeechAnalyzer:
         -------
         dict of str to numpy.ndarray
             By output: float32 (k,).
+
+        Raises
+        ------
+        InputError
+            If the array is no waveform.
         """
+        wave = wave_array(wave)
         missing = max(round(self.sound.min_s * self.sound.rate_hz) - len(wave), 0)
         if missing:
             wave = np.pad(wave, (missing // 2, missing - missing // 2))

@@ -34,7 +34,7 @@ def analyze_speech(
     output: str | None = None,
     window_s: float | None = None,
     hop_s: float | None = None,
-    threads: int | None = None,
+    threads: int | None = 1,
     device: str = "cpu",
 ) -> SpeechResult:
     """Find the speech of a recording, or of the sound of a film, and read its emotions over time.
@@ -90,7 +90,7 @@ def iter_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None) -> Itera
     MienError
         As for `analyze_speech`; damage in the middle of a file after the spans before it.
     """
-    run = _Hearing(analyzer or SpeechAnalyzer(threads=1))
+    run = _Hearing(analyzer or SpeechAnalyzer())
     yield from run.spans(source)
     for warning in run.warnings:
         warn(warning)
@@ -126,7 +126,7 @@ def analyze_recordings(
     if isinstance(sources, str | bytes | os.PathLike):
         raise InputError(f"sources must be several recordings, but got one ({describe(sources)}): pass [source]")
     count = default_threads() if workers is None else whole_number(workers, "workers", low=1)
-    shared = analyzer or SpeechAnalyzer(threads=1)
+    shared = analyzer or SpeechAnalyzer()
     yield from in_order(sources, lambda source: _heard(shared, source), count)
 
 
