@@ -135,14 +135,15 @@ def graph_of(
 
 
 def _halve(proto: Any) -> None:
-    """Store large float32 weights as float16, each with a cast behind it that runtimes do once, at loading."""
+    """Store large weights of the net as float16, each with a cast behind it that runtimes do once, at loading."""
     onnx = need("onnx", extra="train", purpose="exporting a model")
     graph = proto.graph
     casts = []
     for weights in graph.initializer:
-        if weights.data_type != onnx.TensorProto.FLOAT or math.prod(weights.dims) < _LARGE:
-            continue
         name = weights.name
+        large = weights.data_type == onnx.TensorProto.FLOAT and math.prod(weights.dims) >= _LARGE
+        if not large or not name.startswith("net."):
+            continue
         values = onnx.numpy_helper.to_array(weights).astype(np.float16)
         weights.CopyFrom(onnx.numpy_helper.from_array(values, name))
         casts.append(onnx.helper.make_node("Cast", [name], [f"{name}.float32"], to=onnx.TensorProto.FLOAT))
