@@ -116,8 +116,8 @@ class SpeechResult:
     warnings : tuple of str
         What was wrong with the recording, such as ``"the recording is almost silent"``.
     preview : callable or None
-        Returns the drawn recording as PNG bytes, or None where it cannot be drawn, for notebooks; left out of comparison,
-        data and pickles.
+        Returns the drawn recording as PNG bytes, or None where it cannot be drawn, for notebooks; left out of
+        comparison, data and pickles.
     """
 
     duration_s: float
