@@ -18,7 +18,7 @@ from mien.cli._shell import INTERRUPTED, guard, note
 __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
-    "analyze": "Read the emotions of the faces in pictures.",
+    "analyze": "Read the emotions of faces in pictures and of voices in recordings.",
     "compare": "Compare training runs: a table and a chart.",
     "data": "Inspect, audit, join and prepare data sets.",
     "demo": "Analyze a sample picture: see that everything works.",
@@ -83,7 +83,7 @@ class Shell(click.Group):
 @click.version_option(__version__, "-V", "--version", message="mien %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Read emotion from faces: offline, fast, and honest about its numbers.
+    """Read emotion from faces and voices: offline, fast, and honest about its numbers.
 
     Results go to stdout, progress and notes to stderr.  Exit codes: 0 all done, 1 nothing could be done, 2 wrong
     usage, 3 some items failed, 130 interrupted.

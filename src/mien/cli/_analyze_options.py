@@ -56,8 +56,8 @@ class Options:
         of_pictures = {"--out": self.out, "--save-faces": self.save_faces, "--min-face": self.min_face}
         of_sound = {"--plot": self.plot, "--save-audio": self.save_audio, "--window": self.window, "--hop": self.hop}
         for given, none, what in (
-            (of_pictures, plan.recordings > 0 == plan.pictures, "pictures, but there are only recordings"),
-            (of_sound, plan.pictures > 0 == plan.recordings, "recordings, but there are only pictures"),
+            (of_pictures, plan.recordings and not plan.pictures, "pictures, but there are only recordings"),
+            (of_sound, plan.pictures and not plan.recordings, "recordings, but there are only pictures"),
         ):
             for name, value in given.items():
                 if none and value is not None:

@@ -216,8 +216,6 @@ class Run:
             if refused is not None:
                 report.add(refused, sound=True)
                 continue
-            if source.film:
-                _shell.note(f"{source.told}: only its sound is read")
             self._recordings.place(source)
             yield source
 

@@ -35,14 +35,11 @@ class Source:
         What its files are called, relative to a folder.
     sound : bool
         Whether it is read as a recording, and not as a picture.
-    film : bool
-        Whether its content is that of a film.
     """
 
     data: Any
     name: str
     sound: bool = False
-    film: bool = False
 
     @property
     def told(self) -> str:
@@ -86,7 +83,7 @@ class Stdin:
         data: Any = self
         if not sound or whole or self._format in _NEEDS_SEEKING:
             data = self._head + self._stream.read()
-        return Source(data, "stdin.wav" if sound else "stdin.png", sound, self.kind == "video")
+        return Source(data, "stdin.wav" if sound else "stdin.png", sound)
 
     def read(self, size: int = -1) -> bytes:
         """Read on."""
@@ -156,9 +153,8 @@ def iter_sources(paths: Sequence[str], stdin: Stdin | None, *, whole: bool) -> I
         folder = Path(argument) if os.path.isdir(argument) else None  # noqa: PTH112
         try:
             for path in iter_media_paths([argument]):
-                kind = kind_of(path)
                 name = str(Path(path).relative_to(folder)) if folder else Path(path).name
-                yield Source(path, name, kind in ("audio", "video"), kind == "video")
+                yield Source(path, name, kind_of(path) in ("audio", "video"))
         except MediaNotFoundError as error:
             yield Source(_Missing(argument, error), argument, kind_of(argument) == "audio")
 

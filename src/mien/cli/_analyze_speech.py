@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien._extras import need
+from mien.cli import _shell
 from mien.cli._analyze_options import Options
 from mien.cli._analyze_places import Guard, Target
 from mien.cli._analyze_sources import Source
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from mien.results import FailedItem, SpeechResult, SpeechSpan
 
 __all__ = ["Hearing", "RecordingFiles", "failed", "hear_many"]
-
-_LONGEST_GAP_S = 3600.0
-"""As `mien.read_audio`: a file whose times are damaged must not be hours of silence."""
 
 _SILENCE_S = 10.0
 
@@ -54,6 +52,7 @@ class Hearing:
         self._stream = analyzer.stream(rate_hz=self._rate_hz)
         self.path: str | None = None
         self._warnings: tuple[str, ...] = ()
+        self._gaps: list[float] = []
 
     def run(self, told: Callable[[SpeechSpan], None], heard: Callable[[float], None]) -> None:
         """Hear all of it.
@@ -74,6 +73,8 @@ class Hearing:
 
         with iter_audio(self.source.data, rate_hz=self._rate_hz) as stream:
             self.path = stream.path
+            if stream.is_film:
+                _shell.note(f"{self.source.told}: only its sound is read")
             for block in self._sketched(stream):
                 self._fill(block.start_s - self._stream.duration_s, told)
                 self._take(self._stream.push(block.wave), told)
@@ -97,8 +98,11 @@ class Hearing:
         """What was heard."""
         from mien.results import SpeechResult
 
-        duration_s = self._stream.duration_s
-        return SpeechResult(duration_s, tuple(self.spans), self.path, self._model, self._warnings)
+        duration_s, warnings = self._stream.duration_s, self._warnings
+        if self._gaps:
+            gaps = f"the sound has {len(self._gaps)} gaps, {sum(self._gaps):.2f} s in all; they are silence here"
+            warnings = (*warnings, gaps)
+        return SpeechResult(duration_s, tuple(self.spans), self.path, self._model, warnings)
 
     def _take(self, spans: Iterable[SpeechSpan], told: Callable[[SpeechSpan], None]) -> None:
         for span in spans:
@@ -107,9 +111,13 @@ class Hearing:
 
     def _fill(self, gap_s: float, told: Callable[[SpeechSpan], None]) -> None:
         """Hear silence where the file has a gap, so that times stay true."""
-        if gap_s > _LONGEST_GAP_S:
+        from mien.media.audio import LONGEST_GAP_S
+
+        if gap_s > LONGEST_GAP_S:
             raise DecodeError(f"{self.source.told} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
         missing, most = round(gap_s * self._rate_hz), round(_SILENCE_S * self._rate_hz)
+        if missing > 0 and self._stream.duration_s:
+            self._gaps.append(gap_s)
         for begin in range(0, missing, most):
             self._take(self._stream.push(np.zeros(min(most, missing - begin), np.float32)), told)
 

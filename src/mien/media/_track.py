@@ -103,6 +103,8 @@ class Track:
             options = {"format_whitelist": _READERS}
             container: InputContainer = av.open(self._file, "r", options=options, metadata_errors="replace")
         except (av.FFmpegError, OSError, EOFError) as error:
+            if self._file.interrupted:
+                raise KeyboardInterrupt from None
             raise DecodeError(
                 f"{label(self.path)} cannot be decoded: its header is damaged or not followed by anything "
                 f"({_reason(error)})",
@@ -157,6 +159,8 @@ class Track:
         while True:
             try:
                 packet = next(packets, None)
+                if self._file.interrupted:
+                    raise KeyboardInterrupt
                 if packet is None:
                     return
                 self._cut |= packet.is_corrupt
@@ -248,6 +252,7 @@ class _Rewound:
     def __init__(self, head: bytes, file: IO[bytes]) -> None:
         self._file = file
         self._head: bytes = head
+        self.interrupted = False
         seekable = getattr(file, "seekable", None)
         self._seeks = bool(seekable()) if callable(seekable) else False
         if self._seeks:
@@ -256,9 +261,13 @@ class _Rewound:
             self._head = b""
 
     def read(self, size: int = -1) -> bytes:
-        """Read on."""
+        """Read on; Ctrl-C meanwhile ends the file and is kept, because PyAV would print and forget it."""
         if not self._head:
-            return self._file.read(size)
+            try:
+                return self._file.read(size)
+            except KeyboardInterrupt:
+                self.interrupted = True
+                return b""
         size = len(self._head) if size < 0 else size
         piece, self._head = self._head[:size], self._head[size:]
         return piece

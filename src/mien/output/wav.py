@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError, MediaError
+from mien.media.audio import LONGEST_GAP_S
 from mien.output.write import made_beside
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ __all__ = ["Samples", "save_wav"]
 
 Samples = Literal["int16", "float32"]
 """How samples are stored."""
-
-_LONGEST_GAP_S = 3600.0
-"""As in `mien.media.audio`: a file whose times are damaged must not fill the disk."""
 
 _CHUNK_SAMPLES = 1 << 20
 _MOST_BYTES = 0xFFFFFFFF
@@ -74,7 +72,7 @@ def save_wav(path: str | os.PathLike[str], blocks: Iterable[AudioBlock], *, samp
         for block in blocks:
             rate_hz = block.rate_hz
             gap_s = block.start_s - count / rate_hz
-            if gap_s > _LONGEST_GAP_S:
+            if gap_s > LONGEST_GAP_S:
                 raise MediaError(f"the recording has damaged times: they jump by {gap_s:.0f} s")
             count += _write_zeros(file, round(gap_s * rate_hz), samples)
             file.write(_encoded(block.wave, samples))
