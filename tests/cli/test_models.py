@@ -129,11 +129,19 @@ def test_nets_are_listed_with_what_they_cost() -> None:
     done = _run("nets")
     assert (done.exit_code, done.stderr) == (0, "")
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
-    assert rows["name"] == ["crop", "parameters", "multiply-adds"]
-    assert rows["dexpression"] == ["48", "485,799", "148,851,648"]
-    assert set(rows) == {"name", "mlp", "cnn", "vgg16", "dexpression", "mini_xception", "face_resnet"}
+    assert rows["name"] == ["for", "input", "parameters", "multiply-adds"]
+    assert rows["dexpression"] == ["faces", "48", "x", "48", "485,799", "148,851,648"]
+    assert rows["mel_cnn"] == ["speech", "40", "x", "272", "65,896", "253,809,152"]
+    faces = {"mlp", "cnn", "vgg16", "dexpression", "mini_xception", "face_resnet"}
+    assert set(rows) == {"name", *faces, "mel_cnn", "speech_resnet"}
     (first, *_) = json.loads(_run("nets", "--json").stdout)
-    assert first == {"name": "mlp", "crop": 48, "parameters": 1_345_287, "multiply_adds": 1_344_384}
+    assert first == {
+        "name": "mlp",
+        "for": "faces",
+        "input": "48 x 48",
+        "parameters": 1_345_287,
+        "multiply_adds": 1_344_384,
+    }
 
 
 def test_a_net_shows_its_layers() -> None:

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mien.errors import InputError  # noqa: E402  - needs torch
-from mien.training.nets import NETS, FaceNet, build  # noqa: E402
+from mien.training.nets import NETS, SPEECH_NETS, FaceNet, build, build_any  # noqa: E402
 from mien.training.nets.base import Deployed, multiply_adds, parameters, standardise, summary  # noqa: E402
 from mien.training.nets.vgg16 import INPUTS  # noqa: E402
 
@@ -320,3 +320,10 @@ def test_the_page_on_networks_says_what_they_cost() -> None:
         assert f"| {' or '.join(f'{parameters(net):,}' for net in nets)} |" in row
         costs = [multiply_adds(net) / 1e6 for net in nets]
         assert f"| {' or '.join(f'{cost:.0f} M' if cost > 100 else f'{cost:.1f} M' for cost in costs)} |" in row
+    voices = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `") and " | 48" not in line}
+    for name in SPEECH_NETS:
+        speech = build_any(name, {"ravdess8": 8})
+        shape = " x ".join(map(str, speech.example()[0].shape[2:]))
+        cost = multiply_adds(speech) / 1e6
+        shown = f"{cost:.0f} M" if cost > 100 else f"{cost:.1f} M"
+        assert f"| {shape} | {parameters(speech):,} | {shown} |" in voices[name]

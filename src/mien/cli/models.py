@@ -13,7 +13,7 @@ from mien.cli import _shell
 
 __all__ = ["command"]
 
-_SEVEN = {"fer7": 7}
+_SEVEN, _EIGHT = {"fer7": 7}, {"ravdess8": 8}
 
 
 @click.group(name="models")
@@ -84,22 +84,26 @@ def verify(models: tuple[str, ...]) -> int:
 @click.argument("net", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def nets(net: str | None, as_json: bool) -> None:
-    """List the networks that can be trained: parameters and multiply-adds of one face, with seven classes.
+    """List the networks that can be trained: parameters and multiply-adds for one face or recording.
 
-    With NET, its layers.
+    Face nets have seven classes here, speech nets eight; a recording is as long as in training.  With NET, its layers.
     """
     need("torch", extra="train", purpose="building networks")
-    from mien.training.nets import NETS, build
+    from mien.training.nets import NETS, SPEECH_NETS, build_any
     from mien.training.nets.base import multiply_adds, parameters, summary
 
     if net is None:
-        built = [(name, build(name, _SEVEN)) for name in NETS]
-        head: tuple[str, ...] = ("name", "crop", "parameters", "multiply_adds")
-        rows: list[tuple[Any, ...]] = [(n, b.size, parameters(b), multiply_adds(b)) for n, b in built]
-        right: tuple[int, ...] = (1, 2, 3)
+        built = [(name, "faces", build_any(name, _SEVEN)) for name in NETS]
+        built += [(name, "speech", build_any(name, _EIGHT)) for name in SPEECH_NETS]
+        head: tuple[str, ...] = ("name", "for", "input", "parameters", "multiply_adds")
+        rows: list[tuple[Any, ...]] = [
+            (name, kind, " x ".join(map(str, net.example()[0].shape[2:])), parameters(net), multiply_adds(net))
+            for name, kind, net in built
+        ]
+        right: tuple[int, ...] = (2, 3, 4)
     else:
         head = ("layer", "kind", "output", "parameters", "multiply_adds")
-        layers = summary(build(net, _SEVEN))
+        layers = summary(build_any(net, _EIGHT if net in SPEECH_NETS else _SEVEN))
         rows = [(r.name, r.kind, " x ".join(map(str, r.shape)), r.parameters, r.multiply_adds) for r in layers]
         rows.append(("all", "", "", sum(r.parameters for r in layers), sum(r.multiply_adds for r in layers)))
         right = (3, 4)
