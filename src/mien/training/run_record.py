@@ -17,10 +17,10 @@ from mien.labels import FER7, FERPLUS8, LABEL_SETS
 from mien.metrics import accuracy, bootstrap_interval, uar
 from mien.metrics.bootstrap import recall_sums, uar_of_sums
 from mien.training.corpus import Rows
-from mien.training.nets.base import FaceNet, multiply_adds, parameters
+from mien.training.nets.base import EmotionNet, FaceNet, multiply_adds, parameters
 from mien.training.recipe import BOTH, Recipe
 
-__all__ = ["measured_outputs", "run_record", "terms_of"]
+__all__ = ["begun_record", "measured_outputs", "run_record", "terms_of"]
 
 _BASE = 48
 """Side of the crop whose points ``fer2013_crop.toml`` holds."""
@@ -57,34 +57,43 @@ def run_record(recipe: Recipe, net: FaceNet, graph: bytes, training_data: Sequen
     training_data : sequence of str
         What it learnt from.
     """
+    record = begun_record(recipe, net, graph, training_data, task="face-emotion")
+    record["input"] = {"size": net.size, "layout": "NHWC", "dtype": "uint8", "colour": "RGB"}
+    record["crop"] = _crop(recipe, net.size)
+    where = _validation_name(recipe)
+    record["training"] |= {"selected_on": where, "temperature_fitted_on": where}
+    return record
+
+
+def begun_record(
+    recipe: Recipe, net: EmotionNet, graph: bytes, training_data: Sequence[str], *, task: str
+) -> dict[str, Any]:
+    """Return what the records of all trained models have in common.
+
+    Parameters
+    ----------
+    recipe, net, graph, training_data
+        See `run_record`.
+    task : str
+        One of `mien.models.spec.TASKS`.
+    """
     weights, data, attribution = terms_of(recipe)
-    start = {"started_from": recipe.init} if recipe.init else {}
+    digest = hashlib.sha256(graph).hexdigest()
     return {
         "name": recipe.name,
-        "task": "face-emotion",
+        "task": task,
         "description": recipe.description or f"A {recipe.net} trained by mien",
         "version": "1",
         "date": dt.datetime.now(dt.UTC).date(),
         "licence": {"weights": weights, "data": data, "attribution": attribution},
-        "input": {"size": net.size, "layout": "NHWC", "dtype": "uint8", "colour": "RGB"},
-        "crop": _crop(recipe, net.size),
-        "files": [
-            {
-                "role": "graph",
-                "file": "model.onnx",
-                "sha256": hashlib.sha256(graph).hexdigest(),
-                "bytes": len(graph),
-            }
-        ],
+        "files": [{"role": "graph", "file": "model.onnx", "sha256": digest, "bytes": len(graph)}],
         "training": {
             "recipe": recipe.name,
             "net": recipe.net,
             "parameters": parameters(net),
             "multiply_adds": multiply_adds(net),
-            **start,
+            **({"started_from": recipe.init} if recipe.init else {}),
             "data": list(training_data),
-            "selected_on": _validation_name(recipe),
-            "temperature_fitted_on": _validation_name(recipe),
         },
     }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,9 @@ from numpy.typing import NDArray
 from mien.models import runtime
 from mien.models.spec import ModelSpec
 from mien.training.export import alike, graph_of, rounded, validation_file, write_file, write_model
-from mien.training.nets.base import multiply_adds, parameters
 from mien.training.nets.speech import DeployedSpeech, SpeechNet
 from mien.training.recipe import Recipe
-from mien.training.run_record import measured_outputs, terms_of
+from mien.training.run_record import begun_record, measured_outputs
 from mien.training.speech_corpus import SpeechCorpus, prepared
 from mien.voice.activity import PAD_S
 
@@ -99,44 +96,20 @@ def speech_record(
     subjects : sequence of str
         The speakers that it has heard, also those that chose the epoch.
     """
-    weights, data, attribution = terms_of(recipe)
     whole = net.least_s > _WINDOW_S
-    return {
-        "name": recipe.name,
-        "task": "speech-emotion",
-        "description": recipe.description or f"A {recipe.net} trained by mien",
-        "version": "1",
-        "date": dt.datetime.now(dt.UTC).date(),
-        "licence": {"weights": weights, "data": data, "attribution": attribution},
-        "sound": {
-            "rate_hz": net.settings.rate_hz,
-            "min_s": round(net.least_s, 6),
-            "window_s": round(net.least_s, 6) if whole else _WINDOW_S,
-            "hop_s": round(net.least_s / 2, 6) if whole else _HOP_S,
-            "pad_s": PAD_S,
-            "trim": net.trimmed,
-            "layout": "NT",
-            "dtype": "float32",
-        },
-        "files": [
-            {
-                "role": "graph",
-                "file": "model.onnx",
-                "sha256": hashlib.sha256(graph).hexdigest(),
-                "bytes": len(graph),
-            }
-        ],
-        "training": {
-            "recipe": recipe.name,
-            "net": recipe.net,
-            "parameters": parameters(net),
-            "multiply_adds": multiply_adds(net),
-            **({"started_from": recipe.init} if recipe.init else {}),
-            "dataset": recipe.dataset,
-            "subjects": sorted(set(subjects) - {""}),
-            "data": list(learnt),
-        },
+    record = begun_record(recipe, net, graph, learnt, task="speech-emotion")
+    record["sound"] = {
+        "rate_hz": net.settings.rate_hz,
+        "min_s": round(net.least_s, 6),
+        "window_s": round(net.least_s, 6) if whole else _WINDOW_S,
+        "hop_s": round(net.least_s / 2, 6) if whole else _HOP_S,
+        "pad_s": PAD_S,
+        "trim": net.trimmed,
+        "layout": "NT",
+        "dtype": "float32",
     }
+    record["training"] |= {"dataset": recipe.dataset, "subjects": sorted(set(subjects) - {""})}
+    return record
 
 
 def export_speech(
@@ -164,10 +137,8 @@ def export_speech(
         The trained net.
     training, validation : SpeechCorpus
         What it learnt from, and the recordings that chose the epoch.
-    training_data : sequence of str
-        What the net learnt from, for the record.
-    report : callable
-        Gets progress lines; the default, `str`, drops them.
+    training_data, report
+        See `mien.training.export.export_run`.
 
     Returns
     -------
@@ -176,10 +147,8 @@ def export_speech(
 
     Raises
     ------
-    ModelError
-        If net and graph differ by more than `PARITY`.
-    DatasetError
-        If a file cannot be written.
+    ModelError, DatasetError
+        See `mien.training.export.export_run`.
     """
     graph, session = checked_graph(net, recipe, validation)
     found = [session.run({"wave": wave[None]}) for wave in _waves(validation, net)]
