@@ -5,26 +5,21 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from mien._checks import describe, warn, whole_number
-from mien.analyzers.speech import SpeechAnalyzer, SpeechStream
+from mien.analyzers.speech import SpeechAnalyzer
+from mien.api._hearing import Hearing
 from mien.api._many import in_order, path_of
-from mien.errors import DecodeError, InputError, MissingExtraError
-from mien.media.audio import LONGEST_GAP_S, Audio, AudioBlock, iter_audio
-from mien.media.paths import shown
+from mien.errors import InputError, MissingExtraError
+from mien.media.audio import iter_audio
 from mien.models import ModelSpec, registry
 from mien.models.runtime import default_threads
 from mien.output.speech_plot import sketch, speech_plot
 from mien.results import FailedItem, SpeechResult, SpeechSpan
 
 __all__ = ["analyze_recordings", "analyze_speech", "iter_speech"]
-
-_BLOCK_S = 1.0
-"""Sound is read in blocks of this length: a recording's first spans come after a few of them."""
 
 
 def analyze_speech(
@@ -90,9 +85,9 @@ def iter_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None) -> Itera
     MienError
         As for `analyze_speech`; damage in the middle of a file after the spans before it.
     """
-    run = _Hearing(analyzer or SpeechAnalyzer())
-    yield from run.spans(source)
-    for warning in run.warnings:
+    hearing = Hearing(analyzer or SpeechAnalyzer(), source)
+    yield from hearing.spans()
+    for warning in hearing.warnings:
         warn(warning)
 
 
@@ -131,65 +126,10 @@ def analyze_recordings(
 
 
 def _heard(analyzer: SpeechAnalyzer, source: Any) -> SpeechResult:
-    run = _Hearing(analyzer)
-    spans = tuple(run.spans(source))
+    hearing = Hearing(analyzer, source)
+    result = hearing.result(hearing.spans())
     path = path_of(source)
-    return SpeechResult(
-        run.duration_s,
-        spans,
-        path=run.path,
-        model=analyzer.spec.name,
-        warnings=run.warnings,
-        preview=None if path is None else _SpeechPreview(path),
-    )
-
-
-class _Hearing:
-    """One recording on its way through an analyzer."""
-
-    def __init__(self, analyzer: SpeechAnalyzer) -> None:
-        self._analyzer = analyzer
-        self.path: str | None = None
-        self.duration_s = 0.0
-        self.warnings: tuple[str, ...] = ()
-        self._gaps: list[float] = []
-
-    def spans(self, source: Any) -> Iterator[SpeechSpan]:
-        """Yield the spans of a source."""
-        if isinstance(source, Audio):
-            block = AudioBlock(source.wave, source.start_s, source.rate_hz)
-            yield from self._told([block] if len(source.wave) else [], source.rate_hz, source.path)
-            self.warnings = source.warnings
-            return
-        rate_hz = self._analyzer.sound.rate_hz
-        with iter_audio(source, rate_hz=rate_hz, block_s=_BLOCK_S) as blocks:
-            yield from self._told(blocks, rate_hz, blocks.path)
-            self.warnings = blocks.warnings
-        if self._gaps:
-            gaps = f"the sound has {len(self._gaps)} gaps, {sum(self._gaps):.2f} s in all; they are silence here"
-            self.warnings = (*self.warnings, gaps)
-
-    def _told(self, blocks: Iterable[AudioBlock], rate_hz: int, path: str | None) -> Iterator[SpeechSpan]:
-        self.path = path
-        stream = self._analyzer.stream(rate_hz=rate_hz)
-        for block in blocks:
-            yield from self._silence(block.start_s, stream, rate_hz)
-            yield from stream.push(block.wave)
-            self.duration_s = stream.duration_s
-        yield from stream.close()
-
-    def _silence(self, start_s: float, stream: SpeechStream, rate_hz: int) -> Iterator[SpeechSpan]:
-        """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
-        gap_s = start_s - stream.duration_s
-        if gap_s > LONGEST_GAP_S:
-            name = shown(self.path or "the recording")
-            raise DecodeError(f"{name} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
-        missing = max(round(gap_s * rate_hz), 0)
-        if missing and stream.duration_s:
-            self._gaps.append(gap_s)
-        step = round(_BLOCK_S * rate_hz)
-        for begin in range(0, missing, step):
-            yield from stream.push(np.zeros(min(step, missing - begin), np.float32))
+    return result if path is None else replace(result, preview=_SpeechPreview(path))
 
 
 @functools.lru_cache(maxsize=4)

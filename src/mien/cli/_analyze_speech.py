@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mien._extras import need
 from mien.cli import _shell
 from mien.cli._analyze_options import Options
 from mien.cli._analyze_places import Guard, Target
 from mien.cli._analyze_sources import Source
-from mien.errors import DecodeError, MienError
+from mien.errors import MienError
 
 if TYPE_CHECKING:
     from mien.analyzers import SpeechAnalyzer
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from mien.results import FailedItem, SpeechResult, SpeechSpan
 
 __all__ = ["Hearing", "RecordingFiles", "failed", "hear_many"]
-
-_SILENCE_S = 10.0
 
 
 class Hearing:
@@ -44,15 +40,21 @@ class Hearing:
     """
 
     def __init__(self, source: Source, analyzer: SpeechAnalyzer, *, drawn: bool) -> None:
+        from mien.api import _hearing
+
         self.source = source
         self.spans: list[SpeechSpan] = []
         self.sketch: Sketch | None = None
-        self._model, self._drawn = analyzer.spec.name, drawn
-        self._rate_hz = analyzer.sound.rate_hz
-        self._stream = analyzer.stream(rate_hz=self._rate_hz)
-        self.path: str | None = None
-        self._warnings: tuple[str, ...] = ()
-        self._gaps: list[float] = []
+        self._heard = _hearing.Hearing(analyzer, source.data, called=source.told)
+        if drawn:
+            from mien.output.speech_plot import Sketch
+
+            self.sketch = Sketch(analyzer.sound.rate_hz)
+
+    @property
+    def path(self) -> str | None:
+        """The file, once it is open."""
+        return self._heard.path
 
     def run(self, told: Callable[[SpeechSpan], None], heard: Callable[[float], None]) -> None:
         """Hear all of it.
@@ -69,68 +71,32 @@ class Hearing:
         MienError
             If it cannot be read.
         """
-        from mien.media.audio import iter_audio
 
-        with iter_audio(self.source.data, rate_hz=self._rate_hz) as stream:
-            self.path = stream.path
+        def opened(stream: AudioStream) -> None:
             if stream.is_film:
                 _shell.note(f"{self.source.told}: only its sound is read")
-            for block in self._sketched(stream):
-                self._fill(block.start_s - self._stream.duration_s, told)
-                self._take(self._stream.push(block.wave), told)
-                heard(len(block.wave) / self._rate_hz)
-                self._warnings = stream.warnings
-            self._warnings = stream.warnings
-        self.close(told)
 
-    def close(self, told: Callable[[SpeechSpan], None]) -> None:
-        """Settle what was heard so far."""
-        self._take(self._stream.close(), told)
+        def taken(block: AudioBlock) -> None:
+            if self.sketch is not None:
+                self.sketch.take(block)
+            heard(len(block.wave) / block.rate_hz)
+
+        self._take(self._heard.spans(opened=opened, heard=taken), told)
 
     def interrupted(self, told: Callable[[SpeechSpan], None]) -> SpeechResult:
         """Return what was heard until Ctrl-C."""
-        self.close(told)
-        self._warnings = (*self._warnings, f"interrupted: only the first {self._stream.duration_s:.1f} s were read")
-        return self.result
+        self._take(self._heard.close(), told)
+        return self._heard.result(self.spans, f"interrupted: only the first {self._heard.duration_s:.1f} s were read")
 
     @property
     def result(self) -> SpeechResult:
         """What was heard."""
-        from mien.results import SpeechResult
-
-        duration_s, warnings = self._stream.duration_s, self._warnings
-        if self._gaps:
-            gaps = f"the sound has {len(self._gaps)} gaps, {sum(self._gaps):.2f} s in all; they are silence here"
-            warnings = (*warnings, gaps)
-        return SpeechResult(duration_s, tuple(self.spans), self.path, self._model, warnings)
+        return self._heard.result(self.spans)
 
     def _take(self, spans: Iterable[SpeechSpan], told: Callable[[SpeechSpan], None]) -> None:
         for span in spans:
             self.spans.append(span)
             told(span)
-
-    def _fill(self, gap_s: float, told: Callable[[SpeechSpan], None]) -> None:
-        """Hear silence where the file has a gap, so that times stay true."""
-        from mien.media.audio import LONGEST_GAP_S
-
-        if gap_s > LONGEST_GAP_S:
-            raise DecodeError(f"{self.source.told} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
-        missing, most = round(gap_s * self._rate_hz), round(_SILENCE_S * self._rate_hz)
-        if missing > 0 and self._stream.duration_s:
-            self._gaps.append(gap_s)
-        for begin in range(0, missing, most):
-            self._take(self._stream.push(np.zeros(min(most, missing - begin), np.float32)), told)
-
-    def _sketched(self, stream: AudioStream) -> Iterator[AudioBlock]:
-        if not self._drawn:
-            yield from stream
-            return
-        from mien.output.speech_plot import Sketch
-
-        self.sketch = Sketch(self._rate_hz)
-        for block in stream:
-            self.sketch.take(block)
-            yield block
 
 
 class _StoppedError(MienError):

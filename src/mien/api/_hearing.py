@@ -1,0 +1,121 @@
+"""One recording from its file to spans: block by block, gaps filled, warnings collected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from mien.analyzers.speech import SpeechAnalyzer
+from mien.errors import DecodeError
+from mien.media.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioStream, iter_audio
+from mien.media.paths import shown
+from mien.results import SpeechResult, SpeechSpan
+
+__all__ = ["Hearing"]
+
+_BLOCK_S = 1.0
+"""Sound is read in blocks of this length: a recording's first spans come after a few of them."""
+
+
+class Hearing:
+    """One recording on its way through an analyzer, in constant memory: no span is kept.
+
+    Parameters
+    ----------
+    analyzer : SpeechAnalyzer
+        What answers.
+    source : str, os.PathLike, bytes, binary file object, or Audio
+        What is heard, once.
+    called : str, optional
+        How messages call it; by default by its path.
+    """
+
+    def __init__(self, analyzer: SpeechAnalyzer, source: Any, *, called: str | None = None) -> None:
+        self._source, self._called, self._model = source, called, analyzer.spec.name
+        self._rate_hz = source.rate_hz if isinstance(source, Audio) else analyzer.sound.rate_hz
+        self._stream = analyzer.stream(rate_hz=self._rate_hz)
+        self._sound: Audio | AudioStream | None = None
+        self._gaps: list[float] = []
+
+    def spans(
+        self,
+        *,
+        opened: Callable[[AudioStream], None] | None = None,
+        heard: Callable[[AudioBlock], None] | None = None,
+    ) -> Iterator[SpeechSpan]:
+        """Yield each span as soon as it is settled.
+
+        Parameters
+        ----------
+        opened : callable, optional
+            Gets the file before its first block.
+        heard : callable, optional
+            Gets each block after the spans that it settled.
+
+        Raises
+        ------
+        MienError
+            If the source cannot be read; in the middle of a file after the spans before it.
+        """
+        if isinstance(self._source, Audio):
+            self._sound = sound = self._source
+            whole = AudioBlock(sound.wave, sound.start_s, sound.rate_hz)
+            yield from self._answered([whole] if len(sound.wave) else [], heard)
+        else:
+            with iter_audio(self._source, rate_hz=self._rate_hz, block_s=_BLOCK_S) as stream:
+                self._sound = stream
+                if opened is not None:
+                    opened(stream)
+                yield from self._answered(stream, heard)
+        yield from self.close()
+
+    def close(self) -> tuple[SpeechSpan, ...]:
+        """Return the spans that are left of what was heard so far; nothing is heard after, as at Ctrl-C."""
+        return self._stream.close()
+
+    @property
+    def path(self) -> str | None:
+        """The file, once it is open; None for bytes and streams without a name."""
+        return None if self._sound is None else self._sound.path
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds heard so far."""
+        return self._stream.duration_s
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was odd so far."""
+        notes = () if self._sound is None else self._sound.warnings
+        if not self._gaps:
+            return notes
+        return (*notes, f"the sound has {len(self._gaps)} gaps, {sum(self._gaps):.2f} s in all; they are silence here")
+
+    def result(self, spans: Iterable[SpeechSpan], *more: str) -> SpeechResult:
+        """Return what was heard: all spans that were given out, and ``more`` warnings."""
+        # First the spans: what is said of the rest is complete only after them.
+        heard = tuple(spans)
+        return SpeechResult(self.duration_s, heard, self.path, self._model, (*self.warnings, *more))
+
+    def _answered(
+        self, blocks: Iterable[AudioBlock], heard: Callable[[AudioBlock], None] | None
+    ) -> Iterator[SpeechSpan]:
+        for block in blocks:
+            yield from self._silence(block.start_s)
+            yield from self._stream.push(block.wave)
+            if heard is not None:
+                heard(block)
+
+    def _silence(self, start_s: float) -> Iterator[SpeechSpan]:
+        """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
+        gap_s = start_s - self._stream.duration_s
+        if gap_s > LONGEST_GAP_S:
+            name = self._called or shown(self.path or "the recording")
+            raise DecodeError(f"{name} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
+        missing, most = max(round(gap_s * self._rate_hz), 0), round(_BLOCK_S * self._rate_hz)
+        if missing and self._stream.duration_s:
+            self._gaps.append(gap_s)
+        for begin in range(0, missing, most):
+            yield from self._stream.push(np.zeros(min(most, missing - begin), np.float32))
