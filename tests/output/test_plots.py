@@ -82,6 +82,19 @@ def test_several_confusion_matrices_stand_below_each_other() -> None:
     assert near(image[height // 2 :, width // 2 :], (8, 48, 107)) > 1000
 
 
+def test_noise_curves_are_lines_over_the_ratio_with_clean_across() -> None:
+    white = [(0.0, 0.2, 0.1, 0.3), (20.0, 0.8, 0.7, 0.9)]
+    image = pixels(plots.noise_curves({"white": white, "se$ond": [(0.0, 0.5, None, None)]}, clean=0.9))
+    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x66, 0x66, 0x66)):
+        assert near(image, colour) > 20
+    band = (217, 234, 243)  # the first colour at 15 %
+    assert near(image, band) > 2000
+    bare = pixels(plots.noise_curves({"white": [(*point[:2], None, None) for point in white]}))
+    assert near(bare, band) < near(image, band) / 5
+    assert plots.noise_curves({"white": white}) == plots.noise_curves({"white": white[::-1]})
+    assert pixels(plots.noise_curves({}, clean=0.5)).size
+
+
 def test_reliability() -> None:
     edges = np.linspace(0, 1, 6)
     bins = {
@@ -156,6 +169,8 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         (lambda: plots.confusion_pairs([]), "needs at least one, but got none"),
         (lambda: plots.compare_runs({"a": []}, "uar"), "a chart of uar needs a run that has it, but none of 1 does"),
         (lambda: plots.bars([], title="x"), "needs at least one row"),
+        (lambda: plots.noise_curves({}), "a chart of noise needs at least one figure, but got none"),
+        (lambda: plots.noise_curves({"white": []}), "needs at least one figure"),
         (
             lambda: plots.reliability(edges=[0, 1], count=[0], confidence=[0], accuracy=[0], ece=0, floor=0),
             "needs bins with answers",

@@ -18,12 +18,22 @@ from mien._checks import describe
 from mien.errors import InputError
 from mien.output._chart import GREY, LINES, LONGEST, epochs_axis, legend, new_figure, plain, shown, to_png
 from mien.output._curves import curves
+from mien.output._noise import noise_curves
 from mien.output.palette import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["bars", "compare_runs", "confusion", "confusion_pair", "confusion_pairs", "curves", "reliability"]
+__all__ = [
+    "bars",
+    "compare_runs",
+    "confusion",
+    "confusion_pair",
+    "confusion_pairs",
+    "curves",
+    "noise_curves",
+    "reliability",
+]
 
 _DASHES = ("-", "--", ":", "-.")
 """Past eight lines the colours come again, dashed otherwise."""
