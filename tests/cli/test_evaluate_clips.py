@@ -15,6 +15,7 @@ from mien.cli import main
 from mien.errors import ModelError, UnknownModelError
 from mien.labels import FER7
 from mien.models.spec import ModelSpec
+from mien.output import plots
 from planted_clips import Planted, record, right_but_for_two, write_ravdess
 from speech_corpora import ravdess_names, tone, write_wav
 
@@ -116,6 +117,8 @@ def test_noise_and_the_report_folder(corpus: Path, tmp_path: Path) -> None:
         "worst.png",
     ]
     assert json.loads((report / "report.json").read_text()) == found
+    matrices = plots.confusion_pair(found["confusion_matrix"], found["labels"], unit="recordings")
+    assert (report / "confusion.png").read_bytes() == matrices
     with (report / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == found["n"]

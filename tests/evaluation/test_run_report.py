@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from mien.errors import DatasetError, ModelError
 from mien.evaluation.machine import machine
 from mien.evaluation.markdown import escaped, section, table
 from mien.evaluation.run_report import write_run_report
+from mien.output import plots
+from planted import write_planted
+from planted_speech import planted_speech
 from run_folders import history_rows, picture_size, write_history, write_run
 
 
@@ -38,6 +42,23 @@ def test_a_finished_run(tmp_path: Path) -> None:
         assert f"]({name})" in text
         assert min(picture_size(folder / name)) > 300
     assert sorted(p.name for p in folder.iterdir() if p.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "unit"), [(write_planted, "pictures"), (planted_speech, "recordings"), (None, "rows")]
+)
+def test_counts_are_called_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Callable[[Path], object] | None, unit: str
+) -> None:
+    folder = write_run(tmp_path / "a", finished=False)
+    np.savez(folder / "validation.npz", truth_fer7=np.array([0, 1]), probabilities_fer7=np.eye(7)[[0, 2]])
+    if record is not None:
+        record(folder)
+    seen = []
+    draw = plots.confusion_pairs
+    monkeypatch.setattr(plots, "confusion_pairs", lambda items, *, unit: seen.append(unit) or draw(items, unit=unit))
+    write_run_report(folder)
+    assert seen == [unit]
 
 
 def test_an_unfinished_run_says_so(tmp_path: Path) -> None:

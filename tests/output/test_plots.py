@@ -71,6 +71,12 @@ def test_a_confusion_matrix_is_darkest_where_the_share_is_largest() -> None:
     assert near(counts, (8, 48, 107)) == pytest.approx(one_cell, rel=0.05)
     pair = pixels(plots.confusion_pair(matrix, FER7.emotions))
     assert pair.shape[1] == 2 * image.shape[1]
+    # The unit stands above the counts and nowhere else.
+    recordings = pixels(plots.confusion_pair(matrix, FER7.emotions, unit="recordings"))
+    columns = np.flatnonzero((pair != recordings).any(axis=(0, 2)))
+    rows = np.flatnonzero((pair != recordings).any(axis=(1, 2)))
+    assert columns.min() > image.shape[1]
+    assert np.ptp(rows) < 20
     assert near(pair, (8, 48, 107)) == pytest.approx(2 * one_cell, rel=0.1)
 
 

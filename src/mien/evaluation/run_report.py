@@ -83,7 +83,7 @@ def _state(run: Run) -> str:
 def _results(run: Run) -> str:
     if run.spec is not None and run.spec.results:
         chosen = run.spec.training.get("selected_on")
-        note = f"The epoch was chosen on {escaped(chosen)}: expect a little less on new pictures." if chosen else ""
+        note = f"The epoch was chosen on {escaped(chosen)}: expect a little less on new {_unit(run)}." if chosen else ""
         rows = [
             (r.output, r.dataset, r.split, r.protocol, r.metric, f"{r.value:.4f}", _ends(r.low, r.high), r.n)
             for r in run.spec.results
@@ -101,6 +101,13 @@ def _results(run: Run) -> str:
     return f"Not finished; at epoch {run.best_epoch}, the best so far, on the validation rows:\n\n" + table(
         ("output", "metric", "value"), known, right=(2,)
     )
+
+
+def _unit(run: Run) -> str:
+    """Return what the rows are; without a record that is not known."""
+    if run.spec is None:
+        return "rows"
+    return "recordings" if run.spec.task == "speech-emotion" else "pictures"
 
 
 def _ends(low: float | None, high: float | None) -> str:
@@ -139,7 +146,7 @@ def _pictures(run: Run, answers: _Answers) -> dict[str, str]:
                 (head, confusion_matrix(truth, said, n_classes=k), _labels(run, head, k))
                 for head, (truth, said, k) in answers.items()
             ]
-            write_bytes(run.folder / "confusion.png", plots.confusion_pairs(matrices))
+            write_bytes(run.folder / "confusion.png", plots.confusion_pairs(matrices, unit=_unit(run)))
             shown["confusion.png"] = "![Confusion matrices of the validation rows](confusion.png)"
         else:
             shown["confusion.png"] = f"Not yet: there is no `{ANSWERS}`."

@@ -70,7 +70,8 @@ def write_speech_folder(
     worst = worst_first(answers.probabilities, answers.truth)
     write_words(where / "report.json", to_json(result) + "\n")
     write_words(where / "predictions.csv", _predictions(answers))
-    write_bytes(where / "confusion.png", plots.confusion_pair(result.confusion_matrix, result.labels))
+    confusion = plots.confusion_pair(result.confusion_matrix, result.labels, unit="recordings")
+    write_bytes(where / "confusion.png", confusion)
     write_bytes(where / "reliability.png", reliability(result, answers.probabilities, answers.truth))
     pictures = {
         "worst.png": _spectrograms(answers, worst) if len(worst) else None,

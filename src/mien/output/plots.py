@@ -39,7 +39,7 @@ _DASHES = ("-", "--", ":", "-.")
 """Past eight lines the colours come again, dashed otherwise."""
 
 
-def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool) -> bytes:
+def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool, unit: str = "pictures") -> bytes:
     """Draw a confusion matrix.
 
     Parameters
@@ -50,6 +50,8 @@ def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool) -> 
         The k classes.
     normalised : bool
         Show each row as shares of its true class in percent, instead of counts.  A class without a row stays empty.
+    unit : str
+        What is counted: stands above counts.
 
     Returns
     -------
@@ -66,17 +68,19 @@ def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool) -> 
     counts = _matrix(matrix, labels)
     side = _matrix_side(labels)
     figure = new_figure(side, side)
-    _draw_confusion(figure.add_subplot(), counts, labels, normalised=normalised)
+    _draw_confusion(figure.add_subplot(), counts, labels, normalised=normalised, unit=unit)
     return to_png(figure)
 
 
-def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]]) -> bytes:
+def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]], *, unit: str = "pictures") -> bytes:
     """Draw confusion matrices twice each, side by side: as shares of each true class, and as counts.
 
     Parameters
     ----------
     items : sequence of (str, array_like of int, sequence of str)
         A row each: its title (may be empty), counts of shape (k, k) with the truth in rows, and the k classes.
+    unit : str
+        What is counted: stands above counts.
 
     Returns
     -------
@@ -99,18 +103,18 @@ def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]]) -> by
     for row, (title, counts, labels) in enumerate(ready):
         for column, normalised in enumerate((True, False)):
             axes = figure.add_subplot(grid[row, column])
-            _draw_confusion(axes, counts, labels, normalised=normalised)
+            _draw_confusion(axes, counts, labels, normalised=normalised, unit=unit)
             if title:
                 axes.set_title(f"{shown(title)}: {axes.get_title()}", fontsize=11, parse_math=False)
     return to_png(figure)
 
 
-def confusion_pair(matrix: ArrayLike, labels: Sequence[str]) -> bytes:
+def confusion_pair(matrix: ArrayLike, labels: Sequence[str], *, unit: str = "pictures") -> bytes:
     """Draw one confusion matrix as `confusion_pairs` does."""
-    return confusion_pairs([("", matrix, labels)])
+    return confusion_pairs([("", matrix, labels)], unit=unit)
 
 
-def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalised: bool) -> None:
+def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalised: bool, unit: str) -> None:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     # Counts are coloured by their share too: coloured by count, a rare class would be a blank row.
@@ -129,7 +133,7 @@ def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalise
     axes.tick_params(length=0)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
-    axes.set_title("% of each true class" if normalised else "pictures", fontsize=11)
+    axes.set_title("% of each true class" if normalised else unit, fontsize=11)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
