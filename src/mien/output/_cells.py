@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from mien.output.palette import COLOURS
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
     from mien.results import Emotion
 
-__all__ = ["BAR_CELLS", "emotion_cells", "printable"]
+__all__ = ["BAR_CELLS", "EMOTION_COLUMNS", "emotion_cells", "printable", "table_of"]
 
 BAR_CELLS = 10
 """Letters of a full bar."""
 
+EMOTION_COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("emotion", {"no_wrap": True}),
+    ("", {"no_wrap": True, "min_width": BAR_CELLS}),
+    ("", {"justify": "right", "no_wrap": True}),
+    ("then", {"no_wrap": True}),
+    ("note", {"overflow": "fold"}),
+)
+"""Those of `emotion_cells`, and what is odd about it: names, and options for `rich`."""
+
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def table_of(
+    columns: Iterable[tuple[str, dict[str, Any]]],
+    rows: Iterable[tuple[str | Text, ...]],
+    *,
+    ascii_only: bool,
+    title: str | None,
+) -> Table:
+    """Return a table in the one style that all of them have."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.ASCII if ascii_only else box.SIMPLE_HEAD, pad_edge=False)
+    for name, options in columns:
+        table.add_column(name, **options)
+    for cells in rows:
+        table.add_row(*cells)
+    return table
 
 
 def emotion_cells(emotion: Emotion, *, ascii_only: bool) -> tuple[Text, Text, str, Text]:

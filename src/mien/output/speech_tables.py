@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mien.output._cells import BAR_CELLS, emotion_cells, printable
+from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
 from mien.results import FailedItem, SpeechResult, SpeechSpan
 
 if TYPE_CHECKING:
@@ -22,11 +22,7 @@ _COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("file", {"overflow": "fold"}),
     ("start", {"justify": "right", "no_wrap": True}),
     ("end", {"justify": "right", "no_wrap": True}),
-    ("emotion", {"no_wrap": True}),
-    ("", {"no_wrap": True, "min_width": BAR_CELLS}),
-    ("", {"justify": "right", "no_wrap": True}),
-    ("then", {"no_wrap": True}),
-    ("note", {"overflow": "fold"}),
+    *EMOTION_COLUMNS,
 )
 
 
@@ -65,16 +61,9 @@ def speech_table(
     rich.table.Table
         To print with `rich.console.Console`.
     """
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, box=box.ASCII if ascii_only else box.SIMPLE_HEAD, pad_edge=False)
-    for name, options in _COLUMNS:
-        table.add_column(name, **options)
-    for item in [results] if isinstance(results, SpeechResult | FailedItem) else results:
-        for cells in _cells(item, ascii_only):
-            table.add_row(*cells)
-    return table
+    items = [results] if isinstance(results, SpeechResult | FailedItem) else results
+    rows = (cells for item in items for cells in _cells(item, ascii_only))
+    return table_of(_COLUMNS, rows, ascii_only=ascii_only, title=title)
 
 
 def _cells(item: SpeechResult | FailedItem, ascii_only: bool) -> Iterator[tuple[str | Text, ...]]:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from mien._checks import describe
 from mien.errors import InputError
 from mien.labels import LabelSet, label_set
-from mien.output._cells import BAR_CELLS, emotion_cells, printable
+from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
 from mien.output.speech_tables import span_row
 from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan
 
@@ -205,26 +205,15 @@ def face_table(
     rich.table.Table
         To print with `rich.console.Console`.
     """
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, box=box.ASCII if ascii_only else box.SIMPLE_HEAD, pad_edge=False)
-    for name, options in _COLUMNS:
-        table.add_column(name, **options)
-    for item in [results] if isinstance(results, ImageResult | FailedItem) else results:
-        for cells in _cells(item, ascii_only):
-            table.add_row(*cells)
-    return table
+    items = [results] if isinstance(results, ImageResult | FailedItem) else results
+    rows = (cells for item in items for cells in _cells(item, ascii_only))
+    return table_of(_COLUMNS, rows, ascii_only=ascii_only, title=title)
 
 
 _COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("file", {"overflow": "fold"}),
     ("face", {"justify": "right", "no_wrap": True}),
-    ("emotion", {"no_wrap": True}),
-    ("", {"no_wrap": True, "min_width": BAR_CELLS}),
-    ("", {"justify": "right", "no_wrap": True}),
-    ("then", {"no_wrap": True}),
-    ("note", {"overflow": "fold"}),
+    *EMOTION_COLUMNS,
 )
 
 
