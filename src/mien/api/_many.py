@@ -8,12 +8,21 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from mien.errors import MienError
+from mien._checks import describe, whole_number
+from mien.errors import InputError, MienError
+from mien.models.runtime import default_threads
 from mien.results import FailedItem, ImageResult, SpeechResult
 
-__all__ = ["in_order", "path_of"]
+__all__ = ["checked_workers", "in_order", "path_of"]
 
 Result = TypeVar("Result", ImageResult, SpeechResult)
+
+
+def checked_workers(sources: Iterable[Any], workers: int | None, *, what: str) -> int:
+    """Return how many threads work, or raise `InputError` where that is no number, or ``sources`` is but one."""
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise InputError(f"sources must be several {what}, but got one ({describe(sources)}): pass [source]")
+    return default_threads() if workers is None else whole_number(workers, "workers", low=1)
 
 
 def in_order(sources: Iterable[Any], work: Callable[[Any], Result], count: int) -> Iterator[Result | FailedItem]:

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, warn, whole_number
+from mien._checks import warn
 from mien.analyzers.face import FaceAnalyzer
-from mien.api._many import in_order, path_of
-from mien.errors import InputError
+from mien.api._many import checked_workers, in_order, path_of
 from mien.faces.detect import Detector, get_detector
 from mien.faces.prepared import FaceCut, PreparedFace, cut_faces
 from mien.media import image as _image
 from mien.models import ModelSpec, registry
-from mien.models.runtime import default_threads
 from mien.output.draw import draw
 from mien.output.write import encode_png
 from mien.results import FailedItem, ImageResult
@@ -136,9 +134,7 @@ def analyze_images(
     InputError
         If ``workers`` is not at least 1, or ``sources`` is a single path or the bytes of one picture.
     """
-    if isinstance(sources, str | bytes | os.PathLike):
-        raise InputError(f"sources must be several pictures, but got one ({describe(sources)}): pass [source]")
-    count = default_threads() if workers is None else whole_number(workers, "workers", low=1)
+    count = checked_workers(sources, workers, what="pictures")
     shared = analyzer or FaceAnalyzer(threads=1)
 
     yield from in_order(sources, lambda source: _analyzed(shared, source, max_pixels, seen), count)

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mien._checks import describe, warn, whole_number
+from mien._checks import warn
 from mien.analyzers.speech import SpeechAnalyzer
 from mien.api._hearing import Hearing
-from mien.api._many import in_order, path_of
-from mien.errors import InputError, MissingExtraError
+from mien.api._many import checked_workers, in_order, path_of
+from mien.errors import MissingExtraError
 from mien.media.audio import iter_audio
 from mien.models import ModelSpec, registry
-from mien.models.runtime import default_threads
 from mien.output.speech_plot import sketch, speech_plot
 from mien.results import FailedItem, SpeechResult, SpeechSpan
 
@@ -118,9 +117,7 @@ def analyze_recordings(
     InputError
         If ``workers`` is not at least 1, or ``sources`` is a single path or the bytes of one recording.
     """
-    if isinstance(sources, str | bytes | os.PathLike):
-        raise InputError(f"sources must be several recordings, but got one ({describe(sources)}): pass [source]")
-    count = default_threads() if workers is None else whole_number(workers, "workers", low=1)
+    count = checked_workers(sources, workers, what="recordings")
     shared = analyzer or SpeechAnalyzer()
     yield from in_order(sources, lambda source: _heard(shared, source), count)
 
