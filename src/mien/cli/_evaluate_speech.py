@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from mien.cli import _shell
+from mien.cli._evaluate_show import called_apart, report_places, show
 from mien.cli.data._options import Choice, _pair
 from mien.errors import MienError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mien.evaluation.speech_answers import SpeechAnswers
     from mien.evaluation.speech_result import NoiseFigures, SpeechEvaluation
 
-__all__ = ["called_apart", "evaluate_speech", "is_speech", "speech_choice"]
+__all__ = ["evaluate_speech", "is_speech", "speech_choice"]
 
 _SHOWN = 10
 """Clips that could not be read that are named on stderr; the report names them all."""
@@ -94,6 +94,7 @@ def evaluate_speech(
     """Measure speech models on corpora, show and write what comes of it, and return the exit code."""
     from mien.analyzers.speech import SpeechAnalyzer
     from mien.evaluation.models import find_model
+    from mien.evaluation.speech_report import speech_text
 
     # The models first: a wrong name must not wait for the data to be read.
     analyzers = [SpeechAnalyzer(find_model(word), threads=threads) for word in models]
@@ -114,15 +115,9 @@ def evaluate_speech(
     if report is not None:
         _write(report, done, comparisons, forced=labels_as is not None, several=several)
         _shell.note(f"wrote {report}")
-    _show(done, comparisons, as_json=as_json, several=several)
+    found = [(d.called, d.result) for d in done]
+    show(found, comparisons, text=speech_text, unit="clips", as_json=as_json, several=several)
     return _shell.SOME_FAILED if failed or any(d.result.n_unreadable for d in done) else 0
-
-
-def called_apart(words: list[str], names: list[str]) -> list[str]:
-    """Return what to call each model: as its record does, or, where two records have one name, as it was asked for."""
-    if len(set(names)) == len(names):
-        return names
-    return words if len(set(words)) == len(words) else [f"{word} ({i})" for i, word in enumerate(words, start=1)]
 
 
 def _examine(
@@ -190,40 +185,15 @@ def _compared(done: list[_Done]) -> list[PairedResult]:
     return [compare_clips(a.answers, b.answers, names=(a.called, b.called)) for a, b in combinations(done, 2)]
 
 
-def _show(done: list[_Done], comparisons: list[PairedResult], *, as_json: bool, several: bool) -> None:
-    from mien.evaluation import report
-    from mien.evaluation.speech_report import speech_text
-
-    if as_json and not several:
-        _shell.write(report.to_json(done[0].result))
-    elif as_json:
-        plain = {
-            "results": [{"called": d.called, **d.result.to_dict()} for d in done],
-            "comparisons": [comparison.to_dict() for comparison in comparisons],
-        }
-        _shell.write(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        parts = [speech_text(d.result) for d in done]
-        if len(done) > 1:
-            parts.append(report.summary([(d.called, d.result) for d in done]))
-        parts += ["\n".join(report.paired_lines(comparison, unit="clips")) for comparison in comparisons]
-        _shell.write("\n\n".join(parts))
-
-
 def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, forced: bool, several: bool) -> None:
-    from mien.evaluation.examine import own_names
-    from mien.evaluation.folder import write_overview
     from mien.evaluation.speech_folder import write_speech_folder
 
-    places = [""]
-    if several:
-        places = own_names([f"{d.called}-{d.result.dataset}-{d.result.split}" for d in done])
-        found = [(d.called, place, d.result) for d, place in zip(done, places, strict=True)]
-        write_overview(folder, found, comparisons, unit="clips")
+    found = [(d.called, d.result) for d in done]
+    places = report_places(folder, found, comparisons, unit="clips", several=several)
     for d, place in zip(done, places, strict=True):
         command = f"mien evaluate {d.called} {d.choice.name} --data DATA"
         command += f" --split {d.choice.split}" if d.choice.split else ""
         command += "".join(f" --option {key}={value}" for key, value in d.choice.options.items())
         command += f" --labels-as {d.result.output}" if forced else ""
         command += " --noise" if d.result.noise else ""
-        write_speech_folder(folder / place, d.result, d.answers, command=command)
+        write_speech_folder(place, d.result, d.answers, command=command)

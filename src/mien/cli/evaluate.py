@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from mien.cli import _shell
-from mien.cli._evaluate_speech import called_apart, evaluate_speech, is_speech, speech_choice
+from mien.cli._evaluate_show import called_apart, report_places, show
+from mien.cli._evaluate_speech import evaluate_speech, is_speech, speech_choice
 from mien.cli.data._options import Choice, choose, open_faces
 from mien.errors import MienError
 
@@ -98,6 +98,7 @@ def command(
         )
     from mien.analyzers.face import FaceAnalyzer
     from mien.evaluation.examine import compare_all
+    from mien.evaluation.report import to_text
 
     # The models first: a wrong name must not wait for the data to be read.
     analyzers = [FaceAnalyzer(find_model(word), threads=threads) for word in words]
@@ -117,7 +118,8 @@ def command(
     if report is not None:
         _write(report, done, comparisons, several=several)
         _shell.note(f"wrote {report}")
-    _show(done, comparisons, as_json=as_json, several=several)
+    found = [(d.called, d.result) for d in done]
+    show(found, comparisons, text=to_text, unit="pictures", as_json=as_json, several=several)
     return _shell.SOME_FAILED if failed else 0
 
 
@@ -205,38 +207,15 @@ def _load(
     return loaded[key]
 
 
-def _show(done: list[_Done], comparisons: list[PairedResult], *, as_json: bool, several: bool) -> None:
-    from mien.evaluation import report
-
-    if as_json and not several:
-        _shell.write(report.to_json(done[0].result))
-    elif as_json:
-        plain = {
-            "results": [{"called": d.called, **d.result.to_dict()} for d in done],
-            "comparisons": [comparison.to_dict() for comparison in comparisons],
-        }
-        _shell.write(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        parts = [report.to_text(d.result) for d in done]
-        if len(done) > 1:
-            parts.append(report.summary([(d.called, d.result) for d in done]))
-        parts += ["\n".join(report.paired_lines(comparison)) for comparison in comparisons]
-        _shell.write("\n\n".join(parts))
-
-
 def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, several: bool) -> None:
-    from mien.evaluation.examine import attention, own_names
-    from mien.evaluation.folder import write_folder, write_overview
+    from mien.evaluation.examine import attention
+    from mien.evaluation.folder import write_folder
 
-    places = [""]
-    if several:
-        places = own_names([f"{d.called}-{d.result.dataset}-{d.result.split}" for d in done])
-        write_overview(
-            folder, [(d.called, place, d.result) for d, place in zip(done, places, strict=True)], comparisons
-        )
+    found = [(d.called, d.result) for d in done]
+    places = report_places(folder, found, comparisons, unit="pictures", several=several)
     for d, place in zip(done, places, strict=True):
         command = f"mien evaluate {d.called} {d.choice.name} --data DATA --split {d.result.split}"
         command += f" --labels-as {d.result.output}" if d.forced else ""
         command += " --flip" if d.result.views == 2 else ""
         heated = attention(d.analyzer, d.answers)
-        write_folder(folder / place, d.result, d.answers, heated=heated, command=command)
+        write_folder(place, d.result, d.answers, heated=heated, command=command)
