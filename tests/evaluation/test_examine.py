@@ -8,7 +8,8 @@ from mien.datasets import FaceData
 from mien.errors import DatasetError
 from mien.evaluation.answers import answer
 from mien.evaluation.examine import attention, own_names, take_split
-from mien.evaluation.folder import WORST, worst_rows
+from mien.evaluation.folder import worst_rows
+from mien.evaluation.parts import WORST
 from mien.labels import FER7
 from planted_answers import data, pictures
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from mien.errors import DatasetError
 
-__all__ = ["make_folder", "write_bytes", "write_words"]
+__all__ = ["make_folder", "write_bytes", "write_pictures", "write_words"]
 
 
 def make_folder(path: str | Path) -> Path:
@@ -44,6 +45,22 @@ def write_bytes(path: str | Path, content: bytes) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise DatasetError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def write_pictures(folder: Path, pictures: Mapping[str, bytes | None]) -> None:
+    """Write pictures by their names; where there is none, what an older report left is taken away.
+
+    Raises
+    ------
+    DatasetError
+        If one cannot be written.
+    """
+    for name, content in pictures.items():
+        if content is not None:
+            write_bytes(folder / name, content)
+        else:
+            # What an older report left must not be taken for this one's.
+            (folder / name).unlink(missing_ok=True)
 
 
 def write_words(path: str | Path, text: str) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluation.answers import Answers
-from mien.evaluation.files import make_folder, write_bytes, write_words
+from mien.evaluation.files import make_folder, write_bytes, write_pictures, write_words
 from mien.evaluation.machine import machine
 from mien.evaluation.markdown import escaped, section, table
 from mien.evaluation.paired import PairedResult
+from mien.evaluation.parts import class_table, lowest_bars, mistakes_sheet, reliability, worst_first
 from mien.evaluation.report import (
     Measured,
     figure,
@@ -28,17 +29,11 @@ from mien.evaluation.report import (
     to_json,
 )
 from mien.evaluation.result import EvaluationResult
-from mien.metrics import reliability_bins
-from mien.output import encode_png, plots
-from mien.output.sheet import sheet
+from mien.output import plots
 
-__all__ = ["WORST", "class_table", "reliability", "worst_first", "worst_rows", "write_folder", "write_overview"]
-
-WORST = 40
-"""Mistakes on the sheet."""
+__all__ = ["worst_rows", "write_folder", "write_overview"]
 
 _ACROSS = 8
-_MOST_BARS = 40
 
 
 def write_folder(
@@ -79,61 +74,27 @@ def write_folder(
     write_words(where / "predictions.csv", _predictions(answers))
     write_bytes(where / "confusion.png", plots.confusion_pair(result.confusion_matrix, result.labels))
     write_bytes(where / "reliability.png", reliability(result, answers.probabilities, answers.truth))
-    pictures = {"worst.png": _worst(answers, None)}
-    if heated:
-        pictures["attention.png"] = _worst(answers, heated)
-    if result.per_subject:
-        bars = [(s.subject, s.accuracy, None, None) for s in result.per_subject[:_MOST_BARS]]
-        shown = "" if len(bars) == len(result.per_subject) else f", the lowest {len(bars)} of {len(result.per_subject)}"
-        pictures["subjects.png"] = plots.bars(bars, title=f"accuracy by subject{shown}")
-    for name in ("worst.png", "attention.png", "subjects.png"):
-        content = pictures.get(name)
-        if content is not None:
-            write_bytes(where / name, content)
-        else:
-            # What an older report left must not be taken for this one's.
-            (where / name).unlink(missing_ok=True)
+    subjects = [(subject.subject, subject.accuracy) for subject in result.per_subject]
+    pictures = {
+        "worst.png": _worst(answers, None),
+        "attention.png": _worst(answers, heated) if heated else None,
+        "subjects.png": lowest_bars(subjects, what="accuracy by subject"),
+    }
+    write_pictures(where, pictures)
     write_words(where / "report.md", _markdown(result, {n for n, c in pictures.items() if c is not None}, command))
 
 
 def worst_rows(answers: Answers) -> NDArray[np.int64]:
-    """Return the rows of the mistakes, the most confident first, `WORST` at most."""
+    """Return the rows of the mistakes, the most confident first, `mien.evaluation.parts.WORST` at most."""
     return worst_first(answers.probabilities, answers.truth)
-
-
-def worst_first(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rows of probabilities (n, k) whose largest is not the truth (n,), as `worst_rows` does."""
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)
-    confidence = probabilities[wrong].max(axis=1)
-    return wrong[np.argsort(-confidence, kind="stable")][:WORST]
 
 
 def _worst(answers: Answers, heated: Sequence[NDArray[np.uint8]] | None) -> bytes | None:
     rows = worst_rows(answers)
     if not len(rows):
         return None
-    names = answers.label_set.emotions
-    captions = []
-    for row in rows:
-        said = answers.answered[row]
-        share = 100 * answers.probabilities[row, said]
-        captions.append(f"{names[answers.truth[row]]}?\n{names[said]} {share:.0f} %")
     images = [answers.rows.read(int(row)) for row in rows] if heated is None else list(heated)
-    title = f"The {len(rows)} most confident mistakes: the label with a question mark, below it the answer"
-    return encode_png(sheet(images, captions, columns=min(_ACROSS, len(rows)), cell=112, title=title))
-
-
-def reliability(result: Measured, probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> bytes:
-    """Draw the reliability diagram of answers, with the figures of their result."""
-    bins = reliability_bins(probabilities, truth)
-    return plots.reliability(
-        edges=bins.edges,
-        count=bins.count,
-        confidence=bins.confidence,
-        accuracy=bins.accuracy,
-        ece=result.ece,
-        floor=result.ece_floor,
-    )
+    return mistakes_sheet(answers, rows, images, across=_ACROSS, cell=112)
 
 
 def _predictions(answers: Answers) -> str:
@@ -176,15 +137,6 @@ def _markdown(result: EvaluationResult, pictures: set[str], command: str) -> str
 def _interval_note(result: EvaluationResult) -> str:
     drawn = {"subject": "subjects", "clip": "clips", "picture": "distinct pictures"}[result.intervals_by]
     return f"Intervals: bootstrap over {result.n_groups} {drawn}."
-
-
-def class_table(result: Measured) -> str:
-    """Return the scores by class as Markdown."""
-    rows = [
-        (c.label, percent(c.precision), percent(c.recall), percent(c.f1), c.support, c.answered)
-        for c in result.per_class
-    ]
-    return table(("class", "precision", "recall", "F1", "true", "answered"), rows, right=range(1, 6))
 
 
 def _calibration(result: EvaluationResult) -> str:

@@ -12,24 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DatasetError
-from mien.evaluation.files import make_folder, write_bytes, write_words
-from mien.evaluation.folder import class_table, reliability, worst_first
+from mien.evaluation.files import make_folder, write_bytes, write_pictures, write_words
 from mien.evaluation.machine import machine
 from mien.evaluation.markdown import escaped, section, table
 from mien.evaluation.noise import VOICES
 from mien.evaluation.noise_chart import noise_chart
+from mien.evaluation.parts import class_table, lowest_bars, mistakes_sheet, reliability, worst_first
 from mien.evaluation.report import percent, to_json
 from mien.evaluation.speech_answers import SpeechAnswers
 from mien.evaluation.speech_report import calibration_rows, clips_line, ends, noise_rows, speech_headline
 from mien.evaluation.speech_result import GroupFigures, SpeechEvaluation
-from mien.output import encode_png, plots
-from mien.output.sheet import sheet
+from mien.output import plots
 from mien.voice.activity import speech_bounds
 from mien.voice.features import Settings, log_mel
 
 __all__ = ["write_speech_folder"]
 
-_MOST_BARS = 40
 _ACROSS = 5
 _CELL = 168
 _SHEET_S = 3.0
@@ -73,37 +71,20 @@ def write_speech_folder(
     confusion = plots.confusion_pair(result.confusion_matrix, result.labels, unit="recordings")
     write_bytes(where / "confusion.png", confusion)
     write_bytes(where / "reliability.png", reliability(result, answers.probabilities, answers.truth))
+    speakers = [(part.name, part.uar) for part in result.by_speaker]
     pictures = {
         "worst.png": _spectrograms(answers, worst) if len(worst) else None,
-        "speakers.png": _speaker_bars(result) if result.by_speaker else None,
+        "speakers.png": lowest_bars(speakers, what="UAR by speaker"),
         "noise.png": noise_chart(result.noise) if result.noise else None,
     }
-    for name, content in pictures.items():
-        if content is not None:
-            write_bytes(where / name, content)
-        else:
-            # What an older report left must not be taken for this one's.
-            (where / name).unlink(missing_ok=True)
+    write_pictures(where, pictures)
     write_words(where / "report.md", _markdown(result, answers, worst, command))
-
-
-def _speaker_bars(result: SpeechEvaluation) -> bytes:
-    some = result.by_speaker[:_MOST_BARS]
-    shown = "" if len(some) == len(result.by_speaker) else f", the lowest {len(some)} of {len(result.by_speaker)}"
-    return plots.bars([(part.name, part.uar, None, None) for part in some], title=f"UAR by speaker{shown}")
 
 
 def _spectrograms(answers: SpeechAnswers, rows: NDArray[np.int64]) -> bytes:
     """Draw the mistakes as spectrograms of mel bands, low notes at the bottom."""
-    names = answers.label_set.emotions
-    captions = []
-    for row in rows:
-        said = answers.answered[row]
-        share = 100 * answers.probabilities[row, said]
-        captions.append(f"{names[answers.truth[row]]}?\n{names[said]} {share:.0f} %")
     images = [_spectrogram(answers, int(row)) for row in rows]
-    title = f"The {len(rows)} most confident mistakes: the label with a question mark, below it the answer"
-    return encode_png(sheet(images, captions, columns=min(_ACROSS, len(rows)), cell=_CELL, title=title))
+    return mistakes_sheet(answers, rows, images, across=_ACROSS, cell=_CELL)
 
 
 def _spectrogram(answers: SpeechAnswers, row: int) -> NDArray[np.uint8] | None:
