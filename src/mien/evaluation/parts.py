@@ -24,7 +24,7 @@ _MOST_BARS = 40
 
 
 def worst_first(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rows of probabilities (n, k) whose largest is not the truth (n,), `WORST` at most, the surest first."""
+    """Return the rows of probabilities (n, k) that are not right by truth (n,), the surest first, `WORST` at most."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)
     confidence = probabilities[wrong].max(axis=1)
     return wrong[np.argsort(-confidence, kind="stable")][:WORST]
