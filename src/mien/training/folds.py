@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from mien.training.nets import EmotionNet
 from mien.training.recipe import Recipe
 from mien.training.run import RunOptions, fit
 from mien.training.speech_corpus import SpeechCorpus
-from mien.training.speech_folds import REFIT, write_speech_folds
+from mien.training.speech_folds import write_speech_folds
 
 __all__ = ["WAYS", "FoldResult", "train_folds"]
 
@@ -213,36 +213,23 @@ def _tested(
         done = _read_answers(place, test, corpus)
         if done is None or way == "continued":
             report(f"{way}, fold {number + 1} of {int(fold.max()) + 1}: {int(test.sum())} rows to be tested")
-            start = net if way == "continued" else None
-            net = _trained(kind, recipe, corpus.take(~test), way, place, start, options, report)
+            training, validation = _inner(kind, corpus.take(~test), recipe, way)
+            net = fit(
+                recipe,
+                training,
+                validation,
+                _made(place),
+                options=options,
+                start=net if way == "continued" else None,
+                report=report,
+            )
+            if net is None:
+                raise InputError("folds cannot be stopped early")
             done = {head: softmax(z).astype(np.float32) for head, z in kind.answered(net, corpus.take(test)).items()}
             _keep(place, done)
         for head, values in done.items():
             answers[head][test] = values
     return answers
-
-
-def _trained(
-    kind: Kind[Any, Any],
-    recipe: Recipe,
-    rest: Rows,
-    way: str,
-    place: Path,
-    start: EmotionNet | None,
-    options: RunOptions,
-    report: Callable[[str], object],
-) -> EmotionNet:
-    """Train the net of a fold on the rows of the others."""
-    training, validation = _inner(kind, rest, recipe, way)
-    net = fit(recipe, training, validation, _made(place), options=options, start=start, report=report)
-    if net is not None and recipe.refit:
-        epochs = best_epoch(place / "history.csv")
-        report(f"again with the validation rows, for {epochs} epochs")
-        again = replace(recipe, epochs=epochs)
-        net = fit(again, rest, None, _made(place / REFIT), options=options, start=start, report=report)
-    if net is None:
-        raise InputError("folds cannot be stopped early")
-    return net
 
 
 def _inner(kind: Kind[Any, Any], rest: Rows, recipe: Recipe, way: str) -> tuple[Rows, Rows]:

@@ -111,7 +111,7 @@ def read_state(source: str) -> dict[str, Tensor]:
         )
     if path.is_file():
         return _read_file(path)
-    shipped = ", ".join((*registry.names("face-emotion"), *registry.names("speech-emotion")))
+    shipped = ", ".join(registry.names("face-emotion"))
     raise UnknownModelError(
         f"no weights at {source!r}: expected the name of a shipped model ({shipped}), a run folder, a file, "
         "or hub:owner/name"

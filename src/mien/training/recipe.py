@@ -156,9 +156,6 @@ class Recipe:
         Length, pictures a step, and the seed that fixes order, augmentation and initial weights.
     early_stopping : int
         Stop after so many epochs without a better score; 0 never does.
-    refit : bool
-        In cross-validation, train a net again on all rows but those to be tested, for the epochs that the validation
-        rows chose, and test that: as the net that is trained on everything in the end.
     drop_overlap : bool
         Drop the training rows whose pixels also occur in the validation rows.
     init : str
@@ -184,7 +181,6 @@ class Recipe:
     batch: int = 128
     seed: int = 1
     early_stopping: int = 0
-    refit: bool = False
     drop_overlap: bool = True
     init: str = ""
     freeze: tuple[str, ...] = ()

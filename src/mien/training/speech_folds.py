@@ -22,10 +22,7 @@ from mien.training.nets.speech import DeployedSpeech
 from mien.training.recipe import Recipe
 from mien.training.speech_corpus import SpeechCorpus, prepared
 
-__all__ = ["REFIT", "SUMMARY", "out_of_fold_noise", "write_speech_folds"]
-
-REFIT = "refit"
-"""Folder of the net of a fold that was trained again on all other rows."""
+__all__ = ["SUMMARY", "out_of_fold_noise", "write_speech_folds"]
 
 SUMMARY = "out-of-fold.json"
 """The figures of all folds together, within the folder of the honest way."""
@@ -82,8 +79,7 @@ def out_of_fold_noise(
     report(f"measuring {len(corpus)} recordings in noise")
     nets: dict[int, DeployedSpeech] = {}
     for number in np.unique(fold).tolist():
-        place = folder / f"fold-{number}"
-        net = best_net(place / REFIT, recipe, epoch="last") if recipe.refit else best_net(place, recipe)
+        net = best_net(folder / f"fold-{number}", recipe)
         assert isinstance(net, SpeechNet)
         nets[number] = DeployedSpeech(net).eval()
 
