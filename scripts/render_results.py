@@ -18,14 +18,26 @@ from mien.models.spec import ModelSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-SHARES = {"accuracy": "accuracy", "uar": "UAR", "accuracy_overlap_free": "accuracy without copies of Training"}
-PLAIN = {"ece_cross_fitted_above_floor": "ECE above its floor, cross-fitted", "brier": "Brier", "nll": "NLL"}
+SHARES = {
+    "accuracy": "accuracy",
+    "uar": "UAR",
+    "macro_f1": "macro F1",
+    "accuracy_overlap_free": "accuracy without copies of Training",
+}
+PLAIN = {
+    "ece_cross_fitted_above_floor": "ECE above its floor, cross-fitted",
+    "brier": "Brier",
+    "nll": "NLL",
+    "brier_cross_fitted": "Brier, cross-fitted",
+    "nll_cross_fitted": "NLL, cross-fitted",
+}
 
 
 def table(spec: ModelSpec) -> str:
     """Return a model's results as Markdown: one row a figure, and the commands below."""
+    rows = "recordings" if spec.sound is not None else "pictures"
     lines = [
-        "| data | output | figure | value | 95 % interval | pictures |",
+        f"| data | output | figure | value | 95 % interval | {rows} |",
         "|---|---|---|---|---|---|",
     ]
     for r in spec.results:
@@ -41,13 +53,32 @@ def table(spec: ModelSpec) -> str:
         if dataset.startswith("recall_by_class_")
     }
     lines += ["", *(f"Recall by class on {dataset}, in %: {text}." for dataset, text in rare.items())]
+    for part in ("sex", "intensity"):
+        if found := spec.card.get(f"uar_by_{part}"):
+            told = ", ".join(f"{name} {100 * value:.0f}" for name, value in found.items())
+            lines.append(f"UAR by {part}, in %: {told}.")
+    if curve := spec.card.get("uar_in_noise"):
+        lines += ["", *noise(curve)]
     return "\n".join(lines) + "\n"
 
 
+def noise(curve: dict[str, float]) -> list[str]:
+    """Return the noise curve of a model as a table: a row a kind of noise, a column a ratio."""
+    ratios = list(dict.fromkeys(name.split("_")[1] for name in curve if "_" in name))
+    kinds = list(dict.fromkeys(name.split("_")[0] for name in curve if "_" in name))
+    heads = ["UAR, out of fold", "without noise", *(f"{ratio} dB" for ratio in ratios)]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for kind in kinds:
+        cells = [curve["clean"], *(curve[f"{kind}_{ratio}_db"] for ratio in ratios)]
+        lines.append(f"| {kind} noise | {' | '.join(f'{100 * value:.1f} %' for value in cells)} |")
+    return [line.replace("babble noise", "babble of other clips") for line in lines]
+
+
 def headline(spec: ModelSpec) -> str:
-    """Return the accuracies alone, for README."""
-    rows = [r for r in spec.results if r.metric == "accuracy" and r.low is not None and r.high is not None]
-    lines = ["| data | classes | accuracy | 95 % interval |", "|---|---|---|---|"]
+    """Return the accuracies alone (the UAR of voices), for README."""
+    metric = "accuracy" if spec.sound is None else "uar"
+    rows = [r for r in spec.results if r.metric == metric and r.low is not None and r.high is not None]
+    lines = [f"| data | classes | {SHARES[metric]} | 95 % interval |", "|---|---|---|---|"]
     for r in rows:
         classes = len(spec.output(r.output).labels)
         span = f"{100 * (r.low or 0):.1f} to {100 * (r.high or 0):.1f}"

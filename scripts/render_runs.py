@@ -2,10 +2,11 @@
 
     python scripts/render_runs.py nets runs/mlp runs/cnn ...      into docs/networks.md
     python scripts/render_runs.py leaks runs/leaks                into docs/why-our-numbers-are-lower.md
+    python scripts/render_runs.py voices runs/mel-cnn             the same, for speech
 
 Nets: accuracy with its interval, parameters, multiply-adds and size come from the record of each run, training time
 from its history; the time of a face is measured here: 32 crops in one call, one thread, the median of 30 calls.
-Leaks: the table of ``folds.json``.  ``--print`` prints the table instead.
+Leaks and voices: the table of ``folds.json``.  ``--print`` prints the table instead.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from mien.models import registry, runtime
 from mien.models.spec import ModelSpec
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = {"nets": DOCS / "networks.md", "leaks": DOCS / "why-our-numbers-are-lower.md"}
+LOWER = DOCS / "why-our-numbers-are-lower.md"
+PAGES = {"nets": DOCS / "networks.md", "leaks": LOWER, "voices": LOWER}
 END = "<!-- end -->"
 COLUMNS = (
     "net",
@@ -106,7 +108,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--print", action="store_true", dest="show", help="print the table, write nothing")
     arguments = parser.parse_args()
-    table = {"nets": nets, "leaks": leaks}[arguments.what](arguments.runs)
+    table = {"nets": nets, "leaks": leaks, "voices": leaks}[arguments.what](arguments.runs)
     if arguments.show:
         print(table)
         return

@@ -35,7 +35,7 @@ def main() -> None:
     card = tomllib.loads(options.card.read_text("utf-8"))
     for part in ("by_sex", "by_intensity"):
         card[f"uar_{part}"] = {name: round(values["uar"], 3) for name, values in figures[part].items()}
-    card["recall_by_class"] = {
+    card[f"recall_by_class_{figures['dataset']}"] = {
         row["label"]: round(row["recall"], 3) for row in figures["per_class"] if row["recall"] is not None
     }
     card["uar_in_noise"] = {

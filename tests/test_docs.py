@@ -1,8 +1,9 @@
 """Every command and every Python example in README and docs runs as printed.
 
-A block stands alone in a folder with a few pictures.  A comment above a block says what it needs:
-``<!-- needs: data -->`` FER2013 and FER+ in the folder (skipped where they are absent), ``<!-- needs: long -->`` more
-than a test can give (only its words are checked), ``<!-- needs: setup -->`` a fresh checkout (run by other tests).
+A block stands alone in a folder with a few pictures, and recordings of a synthetic voice.  A comment above a block says
+what it needs: ``<!-- needs: data -->`` FER2013 and FER+ in the folder (skipped where they are absent),
+``<!-- needs: long -->`` more than a test can give (only its words are checked), ``<!-- needs: setup -->`` a fresh
+checkout (run by other tests).
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.cli import main
 from mien.samples import astronaut_path
+from speech_corpora import write_wav
+from speech_mixtures import RATE, voiced
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -55,6 +59,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "photos" / "party").mkdir(parents=True)
     for name in ("team.jpg", "photos/one.jpg", "photos/party/two.jpg"):
         shutil.copy(astronaut_path(), tmp_path / name)
+    silence = np.zeros(RATE, np.float32)
+    voices = [voiced(2 * RATE, np.random.default_rng(seed)) for seed in range(2)]
+    sound = np.concatenate([silence, voices[0], silence, voices[1], silence])
+    for name in ("call.wav", "calls/monday.wav"):
+        write_wav(tmp_path / name, sound)
     return tmp_path
 
 

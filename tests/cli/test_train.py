@@ -115,7 +115,7 @@ def test_folds_are_a_table(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_way_to_split_needs_folds(here: Path) -> None:
     done = run("--recipe", "tiny.toml", "--data", "x", "--split", "random")
     assert done.exit_code == 2
-    assert "--split says how --folds deals rows out: give --folds, too" in done.stderr
+    assert "--split, --only and --noise say what --folds does: give --folds, too" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,13 @@ def test_what_cannot_be_done_is_one_line(here: Path, arguments: tuple[str, ...],
     lines = [line for line in done.stderr.splitlines() if not line.startswith("mien: reading ")]
     assert len(lines) == 1
     assert message in lines[0]
+
+
+def test_training_after_folds_is_no_cross_validation(tmp_path: Path) -> None:
+    words = ["train", "--recipe", "speech-base", "--data", str(tmp_path), "--after", str(tmp_path)]
+    done = CliRunner().invoke(main, [*words, "--folds", "5"])
+    assert done.exit_code == 2
+    assert "--after trains one net from finished folds: leave out --folds" in done.stderr
+    done = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "run")])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "holds no finished folds over speakers" in done.stderr

@@ -7,9 +7,11 @@ import pytest
 
 from mien.faces.align import Crop
 from mien.models import ModelSpec, registry, runtime, store
+from speech_mixtures import voiced
 
 SHIPPED = registry.names()
 FACES = registry.names("face-emotion")
+VOICES = registry.names("speech-emotion")
 LARGEST_MB = 28  # the whole wheel stays under 30
 
 
@@ -19,8 +21,9 @@ def crops_of(spec: ModelSpec, count: int) -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
-def test_the_default_model_is_shipped() -> None:
+def test_the_default_models_are_shipped() -> None:
     assert "face-base" in FACES
+    assert "speech-base" in VOICES
 
 
 def test_all_weights_together_leave_room_in_the_wheel() -> None:
@@ -102,3 +105,63 @@ def test_the_heads_file_gives_the_logits_of_the_graph(name: str) -> None:
         weight, bias = heads[f"weight_{output.name}"], heads[f"bias_{output.name}"]
         logits = np.einsum("kc,nchw->nk", weight, answers["features"]) / answers["features"][0, 0].size + bias
         np.testing.assert_allclose(logits, answers[output.tensor], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_the_record_of_a_voice_model_tells_data_limits_and_results_of_strangers(name: str) -> None:
+    spec = registry.get(name)
+    assert spec.size_bytes <= 6e6
+    assert {"intended_use", "not_for", "known_biases", "uar_by_sex", "uar_in_noise"} <= set(spec.card)
+    assert spec.training["subjects"]
+    assert not set(spec.training["subjects"]) & {"21", "22", "23", "24"}
+    assert {"accuracy", "uar", "ece_cross_fitted_above_floor"} <= {result.metric for result in spec.results}
+    for result in spec.results:
+        assert result.split.endswith("folds over speakers")
+        assert result.command.startswith(f"mien train --recipe {name} ")
+        if result.metric == "uar":
+            assert result.low < result.value < result.high  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_the_graph_takes_a_waveform_of_any_length(name: str) -> None:
+    spec = registry.get(name)
+    assert spec.sound is not None
+    session = runtime.load(spec, threads=1)
+    assert session.input_names == ("wave",)
+    random = np.random.default_rng(0)
+    for seconds in (spec.sound.min_s, 1.234, spec.sound.window_s, 17.0):
+        wave = (0.1 * random.standard_normal((1, round(seconds * spec.sound.rate_hz)))).astype(np.float32)
+        answers = session.run({"wave": wave})
+        assert {output.tensor for output in spec.outputs} | {"embedding"} == set(answers)
+        for output in spec.outputs:
+            assert answers[output.tensor].shape == (1, len(output.labels))
+            assert np.isfinite(answers[output.tensor]).all()
+    for edge in (np.zeros((1, 16000), np.float32), np.ones((1, 16000), np.float32)):
+        assert np.isfinite(session.run({"wave": edge})[spec.default_output.tensor]).all()
+
+
+@pytest.mark.parametrize("name", VOICES)
+@pytest.mark.parametrize("gain", [1e-3, 0.1, 3.0])
+def test_a_quiet_recording_gets_the_answer_of_a_loud_one(name: str, gain: float) -> None:
+    spec = registry.get(name)
+    session = runtime.load(spec, threads=1)
+    wave = 0.3 * voiced(2 * 16000, np.random.default_rng(0))[None]
+    tensor = spec.default_output.tensor
+    found = session.run({"wave": (gain * wave).astype(np.float32)})[tensor]
+    np.testing.assert_allclose(found, session.run({"wave": wave})[tensor], atol=2e-3)
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_the_weights_of_a_voice_model_start_a_training(name: str) -> None:
+    pytest.importorskip("torch")
+    from mien.training.init import init_net
+    from mien.training.nets import build_speech
+    from mien.training.recipe import load_recipe
+    from mien.training.speech_export import speech_parity
+
+    spec = registry.get(name)
+    recipe = load_recipe(spec.training["recipe"])
+    net = build_speech(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options).eval()
+    init_net(net, name)
+    waves = [voiced(seconds * 16000, np.random.default_rng(seconds)) for seconds in (1, 3)]
+    assert speech_parity(net, runtime.load(spec, threads=1), waves) < 1e-4

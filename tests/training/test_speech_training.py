@@ -24,6 +24,7 @@ from mien.training.augment_sound import SoundAugmentation  # noqa: E402
 from mien.training.export import PARITY  # noqa: E402
 from mien.training.folder import load_net  # noqa: E402
 from mien.training.folds import train_folds  # noqa: E402
+from mien.training.history import read_history  # noqa: E402
 from mien.training.kinds import Voices, kind_of  # noqa: E402
 from mien.training.nets import SpeechNet  # noqa: E402
 from mien.training.nets.speech import DeployedSpeech  # noqa: E402
@@ -223,7 +224,7 @@ def test_folds_over_speakers_and_the_net_that_follows(corpus_dir: Path, options:
     assert spec.output().temperature == pytest.approx(figures["temperature_fitted"], abs=1e-4)
     assert {r.split for r in spec.results} == {"3 folds over speakers"}
     assert next(r for r in spec.results if r.metric == "uar").value == pytest.approx(result.uar, abs=1e-6)
-    assert spec.training["epochs"] == sorted(result.epochs)[1]
+    assert spec.training["epochs"] == sorted(result.epochs)[1] == len(read_history(final / "history.csv"))
     assert spec.training["subjects"] == ["01", "02", "03", "04", "05", "06"]
     assert train_final(RECIPE, data=corpus_dir, after=where, out=tmp_path / "final", options=options) == final
     with pytest.raises(InputError, match="holds the folds of another recipe"):
@@ -237,6 +238,8 @@ def test_what_follows_no_folds_is_refused(corpus_dir: Path, tmp_path: Path, opti
         train_final(load_recipe("face-base"), data=corpus_dir, after=tmp_path, out=tmp_path / "out")
     with pytest.raises(InputError, match="single folds must be from 1 to 3"):
         train_folds(RECIPE, data=corpus_dir, out=tmp_path / "out", k=3, only=[4], options=options)
+    with pytest.raises(InputError, match="only recordings are measured in noise"):
+        train_folds(load_recipe("cnn"), data=corpus_dir, out=tmp_path / "out", noise=True, options=options)
     with pytest.raises(InputError, match="takes no file of labels"):
         train(RECIPE, data=corpus_dir, labels=tmp_path, out=tmp_path / "out", options=options)
 

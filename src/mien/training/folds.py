@@ -142,6 +142,8 @@ def train_folds(
         raise InputError(f"a way to split must be one of {', '.join(WAYS)}, but got {', '.join(unknown) or 'none'}")
     if not set(only) <= set(range(1, k + 1)) or (only and "continued" in ways):
         raise InputError(f"single folds must be from 1 to {k}, and not of the way 'continued', but got {list(only)}")
+    if noise and not recipe.is_speech:
+        raise InputError(f"recipe {recipe.name!r} is for faces: only recordings are measured in noise")
     folder = Path(out)
     claim(folder, recipe)
     report(f"reading {data}")

@@ -27,7 +27,7 @@ from mien.training.nets import EmotionNet, FaceNet, SpeechNet
 from mien.training.recipe import Recipe
 from mien.training.speech_corpus import SpeechCorpus
 from mien.training.speech_data import SpeechBatches, speech_validation_loader
-from mien.training.speech_export import export_speech
+from mien.training.speech_export import export_speech, graph_logits
 from mien.training.task import EmotionTask, FaceTask, SpeechTask, class_weights
 
 __all__ = ["COPIES", "Faces", "Kind", "Voices", "kind_of"]
@@ -194,8 +194,13 @@ class Voices(Kind[SpeechCorpus, SpeechNet]):
         return _dealt_out(batches, recipe), None if validation is None else speech_validation_loader(validation, net)
 
     def answered(self, net: SpeechNet, corpus: SpeechCorpus) -> Answers:
-        """Return logits of the whole recordings."""
-        return _logits(net, speech_validation_loader(corpus, net))
+        """Return logits of the whole recordings: by the graph, on files cut as at use, so they are what users get.
+
+        Of changed copies that are in no file, the net's own on their spectrograms.
+        """
+        if (corpus.clips.methods != "").any():
+            return _logits(net, speech_validation_loader(corpus, net))
+        return graph_logits(net, corpus)
 
     def dealt(self, corpus: SpeechCorpus, k: int, seed: int) -> NDArray[np.int64]:
         """See `mien.datasets.speech.folds`: the sexes are spread evenly."""

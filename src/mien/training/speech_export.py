@@ -19,7 +19,7 @@ from mien.training.run_record import begun_record, measured_outputs
 from mien.training.speech_corpus import SpeechCorpus, prepared
 from mien.voice.activity import PAD_S
 
-__all__ = ["checked_graph", "export_speech", "speech_graph", "speech_parity", "speech_record"]
+__all__ = ["checked_graph", "export_speech", "graph_logits", "speech_graph", "speech_parity", "speech_record"]
 
 _WINDOW_S, _HOP_S = 3.0, 1.5
 """Window and hop over long speech: about the length of the sentences that the nets learn from, and half of it."""
@@ -150,9 +150,8 @@ def export_speech(
     ModelError, DatasetError
         See `mien.training.export.export_run`.
     """
-    graph, session = checked_graph(net, recipe, validation)
-    found = [session.run({"wave": wave[None]}) for wave in _waves(validation, net)]
-    logits = {head: np.concatenate([part[f"logits_{head}"] for part in found]) for head in net.heads}
+    graph, session = checked_graph(net, validation)
+    logits = _answers(net, session, validation)
     heard = [*training.clips.subjects.tolist(), *validation.clips.subjects.tolist()]
     record = speech_record(recipe, net, graph, training_data, heard)
     where = f"the validation recordings of {recipe.dataset}"
@@ -162,7 +161,30 @@ def export_speech(
     return write_model(folder, net, graph, record, report)
 
 
-def checked_graph(net: SpeechNet, recipe: Recipe, corpus: SpeechCorpus) -> tuple[bytes, runtime.Session]:
+def graph_logits(net: SpeechNet, corpus: SpeechCorpus) -> dict[str, NDArray[np.float32]]:
+    """Return what a net's graph answers to the recordings of a corpus, read again and cut as at use.
+
+    Parameters
+    ----------
+    net : SpeechNet
+        The trained net; its weights are rounded to what the graph holds.
+    corpus : SpeechCorpus
+        The recordings.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        By head: float32 (n, classes).
+    """
+    return _answers(net, checked_graph(net, corpus)[1], corpus)
+
+
+def _answers(net: SpeechNet, session: runtime.Session, corpus: SpeechCorpus) -> dict[str, NDArray[np.float32]]:
+    found = [session.run({"wave": wave[None]}) for wave in _waves(corpus, net)]
+    return {head: np.concatenate([part[f"logits_{head}"] for part in found]) for head in net.heads}
+
+
+def checked_graph(net: SpeechNet, corpus: SpeechCorpus) -> tuple[bytes, runtime.Session]:
     """Return a net's graph and a session of it, after both were seen to answer alike.
 
     Raises
@@ -171,7 +193,7 @@ def checked_graph(net: SpeechNet, recipe: Recipe, corpus: SpeechCorpus) -> tuple
         If net and graph differ by more than `PARITY` on some recordings of the corpus.
     """
     graph = speech_graph(rounded(net))
-    session = runtime.Session(graph, name=recipe.name, threads=runtime.default_threads(), device="cpu")
+    session = runtime.Session(graph, name="the graph", threads=runtime.default_threads(), device="cpu")
     some = corpus.take(np.linspace(0, len(corpus) - 1, min(len(corpus), 12)).astype(np.int64))
     alike(speech_parity(net, session, list(_waves(some, net))))
     return graph, session

@@ -14,7 +14,8 @@ from mien.errors import InputError, ModelError
 from mien.evaluation.run_report import write_run_report
 from mien.models.spec import ModelSpec
 from mien.training.export import write_model
-from mien.training.folder import claim
+from mien.training.folder import best_net, claim
+from mien.training.history import best_epoch
 from mien.training.kinds import Voices
 from mien.training.nets import SpeechNet
 from mien.training.recipe import Recipe
@@ -40,9 +41,9 @@ def train_final(
 ) -> Path:
     """Train a speech net on every recording of a corpus, as its folds have shown.
 
-    The epochs are the median of those that the validation speakers of the folds chose, the temperature is the one that
-    fits the out-of-fold answers, and the record's results are the out-of-fold figures: nobody is left to measure the
-    net itself on.
+    It stops after the median of the epochs that the validation speakers of the folds chose, the temperature is the one
+    that fits the out-of-fold answers, and the record's results are the out-of-fold figures: nobody is left to measure
+    the net itself on.
 
     Parameters
     ----------
@@ -76,21 +77,27 @@ def train_final(
     if not recipe.is_speech:
         raise InputError(f"recipe {recipe.name!r} is for faces: training after folds is for speech")
     folds, figures = _read(Path(after), recipe)
-    epochs = round(statistics.median(folds["epochs"]))
-    shortened = replace(recipe, epochs=epochs)
+    epochs = _epochs(folds)
     folder = Path(out)
-    claim(folder, shortened)
+    claim(folder, recipe)
     if (folder / "model.toml").is_file():
         report(f"{folder} holds the finished run already")
         return folder
     report(f"{epochs} epochs, the median of {', '.join(map(str, folds['epochs']))}; reading {data}")
     corpus = Voices().load(recipe, data)
-    net = fit(shortened, corpus, None, folder, options=options, report=report)
-    if net is not None:
-        assert isinstance(net, SpeechNet)
-        _export(folder, recipe, net, corpus, folds, figures, report)
-        write_run_report(folder)
+    if best_epoch(folder / "history.csv") < epochs:
+        # The schedule is that of the folds, so that the net of an epoch is what it was there.
+        fit(recipe, corpus, None, folder, options=replace(options or RunOptions(), stop_after=epochs), report=report)
+    net = best_net(folder, recipe, epoch="last")
+    assert isinstance(net, SpeechNet)
+    _export(folder, recipe, net, corpus, folds, figures, report)
+    write_run_report(folder)
     return folder
+
+
+def _epochs(folds: dict[str, Any]) -> int:
+    chosen: list[int] = folds["epochs"]
+    return round(statistics.median(chosen))
 
 
 def _read(folder: Path, recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -117,13 +124,13 @@ def _export(
     figures: dict[str, Any],
     report: Callable[[str], object],
 ) -> ModelSpec:
-    graph, _ = checked_graph(net, recipe, corpus)
+    graph, _ = checked_graph(net, corpus)
     subjects = [] if corpus.subjects is None else corpus.subjects.tolist()
     learnt = described(recipe, corpus, validation=False)
     record = speech_record(recipe, net, graph, learnt, subjects)
     head = folds["head"]
     record["training"] |= {
-        "epochs": round(statistics.median(folds["epochs"])),
+        "epochs": _epochs(folds),
         "selected_on": f"validation speakers within each of {folds['k']} folds: the median of their best epochs",
         "temperature_fitted_on": f"the out-of-fold answers of {folds['k']} folds over speakers",
     }

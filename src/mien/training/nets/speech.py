@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from mien.training.nets.base import EmotionNet
 from mien.voice.features import AMIN, Settings, mel_matrix, window
 
-__all__ = ["DeployedSpeech", "FrontEnd", "SpeechNet", "at_rms", "under_peak"]
+__all__ = ["SILENCE", "DeployedSpeech", "FrontEnd", "SpeechNet", "at_rms", "under_peak"]
 
 _UNDER_DB = 80.0
 """What lies further under its reference counts as silence (as librosa's ``top_db``)."""
 
 _SCALE_DB = 20.0
 """One unit of what a net sees."""
+
+SILENCE = -_UNDER_DB / 2 / _SCALE_DB
+"""Silence and padding, as a net sees them."""
 
 _OUTSIDE_DB = -1e4
 """Level of padding: under any floor."""

@@ -18,10 +18,13 @@ from torch import Tensor, nn
 
 from mien.errors import InputError
 from mien.training.nets.blocks import ResidualBlock
-from mien.training.nets.speech import SpeechNet
+from mien.training.nets.speech import SILENCE, SpeechNet
 from mien.voice.features import Settings
 
 __all__ = ["SpeechResNet"]
+
+_BEYOND = 64
+"""Frames of silence behind a recording: more than convolutions see beyond its end."""
 
 
 class SpeechResNet(SpeechNet):
@@ -91,8 +94,15 @@ class SpeechResNet(SpeechNet):
         )
 
     def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return mean and deviation over time, weighted by attention, of each member, float (N, members * D)."""
-        return torch.cat([net(x, mask) for net in self.nets], dim=1)
+        """Return mean and deviation over time, weighted by attention, of each member, float (N, members * D).
+
+        Without a mask, the recording is followed by silence, as a recording in a batch of longer ones is: convolutions
+        see beyond its end.
+        """
+        frames = x.shape[3]
+        if mask is None:
+            x = nn.functional.pad(x, (0, _BEYOND), value=SILENCE)
+        return torch.cat([net(x, mask, frames) for net in self.nets], dim=1)
 
 
 class _Member(nn.Module):
@@ -112,11 +122,14 @@ class _Member(nn.Module):
         for _, along in strides:
             self.step *= along
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, frames: int) -> Tensor:
         over_time = torch.relu(self.norm(self.blocks(self.stem(x)))).mean(dim=2)
         if self.recurrent is not None:
             over_time = self.recurrent(self.drop(over_time.transpose(1, 2)))[0].transpose(1, 2)
-        return self._pooled(over_time.float(), None if mask is None else self._inside(mask, over_time.shape[2]))
+        if mask is None:
+            # All steps that see any of the recording, as `_inside` has them.
+            return self._pooled(over_time[..., : (frames + self.step - 1) // self.step].float(), None)
+        return self._pooled(over_time.float(), self._inside(mask, over_time.shape[2]))
 
     def _inside(self, mask: Tensor, steps: int) -> Tensor:
         """Return which steps see any sound, (N, 1, steps)."""
