@@ -28,6 +28,7 @@ from mien.training.history import read_history  # noqa: E402
 from mien.training.kinds import Voices, kind_of  # noqa: E402
 from mien.training.nets import SpeechNet  # noqa: E402
 from mien.training.nets.speech import DeployedSpeech  # noqa: E402
+from mien.training.preview import preview  # noqa: E402
 from mien.training.recipe import Optimiser, Recipe, load_recipe  # noqa: E402
 from mien.training.run import train  # noqa: E402
 from mien.training.speech_corpus import COPIES, load_speech, prepared, split_speech, with_copies  # noqa: E402
@@ -238,6 +239,8 @@ def test_what_follows_no_folds_is_refused(corpus_dir: Path, tmp_path: Path, opti
         train_final(load_recipe("face-base"), data=corpus_dir, after=tmp_path, out=tmp_path / "out")
     with pytest.raises(InputError, match="single folds must be from 1 to 3"):
         train_folds(RECIPE, data=corpus_dir, out=tmp_path / "out", k=3, only=[4], options=options)
+    with pytest.raises(InputError, match="is for speech: a preview shows pictures"):
+        preview(RECIPE, corpus_dir, tmp_path / "sheet.png")
     with pytest.raises(InputError, match="only recordings are measured in noise"):
         train_folds(load_recipe("cnn"), data=corpus_dir, out=tmp_path / "out", noise=True, options=options)
     with pytest.raises(InputError, match="takes no file of labels"):

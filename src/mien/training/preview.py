@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mien.errors import InputError
 from mien.labels import LABEL_SETS
 from mien.output.sheet import sheet
 from mien.output.write import encode_png
@@ -49,9 +50,13 @@ def preview(
 
     Raises
     ------
+    InputError
+        If the recipe is for speech.
     DatasetError
         If the data cannot be read or the sheet not be written.
     """
+    if recipe.is_speech:
+        raise InputError(f"recipe {recipe.name!r} is for speech: a preview shows pictures")
     training, _ = load_corpus(recipe, data, votes=votes)
     chosen = np.random.default_rng(recipe.seed).permutation(len(training))[:rows]
     generator = torch.Generator().manual_seed(recipe.seed)
