@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from mien._extras import need
 from mien.cli import _shell
 from mien.cli._evaluate_show import called_apart, report_places, show
 from mien.cli._evaluate_speech import evaluate_speech, is_speech, speech_choice
@@ -86,8 +87,6 @@ def command(
     _refuse({"--noise": noise} if not speech else _given("labels", "protocol", "flip", "batch"), speech=speech)
     choices = _choices(dataset, data, split, labels, protocol, pairs, on, speech=speech)
     if report is not None:
-        from mien._extras import need
-
         # Nobody should wait for the answers to learn that the charts cannot be drawn.
         need("matplotlib", extra="plot", purpose="--report")
     if not words:
