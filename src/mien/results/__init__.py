@@ -9,16 +9,37 @@ from mien.results.emotion import UNSURE_BELOW, Emotion
 from mien.results.faces import Box, Face, ImageResult, Points
 from mien.results.failed import FailedItem
 from mien.results.speech import SpeechResult, SpeechSpan, SpeechSummary
+from mien.results.track import EmotionSegment, FaceTrack, Moment, TrackPoint
+from mien.results.video import (
+    VIDEO_METHODS,
+    VIDEO_TABLES,
+    PersonSummary,
+    TrackedFace,
+    VideoFrame,
+    VideoResult,
+    VideoSummary,
+)
 
 __all__ = [
     "UNSURE_BELOW",
+    "VIDEO_METHODS",
+    "VIDEO_TABLES",
     "Box",
     "Emotion",
+    "EmotionSegment",
     "Face",
+    "FaceTrack",
     "FailedItem",
     "ImageResult",
+    "Moment",
+    "PersonSummary",
     "Points",
     "SpeechResult",
     "SpeechSpan",
     "SpeechSummary",
+    "TrackPoint",
+    "TrackedFace",
+    "VideoFrame",
+    "VideoResult",
+    "VideoSummary",
 ]
