@@ -1,0 +1,59 @@
+"""From what a corpus tells of its clips to `FilmClips`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mien.datasets.films import FilmClips
+from mien.labels import LabelSet
+
+__all__ = ["FILM_SUFFIXES", "Clip", "film_clips", "in_order"]
+
+FILM_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".ogv"}
+)
+"""Lower-case suffixes of films in a corpus."""
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+class Clip(NamedTuple):
+    """One clip and what is known about it; an empty word means that it is not known."""
+
+    name: str
+    files: tuple[str, ...]
+    film: bool
+    emotion: str
+    subject: str = ""
+    split: str = ""
+
+
+def in_order(files: Sequence[str]) -> list[str]:
+    """Return the frames of a clip in the order of the numbers in their names: ``9.jpg`` before ``10.jpg``."""
+    return sorted(files, key=_places)
+
+
+def _places(file: str) -> tuple[tuple[int, str], ...]:
+    # Splitting by a group puts digits at odd places, so that numbers are only ever compared with numbers.
+    return tuple((int(part), part) if place % 2 else (0, part) for place, part in enumerate(_DIGITS.split(file)))
+
+
+def film_clips(name: str, root: Path, found: Sequence[Clip], labels: LabelSet, problems: Sequence[str]) -> FilmClips:
+    """Return a list of clips; an empty emotion is the label -1."""
+    return FilmClips(
+        name=name,
+        source=str(root),
+        files=tuple(clip.files for clip in found),
+        films=np.array([clip.film for clip in found], dtype=np.bool_),
+        labels=np.array([labels.index(clip.emotion) if clip.emotion else -1 for clip in found], dtype=np.int64),
+        label_set=labels,
+        clips=np.array([clip.name for clip in found], dtype=np.str_),
+        subjects=np.array([clip.subject for clip in found], dtype=np.str_),
+        splits=np.array([clip.split for clip in found], dtype=np.str_),
+        problems=tuple(problems),
+    )

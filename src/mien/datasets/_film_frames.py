@@ -1,0 +1,98 @@
+"""Which frames of a clip are taken, and reading them: from a film, or from pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import DatasetError, MienError
+from mien.media.image import read_image
+from mien.media.paths import shown
+
+__all__ = ["Wanted", "of_film", "of_pictures"]
+
+Frames = Generator[tuple[int, NDArray[np.uint8]], None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which frames of a clip are taken: so many, evenly spaced, or every so many.
+
+    Parameters
+    ----------
+    count : int or None
+        So many, from the first to the last; all of a clip that has no more.
+    every : int
+        Where there is no count: frames 0, ``every``, 2 ``every`` and so on.
+    """
+
+    count: int | None = None
+    every: int = 1
+
+    def of(self, n: int) -> list[int]:
+        """Return the numbers of the frames to take of ``n``, in order.
+
+        The k-th of c stands at ``k (n - 1) / (c - 1)``, rounded to the nearest (halves up), in whole numbers; a single
+        one at ``(n - 1) // 2``.
+        """
+        if self.count is None:
+            return list(range(0, n, self.every))
+        if self.count >= n:
+            return list(range(n))
+        if self.count == 1:
+            return [(n - 1) // 2]
+        gaps = self.count - 1
+        return [(2 * k * (n - 1) + gaps) // (2 * gaps) for k in range(self.count)]
+
+
+def of_pictures(paths: Sequence[str], wanted: Wanted) -> Frames:
+    """Yield the wanted ones of a clip's pictures, with their places in the clip.
+
+    Raises
+    ------
+    DatasetError
+        If one cannot be read, or is cut off; the message names the file.
+    """
+    for number in wanted.of(len(paths)):
+        path = paths[number]
+        try:
+            picture = read_image(path)
+        except MienError as error:
+            raise DatasetError(f"{shown(path)}: {error}") from error
+        for warning in picture.warnings:
+            if "truncated" in warning:  # the missing part would be learnt as if it were the picture
+                raise DatasetError(f"{shown(path)}: {warning}")
+        yield number, picture.pixels
+
+
+def of_film(path: str, wanted: Wanted) -> Frames:
+    """Yield the wanted frames of a film, with their places in it.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read, has no frame, or some of those wanted do not come; the message names the file.  What comes
+        before was yielded.
+    """
+    # Found when a film is read, so that corpora of pictures need no decoder.
+    from mien.media.video import count_frames, iter_frames
+
+    try:
+        numbers = wanted.of(count_frames(path))
+        if not numbers:
+            raise DatasetError(f"{shown(path)}: the film has no frame")
+        came = 0
+        with iter_frames(path, numbers=numbers, threads=1) as stream:
+            for number, frame in zip(numbers, stream, strict=False):
+                yield number, frame.image
+                came += 1
+            lost = stream.failed
+    except MienError as error:
+        raise error if isinstance(error, DatasetError) else DatasetError(f"{shown(path)}: {error}") from error
+    if lost or came < len(numbers):
+        raise DatasetError(
+            f"{shown(path)}: the film is damaged: {came} of {len(numbers)} frames came, {lost} could not be decoded"
+        )
