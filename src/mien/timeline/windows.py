@@ -1,4 +1,4 @@
-"""Windows over time, and what their answers say about each moment: arrays and times only.
+"""Windows over a stretch of time, and what their answers say about each moment.
 
 Long stretches are answered window by window.  A moment that several windows cover has the mean of their answers, which
 is a smoothing over the length of a window; neighbouring moments with the same most probable class become one segment.
