@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from mien.datasets._files import visible
 from mien.datasets.films import FilmClips
 from mien.labels import LabelSet
+from mien.media.paths import IMAGE_SUFFIXES, shown
 
-__all__ = ["FILM_SUFFIXES", "Clip", "film_clips", "in_order"]
+__all__ = ["FILM_SUFFIXES", "Clip", "clips_below", "film_clips", "in_order"]
 
 FILM_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".ogv"}
@@ -41,6 +43,46 @@ def in_order(files: Sequence[str]) -> list[str]:
 def _places(file: str) -> tuple[tuple[int, str], ...]:
     # Splitting by a group puts digits at odd places, so that numbers are only ever compared with numbers.
     return tuple((int(part), part) if place % 2 else (0, part) for place, part in enumerate(_DIGITS.split(file)))
+
+
+def clips_below(folder: Path, root: Path, problems: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what may be a clip in a folder and in all folders in it, by name.
+
+    A film is a clip, and so are the pictures of a folder without films, in the order of their numbers.  Other files are
+    passed over, as are pictures in ``root`` itself: tables, notes, posters and subtitles lie beside films.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where to look.
+    root : pathlib.Path
+        What paths are relative to.
+    problems : list of str
+        Gets a line for each folder that is linked (it could lead in a circle) or cannot be opened.
+
+    Yields
+    ------
+    place : str
+        Path of the film, or of the folder of the pictures.
+    files : tuple of str
+        The film, or the pictures.
+    """
+    pictures: list[str] = []
+    films = False
+    for entry in visible(folder, root, problems):
+        inside = Path(entry.path).relative_to(root).as_posix()
+        suffix = Path(entry.name).suffix.lower()
+        if entry.is_dir(follow_symlinks=False):
+            yield from clips_below(Path(entry.path), root, problems)
+        elif entry.is_dir():
+            problems.append(f"{shown(inside)}: a linked folder is not entered")
+        elif suffix in FILM_SUFFIXES:
+            films = True
+            yield inside, (inside,)
+        elif suffix in IMAGE_SUFFIXES:
+            pictures.append(inside)
+    if pictures and not films and folder != root:
+        yield folder.relative_to(root).as_posix(), tuple(in_order(pictures))
 
 
 def film_clips(name: str, root: Path, found: Sequence[Clip], labels: LabelSet, problems: Sequence[str]) -> FilmClips:

@@ -26,6 +26,9 @@ __all__ = ["FILM_DATASETS", "FilmClips", "film_index"]
 
 FILM_DATASETS: dict[str, str] = {
     "baum2": "BAUM-2 (Erdem et al. 2015): films by subject, or the face frames extracted from them, eight emotions",
+    "ckplus_sequences": "CK+ (Lucey et al. 2010): labelled sequences from neutral to the peak, eight emotions",
+    "ravdess_films": "RAVDESS (Livingstone and Russo 2018): films of 24 actors, eight emotions",
+    "film_folder": "Any folder of films: <emotion>/<subject>_*, <subject>/<emotion>/*, or with a table",
 }
 """The corpora with one line on each; each is the module of that name in `mien.datasets`."""
 

@@ -1,0 +1,77 @@
+"""Films of RAVDESS (Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391), told by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from mien.datasets._clips import Clip, clips_below, film_clips
+from mien.datasets._files import check_folder
+from mien.datasets._sounds import Wrong
+from mien.datasets.films import FilmClips
+from mien.datasets.ravdess import _CHANNELS, _NAME, _agree, _fields, _wanted
+from mien.errors import DatasetError
+from mien.labels import RAVDESS8
+from mien.media.paths import shown
+
+__all__ = ["index"]
+
+_EXPECTED = "films named like 01-01-05-02-01-01-12.mp4"
+
+
+def index(path: str | Path, *, channel: str | None = "speech") -> FilmClips:
+    """List the films of RAVDESS in a folder and in all folders in it.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The folder, such as the published ``Video_Speech_Actor_01`` or one that holds several.
+    channel : {"speech", "song"}, optional
+        Only this one; None takes both.
+
+    Returns
+    -------
+    FilmClips
+        With `RAVDESS8`; subjects ``"01"`` to ``"24"``, clips the name without its first field (one recording is
+        published with and without its sound: the first that is found is taken), no splits.  Films with another name
+        are among its ``problems``, songs and second copies are counted there.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is missing, or holds no film of RAVDESS.
+    InputError
+        If the channel is none.
+    """
+    wanted = _wanted("channel", channel, _CHANNELS)
+    root = check_folder(path, _EXPECTED)
+    problems: list[str] = []
+    found: dict[str, Clip] = {}
+    others = copies = 0
+    for place, files in clips_below(root, root, problems):
+        try:
+            clip, kind = _clip(place, files)
+        except Wrong as error:
+            problems.append(f"{shown(place)}: {error}")
+            continue
+        if wanted is not None and kind != wanted:
+            others += 1
+        elif found.setdefault(clip.name, clip) is not clip:
+            copies += 1
+    left = "songs" if wanted == "speech" else "speech"
+    problems += [f"{n} left out: {what}" for n, what in ((others, left), (copies, "second copies of a recording")) if n]
+    if not found:
+        why = f": {problems[0]}" if problems else ""
+        raise DatasetError(f"{shown(root)} must hold {_EXPECTED}, but has none{why}")
+    return film_clips("ravdess_films", root, list(found.values()), RAVDESS8, problems)
+
+
+def _clip(place: str, files: tuple[str, ...]) -> tuple[Clip, str]:
+    """Return what a film's name tells, and whether it is speech or song."""
+    match = _NAME.search(PurePosixPath(place).name)
+    if match is None or files != (place,):
+        raise Wrong(f"expected {_EXPECTED}")
+    fields = _fields(match)
+    if fields["modality"] == "audio":
+        raise Wrong("the name says that it holds sound alone (first field 03)")
+    _agree(place, fields)
+    return Clip("-".join(match.groups()[1:]), files, True, fields["emotion"], fields["actor"]), fields["channel"]
