@@ -9,6 +9,8 @@ from mien.output.parquet import ParquetWriter
 from mien.output.speech_plot import sketch, speech_plot, write_speech_plot
 from mien.output.speech_tables import speech_summary, speech_table
 from mien.output.tables import CsvWriter, JsonLinesWriter, face_table, to_json
+from mien.output.video_summary import video_summary, video_table
+from mien.output.video_tables import VideoCsvWriter, VideoLinesWriter, VideoParquetWriter
 from mien.output.wav import save_wav
 from mien.output.write import encode_jpeg, encode_png, write_image, write_wav
 
@@ -17,6 +19,9 @@ __all__ = [
     "CsvWriter",
     "JsonLinesWriter",
     "ParquetWriter",
+    "VideoCsvWriter",
+    "VideoLinesWriter",
+    "VideoParquetWriter",
     "draw",
     "encode_jpeg",
     "encode_png",
@@ -29,6 +34,8 @@ __all__ = [
     "speech_table",
     "text_on",
     "to_json",
+    "video_summary",
+    "video_table",
     "write_image",
     "write_speech_plot",
     "write_wav",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mien.results import Emotion
 
-__all__ = ["BAR_CELLS", "EMOTION_COLUMNS", "emotion_cells", "printable", "table_of"]
+__all__ = ["BAR_CELLS", "EMOTION_COLUMNS", "bar", "emotion_cells", "printable", "table_of"]
 
 BAR_CELLS = 10
 """Letters of a full bar."""
@@ -56,15 +56,16 @@ def emotion_cells(emotion: Emotion, *, ascii_only: bool) -> tuple[Text, Text, st
 
     top, second = emotion.ranked()[:2] if len(emotion) > 1 else (*emotion.ranked(), ("", 0.0))
     red, green, blue = COLOURS[top[0]]
-    bar = Text(_bar(top[1], ascii_only), style=Style(color=f"rgb({red},{green},{blue})"))
+    full = Text(bar(top[1], ascii_only), style=Style(color=f"rgb({red},{green},{blue})"))
     then = Text(f"{second[0]} {100 * second[1]:.0f}%" if second[0] else "", style="dim")
-    return Text(top[0], style="bold"), bar, f"{100 * top[1]:.0f}%", then
+    return Text(top[0], style="bold"), full, f"{100 * top[1]:.0f}%", then
 
 
-def _bar(share: float, ascii_only: bool) -> str:
+def bar(share: float, ascii_only: bool, *, cells: int = BAR_CELLS) -> str:
+    """Return a bar of at most so many letters."""
     if ascii_only:
-        return "#" * round(share * BAR_CELLS)
-    whole, eighth = divmod(round(share * BAR_CELLS * 8), 8)
+        return "#" * round(share * cells)
+    whole, eighth = divmod(round(share * cells * 8), 8)
     return "█" * whole + (_EIGHTHS[eighth] if eighth else "")
 
 

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien._extras import need
+from mien.output._times import tick_label, tick_step, tick_unit
+from mien.output.palette import COLOURS, RGB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["GREY", "LINES", "LONGEST", "epochs_axis", "legend", "new_figure", "plain", "shown", "to_png"]
+__all__ = [
+    "GREY",
+    "LINES",
+    "LONGEST",
+    "emotion_patches",
+    "epochs_axis",
+    "legend",
+    "new_figure",
+    "plain",
+    "shown",
+    "time_axis",
+    "to_png",
+]
 
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 """Okabe and Ito's colours (see `mien.output.palette`) with wine, in the order of most contrast on white."""
@@ -77,6 +91,43 @@ def legend(
     for text, (_, name) in zip(placed.get_texts(), entries, strict=True):
         text.set_parse_math(False)
         text.set_text(shown(name))
+
+
+def emotion_patches(emotions: Sequence[str], others: Mapping[str, RGB]) -> list[tuple[Any, str]]:
+    """Return a patch of its colour and the name of each emotion, and of what else has a colour, for `legend`."""
+    patches = need("matplotlib.patches", extra="plot", purpose="drawing charts")
+    colours = {**{name: COLOURS[name] for name in emotions}, **others}
+    return [
+        (patches.Patch(facecolor=tuple(v / 255 for v in colour), edgecolor=GREY, linewidth=0.5), name)
+        for name, colour in colours.items()
+    ]
+
+
+def time_axis(rows: Sequence[Axes], start_s: float, end_s: float, *, as_minutes: bool = False) -> None:
+    """Let all rows share one axis of time, written as people read it, below the last.
+
+    Parameters
+    ----------
+    rows : sequence of Axes
+        From above.
+    start_s, end_s : float
+        What is shown.
+    as_minutes : bool
+        Whether a short time is minutes and seconds as well, as in films.
+    """
+    ticker = need("matplotlib.ticker", extra="plot", purpose="drawing charts")
+    step = tick_step(end_s - start_s)
+    rows[0].set_xlim(start_s, end_s)
+    for axes in rows:
+        axes.tick_params(labelsize=9, labelbottom=axes is rows[-1], bottom=axes is rows[-1])
+        axes.xaxis.set_major_locator(ticker.MultipleLocator(step))
+        for side in axes.spines.values():
+            side.set_color("#AAAAAA")
+    last = rows[-1]
+    last.xaxis.set_major_formatter(
+        ticker.FuncFormatter(lambda value, _: tick_label(value, end_s, step, as_minutes=as_minutes))
+    )
+    last.set_xlabel(f"time, {tick_unit(end_s, as_minutes=as_minutes)}", fontsize=9)
 
 
 def shown(text: str) -> str:

@@ -7,15 +7,16 @@ same bytes.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._extras import need
 from mien.labels import LabelSet
-from mien.output._chart import GREY, legend, new_figure, shown, to_png
+from mien.output._bands import speech_band, stacked
+from mien.output._chart import GREY, emotion_patches, legend, new_figure, shown, time_axis, to_png
 from mien.output._sketch import Sketch, sketch
+from mien.output._times import CLOCK_FROM_S, tick_label
 from mien.output.palette import COLOURS, text_on
 from mien.output.write import write_encoded
 from mien.voice.features import mel_matrix
@@ -52,9 +53,6 @@ _LETTER_SHARE = 0.0068
 """Width of a letter of a band's name as a share of the axis."""
 
 _HERTZ = (250, 500, 1000, 2000, 4000, 8000)
-_STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
-_MOST_TICKS = 13
-_CLOCK_FROM_S = 180.0
 
 
 def speech_plot(result: SpeechResult, sound: Sketch) -> bytes:
@@ -91,7 +89,7 @@ def speech_plot(result: SpeechResult, sound: Sketch) -> bytes:
     bands = _Bands(result, end_s)
     _draw_top(rows[2], bands, result)
     _draw_shares(rows[3], bands)
-    _time_axis(rows, end_s)
+    time_axis(rows, 0.0, end_s)
     _head(figure, rows[0], result, bands)
     return to_png(figure)
 
@@ -115,22 +113,15 @@ class _Bands:
     """What is said, felt and how surely, in columns of equal time: integrals over the spans, so that none is lost."""
 
     def __init__(self, result: SpeechResult, end_s: float) -> None:
-        emotions = [span.emotion for span in result.spans]
-        self.labels: LabelSet | None = next((emotion.labels for emotion in emotions if emotion is not None), None)
+        band = speech_band(result, "voice")
+        self.labels: LabelSet | None = None if band is None else band.labels
         self.end_s = end_s
         names = () if self.labels is None else self.labels.emotions
         self._colours = np.array([COLOURS[name] for name in names], np.uint8).reshape(len(names), 3)
-        nothing = (0.0,) * len(names)
-        heights = np.array([nothing if emotion is None else emotion.probabilities for emotion in emotions])
-        times = np.array([0.0, *(span.end_s for span in result.spans)])
-        areas = np.zeros((len(times), len(names)))
-        areas[1:] = np.cumsum(heights.reshape(len(emotions), len(names)) * np.diff(times)[:, None], axis=0)
-        self.columns = _FINE_COLUMNS if len(emotions) <= _MANY_SPANS else _BROAD_COLUMNS
+        self.columns = _FINE_COLUMNS if len(result.spans) <= _MANY_SPANS else _BROAD_COLUMNS
         edges = np.linspace(0, end_s, self.columns + 1)
         # (columns, emotions): mean probabilities; they add up to the share of the column in which somebody speaks.
-        self.shares = np.zeros((self.columns, len(names)))
-        for number in range(len(names)):
-            self.shares[:, number] = np.diff(np.interp(edges, times, areas[:, number])) * self.columns / end_s
+        self.shares = np.zeros((self.columns, 0)) if band is None else band.columns(edges)
 
     @property
     def broad(self) -> bool:
@@ -147,13 +138,7 @@ class _Bands:
 
     def stacked(self) -> NDArray[np.uint8]:
         """Return the probabilities stacked from below, uint8 (rows, columns, 3), the first row the lowest."""
-        picture = np.full((_BAND_ROWS, self.columns, 3), _QUIET, np.uint8)
-        heights = (np.arange(_BAND_ROWS) + 0.5)[:, None] / _BAND_ROWS
-        below = np.zeros(self.columns)
-        for share, colour in zip(self.shares.T, self._colours, strict=True):
-            picture[(heights >= below) & (heights < below + share)] = colour
-            below = below + share
-        return picture
+        return stacked(self.shares, self._colours, rows=_BAND_ROWS, ground=_QUIET)
 
 
 def _draw_outline(axes: Axes, result: SpeechResult, sound: Sketch) -> None:
@@ -231,31 +216,8 @@ def _draw_shares(axes: Axes, bands: _Bands) -> None:
         axes.set_ylabel(f"mean probability\nof {bands.end_s / bands.columns:.0f} s, %", fontsize=9)
 
 
-def _time_axis(rows: list[Axes], end_s: float) -> None:
-    """Let all rows share one axis of time, written as people read it."""
-    ticker: Any = need("matplotlib.ticker", extra="plot", purpose="drawing charts")
-    steps = [step for step in _STEPS_S if end_s / step <= _MOST_TICKS]
-    step = steps[0] if steps else 3600.0 * max(1, round(end_s / 3600 / _MOST_TICKS))
-    rows[0].set_xlim(0, end_s)
-    for axes in rows:
-        axes.tick_params(labelsize=9, labelbottom=axes is rows[-1], bottom=axes is rows[-1])
-        axes.xaxis.set_major_locator(ticker.MultipleLocator(step))
-        for side in axes.spines.values():
-            side.set_color("#AAAAAA")
-    last = rows[-1]
-    last.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _clock(value, end_s, step)))
-    last.set_xlabel(f"time, {'s' if end_s < _CLOCK_FROM_S else 'min:s' if end_s < 3600 else 'h:min:s'}", fontsize=9)
-
-
-def _clock(seconds: float, end_s: float, step: float) -> str:
-    if end_s < _CLOCK_FROM_S:
-        return f"{seconds:.{0 if step >= 1 else 1 if step >= 0.1 else 2}f}"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}" if end_s < 3600 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
 def _length(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < _CLOCK_FROM_S else _clock(seconds, seconds, 1)
+    return f"{seconds:.1f} s" if seconds < CLOCK_FROM_S else tick_label(seconds, seconds, 1)
 
 
 def _head(figure: Figure, axes: Axes, result: SpeechResult, bands: _Bands) -> None:
@@ -267,11 +229,5 @@ def _head(figure: Figure, axes: Axes, result: SpeechResult, bands: _Bands) -> No
     axes.set_title(title, fontsize=11, loc="left", parse_math=False)
     if bands.labels is None:
         return
-    patches: Any = need("matplotlib.patches", extra="plot", purpose="drawing charts")
-    handles = [
-        patches.Patch(facecolor=tuple(v / 255 for v in COLOURS[name]), edgecolor=GREY, linewidth=0.5)
-        for name in bands.labels.emotions
-    ]
-    handles.append(patches.Patch(facecolor=tuple(v / 255 for v in _QUIET), edgecolor=GREY, linewidth=0.5))
-    entries = list(zip(handles, (*bands.labels.emotions, "no speech"), strict=True))
+    entries = emotion_patches(bands.labels.emotions, {"no speech": _QUIET})
     legend(figure, entries, loc="outside upper center", ncols=len(entries))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
+from mien.output._times import clock, length
 from mien.results import FailedItem, SpeechResult, SpeechSpan
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["span_row", "speech_summary", "speech_table"]
 
-_CLOCK_FROM_S = 180.0
 _LEAST_SHARE = 0.005
 """Emotions of less than half a percent of the speech are left out of the summary in words."""
 
@@ -88,16 +88,6 @@ def _cells(item: SpeechResult | FailedItem, ascii_only: bool) -> Iterator[tuple[
         yield first, *times, *emotion_cells(span.emotion, ascii_only=ascii_only), Text("; ".join(notes))
 
 
-def clock(seconds: float, duration_s: float) -> str:
-    """Return a time as people read it: ``2.35`` in a short recording, ``1:02:03.4`` in a long one."""
-    if duration_s < _CLOCK_FROM_S:
-        return f"{seconds:.2f}"
-    tenths = round(10 * seconds)
-    minutes, rest = divmod(tenths, 600)
-    shown = f"{minutes // 60}:{minutes % 60:02d}" if duration_s >= 3600 else f"{minutes}"
-    return f"{shown}:{rest // 10:02d}.{rest % 10}"
-
-
 def speech_summary(result: SpeechResult, *, ascii_only: bool = False) -> str:
     """Return one line: how much speech there is, and which shares of it have which emotion on top.
 
@@ -105,17 +95,10 @@ def speech_summary(result: SpeechResult, *, ascii_only: bool = False) -> str:
     """
     summary = result.summary
     name = "" if result.path is None else f"{printable(result.path, ascii_only)}: "
-    whole = _length(summary.duration_s)
+    whole = length(summary.duration_s)
     if summary.speech_s <= 0:
         return f"{name}no speech in {whole}"
     ranked = sorted(summary.seconds.items(), key=lambda item: -item[1])
     shares = [(emotion, seconds / summary.speech_s) for emotion, seconds in ranked]
     told = ", ".join(f"{emotion} {100 * share:.0f}%" for emotion, share in shares if share >= _LEAST_SHARE)
-    return f"{name}{_length(summary.speech_s)} of speech in {whole}: {told}"
-
-
-def _length(seconds: float) -> str:
-    if seconds < _CLOCK_FROM_S:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min {rest} s"
+    return f"{name}{length(summary.speech_s)} of speech in {whole}: {told}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from mien._checks import describe
 from mien.errors import InputError
 from mien.labels import LabelSet, label_set
 from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
+from mien.output._rows import CsvRows, same_labels
 from mien.output.speech_tables import span_row
-from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan
+from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan, VideoResult
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["CsvWriter", "Item", "JsonLinesWriter", "columns_of", "face_table", "flat_rows", "to_json"]
 
 Item = ImageResult | SpeechResult | FailedItem
-"""What an item of a batch becomes."""
+"""What an item of a batch becomes in tables of pictures and recordings."""
+
+Document = Item | VideoResult
+"""What becomes JSON."""
 
 _FACE = ("face", "x1", "y1", "x2", "y2", "score")
 _SPAN = ("span", "start_s", "end_s", "speech")
@@ -29,7 +32,7 @@ _DIGITS = {**dict.fromkeys(("x1", "y1", "x2", "y2"), 2), "start_s": 3, "end_s": 
 """Digits after the point; probabilities have six."""
 
 
-def to_json(results: Item | Iterable[Item], *, indent: int | None = 2) -> str:
+def to_json(results: Document | Iterable[Document], *, indent: int | None = 2) -> str:
     """Return one JSON document: an object for one result, an array for several.
 
     The text is plain ASCII (other letters are escaped), so that it passes through any terminal and holds file names
@@ -37,15 +40,15 @@ def to_json(results: Item | Iterable[Item], *, indent: int | None = 2) -> str:
 
     Parameters
     ----------
-    results : ImageResult, SpeechResult, FailedItem, or iterable of them
+    results : ImageResult, SpeechResult, VideoResult, FailedItem, or iterable of them
         What to write.
     indent : int, optional
         Spaces a level; ``None`` for a single line.
     """
-    if isinstance(results, Item):
+    if isinstance(results, Document):
         data: Any = results.to_dict()
     else:
-        data = [_item(result).to_dict() for result in results]
+        data = [_document(result).to_dict() for result in results]
     return json.dumps(data, indent=indent, allow_nan=False)
 
 
@@ -61,9 +64,9 @@ class JsonLinesWriter:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
-    def write(self, item: Item) -> None:
+    def write(self, item: Document) -> None:
         """Write one item."""
-        self._stream.write(json.dumps(_item(item).to_dict(), allow_nan=False) + "\n")
+        self._stream.write(json.dumps(_document(item).to_dict(), allow_nan=False) + "\n")
 
 
 def columns_of(faces: LabelSet | None, speech: LabelSet | None) -> tuple[str, ...]:
@@ -120,12 +123,8 @@ class CsvWriter:
     ) -> None:
         self._faces = label_set(labels) if isinstance(labels, str) else labels
         self._speech = label_set(speech) if isinstance(speech, str) else speech
-        self._encoding = getattr(stream, "encoding", None) or "utf-8"
         self.columns: tuple[str, ...] = columns_of(self._faces, self._speech)
-        self._rows = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n")
-        # A lone carriage return is a line end for readers, but no reason to quote for every version of csv.
-        self._quoted = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n", quoting=csv.QUOTE_ALL)
-        self._rows.writeheader()
+        self._rows = CsvRows(stream, self.columns, _DIGITS)
 
     def write(self, item: Item) -> None:
         """Write the rows of one item.
@@ -137,31 +136,17 @@ class CsvWriter:
         """
         check_labels(_item(item), self._faces, self._speech)
         for row in flat_rows(item):
-            self._row(row)
+            self._rows.write(row)
 
     def write_span(self, path: str | None, number: int, span: SpeechSpan) -> None:
         """Write the row of a span, counted from 1, before the rest of its recording is read."""
         _same("a span", span, self._speech)
-        self._row({**span_row(path, number, span), "warnings": "; ".join(span.warnings)})
+        self._rows.write({**span_row(path, number, span), "warnings": "; ".join(span.warnings)})
 
     def write_warnings(self, path: str | None, warnings: Iterable[str]) -> None:
         """Write what was odd about a recording whose spans are written, if anything was."""
         if told := "; ".join(warnings):
-            self._row({"path": path, "warnings": told})
-
-    def _row(self, row: dict[str, Any]) -> None:
-        plain = {name: self._plain(name, value) for name, value in row.items()}
-        risky = any("\r" in value for value in plain.values())
-        (self._quoted if risky else self._rows).writerow(plain)
-
-    def _plain(self, name: str, value: Any) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, float):
-            return f"{value:.{_DIGITS.get(name, 6)}f}"
-        return str(value).encode(self._encoding, "backslashreplace").decode(self._encoding)
+            self._rows.write({"path": path, "warnings": told})
 
 
 def check_labels(item: Item, faces: LabelSet | None, speech: LabelSet | None) -> None:
@@ -175,10 +160,7 @@ def check_labels(item: Item, faces: LabelSet | None, speech: LabelSet | None) ->
 
 
 def _same(what: str, part: Any, labels: LabelSet | None) -> None:
-    if labels is None:
-        raise InputError(f"the table has no columns for {what}")
-    if part.emotion is not None and part.emotion.labels != labels:
-        raise InputError(f"the table has the labels {labels.name}, but {what} has {part.emotion.labels.name}")
+    same_labels(what, None if part.emotion is None else part.emotion.labels, labels)
 
 
 def face_table(
@@ -237,6 +219,12 @@ def _cells(item: ImageResult | FailedItem, ascii_only: bool) -> Iterable[tuple[s
 
 
 def _item(item: Any) -> Item:
+    if isinstance(item, VideoResult):
+        raise InputError("a film has tables of its own: see mien.output.VideoCsvWriter")
     if not isinstance(item, Item):
         raise InputError(f"expected an ImageResult, a SpeechResult or a FailedItem, but got {describe(item)}")
     return item
+
+
+def _document(item: Any) -> Document:
+    return item if isinstance(item, VideoResult) else _item(item)

@@ -1,0 +1,216 @@
+"""What was seen in films becomes a table for people, a line that sums it up, and rows in CSV, Parquet and JSON Lines.
+
+A film has three tables: ``frames`` (a row a face of a frame), ``tracks`` (a row a person) and ``segments`` (a row a
+stretch of a person's time with one emotion).  The writers take frames as they come, so that a film of hours is written
+in constant memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any
+
+from mien.errors import InputError
+from mien.labels import LabelSet, label_set
+from mien.output._rows import CsvRows, same_labels
+from mien.output.parquet import ParquetRows
+from mien.results import VIDEO_TABLES, FailedItem, VideoFrame, VideoResult
+
+__all__ = ["VideoCsvWriter", "VideoLinesWriter", "VideoParquetWriter", "video_columns"]
+
+_BOX = ("x1", "y1", "x2", "y2")
+_OWN = {
+    "frames": ("track", "time_s", *_BOX, "score", "detected"),
+    "tracks": ("track", "start_s", "end_s", "seen_s"),
+    "segments": ("track", "segment", "start_s", "end_s"),
+}
+_DIGITS = dict.fromkeys(_BOX, 2)
+"""Digits after the point.  Times have six as the rest has, so that rows of the three tables are joined by them."""
+
+
+def video_columns(table: str, labels: LabelSet) -> tuple[str, ...]:
+    """Return the columns of a table of films: the same for all films whose emotions are of one label set.
+
+    Parameters
+    ----------
+    table : {"frames", "tracks", "segments"}
+        Which table.
+    labels : LabelSet
+        The emotions, a column each.
+
+    Raises
+    ------
+    InputError
+        If there is no such table.
+    """
+    if table not in VIDEO_TABLES:
+        raise InputError(f"table must be one of {', '.join(VIDEO_TABLES)}, but got {table!r}")
+    emotions = ("emotion", "confidence", "unsure", *labels.emotions)
+    return ("path", *_OWN[table], *emotions, "warnings", "error", "message")
+
+
+class _FilmWriter(ABC):
+    """The rows of films, wherever they go: frame by frame and then the rest, or a film at once."""
+
+    labels: LabelSet
+    table: str
+
+    @abstractmethod
+    def _put(self, rows: Iterable[Mapping[str, Any]]) -> None: ...
+
+    def write(self, item: VideoResult | FailedItem) -> None:
+        """Write the rows of a film, or the one row of a film that failed.
+
+        Raises
+        ------
+        InputError
+            If an emotion is of another label set than the table's.
+        """
+        if isinstance(item, FailedItem):
+            self._put([{"path": item.path, "error": item.error, "message": item.message}])
+            return
+        if self.table == "frames":
+            for frame in item.frames():
+                self.write_frame(item.path, frame)
+        self.write_rest(item)
+
+    def write_frame(self, path: str | None, frame: VideoFrame) -> None:
+        """Write the rows of a frame, a face each, before the rest of its film is read; in other tables nothing.
+
+        Raises
+        ------
+        InputError
+            If an emotion is of another label set than the table's.
+        """
+        if self.table != "frames":
+            return
+        for face in frame.faces:
+            same_labels("a face", face.smoothed.labels, self.labels)
+        self._put(frame.rows(path))
+
+    def write_rest(self, film: VideoResult) -> None:
+        """Write what only the whole film tells, after its frames: its tracks or segments, and what was odd about it.
+
+        A film's own warnings have a row of their own at its end; so has a film in which nobody was seen.
+        """
+        for track in film.tracks:
+            same_labels("a person", track.labels, self.labels)
+        rows: list[dict[str, Any]] = [] if self.table == "frames" else film.table(self.table)
+        if self.table == "tracks":
+            rows = [{**row, "warnings": "; ".join(t.warnings)} for row, t in zip(rows, film.tracks, strict=True)]
+        if film.warnings or not film.tracks:
+            rows.append({"path": film.path, "warnings": "; ".join(film.warnings)})
+        self._put(rows)
+
+
+class VideoCsvWriter(_FilmWriter):
+    """Writes a table of films as CSV, below a header that never changes; for the rest see `mien.output.CsvWriter`.
+
+    Parameters
+    ----------
+    stream : text file object
+        Where to write, opened with ``newline=""`` if it is a file; neither opened nor closed here.
+    labels : LabelSet or str
+        The emotions, a column each.
+    table : {"frames", "tracks", "segments"}
+        Which table.
+
+    Raises
+    ------
+    InputError
+        If there is no such table or label set.
+    """
+
+    def __init__(self, stream: IO[str], labels: LabelSet | str, *, table: str = "frames") -> None:
+        self.labels = label_set(labels) if isinstance(labels, str) else labels
+        self.table = table
+        self.columns = video_columns(table, self.labels)
+        self._rows = CsvRows(stream, self.columns, _DIGITS)
+
+    def _put(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self._rows.write(row)
+
+
+class VideoParquetWriter(ParquetRows, _FilmWriter):
+    """Writes the rows that `VideoCsvWriter` writes, with types; a context manager as `mien.output.ParquetWriter` is.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Ends in ``.parquet``.
+    labels : LabelSet or str
+        The emotions, a column each.
+    table : {"frames", "tracks", "segments"}
+        Which table.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise, or there is no such table or label set.
+    MediaNotFoundError, MediaError
+        If the folder does not exist, or nothing can be written there.
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], labels: LabelSet | str, *, table: str = "frames") -> None:
+        self.labels = label_set(labels) if isinstance(labels, str) else labels
+        self.table = table
+        super().__init__(path, video_columns(table, self.labels))
+
+    def _put(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.hold(rows)
+
+
+class VideoLinesWriter:
+    """Writes films as JSON Lines, one object a line, each as soon as it is known.
+
+    Every object has a ``kind`` and the ``path`` of its film.  ``"frame"`` is `mien.VideoFrame.to_dict`; after the
+    frames come ``"track"``, a person without its timeline, ``"segment"``, a stretch of a person's timeline with the
+    number of its ``track``, and last ``"film"``: the film as a whole.  A film that could not be read is one object of
+    the kind ``"failed"``.
+
+    Parameters
+    ----------
+    stream : text file object
+        Where to write; neither opened nor closed here.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, item: VideoResult | FailedItem) -> None:
+        """Write a film, or the one line of a film that failed."""
+        if isinstance(item, FailedItem):
+            self._line("failed", item.to_dict())
+            return
+        for frame in item.frames():
+            self.write_frame(item.path, frame)
+        self.write_rest(item)
+
+    def write_frame(self, path: str | None, frame: VideoFrame) -> None:
+        """Write a frame before the rest of its film is read."""
+        self._line("frame", {"path": path, **frame.to_dict()})
+
+    def write_rest(self, film: VideoResult) -> None:
+        """Write what only the whole film tells, after its frames."""
+        for kind, data in _rest(film):
+            self._line(kind, data)
+
+    def _line(self, kind: str, data: Mapping[str, Any]) -> None:
+        self._stream.write(json.dumps({"kind": kind, **data}, allow_nan=False) + "\n")
+
+
+def _rest(film: VideoResult) -> Iterator[tuple[str, dict[str, Any]]]:
+    for track in film.tracks:
+        data = track.to_dict()
+        del data["timeline"]
+        yield "track", {"path": film.path, **data}
+    for track in film.tracks:
+        for number, segment in enumerate(track.timeline, 1):
+            yield "segment", {"path": film.path, "track": track.number, "segment": number, **segment.to_dict()}
+    yield "film", film.head()
