@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, number, whole_number
 from mien.errors import DecodeError, InputError
+from mien.media._container import label
 from mien.media._resample import Resampler
-from mien.media._track import Piece, Track, label
+from mien.media._track import Piece, Track
 
 __all__ = ["Audio", "AudioBlock", "AudioStream", "iter_audio", "read_audio"]
 
@@ -161,9 +162,9 @@ class AudioStream:
             yield from self._cut(start_s, self._resampled(rate_hz, pieces), size)
         if not self._track.levels.samples:
             notes = "; ".join(self._track.notes)
+            what = label(self.path, "recording")
             raise DecodeError(
-                f"{label(self.path)} cannot be decoded: no sound follows its header{notes and f' ({notes})'}",
-                path=self.path,
+                f"{what} cannot be decoded: no sound follows its header{notes and f' ({notes})'}", path=self.path
             )
         self._track.close()
 
@@ -292,7 +293,7 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
             gap_s = block.start_s - end_s
             if gap_s > LONGEST_GAP_S:
                 raise DecodeError(
-                    f"{label(stream.path)} has damaged times: they jump by {gap_s:.0f} s", path=stream.path
+                    f"{label(stream.path, 'recording')} has damaged times: they jump by {gap_s:.0f} s", path=stream.path
                 )
             missing = round(gap_s * stream.rate_hz)
             if missing > 0:
