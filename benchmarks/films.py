@@ -1,0 +1,198 @@
+"""Films: analyzed frames per second, film time over wall time, memory over an hour, and the drawing of a film.
+
+    python benchmarks/films.py [--seconds 30] [--runs 3] [--hour] [--only analyze|draw|hour] [--json]
+
+The film is 1280x720, H.264 at 30 frames/s with sound: one planted face (the astronaut's) that walks before a textured
+ground.  Each analysis runs in a fresh process, timed from the file to its results, without the start of Python and the
+loading of the model.  ``--hour`` loops the film to an hour, without encoding it again, and takes the memory of the
+process after each minute of film.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE, RATE = (1280, 720), 30
+
+ANALYZE = """
+import sys, time
+import mien
+analyzer = mien.VideoAnalyzer()
+list(mien.iter_video(sys.argv[1], analyzer=analyzer, to_s=1.0))
+options = {"fps": float(sys.argv[2])} if len(sys.argv) > 2 else {}
+start, busy = time.perf_counter(), time.process_time()
+frames = seen = 0
+for frame in mien.iter_video(sys.argv[1], analyzer=analyzer, **options):
+    frames += 1
+    seen += len(frame.faces) > 0
+print(frames, seen, time.perf_counter() - start, time.process_time() - busy)
+"""
+
+DRAW = """
+import sys, time
+import mien
+film = mien.analyze_video(sys.argv[1])
+start, busy = time.perf_counter(), time.process_time()
+mien.draw_video(sys.argv[1], film, sys.argv[2])
+print(film.frames_read, time.perf_counter() - start, time.process_time() - busy)
+"""
+
+HOUR = """
+import sys, time
+from pathlib import Path
+import mien
+from mien.api._watching import Watching
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return [int(line.split()[1]) / 1000 for name in ("VmRSS", "VmHWM") for line in lines if line.startswith(name)]
+
+watching = Watching(mien.VideoAnalyzer(), sys.argv[1])
+start, minute = time.perf_counter(), 0
+for frame in watching.frames():
+    if frame.time_s >= 60 * minute:
+        minute += 1
+        print(*resident(), flush=True)
+film = watching.result()
+print(*resident(), len(film.times_s), len(film.tracks), time.perf_counter() - start)
+"""
+
+
+def spread(values: list[float], digits: int = 1) -> dict[str, float]:
+    """Median and middle half."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return {"median": round(float(middle), digits), "q25": round(float(low), digits), "q75": round(float(high), digits)}
+
+
+def write(path: Path, seconds: int) -> None:
+    """Write the film."""
+    from planted_faces import planted
+    from planted_films import write_film
+
+    turns = [(t, 400 + 480 * (i % 2), 330 + 60 * (i % 3), 200) for i, t in enumerate(range(0, seconds + 4, 4))]
+    shots = planted({0: turns}, size=SIZE, seed=1, rate=RATE, seconds=seconds)
+    frames = ((shot[0], Fraction(i, RATE)) for i, shot in enumerate(shots))
+    tone = np.sin(np.arange(48000 * seconds) * 2 * np.pi * 220 / 48000).astype(np.float32) * 0.1
+    write_film(path, frames, rate=RATE, sound=(tone, 48000), options={"preset": "veryfast", "crf": "23"})
+
+
+def loop(path: Path, target: Path, seconds: int) -> None:
+    """Write the pictures of a film again and again, packet for packet, until it is so long."""
+    import av
+
+    with av.open(str(target), "w") as out:
+        shift, stream = 0, None
+        while stream is None or shift * stream_base < seconds:
+            with av.open(str(path)) as source:
+                film = source.streams.video[0]
+                if stream is None:
+                    stream, stream_base = out.add_stream_from_template(film), film.time_base
+                for packet in source.demux(film):
+                    if packet.dts is None:
+                        continue
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = stream
+                    out.mux(packet)
+                shift += film.duration
+
+
+def child(code: str, *arguments: str) -> list[list[float]]:
+    """Run code in a fresh process; return the numbers of each line that it prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    return [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
+
+
+def analyses(path: Path, seconds: int, runs: int) -> dict[str, Any]:
+    """Every frame, and the default sampling, side by side."""
+    every, default = [], []
+    for _ in range(runs):
+        every.append(child(ANALYZE, str(path), str(RATE))[0])
+        default.append(child(ANALYZE, str(path))[0])
+    report = {
+        "analyzed frames per second, every frame": spread([row[0] / row[2] for row in every]),
+        "processor ms a frame, every frame": spread([1000 * row[3] / row[0] for row in every], 2),
+        "film time over wall time, default sampling": spread([seconds / row[2] for row in default]),
+        "processor ms a second of film, default sampling": spread([1000 * row[3] / seconds for row in default]),
+    }
+    for name, rows in (("every frame", every), ("default sampling", default)):
+        report[f"frames with a face, {name}, %"] = spread([100 * row[1] / row[0] for row in rows])
+    return report
+
+
+def drawing(path: Path, folder: Path, runs: int) -> dict[str, Any]:
+    """The film with people drawn on it, sound copied: read, draw, encode, write."""
+    rows = [child(DRAW, str(path), str(folder / "drawn.mp4"))[0] for _ in range(runs)]
+    return {"drawn frames per second": spread([SECONDS * RATE / row[1] for row in rows])}
+
+
+def hour(path: Path, folder: Path, seconds: int) -> dict[str, Any]:
+    """Memory while an hour of film is analyzed at the default sampling."""
+    long = folder / "hour.mp4"
+    loop(path, long, seconds)
+    *minutes, last = child(HOUR, str(long))
+    resident = np.array([row[0] for row in minutes])
+    early = resident[5] if len(resident) > 5 else resident[0]
+    return {
+        "memory after 5 minutes, MB": spread([float(early)], 0),
+        "memory at the end, MB": spread([last[0]], 0),
+        "highest memory, MB": spread([last[1]], 0),
+        "film time over wall time": spread([seconds / last[4]]),
+        "people": spread([last[3]], 0),
+    }
+
+
+def main() -> None:
+    global SECONDS
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=30, help="length of the film")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--hour", action="store_true", help="also analyze an hour, which takes minutes")
+    parser.add_argument("--only", choices=("analyze", "draw", "hour"))
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    SECONDS = options.seconds
+    sys.path.insert(0, str(ROOT / "tests"))
+    measured: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        path = folder / "film.mp4"
+        write(path, options.seconds)
+        if options.only in (None, "analyze"):
+            measured |= analyses(path, options.seconds, options.runs)
+        if options.only in (None, "draw"):
+            measured |= drawing(path, folder, options.runs)
+        if options.only == "hour" or options.hour:
+            measured |= hour(path, folder, 3600)
+    report = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+        "film": f"{SIZE[0]}x{SIZE[1]}, {RATE} frames/s, {options.seconds} s",
+        "measured": measured,
+    }
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    print(f"{report['machine']}; Python {report['python']}; {report['date']}; {report['film']}")
+    for name, row in measured.items():
+        print(f"{name:50} {row['median']:>8}  ({row['q25']}-{row['q75']})")
+
+
+if __name__ == "__main__":
+    main()
