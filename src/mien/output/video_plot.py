@@ -1,0 +1,242 @@
+"""A film as a picture: one band a person over the film's time.
+
+Drawn like the charts of `mien.output.plots`: nothing of matplotlib's state is touched, and the same input gives the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import whole_number
+from mien._extras import need
+from mien.output._bands import Band, face_band, stacked
+from mien.output._chart import GREY, emotion_patches, legend, new_figure, shown, time_axis, to_png
+from mien.output._times import length, minutes
+from mien.output.palette import COLOURS, RGB, text_on
+from mien.output.video_summary import people_left
+from mien.output.write import write_encoded
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from mien.results import VideoResult
+
+__all__ = ["film_bands", "film_span", "plot_timeline", "write_timeline"]
+
+_WIDTH_IN = 12.0
+_HEIGHTS_IN = {1: 2.1, 2: 1.6, 3: 1.3, 4: 1.1, 6: 0.9, 8: 0.75}
+"""Height of a band by the number of bands up to which it holds; more bands are `_LEAST_IN` high."""
+
+_LEAST_IN, _HEAD_IN = 0.6, 1.25
+_LINE_IN = 0.2
+"""From one line of text to the next."""
+
+_COLUMNS = 1060
+"""About the pixels of the axis."""
+
+_ROWS = 200
+_AWAY: RGB = (0xF4, 0xF4, 0xF4)
+"""Where a person is out of view there is no emotion."""
+
+_RIBBON = (-0.24, -0.05)
+"""The ribbon of leading emotions lies below the shares, which go from 0 to 1."""
+
+_MARK = 1.13
+_MOST_LINES = 60
+"""Cuts that are lines through the bands; more would hide what is below, and are ticks at the lower edge."""
+
+_MOST_NAMED = 6
+"""Up to so many bands are high enough to name what their ribbons and marks show."""
+
+_LETTER_SHARE = 0.0066
+"""Width of a letter as a share of the axis."""
+
+_LEAST_S = 0.04
+"""A film of one frame is drawn as if it lasted this long: a frame at 25 a second."""
+
+
+def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = ()) -> bytes:
+    """Draw what the people of a film show over time.
+
+    Each person has a band: the smoothed probabilities of all emotions, stacked, and below them a ribbon of the emotion
+    that leads.  Marks above stand at the strongest moments, thin lines where another scene begins.  Where a person is
+    out of view, the band is empty.  Where a column of pixels stands for more than one frame, the frames are averaged
+    over time.
+
+    Parameters
+    ----------
+    film : VideoResult
+        What was seen.
+    most : int
+        People with a band; those who are in view longest, and the rest in a line that counts them.
+    bands : sequence of Band
+        More bands, below the people's, such as a voice's (see `mien.output._bands`).
+
+    Returns
+    -------
+    bytes
+        PNG, 1320 pixels wide; its height grows with the number of bands.
+
+    Raises
+    ------
+    InputError
+        If ``most`` is no whole number from 1 to 100.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    all_bands = [*film_bands(film, whole_number(most, "most", low=1, high=100)), *bands]
+    start_s, end_s = film_span(film)
+    count = max(1, len(all_bands))
+    height = next((inches for upto, inches in _HEIGHTS_IN.items() if count <= upto), _LEAST_IN)
+    left = people_left(film.summary.people, most)
+    figure = new_figure(_WIDTH_IN, _HEAD_IN + count * height + (0.2 if left else 0))
+    # Their own upper and lower edges are room enough between bands.
+    engine: Any = figure.get_layout_engine()
+    engine.set(hspace=0, h_pad=0.02)
+    rows: list[Axes] = []
+    for number in range(count):
+        rows.append(figure.add_subplot(count, 1, number + 1, sharex=rows[0] if rows else None))
+    time_axis(rows, start_s, end_s, as_minutes=True)
+    edges = np.linspace(start_s, end_s, _COLUMNS + 1)
+    for axes, band in zip(rows, all_bands, strict=False):
+        _draw_band(axes, band, edges, named=count <= _MOST_NAMED)
+        _name_band(axes, band, height)
+    if not all_bands:
+        _draw_nobody(rows[0])
+    _draw_cuts(rows, film, named=bool(all_bands))
+    rows[0].set_title(_title(film), fontsize=11, loc="left", parse_math=False)
+    if left:
+        rows[-1].set_xlabel(f"{rows[-1].get_xlabel()}\n{left}", fontsize=9)
+    entries = _entries(film, all_bands)
+    legend(figure, entries, loc="outside upper center", ncols=len(entries))
+    return to_png(figure)
+
+
+def write_timeline(path: str | os.PathLike[str], film: VideoResult, *, most: int = 12) -> None:
+    """Write `plot_timeline` to a file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in ``.png``, or ``most`` is no whole number from 1 to 100.
+    MediaNotFoundError, MediaError
+        If the folder does not exist, or the file cannot be written there.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    write_encoded(path, ".png", lambda: plot_timeline(film, most=most))
+
+
+def film_bands(film: VideoResult, most: int) -> list[Band]:
+    """Return the bands of the people of a film, longest in view first, at most so many."""
+    tracks = {track.number: track for track in film.tracks}
+    people = film.summary.people[:most]
+    end_s = film_span(film)[1]
+    return [face_band(tracks[person.track], f"{minutes(person.seen_s, end_s)} in view") for person in people]
+
+
+def film_span(film: VideoResult) -> tuple[float, float]:
+    """Return what of a film's time is drawn, in seconds: what was analyzed, and never nothing."""
+    end_s = max([film.end_s, *(track.end_s for track in film.tracks)])
+    return film.start_s, max(end_s, film.start_s + _LEAST_S)
+
+
+def _title(film: VideoResult) -> str:
+    name = "film" if film.path is None else shown(os.path.basename(film.path))  # noqa: PTH119 - any string
+    people = "no face" if not film.tracks else "1 person" if len(film.tracks) == 1 else f"{len(film.tracks)} people"
+    title = f"{name}: {length(film.duration_s)}, {people}"
+    return f"{title}, read by {shown(film.model)}" if film.model else title
+
+
+def _entries(film: VideoResult, bands: Sequence[Band]) -> list[tuple[Any, str]]:
+    """Return what the legend explains."""
+    if not bands:
+        return []
+    emotions = list(dict.fromkeys(name for band in bands for name in band.labels.emotions))
+    entries = emotion_patches(emotions, {"not in view": _AWAY})
+    lines = need("matplotlib.lines", extra="plot", purpose="drawing charts")
+    if any(band.moments for band in bands):
+        mark = lines.Line2D([], [], marker="v", color="white", markerfacecolor="white", markeredgecolor="#222222")
+        entries.append((mark, "strongest"))
+    if film.cuts:
+        entries.append((lines.Line2D([], [], color="#222222", linewidth=0.8, linestyle=(0, (4, 2))), "cut"))
+    return entries
+
+
+def _draw_band(axes: Axes, band: Band, edges: NDArray[np.float64], *, named: bool) -> None:
+    colours = np.array([COLOURS[name] for name in band.labels.emotions], np.uint8)
+    start_s, end_s = float(edges[0]), float(edges[-1])
+    picture = stacked(band.columns(edges), colours, rows=_ROWS, ground=_AWAY)
+    axes.imshow(picture, origin="lower", aspect="auto", extent=(start_s, end_s, 0, 1), interpolation="nearest")
+    led = band.leading(edges)
+    ribbon = np.vstack([colours, [_AWAY]])[led].astype(np.uint8)[None]
+    axes.imshow(ribbon, aspect="auto", extent=(start_s, end_s, *_RIBBON), interpolation="nearest")
+    axes.set(xlim=(start_s, end_s), ylim=(_RIBBON[0] - 0.03, 1.24))
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    # Lines of time, so that a moment of the first band finds its time below the last.
+    axes.grid(visible=True, axis="x", color="white", linewidth=0.8, alpha=0.5)
+    if named:
+        _name_spans(axes, band, end_s - start_s)
+    _mark_moments(axes, band, end_s - start_s, named=named)
+
+
+def _name_band(axes: Axes, band: Band, height: float) -> None:
+    """Write title and note beside a band, one below the other, however high the band is."""
+    low, high = axes.get_ylim()
+    apart = _LINE_IN / height * (high - low) / 2
+    axes.set_yticks([0.45 + apart, 0.45 - apart], [shown(band.title), shown(band.note)])
+    axes.tick_params(axis="y", length=0, pad=6)
+    for text, size, ink in zip(axes.get_yticklabels(), (10, 8), ("#111111", GREY), strict=True):
+        text.set(fontsize=size, color=ink, parse_math=False)
+
+
+def _name_spans(axes: Axes, band: Band, whole_s: float) -> None:
+    """Write the emotions into the spans of the ribbon that are long enough."""
+    for start_s, end_s, name in band.spans:
+        if (len(name) + 1) * _LETTER_SHARE * whole_s < end_s - start_s:
+            ink = tuple(value / 255 for value in text_on(COLOURS[name]))
+            middle = (start_s + end_s) / 2, sum(_RIBBON) / 2
+            axes.text(*middle, name, color=ink, fontsize=8, ha="center", va="center_baseline", clip_on=True)
+
+
+def _mark_moments(axes: Axes, band: Band, whole_s: float, *, named: bool) -> None:
+    """Mark the strongest moments, and write what they are where no words are in the way."""
+    free_s = axes.get_xlim()[0]
+    for moment in sorted(band.moments, key=lambda moment: moment.time_s):
+        colour = tuple(value / 255 for value in COLOURS[moment.emotion])
+        size = 7 if named else 5
+        axes.plot(moment.time_s, _MARK, "v", color=colour, ms=size, mec="#222222", mew=0.6, clip_on=False)
+        words = f"{moment.emotion} {100 * moment.probability:.0f}%"
+        gap_s, wide_s = 0.007 * whole_s, len(words) * _LETTER_SHARE * whole_s
+        if not named or moment.time_s < free_s:
+            continue
+        right = moment.time_s + gap_s + wide_s <= axes.get_xlim()[1]
+        begin = moment.time_s + gap_s if right else moment.time_s - gap_s - wide_s
+        if begin < free_s:
+            continue
+        place = moment.time_s + (gap_s if right else -gap_s)
+        axes.text(place, _MARK, words, fontsize=8, color="#222222", ha="left" if right else "right", va="center")
+        free_s = begin + wide_s + gap_s
+
+
+def _draw_nobody(axes: Axes) -> None:
+    axes.set_facecolor("#F4F4F4")
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, "no face", color=GREY, fontsize=11, ha="center", va="center", transform=axes.transAxes)
+
+
+def _draw_cuts(rows: Sequence[Axes], film: VideoResult, *, named: bool) -> None:
+    """Draw where scenes begin: lines through the bands, or of many only ticks at the lower edge."""
+    low, high = (_RIBBON[0], 1.0) if named else (0.0, 1.0)
+    if len(film.cuts) > _MOST_LINES:
+        rows[-1].vlines(film.cuts, low - 0.03, low + 0.03, color="#222222", linewidth=0.7, clip_on=False)
+        return
+    for axes in rows:
+        axes.vlines(film.cuts, low, high, color="#222222", linewidth=0.8, linestyle=(0, (4, 2)))
