@@ -23,7 +23,7 @@ SPEEDS: dict[str, dict[str, str]] = {
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
-    "libsvtav1": {"preset": "10", "crf": "20", "svtav1-params": "lp=1"},
+    "libsvtav1": {"preset": "7", "crf": "15", "svtav1-params": "lp=1"},
 }
 """Options that make the encoders quick; what the caller gives goes before them."""
 
