@@ -10,11 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from mien.datasets._files import visible
+from mien.datasets.baum2_frames import _SUBJECT
+from mien.datasets.ckplus import _IMAGES
 from mien.datasets.films import FilmClips
+from mien.datasets.ravdess import _NAME
 from mien.labels import LabelSet
 from mien.media.paths import IMAGE_SUFFIXES, shown
 
-__all__ = ["FILM_SUFFIXES", "Clip", "clips_below", "film_clips", "in_order"]
+__all__ = ["FILM_SUFFIXES", "Clip", "clips_below", "corpus_at", "film_clips", "in_order"]
 
 FILM_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".ogv"}
@@ -99,3 +102,21 @@ def film_clips(name: str, root: Path, found: Sequence[Clip], labels: LabelSet, p
         splits=np.array([clip.split for clip in found], dtype=np.str_),
         problems=tuple(problems),
     )
+
+
+def corpus_at(path: str | Path) -> str:
+    """Return which corpus of `mien.datasets.films.FILM_DATASETS` a folder looks like; ``film_folder`` in doubt.
+
+    Only names are looked at.
+    """
+    root = Path(path)
+    if any((root / name).is_dir() for name in _IMAGES) or root.name in _IMAGES:
+        return "ckplus_sequences"
+    problems: list[str] = []
+    for entry in visible(root, root, problems):
+        if entry.is_dir() and _SUBJECT.fullmatch(entry.name):
+            inside = Path(entry.path)
+            if (inside / "avi").is_dir() or any(inside.glob("*/emotion.txt")):
+                return "baum2"
+    place = next((place for place, files in clips_below(root, root, problems) if files == (place,)), "")
+    return "ravdess_films" if _NAME.search(Path(place).name) else "film_folder"

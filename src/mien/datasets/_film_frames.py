@@ -12,7 +12,7 @@ from mien.errors import DatasetError, MienError
 from mien.media.image import read_image
 from mien.media.paths import shown
 
-__all__ = ["Wanted", "of_film", "of_pictures"]
+__all__ = ["Wanted", "length_of", "of_film", "of_pictures"]
 
 Frames = Generator[tuple[int, NDArray[np.uint8]], None, None]
 
@@ -68,6 +68,23 @@ def of_pictures(paths: Sequence[str], wanted: Wanted) -> Frames:
         yield number, picture.pixels
 
 
+def length_of(path: str) -> int:
+    """Return how many frames a film has.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read; the message names the file.
+    """
+    # Found when a film is read, so that corpora of pictures need no decoder.
+    from mien.media.video import count_frames
+
+    try:
+        return count_frames(path)
+    except MienError as error:
+        raise DatasetError(f"{shown(path)}: {error}") from error
+
+
 def of_film(path: str, wanted: Wanted) -> Frames:
     """Yield the wanted frames of a film, with their places in it.
 
@@ -77,22 +94,26 @@ def of_film(path: str, wanted: Wanted) -> Frames:
         If it cannot be read, has no frame, or some of those wanted do not come; the message names the file.  What comes
         before was yielded.
     """
-    # Found when a film is read, so that corpora of pictures need no decoder.
-    from mien.media.video import count_frames, iter_frames
+    from mien.media.video import iter_frames
 
+    length = length_of(path)
+    numbers = wanted.of(length)
+    if not numbers:
+        raise DatasetError(f"{shown(path)}: the film has no frame")
+    # One more than there is, so that the film is read to its end, and says what is missing there.
+    beyond = [length] if numbers[-1] == length - 1 else []
+    came = 0
     try:
-        numbers = wanted.of(count_frames(path))
-        if not numbers:
-            raise DatasetError(f"{shown(path)}: the film has no frame")
-        came = 0
-        with iter_frames(path, numbers=numbers, threads=1) as stream:
+        with iter_frames(path, numbers=[*numbers, *beyond], threads=1) as stream:
             for number, frame in zip(numbers, stream, strict=False):
                 yield number, frame.image
                 came += 1
-            lost = stream.failed
+            if beyond:
+                next(stream, None)
+            lost, warnings = stream.failed, stream.warnings
     except MienError as error:
-        raise error if isinstance(error, DatasetError) else DatasetError(f"{shown(path)}: {error}") from error
-    if lost or came < len(numbers):
-        raise DatasetError(
-            f"{shown(path)}: the film is damaged: {came} of {len(numbers)} frames came, {lost} could not be decoded"
-        )
+        raise DatasetError(f"{shown(path)}: {error}") from error
+    cut = next((line for line in warnings if "truncated" in line or "ended early" in line), "")
+    if cut or lost or came < len(numbers):
+        what = cut or f"{came} of {len(numbers)} frames came, {lost} frames could not be decoded"
+        raise DatasetError(f"{shown(path)}: the film is damaged: {what}")

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, warn, whole_number
 from mien.datasets import _film_frames
-from mien.datasets.base import FaceData, _square
+from mien.datasets.base import FaceData, PictureList, _square
+from mien.datasets.summary import Spread
 from mien.errors import DatasetError, InputError
 from mien.labels import LabelSet
 from mien.media.paths import shown
 
-__all__ = ["FILM_DATASETS", "FilmClips", "film_index"]
+__all__ = ["FILM_DATASETS", "FilmClips", "MiddleFrames", "clip_lengths", "film_index"]
 
 FILM_DATASETS: dict[str, str] = {
     "baum2": "BAUM-2 (Erdem et al. 2015): films by subject, or the face frames extracted from them, eight emotions",
@@ -245,9 +246,61 @@ class FilmClips:
             files=np.array(files),
         )
 
+    def middles(self) -> MiddleFrames:
+        """Return the clips as a list of pictures, the middle frame of each: for what looks at data sets of pictures."""
+        return MiddleFrames(
+            name=self.name,
+            source=self.source,
+            files=tuple(
+                files[0] if film else files[(len(files) - 1) // 2]
+                for files, film in zip(self.files, self.films, strict=True)
+            ),
+            labels=self.labels,
+            label_set=self.label_set,
+            subjects=self.subjects,
+            clips=self.clips,
+            splits=self.splits,
+            problems=self.problems,
+            of=self,
+        )
+
     def _frame_name(self, clip: int, number: int) -> str:
         files = self.files[clip]
         return f"{files[0]}, frame {number}" if self.films[clip] else files[number]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiddleFrames(PictureList):
+    """One picture a clip, its middle frame; see `FilmClips.middles`.
+
+    Parameters
+    ----------
+    of : FilmClips
+        The clips, in the same order.
+    """
+
+    of: FilmClips
+
+    def take(self, index: NDArray[Any]) -> MiddleFrames:
+        """Return the clips that a boolean mask or an index array selects."""
+        return replace(self.of.take(index).middles(), problems=self.problems)
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Return the middle frame of a clip as uint8 (H, W, 3) RGB.
+
+        Raises
+        ------
+        DatasetError
+            If it cannot be read; the message names the file.
+        """
+        ((_, image),) = self.of.pictures(index, 1)
+        return image
+
+
+def clip_lengths(clips: FilmClips) -> Spread | None:
+    """Return how many frames the clips of pictures have; None where there are only films, which need reading."""
+    lengths = [len(files) for files, film in zip(clips.files, clips.films, strict=True) if not film]
+    return Spread(len(lengths), min(lengths), float(np.median(lengths)), max(lengths)) if lengths else None
 
 
 def film_index(name: str, path: str | Path, **options: Any) -> FilmClips:
