@@ -18,6 +18,8 @@ COMMANDS: dict[str, str] = {
     "join": "Join several data sets into one, with mapped labels.",
     "spectrograms": "Turn a corpus of speech into spectrograms: arrays, a table, pictures.",
     "augment-audio": "Write changed copies of a corpus of speech, each with its origin.",
+    "frames": "Cut the faces of a corpus of films, some frames of each, as data for training.",
+    "list": "List the clips of a corpus of films, or their frames, with emotion and subject.",
     "prepare": "Find faces, turn them upright, cut them and write them as data for training.",
     "extend": "Ask an image service for faces of rare emotions (sends prompts; may cost money).",
 }
