@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from face_tables import make_rows, table_text, write_table
 from mien.cli import main
 from mien.datasets import DATASETS
+from mien.datasets.films import FILM_DATASETS
 
 
 def run(*arguments: object) -> Result:
@@ -119,8 +120,9 @@ def test_the_list_names_all_data_sets() -> None:
     done = run("--list")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()[1:]
-    assert [line.split("  ")[0] for line in lines] == list(DATASETS)
-    assert all(line.endswith(text) for line, text in zip(lines, DATASETS.values(), strict=True))
+    known = DATASETS | FILM_DATASETS
+    assert [line.split("  ")[0] for line in lines] == list(known)
+    assert all(line.endswith(text) for line, text in zip(lines, known.values(), strict=True))
 
 
 @pytest.mark.parametrize(

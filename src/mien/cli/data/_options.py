@@ -16,7 +16,14 @@ from mien.errors import InputError
 if TYPE_CHECKING:
     from mien.datasets import FaceData, PictureList
 
-__all__ = ["Choice", "choose", "dataset_arguments", "open_faces", "open_pictures"]
+__all__ = [
+    "Choice",
+    "choose",
+    "dataset_arguments",
+    "dataset_or_film_arguments",
+    "open_faces",
+    "open_pictures",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class Choice:
     Parameters
     ----------
     name : str
-        One of `mien.datasets.DATASETS`.
+        One of `mien.datasets.DATASETS`, or where a command takes them of `mien.datasets.films.FILM_DATASETS`.
     path : pathlib.Path
         Its file or folder.
     split : str or None
@@ -49,6 +56,7 @@ def choose(
     labels: Path | None = None,
     protocol: str | None = None,
     pairs: tuple[str, ...] = (),
+    films: bool = False,
 ) -> Choice:
     """Return the data set that the words of a command mean.
 
@@ -67,6 +75,8 @@ def choose(
         How annotations become labels.
     pairs : tuple of str
         Further options of the data set, ``key=value`` each.
+    films : bool
+        Take the corpora of clips, too.
 
     Raises
     ------
@@ -74,10 +84,12 @@ def choose(
         If the name is neither a data set nor a path, the path is missing, or a pair is none.
     """
     from mien.datasets import DATASETS
+    from mien.datasets.films import FILM_DATASETS
 
-    if name not in DATASETS:
+    known = [*DATASETS, *FILM_DATASETS] if films else list(DATASETS)
+    if name not in known:
         if data is not None or not Path(name).exists():
-            raise click.UsageError(f"unknown data set {name!r}: expected {', '.join(DATASETS)}, or a path")
+            raise click.UsageError(f"unknown data set {name!r}: expected {', '.join(known)}, or a path")
         data = Path(name)
         name = "folder" if data.is_dir() else "table" if data.suffix.lower() == ".parquet" else "fer2013"
     if data is None:
@@ -113,7 +125,15 @@ def dataset_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
 
     The command's function gets them as one `Choice`, the parameter ``choice``.
     """
+    return _with_arguments(function, films=False)
 
+
+def dataset_or_film_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Do as `dataset_arguments`, and take corpora of clips as well as data sets of pictures."""
+    return _with_arguments(function, films=True)
+
+
+def _with_arguments(function: Callable[..., Any], *, films: bool) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapped(
         *rest: Any,
@@ -125,7 +145,7 @@ def dataset_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
         pairs: tuple[str, ...],
         **others: Any,
     ) -> Any:
-        chosen = choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs)
+        chosen = choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs, films=films)
         return function(*rest, choice=chosen, **others)
 
     for decorate in reversed(_DECORATORS):
@@ -171,6 +191,8 @@ def open_faces(choice: Choice, *, size: int | None = None) -> FaceData:
 def open_pictures(choice: Choice) -> PictureList | FaceData:
     """List a data set that comes in files, or read one that is a table; both can be read picture by picture.
 
+    Of a corpus of clips, the pictures are the middle frames.
+
     Raises
     ------
     mien.errors.MienError
@@ -179,10 +201,15 @@ def open_pictures(choice: Choice) -> PictureList | FaceData:
     import numpy as np
 
     from mien import datasets
+    from mien.datasets.films import FILM_DATASETS, film_index
 
-    if not datasets.has_files(choice.name):
+    pictures: PictureList
+    if choice.name in FILM_DATASETS:
+        pictures = film_index(choice.name, choice.path, **choice.options).middles()
+    elif datasets.has_files(choice.name):
+        pictures = datasets.index(choice.name, choice.path, **choice.options)
+    else:
         return open_faces(choice)
-    pictures = datasets.index(choice.name, choice.path, **choice.options)
     if choice.split is None:
         return pictures
     mask = pictures.splits == choice.split

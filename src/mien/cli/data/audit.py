@@ -27,7 +27,7 @@ _MOST_LINES = 20
 
 
 @click.command(name="audit")
-@_options.dataset_arguments
+@_options.dataset_or_film_arguments
 @click.option("--against", multiple=True, metavar="NAME=PATH", help="Another data set: what both share is a leak.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything lies on both sides of a split.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON: all groups with their rows or files.")
@@ -49,7 +49,7 @@ def command(
 
     Looks for identical pictures and near copies (also mirrored), subjects and clips in several splits, identical
     pictures with different labels, empty pictures, unreadable files, and of FER+ rows that were voted not a face.
-    Nothing is changed.
+    Nothing is changed.  Of a corpus of clips (mien data list --help), the middle frames are compared.
 
     Exit code 0 whatever is found, but 1 with --strict if a leak is.
 
@@ -61,7 +61,7 @@ def command(
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise click.UsageError(f"--sheet must end in .png, but is {sheet.name!r}")
-    parts = [_options.open_pictures(one) for one in (choice, *map(named, against))]
+    parts = [_options.open_pictures(one) for one in (choice, *(named(text, films=True) for text in against))]
     with _Phases() as phases:
         no_faces = _voted(choice, parts[0])
         found = audit(parts[0], against=parts[1:], near=not no_near, no_faces=no_faces, faces=faces, progress=phases)

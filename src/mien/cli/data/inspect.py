@@ -22,13 +22,14 @@ _MOST_LINES = 20
 def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from mien.datasets import DATASETS
+        from mien.datasets.films import FILM_DATASETS
 
-        _shell.write(_shell.table(("name", "what it is"), list(DATASETS.items())))
+        _shell.write(_shell.table(("name", "what it is"), [*DATASETS.items(), *FILM_DATASETS.items()]))
         ctx.exit()
 
 
 @click.command(name="inspect")
-@_options.dataset_arguments
+@_options.dataset_or_film_arguments
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the data sets.")
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw samples of each class.")
 @click.option("--all", "everything", is_flag=True, help="Read all files, not 500 of them.")
@@ -38,12 +39,13 @@ def command(choice: _options.Choice, sheet: Path | None, everything: bool, seed:
     r"""Count a data set by split, class, subject, clip and size, and list what is wrong with it.
 
     Nothing is changed.  Of a data set in files, 500 are read for their size; --all reads every one, and so finds
-    every file that cannot be read.
+    every file that cannot be read.  Of a corpus of clips, clips are counted, and their middle frames are read.
 
     \b
     mien data inspect fer2013 --data fer2013.csv --sheet samples.png
     mien data inspect folder --data photos --all
     """
+    from mien.datasets.films import clip_lengths
     from mien.datasets.summary import SAMPLE, sample_sheet, summarize
 
     if sheet is not None and sheet.suffix.lower() != ".png":
@@ -52,12 +54,20 @@ def command(choice: _options.Choice, sheet: Path | None, everything: bool, seed:
     if given != choice.name:
         _shell.note(f"{given} is read as: mien data inspect {choice.name} --data {given}")
     data = _options.open_pictures(choice)
+    # Of clips, one picture each was listed.
+    clips = getattr(data, "of", None)
+    unit = "pictures" if clips is None else "clips"
     most = len(data) if everything else min(len(data), SAMPLE)
-    with _shell.progress(most, "reading", unit="pictures") as advance:
+    with _shell.progress(most, "reading", unit=unit) as advance:
         summary = summarize(data, sample=None if everything else SAMPLE, seed=seed, progress=advance)
     if summary.measured and most < len(data) != summary.measured:
-        _shell.note(f"sizes are those of {most} of {len(data)} pictures: --all reads every one")
-    _shell.write(json.dumps(summary.to_dict(), indent=2, ensure_ascii=False) if as_json else _text(summary))
+        _shell.note(f"sizes are those of {most} of {len(data)} {unit}: --all reads every one")
+    lengths = None if clips is None else clip_lengths(clips)
+    if as_json:
+        table = summary.to_dict() | ({} if clips is None else {"frames": lengths and lengths.to_dict()})
+        _shell.write(json.dumps(table, indent=2, ensure_ascii=False))
+    else:
+        _shell.write(_text(summary, unit, lengths))
     if sheet is not None:
         from mien.output.write import write_image
 
@@ -66,12 +76,14 @@ def command(choice: _options.Choice, sheet: Path | None, everything: bool, seed:
     return 0
 
 
-def _text(summary: Summary) -> str:
-    lines = [_counts(summary), ""]
+def _text(summary: Summary, unit: str = "pictures", lengths: Spread | None = None) -> str:
+    lines = [_counts(summary, unit), ""]
     if summary.subjects is not None:
-        lines.append(f"subjects  {summary.subjects.n}, with {_range(summary.subjects)} pictures each")
-    if summary.clips:
+        lines.append(f"subjects  {summary.subjects.n}, with {_range(summary.subjects)} {unit} each")
+    if summary.clips and unit != "clips":
         lines.append(f"clips     {summary.clips}")
+    if lengths is not None:
+        lines.append(f"frames    {_range(lengths)} in each of {lengths.n} clips of pictures")
     lines.append(f"sizes     {_sizes(summary)}")
     lines.append(f"problems  {len(summary.problems) or 'none'}")
     lines += [f"  {_shell.one_line(line)}" for line in summary.problems[:_MOST_LINES]]
@@ -80,7 +92,7 @@ def _text(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def _counts(summary: Summary) -> str:
+def _counts(summary: Summary, unit: str) -> str:
     """Lay out classes as rows and splits as columns: a terminal has more lines than room for nine words."""
     splits = list(summary.counts)
     emotions = list(next(iter(summary.counts.values()), {}))
@@ -92,7 +104,7 @@ def _counts(summary: Summary) -> str:
     sums = [sum(summary.counts[split].values()) for split in splits]
     rows.append(["all", *sums, sum(sums)])
     if splits == [""]:
-        return _shell.table(("emotion", "pictures"), [(row[0], row[-1]) for row in rows], right=(1,))
+        return _shell.table(("emotion", unit), [(row[0], row[-1]) for row in rows], right=(1,))
     head = ("emotion", *(split or "(no split)" for split in splits), "all")
     return _shell.table(head, rows, right=range(1, len(head)))
 
