@@ -12,12 +12,14 @@ Signal Processing Letters 23 (2016), arXiv:1604.02878.  The weights: see ``weigh
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import image_array, number
+from mien._checks import describe, image_array, number
+from mien.errors import InputError
 from mien.faces.detect import Detection, default_min_face_px, no_faces
 from mien.models import registry, runtime
 
@@ -46,6 +48,9 @@ MAX_PER_LEVEL, MAX_PROPOSALS = 500, 1000
 MAX_LEVEL_PIXELS = 3_000_000
 """Bound of the pyramid's largest level, and so of the memory (about 0.3 GB): more would only find faces that are tiny
 parts of a huge picture."""
+
+MAX_PLACE = 1e6
+"""Pixels from the picture's corner, more than any picture has: what float32 still places to a tenth of a pixel."""
 
 PAD = 4
 """Grey around each level, so that the window also reaches faces at the border: 2 % more of FER2013's bare faces."""
@@ -115,6 +120,54 @@ class MtcnnDetector:
             boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= min_face]
         return self._finish(halves, boxes) if len(boxes) else no_faces(points=True)
 
+    def follow(self, image: NDArray[np.uint8], boxes: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+        """Look again for faces near places where they are expected, without searching the picture.
+
+        The third net (O) moves each box onto the face that it sees there: about 0.3 ms a face, where `detect` takes 20.
+        Where it sees none, the second net (R) moves the box first, which finds faces that have moved by up to half
+        their size.  Faces are not compared: two boxes may be moved onto the same face.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            uint8 of shape (H, W, 3), RGB.
+        boxes : numpy.ndarray
+            Shape (n, 4): x1, y1, x2, y2 in pixels of the picture, finite; they may reach beyond it.
+
+        Returns
+        -------
+        boxes : numpy.ndarray
+            float32 of shape (n, 4), row for row; they may reach beyond the picture.
+        scores : numpy.ndarray
+            float32 of shape (n,), as those of `detect`; what is not above `O_SCORE` is no face.
+        points : numpy.ndarray
+            float32 of shape (n, 5, 2), in the order of `Detection`.
+
+        Raises
+        ------
+        InputError
+            If the picture or the boxes are malformed.
+        """
+        halves, places = _Halves(image_array(image)), _places(boxes)
+        found, scores, points = self._look_again(halves, places)
+        weak = np.flatnonzero(scores <= O_SCORE)
+        if len(weak):
+            squares = _square(places[weak])
+            offsets = self._r.run({"image": halves.patches(squares, R_SIDE)}, ["offsets"])["offsets"]
+            second = self._look_again(halves, _moved(squares, offsets))
+            better = second[1] > scores[weak]
+            for first, again in zip((found, scores, points), second, strict=True):
+                first[weak[better]] = again[better]
+        return found, scores, points
+
+    def _look_again(self, halves: _Halves, boxes: Floats) -> tuple[Floats, Floats, Floats]:
+        """Run O over boxes; return boxes, scores and points, row for row."""
+        if not len(boxes):
+            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
+        squares = _square(boxes)
+        result = self._o.run({"image": halves.patches(squares, O_SIDE)})
+        return _moved(squares, result["offsets"]), result["scores"][:, 0], _placed(squares, result["points"])
+
     def _propose(self, halves: _Halves, min_face: float) -> Floats:
         """Run P over the pyramid; return boxes (n, 4), best first."""
         height, width = halves.size
@@ -158,15 +211,9 @@ class MtcnnDetector:
 
     def _finish(self, halves: _Halves, boxes: Floats) -> Detection:
         """Run O over what R left."""
-        squares = _square(boxes)
-        result = self._o.run({"image": halves.patches(squares, O_SIDE)})
-        scores = result["scores"][:, 0]
+        moved, scores, points = self._look_again(halves, boxes)
         likely = scores > O_SCORE
-        squares, scores = squares[likely], scores[likely]
-        # O gives five x, then five y, in parts of the square.
-        parts = result["points"][likely].reshape(-1, 2, 5).transpose(0, 2, 1)
-        points = squares[:, None, :2] + parts * (squares[:, 2:] - squares[:, :2])[:, None]
-        moved = _moved(squares, result["offsets"][likely])
+        moved, scores, points = moved[likely], scores[likely], points[likely]
         height, width = halves.size
         inside = np.clip(moved, 0, np.array([width, height, width, height], np.float32))
         kept = contained(moved, scores, WITHIN)
@@ -224,6 +271,23 @@ def _moved(squares: Floats, offsets: Floats) -> Floats:
     """Move the corners by the nets' answer, which is in parts of the square's side."""
     moved: Floats = squares + offsets * (squares[:, 2:3] - squares[:, :1])
     return moved
+
+
+def _placed(squares: Floats, answer: Floats) -> Floats:
+    """Return O's points (n, 5, 2) in the picture: it gives five x, then five y, in parts of the square."""
+    parts = answer.reshape(-1, 2, 5).transpose(0, 2, 1)
+    points: Floats = squares[:, None, :2] + parts * (squares[:, 2:] - squares[:, :2])[:, None]
+    return points
+
+
+def _places(boxes: Any) -> Floats:
+    """Return boxes to look at as float32 (n, 4), or raise `InputError`."""
+    if not isinstance(boxes, np.ndarray) or boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "fiu":
+        raise InputError(f"boxes must be a float array of shape (n, 4), but got {describe(boxes)}")
+    places = boxes.astype(np.float32)
+    if not (np.abs(places) < MAX_PLACE).all():
+        raise InputError(f"boxes must be finite and within {MAX_PLACE:g} pixels, but got others")
+    return places
 
 
 def non_maximum(boxes: Floats, scores: Floats, limit: float) -> NDArray[np.intp]:

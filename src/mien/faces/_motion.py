@@ -1,0 +1,104 @@
+"""One followed face: where it is, how it moves, how it looks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.faces._look import similar
+
+__all__ = ["Candidate", "Track", "box_size", "overlaps"]
+
+Floats = NDArray[np.float64]
+
+STEADY_S = 0.12
+"""Time constant of the speed: a net's boxes tremble by some hundredths of their size."""
+
+FADE_S = 1.0
+"""What is out of sight goes on at its speed, ever slower, with this time constant."""
+
+LOOK_S = 1.0
+"""Time constant with which a face's look follows the light."""
+
+CLEAN = 0.9
+"""A look less like the one known than this does not change it: something covers the face."""
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A place where a face was found in a frame: box and points may reach beyond the picture."""
+
+    box: Floats
+    score: float
+    points: NDArray[np.float32] | None
+    look: Floats = field(default_factory=lambda: np.zeros(0))
+    detected: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """A face over time."""
+
+    number: int
+    face: Candidate
+    born_s: float
+    seen_s: float
+    speed: Floats = field(default_factory=lambda: np.zeros(3))
+    sightings: int = 1
+    detections: int = 1
+    look: Floats = field(default_factory=lambda: np.zeros(0))
+    confirmed: bool = False
+    lost: bool = False
+    patch: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        self.look = self.face.look
+
+    @property
+    def size(self) -> float:
+        """Root of the box's area."""
+        return box_size(self.face.box)
+
+    def predicted(self, time_s: float) -> Floats:
+        """Return the box that is expected at a time."""
+        gone = max(time_s - self.seen_s, 0.0)
+        x, y, grown = self.speed * FADE_S * (1 - math.exp(-gone / FADE_S))
+        box = self.face.box
+        centre = (box[:2] + box[2:]) / 2 + (x, y)
+        # A size that grows on for long would swallow the picture.
+        half = (box[2:] - box[:2]) / 2 * math.exp(float(np.clip(grown, -0.3, 0.3)))
+        return np.concatenate([centre - half, centre + half])
+
+    def see(self, face: Candidate, time_s: float, *, clean: bool) -> None:
+        """Take in what was found in a frame; ``clean`` if nothing covers it."""
+        passed = time_s - self.seen_s
+        if passed > 0:
+            before, now = self.face.box, face.box
+            moved = (now[:2] + now[2:] - before[:2] - before[2:]) / 2
+            step = np.array([*moved, math.log(box_size(now) / box_size(before))]) / passed
+            gain = max(1 - math.exp(-passed / STEADY_S), 1 / (self.sightings + 1))
+            self.speed = self.speed + gain * (step - self.speed)
+            if clean and similar(face.look, self.look) >= CLEAN:
+                mixed = self.look + (1 - math.exp(-passed / LOOK_S)) * (face.look - self.look)
+                self.look = mixed / np.linalg.norm(mixed)
+        self.face, self.seen_s, self.lost = face, time_s, False
+        self.sightings += 1
+        self.detections += face.detected
+
+
+def box_size(box: NDArray[Any]) -> float:
+    """Return the root of a box's area, at least one pixel."""
+    return max(math.sqrt(max(float((box[2] - box[0]) * (box[3] - box[1])), 0.0)), 1.0)
+
+
+def overlaps(a: NDArray[Any], b: NDArray[Any]) -> Floats:
+    """Return the common area of each box of ``a`` (n, 4) with each of ``b`` (m, 4), as part of the smaller one's."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    areas = [np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1e-9) for boxes in (a, b)]
+    common: Floats = np.maximum(high - low, 0).prod(axis=2) / np.minimum(areas[0][:, None], areas[1])
+    return common
