@@ -22,9 +22,13 @@ __all__ = [
     "DatasetError",
     "DecodeError",
     "Emotion",
+    "EmotionSegment",
     "Face",
     "FaceAnalyzer",
+    "FaceStream",
+    "FaceTrack",
     "FailedItem",
+    "Frame",
     "ImageResult",
     "InputError",
     "LabelSet",
@@ -34,22 +38,34 @@ __all__ = [
     "MienWarning",
     "MissingExtraError",
     "ModelError",
+    "Moment",
+    "PersonSummary",
     "SpeechAnalyzer",
     "SpeechResult",
     "SpeechSpan",
     "SpeechStream",
     "SpeechSummary",
+    "TrackedFace",
     "UnknownModelError",
     "UnsupportedMediaError",
+    "VideoAnalyzer",
+    "VideoFrame",
+    "VideoResult",
+    "VideoSummary",
     "WeightsError",
     "analyze",
     "analyze_image",
     "analyze_images",
     "analyze_recordings",
     "analyze_speech",
+    "analyze_video",
     "draw",
+    "draw_video",
     "iter_audio",
+    "iter_frames",
     "iter_speech",
+    "iter_video",
+    "plot_timeline",
     "prepare_faces",
     "read_audio",
     "read_image",
@@ -58,15 +74,21 @@ __all__ = [
 
 if TYPE_CHECKING:
     from mien.analyzers import FaceAnalyzer as FaceAnalyzer
+    from mien.analyzers import FaceStream as FaceStream
     from mien.analyzers import SpeechAnalyzer as SpeechAnalyzer
     from mien.analyzers import SpeechStream as SpeechStream
+    from mien.analyzers import VideoAnalyzer as VideoAnalyzer
     from mien.api import analyze as analyze
     from mien.api import analyze_image as analyze_image
     from mien.api import analyze_images as analyze_images
     from mien.api import analyze_recordings as analyze_recordings
     from mien.api import analyze_speech as analyze_speech
+    from mien.api import analyze_video as analyze_video
     from mien.api import draw as draw
+    from mien.api import draw_video as draw_video
     from mien.api import iter_speech as iter_speech
+    from mien.api import iter_video as iter_video
+    from mien.api import plot_timeline as plot_timeline
     from mien.api import prepare_faces as prepare_faces
     from mien.api import read_image as read_image
     from mien.errors import DatasetError as DatasetError
@@ -89,14 +111,24 @@ if TYPE_CHECKING:
     from mien.media.audio import Audio as Audio
     from mien.media.audio import iter_audio as iter_audio
     from mien.media.audio import read_audio as read_audio
+    from mien.media.video import Frame as Frame
+    from mien.media.video import iter_frames as iter_frames
     from mien.output.write import write_wav as write_wav
     from mien.results import Emotion as Emotion
+    from mien.results import EmotionSegment as EmotionSegment
     from mien.results import Face as Face
+    from mien.results import FaceTrack as FaceTrack
     from mien.results import FailedItem as FailedItem
     from mien.results import ImageResult as ImageResult
+    from mien.results import Moment as Moment
+    from mien.results import PersonSummary as PersonSummary
     from mien.results import SpeechResult as SpeechResult
     from mien.results import SpeechSpan as SpeechSpan
     from mien.results import SpeechSummary as SpeechSummary
+    from mien.results import TrackedFace as TrackedFace
+    from mien.results import VideoFrame as VideoFrame
+    from mien.results import VideoResult as VideoResult
+    from mien.results import VideoSummary as VideoSummary
 
 _HOME = {
     **dict.fromkeys(("analyze", "analyze_image", "analyze_images", "draw", "prepare_faces", "read_image"), "mien.api"),
@@ -104,8 +136,13 @@ _HOME = {
     **dict.fromkeys(("BAUM8", "FER7", "FERPLUS8", "RAVDESS8", "LabelSet"), "mien.labels"),
     **dict.fromkeys(("Emotion", "Face", "FailedItem", "ImageResult"), "mien.results"),
     **dict.fromkeys(("SpeechResult", "SpeechSpan", "SpeechSummary"), "mien.results"),
+    **dict.fromkeys(("EmotionSegment", "FaceTrack", "Moment", "PersonSummary", "TrackedFace"), "mien.results"),
+    **dict.fromkeys(("VideoFrame", "VideoResult", "VideoSummary"), "mien.results"),
     **dict.fromkeys(("FaceAnalyzer", "SpeechAnalyzer", "SpeechStream"), "mien.analyzers"),
+    **dict.fromkeys(("FaceStream", "VideoAnalyzer"), "mien.analyzers"),
     **dict.fromkeys(("Audio", "iter_audio", "read_audio"), "mien.media.audio"),
+    **dict.fromkeys(("Frame", "iter_frames"), "mien.media.video"),
+    **dict.fromkeys(("analyze_video", "draw_video", "iter_video", "plot_timeline"), "mien.api"),
     "write_wav": "mien.output.write",
 }
 

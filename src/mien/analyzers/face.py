@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mien._checks import describe, image_array, warn, whole_number
 from mien.errors import InputError, ModelError
 from mien.faces.align import Crop, crop_matrix, fit_crop, model_crop
-from mien.faces.detect import Detection, get_detector
+from mien.faces.detect import Detection, Detector, get_detector
 from mien.models import ModelSpec, Output, registry, runtime
 from mien.results import Emotion, Face, ImageResult
 
@@ -87,6 +87,11 @@ class FaceAnalyzer:
     def detector(self) -> str:
         """Name of the detector."""
         return self._detector.name
+
+    @property
+    def finder(self) -> Detector:
+        """The detector itself."""
+        return self._detector
 
     @property
     def size(self) -> int:
@@ -342,7 +347,7 @@ class FaceAnalyzer:
         logits = self._logits(crops)
         found: list[dict[str, Emotion]] = [{} for _ in range(len(crops))]
         for output in self.spec.outputs:
-            for outputs, row in zip(found, _softmax(logits[output.name], output.temperature), strict=True):
+            for outputs, row in zip(found, softmax(logits[output.name], output.temperature), strict=True):
                 outputs[output.name] = Emotion(output.labels, tuple(row.tolist()))
         return found
 
@@ -351,7 +356,8 @@ def _points(detection: Detection) -> Sequence[Any]:
     return [None] * len(detection) if detection.points is None else list(detection.points)
 
 
-def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """Return distributions, float64 (n, k), from logits at a temperature."""
     scaled = logits.astype(np.float64) / temperature
     raised = np.exp(scaled - scaled.max(axis=1, keepdims=True)) if len(scaled) else scaled
     shares: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)

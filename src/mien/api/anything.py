@@ -1,4 +1,4 @@
-"""A file in, told by its content: a picture or a recording."""
+"""A file in, told by its content: a picture, a film or a recording."""
 
 from __future__ import annotations
 
@@ -7,45 +7,43 @@ from typing import Any
 
 from mien.api.pictures import analyze_image
 from mien.api.recordings import analyze_speech
-from mien.errors import UnsupportedMediaError
-from mien.media.audio import Audio, iter_audio
+from mien.api.videos import analyze_video
+from mien.media.audio import Audio
 from mien.media.formats import HEAD_BYTES, sniff
-from mien.media.kinds import kind_of
-from mien.media.paths import shown
-from mien.results import ImageResult, SpeechResult
+from mien.media.kinds import has_pictures, kind_of
+from mien.results import ImageResult, SpeechResult, VideoResult
 
 __all__ = ["analyze"]
 
 
-def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult:
-    """Analyze a picture or a recording, told by its content, not by its name.
+def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult | VideoResult:
+    """Analyze a picture, a film or a recording, told by its content, not by its name.
 
-    Films are refused until mien reads their pictures; `analyze_speech` reads their sound.  A file of a film's format
-    that holds sound alone is a recording.
+    A file of a film's format that holds sound alone is a recording.
 
     Parameters
     ----------
     source : object
-        See `analyze_image` and `analyze_speech`.
+        See `analyze_image`, `analyze_video` and `analyze_speech`.
     **options : object
         See there.
 
     Returns
     -------
-    ImageResult or SpeechResult
-        The faces, largest first, or the spans of the recording.
+    ImageResult, VideoResult or SpeechResult
+        The faces, largest first; the people of the film; or the spans of the recording.
 
     Raises
     ------
     UnsupportedMediaError
-        If the source is a film, or neither picture nor recording.
+        If the source is none of them.
     MienError
-        As for `analyze_image` and `analyze_speech`.
+        As for `analyze_image`, `analyze_video` and `analyze_speech`.
     """
     kind, whole = _kind(source)
     if kind == "video":
-        _refuse_film(whole)
-    return analyze_speech(whole, **options) if kind in ("audio", "video") else analyze_image(whole, **options)
+        return analyze_video(whole, **options) if _is_film(whole) else analyze_speech(whole, **options)
+    return analyze_speech(whole, **options) if kind == "audio" else analyze_image(whole, **options)
 
 
 def _kind(source: Any) -> tuple[str, Any]:
@@ -72,18 +70,13 @@ def _kind(source: Any) -> tuple[str, Any]:
     return kind, head + source.read() if kind == "video" else _Peeked(head, source)
 
 
-def _refuse_film(source: Any) -> None:
-    """Raise where a file has moving pictures; a stream is left where it stands."""
+def _is_film(source: Any) -> bool:
+    """Tell whether a file has moving pictures; a stream is left where it stands."""
     place = source.tell() if hasattr(source, "tell") else None
-    with iter_audio(source) as sound:
-        if sound.is_film:
-            raise UnsupportedMediaError(
-                f"{shown(sound.path or 'the source')} is a film ({sound.format}), whose pictures mien does not read "
-                "yet: analyze_speech reads its sound",
-                path=sound.path,
-            )
+    film = has_pictures(source)
     if place is not None:
         source.seek(place)
+    return film
 
 
 class _Peeked:

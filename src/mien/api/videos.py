@@ -1,0 +1,153 @@
+"""Films: a file in, people and their emotions over time out, in constant memory."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mien._checks import warn
+from mien.analyzers.video import DETECT_EVERY_S, SMOOTH_S, VideoAnalyzer
+from mien.api._watching import Watching, step_of
+from mien.errors import MissingExtraError
+from mien.models import ModelSpec, registry
+from mien.output.film import draw_film as draw_video
+from mien.output.video_plot import plot_timeline
+from mien.results import VideoFrame, VideoResult
+
+__all__ = ["analyze_video", "draw_video", "iter_video", "plot_timeline"]
+
+
+def analyze_video(
+    source: Any,
+    *,
+    model: str | os.PathLike[str] = "face-base",
+    detector: str = "mtcnn",
+    output: str | None = None,
+    step_s: float | None = None,
+    fps: float | None = None,
+    from_s: float = 0.0,
+    to_s: float | None = None,
+    max_faces: int | None = None,
+    min_face_px: float | None = None,
+    smooth_s: float = SMOOTH_S,
+    method: str = "timeline",
+    threads: int | None = 1,
+    device: str = "cpu",
+) -> VideoResult:
+    """Follow the people of a film and read the emotions of their faces over time.
+
+    The film is read frame by frame: its length does not matter for the memory.  The model stays loaded between calls
+    with the same options.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes, or binary file object
+        A path, the content of a file, or a stream.
+    step_s : float, optional
+        Seconds from one analyzed frame to the next, by the film's own times; by default 0.2.  Zero takes every frame.
+    fps : float, optional
+        The same as frames per second.
+    from_s, to_s : float, optional
+        What is analyzed of the film; by default all.
+    method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
+        How the film gets its one answer, see `mien.VideoResult`.  But for the timeline, the method also says which
+        frames are analyzed, each by itself.
+    model, detector, output, min_face_px, max_faces, smooth_s, threads, device
+        See `mien.VideoAnalyzer`.
+
+    Returns
+    -------
+    VideoResult
+        Tracks with their timelines; in a notebook it shows the timeline and a table.
+
+    Raises
+    ------
+    MediaError
+        If there is no such file, or it holds no frame that can be read.
+    InputError
+        If an argument is wrong.
+    ModelError
+        If the model cannot be loaded.
+    """
+    analyzer = _analyzer(registry.get(model), detector, output, min_face_px, max_faces, smooth_s, threads, device)
+    step_s = step_of(step_s, fps)
+    watching = Watching(analyzer, source, step_s=step_s, from_s=from_s, to_s=to_s, method=method)
+    result = replace(watching.result(watching.frames()), preview=_VideoPreview())
+    for warning in result.warnings:
+        warn(warning)
+    return result
+
+
+def iter_video(
+    source: Any,
+    *,
+    analyzer: VideoAnalyzer | None = None,
+    step_s: float | None = None,
+    fps: float | None = None,
+    from_s: float = 0.0,
+    to_s: float | None = None,
+) -> Iterator[VideoFrame]:
+    """Read the faces of a film while it is read: the first frames come long before its end.
+
+    Parameters
+    ----------
+    source, step_s, fps, from_s, to_s
+        See `analyze_video`.
+    analyzer : VideoAnalyzer, optional
+        What analyzes; by default the shipped model.
+
+    Yields
+    ------
+    VideoFrame
+        In order, also those without a face; their emotions are smoothed over the past.  Warnings about the film are
+        given as Python warnings at the end.
+
+    Raises
+    ------
+    MienError
+        As for `analyze_video`.
+    """
+    step_s = step_of(step_s, fps)
+    watching = Watching(analyzer or VideoAnalyzer(), source, step_s=step_s, from_s=from_s, to_s=to_s)
+    yield from watching.frames()
+    for warning in watching.warnings:
+        warn(warning)
+
+
+@functools.lru_cache(maxsize=4)
+def _analyzer(
+    spec: ModelSpec,
+    detector: str,
+    output: str | None,
+    min_face_px: float | None,
+    max_faces: int | None,
+    smooth_s: float,
+    threads: int | None,
+    device: str,
+) -> VideoAnalyzer:
+    return VideoAnalyzer(
+        spec,
+        detector=detector,
+        output=output,
+        min_face_px=min_face_px,
+        max_faces=max_faces,
+        detect_every_s=DETECT_EVERY_S,
+        smooth_s=smooth_s,
+        threads=threads,
+        device=device,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _VideoPreview:
+    """Draws the timeline of a film for a notebook."""
+
+    def __call__(self, result: VideoResult) -> bytes | None:
+        """Return the timeline as PNG, or None where matplotlib is not installed."""
+        try:
+            return plot_timeline(result)
+        except MissingExtraError:
+            return None
