@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["LEAST_SHARE", "MOST_PEOPLE", "people_left", "shares_of", "video_summary", "video_table"]
+__all__ = ["LEAST_SHARE", "MOST_PEOPLE", "people_left", "shares_of", "shares_of_film", "video_summary", "video_table"]
 
 LEAST_SHARE = 0.05
 """Emotions with less of a person's time are left out where people read."""
@@ -130,6 +130,22 @@ def _shares(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: length_s / whole for name, length_s in seconds.items()} if whole > 0 else {}
 
 
+def shares_of_film(film: VideoResult) -> list[tuple[str, float]]:
+    """Return the share of each emotion in a film's one answer, largest first; nothing where no face was seen.
+
+    By the timeline these are shares of the time that all people are in view, by the emotion that leads.
+    """
+    summary = film.summary
+    if summary.emotion is None:
+        return []
+    seconds: dict[str, float] = {}
+    for person in summary.people:
+        for emotion, length_s in person.seconds.items():
+            seconds[emotion] = seconds.get(emotion, 0.0) + length_s
+    shares = _shares(seconds) if film.method == "timeline" else {}
+    return sorted((shares or dict(summary.emotion.items())).items(), key=lambda item: -item[1])
+
+
 def video_summary(film: VideoResult, *, ascii_only: bool = False) -> str:
     """Return one line: how long the film is, how many people are in view for how long, and what they show.
 
@@ -146,12 +162,6 @@ def video_summary(film: VideoResult, *, ascii_only: bool = False) -> str:
     if not summary.people or summary.emotion is None:
         return f"{name}{whole}, no face"
     people = "1 person" if len(summary.people) == 1 else f"{len(summary.people)} people"
-    seconds: dict[str, float] = {}
-    for person in summary.people:
-        for emotion, length_s in person.seconds.items():
-            seconds[emotion] = seconds.get(emotion, 0.0) + length_s
-    shares = _shares(seconds) if film.method == "timeline" else dict(summary.emotion.items())
-    ranked = sorted(shares.items(), key=lambda item: -item[1])
-    told = ", ".join(f"{emotion} {100 * share:.0f}%" for emotion, share in ranked if share >= LEAST_SHARE)
+    told = ", ".join(f"{emotion} {100 * share:.0f}%" for emotion, share in shares_of_film(film) if share >= LEAST_SHARE)
     way = "" if film.method == "timeline" else f"by {film.method} "
     return f"{name}{whole}, {people}, faces in view for {length(summary.seen_s)}: {way}{told}"

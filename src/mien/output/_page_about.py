@@ -1,0 +1,95 @@
+"""What the numbers of a film's page come from, and what they mean."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mien.output._cells import printable
+from mien.output._times import minutes
+
+if TYPE_CHECKING:
+    from mien.models import ModelSpec
+    from mien.results import VideoResult
+
+__all__ = ["about"]
+
+_METHODS = {
+    "timeline": "Every person is followed, and the answers to single frames are smoothed over time.",
+    "middle-frame": "The film's one answer is that to the largest face of the frame in the middle.",
+    "every-nth": "The film's one answer is the mean over the largest face of every 7th frame after the first 21.",
+    "majority-vote": "The film's one answer counts how often each emotion leads in every 7th frame after the first 21.",
+}
+_MEANS = (
+    "A share of time says for how much of the time in view an emotion was the most probable one. A percentage at a "
+    "moment is the model's probability then, smoothed over the frames around it.",
+    "Where a band is lower than its full height, the person was in view for only a part of that time. Somebody who "
+    "leaves and comes back may be counted as another person.",
+)
+_NOT = (
+    "The model says what a facial expression looks like to people who label pictures. It does not know what anybody "
+    "feels: people smile without joy and grieve without frowning, and expressions differ between people and cultures."
+)
+
+
+def about(film: VideoResult, spec: ModelSpec | None) -> str:
+    """Return the section that says where numbers come from, what they mean and what they do not."""
+    items = "".join(f"<dt>{name}</dt><dd>{_paragraphs(texts)}</dd>\n" for name, texts in _rows(film, spec) if texts)
+    return (
+        f'<section aria-labelledby="about"><h2 id="about">About these numbers</h2>\n<dl>\n{items}</dl></section>\n'
+        '<footer class="quiet">Made by mien on the computer where the film lies. This page loads nothing from anywhere.'
+        "</footer>\n"
+    )
+
+
+def _paragraphs(texts: list[str]) -> str:
+    return "".join(f"<p>{html.escape(printable(text, ascii_only=False))}</p>" for text in texts)
+
+
+def _rows(film: VideoResult, spec: ModelSpec | None) -> Iterator[tuple[str, list[str]]]:
+    yield "Film", [_film(film)]
+    yield "Method", [_METHODS[film.method]]
+    model = film.model or "not stated"
+    yield "Model", [model if spec is None else f"{model}, version {spec.version}. {spec.description}."]
+    if film.detector:
+        yield "Faces found by", [film.detector]
+    yield "What the numbers mean", list(_MEANS)
+    card = {} if spec is None else spec.card
+    yield "What they do not", [str(card.get("what_it_reads", _NOT))]
+    if "not_for" in card:
+        yield "Not for", [str(card["not_for"])]
+    if spec is not None:
+        measured = _measured(film, spec)
+        chosen = [str(card["selection"])] if measured and "selection" in card else []
+        yield "Measured", measured + chosen
+        yield "Limits", [str(card["limits"])] if "limits" in card else []
+        yield "Licence", [f"Weights: {spec.licence.weights}.", f"Data: {spec.licence.data}."]
+
+
+def _film(film: VideoResult) -> str:
+    rate = "" if film.frame_rate is None else f", {film.frame_rate:.5g} frames/s"
+    span = f"{minutes(film.start_s, film.end_s)} to {minutes(film.end_s, film.end_s)}"
+    told = f"{film.width} x {film.height}{rate}. Analyzed: {len(film.times_s):,} frames from {span}."
+    if film.frames_failed:
+        were = "frame was" if film.frames_failed == 1 else "frames were"
+        told += f" {film.frames_failed:,} {were} damaged and skipped."
+    return told
+
+
+def _measured(film: VideoResult, spec: ModelSpec) -> list[str]:
+    """Return how often the model is right, where its record says so for the emotions that are shown."""
+    if not film.tracks:
+        return []
+    shown = {output.name for output in spec.outputs if output.labels == film.tracks[0].labels}
+    told = []
+    for result in spec.results:
+        if result.metric == "accuracy" and (result.output in shown or not result.output):
+            between = (
+                ""
+                if result.low is None or result.high is None
+                else (f" (95 % interval {100 * result.low:.1f} to {100 * result.high:.1f})")
+            )
+            rows = f"{result.n:,} pictures of {result.dataset} {result.split}, {result.protocol}"
+            told.append(f"{100 * result.value:.1f} % right{between} on {rows}; not on this film.")
+    return told

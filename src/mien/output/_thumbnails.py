@@ -1,0 +1,198 @@
+"""Small pictures of the strongest moments of a film's people, gathered while the film streams by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import image_array, whole_number
+from mien.output.write import encode_jpeg
+from mien.results import Moment, TrackedFace, VideoFrame, VideoResult
+
+if TYPE_CHECKING:
+    from mien.results import FaceTrack
+
+__all__ = ["Thumbnails"]
+
+_AROUND = 0.35
+"""What is shown around a face, as a share of its longer side: hair, chin and a bit of the place."""
+
+_APART_S = 2.0
+"""Pictures of one emotion are at least so far apart; `mien.timeline.strongest` spaces moments alike."""
+
+_NEAR_S = 1.0
+"""How far a picture may be from the moment that it stands for: smoothing while the film is read lags behind."""
+
+_GONE_S = 3.0
+"""Who is not seen for so long has the pictures packed."""
+
+_MOST_PEOPLE = 200
+_MOST_WIDE_S = 1e-6
+_QUALITY = 82
+
+
+@dataclass(slots=True, eq=False)
+class _Candidate:
+    time_s: float
+    strength: float
+    picture: NDArray[np.uint8] | bytes
+
+    def packed(self) -> bytes:
+        if not isinstance(self.picture, bytes):
+            self.picture = encode_jpeg(self.picture, quality=_QUALITY)
+        return self.picture
+
+
+class _Person:
+    """The best candidates of one person, by emotion."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[_Candidate]] = {}
+        self.frames, self.last_s, self.packed = 0, 0.0, False
+
+    def all(self) -> list[_Candidate]:
+        return [candidate for kept in self.found.values() for candidate in kept]
+
+    def pack(self) -> None:
+        for candidate in self.all():
+            candidate.packed()
+        self.packed = True
+
+
+class Thumbnails:
+    """Keeps the best pictures of each person of a film, in memory that does not grow with the film.
+
+    Of each emotion that leads, a few of the clearest moments are kept, apart in time, scaled to their final size.  Who
+    has left is packed as JPEG; in a crowd of more than 200, those who were seen least make room.
+
+    Parameters
+    ----------
+    count : int
+        Pictures of a person, 1 to 12.
+    size : int
+        Side of a picture in pixels, 32 to 512.
+
+    Raises
+    ------
+    InputError
+        If one is out of range.
+    """
+
+    def __init__(self, count: int = 4, size: int = 160) -> None:
+        self.count = whole_number(count, "count", low=1, high=12)
+        self.size = whole_number(size, "size", low=32, high=512)
+        self._people: dict[int, _Person] = {}
+
+    def see(self, image: NDArray[Any], frame: VideoFrame) -> None:
+        """Look at a frame, or at the part of one that a face is in.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            uint8 (H, W, 3), RGB.
+        frame : VideoFrame
+            What was seen in it; boxes are in pixels of the image.
+
+        Raises
+        ------
+        InputError
+            If the picture is none.
+        """
+        if not frame.faces:
+            return
+        pixels = image_array(image)
+        for face in frame.faces:
+            person = self._people.setdefault(face.track, _Person())
+            person.frames, person.last_s, person.packed = person.frames + 1, frame.time_s, False
+            self._offer(person, pixels, frame.time_s, face)
+        self._tidy(frame.time_s)
+
+    def _offer(self, person: _Person, image: NDArray[np.uint8], time_s: float, face: TrackedFace) -> None:
+        top = face.smoothed.top
+        strength = face.smoothed.confidence
+        if face.face.emotion is not None:
+            # What is sure over time, and shows in this very picture.
+            strength = (strength + face.face.emotion[top]) / 2
+        kept = person.found.setdefault(top, [])
+        rivals = [one for one in kept if abs(one.time_s - time_s) < _APART_S]
+        if not rivals and len(kept) >= self.count:
+            rivals = [min(kept, key=lambda one: one.strength)]
+        if any(one.strength >= strength for one in rivals):
+            return
+        kept[:] = [one for one in kept if one not in rivals]
+        kept.append(_Candidate(time_s, strength, self._cut(image, face)))
+
+    def _cut(self, image: NDArray[np.uint8], face: TrackedFace) -> NDArray[np.uint8]:
+        """Return a square around a face, as far as the picture goes, scaled."""
+        height, width = image.shape[:2]
+        x1, y1, x2, y2 = face.face.box
+        side = min(max(1, round((1 + 2 * _AROUND) * max(x2 - x1, y2 - y1))), width, height)
+        left = min(max(round((x1 + x2 - side) / 2), 0), width - side)
+        top = min(max(round((y1 + y2 - side) / 2), 0), height - side)
+        shrinks = side >= self.size
+        way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        scaled = cv2.resize(image[top : top + side, left : left + side], (self.size, self.size), interpolation=way)
+        return np.asarray(scaled, np.uint8)
+
+    def _tidy(self, time_s: float) -> None:
+        for person in self._people.values():
+            if not person.packed and abs(time_s - person.last_s) > _GONE_S:
+                person.pack()
+        if len(self._people) > _MOST_PEOPLE:
+            gone = [number for number, person in self._people.items() if person.packed] or list(self._people)
+            del self._people[min(gone, key=lambda number: self._people[number].frames)]
+
+    def pick(self, film: VideoResult) -> dict[int, list[tuple[Moment, bytes]]]:
+        """Choose the pictures of each person.
+
+        Parameters
+        ----------
+        film : VideoResult
+            The film that was seen, when all of it is known.
+
+        Returns
+        -------
+        dict of int to list of (Moment, bytes)
+            By the number of the person: in order of time, JPEG with the moment at which it was taken.  First choice are
+            pictures of the film's own strongest moments; others fill up.  Who has no picture is left out.
+        """
+        chosen = {}
+        for track in film.tracks:
+            person = self._people.get(track.number)
+            if person is not None and (pictures := self._of(track, person)):
+                chosen[track.number] = pictures
+        return chosen
+
+    def _of(self, track: FaceTrack, person: _Person) -> list[tuple[Moment, bytes]]:
+        left = sorted(person.all(), key=lambda one: -one.strength)
+        taken: list[tuple[Moment, bytes]] = []
+
+        def take(candidate: _Candidate, emotion: str | None) -> None:
+            moment = _moment(track, candidate.time_s, emotion)
+            apart = all(abs(other.time_s - moment.time_s) > _MOST_WIDE_S for other, _ in taken) if moment else False
+            if moment is not None and apart and len(taken) < self.count:
+                taken.append((moment, candidate.packed()))
+
+        for moment in track.moments:
+            near = [one for one in person.found.get(moment.emotion, ()) if abs(one.time_s - moment.time_s) <= _NEAR_S]
+            if near:
+                take(min(near, key=lambda one: abs(one.time_s - moment.time_s)), moment.emotion)
+        for candidate in left:
+            if all(abs(other.time_s - candidate.time_s) >= _APART_S for other, _ in taken):
+                take(candidate, None)
+        return sorted(taken, key=lambda item: item[0].time_s)
+
+
+def _moment(track: FaceTrack, time_s: float, emotion: str | None) -> Moment | None:
+    """Return what the whole film says of a person at a time; by default of the emotion that leads then."""
+    point = track.at(time_s)
+    if point is None:
+        return None
+    shares = point.probabilities
+    name = track.labels.emotions[int(shares.argmax())] if emotion is None else emotion
+    x1, y1, x2, y2 = point.box.tolist()
+    return Moment(time_s, name, float(shares[track.labels.index(name)]), (x1, y1, x2, y2))

@@ -1,0 +1,286 @@
+"""A film as one page: a file that needs nothing else, and that a browser shows without a network.
+
+Nothing in it is loaded, and its own policy forbids that anything could be.  It is whole without scripts; a small one
+tells what is under the pointer.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from mien._checks import describe
+from mien.errors import InputError
+from mien.output import _page_about
+from mien.output._bands import Band
+from mien.output._cells import printable
+from mien.output._svg import axis, band_picture, columns_for, share_bar
+from mien.output._times import length, minutes
+from mien.output.palette import COLOURS
+from mien.output.video_plot import film_bands, film_span
+from mien.output.video_summary import LEAST_SHARE, people_left, shares_of, shares_of_film
+from mien.output.write import write_encoded
+
+if TYPE_CHECKING:
+    from mien.models import ModelSpec
+    from mien.results import Moment, PersonSummary, VideoResult
+
+    Thumbs = Mapping[int, Sequence[tuple[Moment, bytes]]]
+
+__all__ = ["MOST_PEOPLE", "video_page", "write_video_page"]
+
+MOST_PEOPLE = 50
+"""People with bands, cards and rows: those who are in view longest."""
+
+
+def video_page(
+    film: VideoResult,
+    thumbnails: Thumbs | None = None,
+    *,
+    title: str | None = None,
+    spec: ModelSpec | None = None,
+    bands: Sequence[Band] = (),
+) -> str:
+    """Return a page about a film.
+
+    It has a summary, a timeline, a card with pictures for each person, the shares as a table, warnings, and what the
+    numbers come from and mean.  It follows the reader's light or dark setting, fits telephones and prints.  Its size
+    depends on the number of people and pictures, not on the length of the film.
+
+    Parameters
+    ----------
+    film : VideoResult
+        What was seen.
+    thumbnails : mapping of int to sequence of (Moment, bytes), optional
+        Pictures of the people, by number, as JPEG or PNG: see `mien.output.Thumbnails`.
+    title : str, optional
+        By default the name of the film.
+    spec : ModelSpec, optional
+        The record of the model, for what it was measured to do.
+    bands : sequence of Band
+        More bands, below the people's.
+
+    Returns
+    -------
+    str
+        HTML, to be written as UTF-8.
+
+    Raises
+    ------
+    InputError
+        If a thumbnail is neither JPEG nor PNG.
+    """
+    style, script = (_part(name) for name in ("_page.css", "_page.js"))
+    style += "".join(_colour(name, rgb) for name, rgb in COLOURS.items())
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    name = _name(film)
+    heading = html.escape(printable(title, ascii_only=False) if title else name)
+    people = film.summary.people[:MOST_PEOPLE]
+    sections = (
+        _short(film),
+        _over_time(film, bands),
+        _people(film, people, thumbnails or {}),
+        _numbers(film, people),
+        _odd(film),
+        _page_about.about(film, spec),
+    )
+    return "".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
+            f"<title>{heading}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n",
+            f'<header><h1>{heading}</h1><p class="lead">{_lead(film, name if title else None)}</p></header>\n',
+            *sections,
+            f"</main>\n<script>{script}</script>\n</body>\n</html>\n",
+        ]
+    )
+
+
+def write_video_page(
+    path: str | os.PathLike[str],
+    film: VideoResult,
+    thumbnails: Thumbs | None = None,
+    *,
+    title: str | None = None,
+    spec: ModelSpec | None = None,
+) -> None:
+    """Write `video_page` to a file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in ``.html``, or a thumbnail is neither JPEG nor PNG.
+    MediaNotFoundError, MediaError
+        If the folder does not exist, or the file cannot be written there.
+    """
+    write_encoded(path, ".html", lambda: video_page(film, thumbnails, title=title, spec=spec).encode())
+
+
+def _part(name: str) -> str:
+    return resources.files("mien.output").joinpath(name).read_text(encoding="utf-8")
+
+
+def _colour(name: str, rgb: tuple[int, int, int]) -> str:
+    colour = "#{:02x}{:02x}{:02x}".format(*rgb)
+    return f".{name}{{fill:{colour};background-color:{colour}}}\n"
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _name(film: VideoResult) -> str:
+    # os.path.basename takes any string, also one with a NUL, which no Path does.
+    return "film" if film.path is None else printable(os.path.basename(film.path), ascii_only=False)  # noqa: PTH119
+
+
+def _lead(film: VideoResult, name: str | None) -> str:
+    summary = film.summary
+    count = len(summary.people)
+    people = "nobody in view" if not count else "1 person" if count == 1 else f"{count} people"
+    told = [length(film.duration_s), people]
+    if count:
+        told.append(f"faces in view for {length(summary.seen_s)}")
+    return html.escape(", ".join([*([name] if name else []), *told]))
+
+
+def _section(name: str, heading: str, *parts: str) -> str:
+    return f'<section aria-labelledby="{name}"><h2 id="{name}">{heading}</h2>\n{"".join(parts)}</section>\n'
+
+
+def _legend(shares: Iterable[tuple[str, float | None]], *, away: bool = False) -> str:
+    items = [
+        f'<li><i class="dot {name}"></i>{name}{"" if share is None else f" <b>{100 * share:.0f}%</b>"}</li>'
+        for name, share in shares
+    ]
+    if away:
+        items.append('<li><i class="dot out"></i>not in view</li>')
+    return f'<ul class="legend">{"".join(items)}</ul>\n'
+
+
+def _words(shares: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {100 * share:.0f}%" for name, share in shares)
+
+
+def _short(film: VideoResult) -> str:
+    shares = shares_of_film(film)
+    if not shares:
+        return _section("short", "In short", "<p>No face was found.</p>\n")
+    told = [(name, share) for name, share in shares if share >= LEAST_SHARE]
+    what = "Shares of the time in view, all people together, by the emotion that leads."
+    if film.method != "timeline":
+        what = f"The film's one answer by the method {film.method}."
+    note = f'<p class="quiet">{what}</p>\n'
+    return _section("short", "In short", share_bar(shares, _words(told)), _legend(told), note)
+
+
+def _over_time(film: VideoResult, more: Sequence[Band]) -> str:
+    bands = [*film_bands(film, MOST_PEOPLE), *more]
+    if not bands:
+        return ""
+    span_s, columns = film_span(film), columns_for(len(bands))
+    people = film.summary.people[:MOST_PEOPLE]
+    told = [_words(list(shares_of(person).items())) for person in people] + ["" for _ in more]
+    links = [f'<a href="#person-{person.track}">person {person.track}</a>' for person in people]
+    rows = []
+    for number, band in enumerate(bands):
+        name = links[number] if number < len(links) else html.escape(band.title)
+        words = f"{band.title}, {band.note}: {told[number]}" if told[number] else band.title
+        picture = band_picture(band, span_s, columns=columns, told=words, cuts=film.cuts)
+        note = f'<span class="quiet">{html.escape(band.note)}</span>'
+        rows.append(f'<div class="row"><div class="name">{name}{note}</div>{picture}</div>\n')
+    rows.append(f'<div class="row"><div class="name"></div>{axis(span_s)}</div>\n')
+    emotions = list(dict.fromkeys(name for band in bands for name in band.labels.emotions))
+    notes = ["Each band: how probable each emotion is, and below it the one that leads. Triangles: strongest moments."]
+    if film.cuts:
+        notes.append("1 cut." if len(film.cuts) == 1 else f"{len(film.cuts)} cuts.")
+    if left := people_left(film.summary.people, MOST_PEOPLE):
+        notes.append(f"Not shown: {left}.")
+    return _section(
+        "time",
+        "Over time",
+        f'<div class="bands" data-span="{span_s[0]:.3f} {span_s[1]:.3f}">\n{"".join(rows)}</div>\n',
+        _legend(((name, None) for name in emotions), away=True),
+        f'<p class="quiet">{" ".join(notes)}</p>\n',
+    )
+
+
+def _people(film: VideoResult, people: Sequence[PersonSummary], thumbnails: Thumbs) -> str:
+    if not people:
+        return ""
+    warnings = {track.number: track.warnings for track in film.tracks}
+    cards = [_card(person, film.end_s, thumbnails.get(person.track, ()), warnings[person.track]) for person in people]
+    return _section("people", "People", f'<div class="people">\n{"".join(cards)}</div>\n')
+
+
+def _card(
+    person: PersonSummary, end_s: float, pictures: Sequence[tuple[Moment, bytes]], warnings: Sequence[str]
+) -> str:
+    first, last, seen = (minutes(second, end_s) for second in (person.start_s, person.end_s, person.seen_s))
+    shares = list(shares_of(person).items())
+    told = [(name, share) for name, share in shares if share >= LEAST_SHARE]
+    shots = "".join(_shot(person.track, moment, data, end_s) for moment, data in pictures)
+    odd = f'<p class="quiet">{html.escape("; ".join(warnings))}</p>' if warnings else ""
+    return (
+        f'<article class="person" id="person-{person.track}"><header><h3>Person {person.track}</h3>'
+        f'<span class="quiet">{first}\N{EN DASH}{last}, {seen} in view</span></header>'
+        f"{share_bar(shares, _words(told))}{_legend(told)}"
+        + (f'<div class="shots">{shots}</div>' if shots else _moments(person, end_s))
+        + f"{odd}</article>\n"
+    )
+
+
+def _shot(number: int, moment: Moment, data: bytes, end_s: float) -> str:
+    if data[:3] == b"\xff\xd8\xff":
+        kind = "jpeg"
+    elif data[:8] == b"\x89PNG\r\n\x1a\n":
+        kind = "png"
+    else:
+        raise InputError(f"a thumbnail must be JPEG or PNG, but got {describe(data[:8])}")
+    when, how = minutes(moment.time_s, end_s), f"{moment.emotion} {100 * moment.probability:.0f}%"
+    return (
+        f'<figure><img alt="Person {number} at {when}: {how}" src="data:image/{kind};base64,'
+        f'{base64.b64encode(data).decode()}"><figcaption><b>{when}</b><i class="dot {moment.emotion}"></i>{how}'
+        "</figcaption></figure>"
+    )
+
+
+def _moments(person: PersonSummary, end_s: float) -> str:
+    if not person.moments:
+        return ""
+    told = [f"{minutes(m.time_s, end_s)} {m.emotion} {100 * m.probability:.0f}%" for m in person.moments]
+    return f'<p class="quiet">Strongest: {", ".join(told)}</p>'
+
+
+def _numbers(film: VideoResult, people: Sequence[PersonSummary]) -> str:
+    if not people:
+        return ""
+    emotions = film.tracks[0].labels.emotions
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("person", "first", "last", "in view", *emotions))
+    rows = []
+    for person in people:
+        shares = shares_of(person)
+        times = [minutes(second, film.end_s) for second in (person.start_s, person.end_s, person.seen_s)]
+        cells = [f"<td>{time}</td>" for time in times]
+        for name in emotions:
+            share = shares.get(name, 0.0)
+            cells.append(f"<td>{100 * share:.0f}%</td>" if share >= 0.005 else '<td class="none">0%</td>')
+        rows.append(f'<tr><th scope="row">{person.track}</th>{"".join(cells)}</tr>\n')
+    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table>"
+    return _section("numbers", "In numbers", f'<div class="wide-table" tabindex="0">{table}</div>\n')
+
+
+def _odd(film: VideoResult) -> str:
+    if not film.warnings:
+        return ""
+    items = "".join(f"<li>{html.escape(printable(warning, ascii_only=False))}</li>" for warning in film.warnings)
+    return _section("warnings", "Warnings", f'<div class="warnings"><ul>{items}</ul></div>\n')
