@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -160,14 +161,14 @@ def entries(plan: Plan, left: Sequence[int], *, workers: int) -> Generator[tuple
             yield clip, _made(plan, clip, detector)
 
 
-def _made(plan: Plan, clip: int, detector: Detector) -> dict[str, Any]:
+def _made(plan: Plan, clip: int, detector: Detector, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Write the faces of a clip, its code last: a clip without code is one that was not finished."""
     settings, place = plan.settings, plan.places[clip]
     faces: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
     frames = plan.clips.pictures(clip, settings.count, every=settings.every or 1)
     with closing(frames):
-        while True:
+        while not stopped():
             # Only what reading says is about the clip: what cannot be written ends the work.
             try:
                 frame, image = next(frames)
@@ -184,7 +185,7 @@ def _made(plan: Plan, clip: int, detector: Detector) -> dict[str, Any]:
                 faces.append({"frame": frame, "file": place.frame(frame), "box": box})
             else:
                 rejected.append({"frame": frame, "kind": found[0], "reason": found[1]})
-    if faces and place.label:
+    if faces and place.label and not stopped():
         write_whole(plan.out / place.label, f"{place.code}\n".encode())
     return {"faces": faces, "rejected": rejected}
 
@@ -207,7 +208,8 @@ def _in_processes(plan: Plan, left: Sequence[int], count: int) -> Generator[tupl
     """Keep the processes busy with two clips each, and yield what comes back first."""
     # Spawned, not forked: a forked child of a process with threads (of ONNX Runtime, of PyAV) may hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(plan,))
+    stop = context.Event()
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(plan, stop))
     tasks = iter(left)
     waiting: set[Future[tuple[int, dict[str, Any]]]] = set()
     try:
@@ -224,22 +226,23 @@ def _in_processes(plan: Plan, left: Sequence[int], count: int) -> Generator[tupl
             "run the same command again to go on, with fewer workers if it happens again"
         ) from error
     finally:
+        stop.set()  # nobody waits for what is left of a long film
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_state: tuple[Plan, Detector] | None = None
+_state: tuple[Plan, Detector, Callable[[], bool]] | None = None
 
 
-def _begin(plan: Plan) -> None:
+def _begin(plan: Plan, stop: Event) -> None:
     """Prepare a process: its own detector with one thread, deaf to Ctrl-C, gone when its parent is."""
     global _state  # what an initializer sets can live nowhere else
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     cv2.setNumThreads(1)
-    _state = plan, plan.settings.find()
+    _state = plan, plan.settings.find(), stop.is_set
 
 
 def _work(clip: int) -> tuple[int, dict[str, Any]]:
     assert _state is not None
-    plan, detector = _state
-    return clip, _made(plan, clip, detector)
+    plan, detector, stopped = _state
+    return clip, _made(plan, clip, detector, stopped)
