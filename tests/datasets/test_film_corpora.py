@@ -331,8 +331,8 @@ def test_films_of_ravdess_are_told_by_their_names(tmp_path: Path) -> None:
         "1 left out: second copies of a recording",
     )
     assert len(film_index("ravdess_films", tmp_path, channel="song")) == 1
-    assert len(film_index("ravdess_films", tmp_path, channel=None)) == 9
-    with pytest.raises(InputError, match="channel must be speech or song, but got 'x'"):
+    assert len(film_index("ravdess_films", tmp_path, channel="both")) == 9
+    with pytest.raises(InputError, match="channel must be speech or song or both, but got 'x'"):
         film_index("ravdess_films", tmp_path, channel="x")
 
 

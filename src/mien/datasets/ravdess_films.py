@@ -18,15 +18,15 @@ __all__ = ["index"]
 _EXPECTED = "films named like 01-01-05-02-01-01-12.mp4"
 
 
-def index(path: str | Path, *, channel: str | None = "speech") -> FilmClips:
+def index(path: str | Path, *, channel: str = "speech") -> FilmClips:
     """List the films of RAVDESS in a folder and in all folders in it.
 
     Parameters
     ----------
     path : str or pathlib.Path
         The folder, such as the published ``Video_Speech_Actor_01`` or one that holds several.
-    channel : {"speech", "song"}, optional
-        Only this one; None takes both.
+    channel : {"speech", "song", "both"}
+        Which to take.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def index(path: str | Path, *, channel: str | None = "speech") -> FilmClips:
     InputError
         If the channel is none.
     """
-    wanted = _wanted("channel", channel, _CHANNELS)
+    wanted = _wanted("channel", channel, _CHANNELS | {"": "both"})
     root = check_folder(path, _EXPECTED)
     problems: list[str] = []
     found: dict[str, Clip] = {}
@@ -53,7 +53,7 @@ def index(path: str | Path, *, channel: str | None = "speech") -> FilmClips:
         except Wrong as error:
             problems.append(f"{shown(place)}: {error}")
             continue
-        if wanted is not None and kind != wanted:
+        if wanted not in (kind, "both"):
             others += 1
         elif found.setdefault(clip.name, clip) is not clip:
             copies += 1
