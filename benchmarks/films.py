@@ -93,20 +93,18 @@ def loop(path: Path, target: Path, seconds: int) -> None:
     """Write the pictures of a film again and again, packet for packet, until it is so long."""
     import av
 
-    with av.open(str(target), "w") as out:
-        shift, stream = 0, None
-        while stream is None or shift * stream_base < seconds:
-            with av.open(str(path)) as source:
-                film = source.streams.video[0]
-                if stream is None:
-                    stream, stream_base = out.add_stream_from_template(film), film.time_base
-                for packet in source.demux(film):
-                    if packet.dts is None:
-                        continue
-                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                    packet.stream = stream
+    with av.open(str(path)) as source:
+        film = source.streams.video[0]
+        packets = [packet for packet in source.demux(film) if packet.dts is not None]
+        times = [(packet.pts, packet.dts) for packet in packets]
+        with av.open(str(target), "w") as out:
+            stream = out.add_stream_from_template(film)
+            for turn in range(int(seconds / (film.duration * film.time_base))):
+                for packet, (pts, dts) in zip(packets, times, strict=True):
+                    # Muxing gives a packet the times of the stream that it goes to.
+                    packet.stream, packet.time_base = stream, film.time_base
+                    packet.pts, packet.dts = pts + turn * film.duration, dts + turn * film.duration
                     out.mux(packet)
-                shift += film.duration
 
 
 def child(code: str, *arguments: str) -> list[list[float]]:
@@ -135,10 +133,10 @@ def analyses(path: Path, seconds: int, runs: int) -> dict[str, Any]:
     return report
 
 
-def drawing(path: Path, folder: Path, runs: int) -> dict[str, Any]:
-    """The film with people drawn on it, sound copied: read, draw, encode, write."""
+def drawing(path: Path, folder: Path, seconds: int, runs: int) -> dict[str, Any]:
+    """Draw people on the film, its sound copied: read, draw, encode, write."""
     rows = [child(DRAW, str(path), str(folder / "drawn.mp4"))[0] for _ in range(runs)]
-    return {"drawn frames per second": spread([SECONDS * RATE / row[1] for row in rows])}
+    return {"drawn frames per second": spread([seconds * RATE / row[1] for row in rows])}
 
 
 def hour(path: Path, folder: Path, seconds: int) -> dict[str, Any]:
@@ -158,7 +156,6 @@ def hour(path: Path, folder: Path, seconds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    global SECONDS
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=30, help="length of the film")
     parser.add_argument("--runs", type=int, default=3)
@@ -166,7 +163,6 @@ def main() -> None:
     parser.add_argument("--only", choices=("analyze", "draw", "hour"))
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    SECONDS = options.seconds
     sys.path.insert(0, str(ROOT / "tests"))
     measured: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place:
@@ -176,7 +172,7 @@ def main() -> None:
         if options.only in (None, "analyze"):
             measured |= analyses(path, options.seconds, options.runs)
         if options.only in (None, "draw"):
-            measured |= drawing(path, folder, options.runs)
+            measured |= drawing(path, folder, options.seconds, options.runs)
         if options.only == "hour" or options.hour:
             measured |= hour(path, folder, 3600)
     report = {
