@@ -186,6 +186,14 @@ def test_a_film_that_is_cut_off_gives_what_is_there_and_an_error(tmp_path: Path)
     assert 0 < len(came) < 20
 
 
+def test_packets_that_show_nothing_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film(tmp_path / "happy" / "a_1.mp4", 8)
+    clips = film_index("film_folder", tmp_path)
+    monkeypatch.setattr("mien.media.video.count_frames", lambda _: 10)
+    assert levels(clips.frames(0)) == list(range(8))
+    assert levels(clips.frames(0, 4)) == [0, 3, 6]
+
+
 # --- the corpora ----------------------------------------------------------------------------------
 
 

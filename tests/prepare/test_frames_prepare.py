@@ -290,10 +290,11 @@ def test_odd_names(tmp_path: Path, odd: str, layout: str) -> None:
 # --- films ----------------------------------------------------------------------------------------
 
 
-def portraits(path: Path, frames: int, *, rate: int = 10) -> Path:
+def portraits(path: Path, frames: int, *, key_frames: int = 12) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = (portrait(shift=number % 20) for number in range(frames))
-    write_film(path, ((picture, Fraction(n, rate)) for n, picture in enumerate(pictures)), rate=rate)
+    timed = ((picture, Fraction(n, 10)) for n, picture in enumerate(pictures))
+    write_film(path, timed, rate=10, options={"g": str(key_frames)})
     return path
 
 
@@ -347,6 +348,17 @@ def test_bad_films_are_listed_and_stop_nothing(tmp_path: Path) -> None:
     for row in listed:
         assert row["reason"].isprintable()
         assert row["kind"] == "no_face" or Path(row["source"].split(":", 1)[1]).name in row["reason"]
+
+
+def test_the_first_part_of_a_film_that_is_cut_off_is_kept(tmp_path: Path) -> None:
+    path = portraits(tmp_path / "films" / "happy" / "a_1.mkv", 40, key_frames=4)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    done = frames_to(tmp_path / "faces", film_index("film_folder", tmp_path / "films"), FrameSettings(4))
+    assert (done.faces, done.used, done.rejected) == (4, 1, {"damaged": 1})
+    (row,) = rows(tmp_path / "faces" / "rejected.csv")
+    assert (row["clip"], row["frame"], row["kind"]) == ("happy/a_1", "", "damaged")
+    assert "a_1.mkv: the film is damaged: the film is truncated" in row["reason"]
+    assert len(film_index("baum2", tmp_path / "faces").files[0]) == 4
 
 
 def test_the_journal_is_one_line_a_clip(clips: FilmClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

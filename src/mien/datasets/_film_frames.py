@@ -91,8 +91,7 @@ def of_film(path: str, wanted: Wanted) -> Frames:
     Raises
     ------
     DatasetError
-        If it cannot be read, has no frame, or some of those wanted do not come; the message names the file.  What comes
-        before was yielded.
+        If it cannot be read, has no frame, or is damaged; the message names the file.  What can be read was yielded.
     """
     from mien.media.video import iter_frames
 
@@ -114,6 +113,7 @@ def of_film(path: str, wanted: Wanted) -> Frames:
     except MienError as error:
         raise DatasetError(f"{shown(path)}: {error}") from error
     cut = next((line for line in warnings if "truncated" in line or "ended early" in line), "")
-    if cut or lost or came < len(numbers):
+    # Some containers hold packets that show nothing, so that a whole film may have fewer frames than were counted.
+    if cut or lost or not came:
         what = cut or f"{came} of {len(numbers)} frames came, {lost} frames could not be decoded"
         raise DatasetError(f"{shown(path)}: the film is damaged: {what}")

@@ -42,7 +42,7 @@ def index(path: str | Path, *, channel: str = "speech") -> FilmClips:
     InputError
         If the channel is none.
     """
-    wanted = _wanted("channel", channel, _CHANNELS | {"": "both"})
+    wanted = _wanted("channel", channel, _CHANNELS | {"both": "both"})
     root = check_folder(path, _EXPECTED)
     problems: list[str] = []
     found: dict[str, Clip] = {}
