@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ class PictureFiles:
     def write(self, source: Any, image: Any, result: ImageResult) -> None:
         """Write the files of one picture."""
         from mien.output import draw, write_image
+        from mien.output.faces_out import cut_face
 
         name = self._given[_key(source)].popleft()
         if self._out is not None:
@@ -63,7 +64,7 @@ class PictureFiles:
         if self._faces is not None:
             for number, face in enumerate(result.faces, 1):
                 target = self._faces / name.with_name(f"{name.name}_face{number}.png")
-                write_image(self._guard.ready(target), _cut(image, face.box))
+                write_image(self._guard.ready(target), cut_face(image, face.box))
 
 
 def _key(source: Any) -> Any:
@@ -73,13 +74,3 @@ def _key(source: Any) -> Any:
 def _drawable(target: Path) -> Path:
     kept = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
     return target if target.suffix.lower() in kept else target.with_name(target.name + ".png")
-
-
-def _cut(image: Any, box: Sequence[float], margin: float = 0.15) -> Any:
-    """Return the face with a margin, a share of the longer side, as far as the picture reaches."""
-    x1, y1, x2, y2 = box
-    pad = margin * max(x2 - x1, y2 - y1)
-    height, width = image.shape[:2]
-    left, top = max(int(x1 - pad), 0), max(int(y1 - pad), 0)
-    right, bottom = min(int(x2 + pad) + 1, width), min(int(y2 + pad) + 1, height)
-    return image[top : max(bottom, top + 1), left : max(right, left + 1)]

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.media._container import open_container, opened, read_head, zero_of
+from mien.media._container import open_container, opened, read_head, reason, zero_of
 from mien.output._film_formats import Container
 
 if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
     from av.audio.stream import AudioStream
+    from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
 Timed: TypeAlias = "tuple[Fraction, Packet[AudioStream]]"
@@ -37,6 +37,9 @@ _LONGEST_GAP_S = 3600.0
 """Longer gaps are damaged times; they must not fill the file with silence."""
 
 _BLOCK = 1 << 16
+
+_MOST_ERRORS = 1000
+"""As many places in a row that cannot be read end the sound."""
 
 _MARGIN_S = 10
 """Seeking lands before the time asked for, but not in every file exactly."""
@@ -157,17 +160,18 @@ class Sound:
         """Yield the track's packets as far as the file can be read."""
         import av
 
-        self._skip()
-        packets = self._source.demux(self._stream)
-        while True:
+        errors = 0
+        while errors < _MOST_ERRORS:
             try:
-                packet = next(packets, None)
+                for packet in self._source.demux(self._stream):
+                    errors = 0
+                    yield packet
+            except av.InvalidDataError:  # what cannot be read is stepped over
+                errors += 1
+                continue
             except (av.FFmpegError, OSError, EOFError) as error:
-                self.warnings.append(f"reading the sound ended early: {error}")
-                return
-            if packet is None:
-                return
-            yield packet
+                self.warnings.append(f"reading the sound ended early: {reason(error)}")
+            return
 
     def _skip(self) -> None:
         """Go near the beginning of what is wanted, where that saves reading much."""
@@ -188,6 +192,7 @@ class Sound:
         earliest = -round(_PREROLL / base) if kind.negative or delayed else 0
         last: int | None = None
         lost = 0
+        self._skip()
         for packet in self._demuxed():
             dts = packet.pts if packet.dts is None else packet.dts
             if dts is None or not packet.size:
@@ -239,12 +244,13 @@ class Sound:
         """Yield float32 (channels, n) from zero on, with the time at which each begins."""
         import av
 
-        resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+        self._skip()
+        resampler, taken = None, ("", 0, "")
         end_s, damaged = float(-self._zero), 0
         for packet in self._demuxed():
             try:
                 frames = packet.decode()
-            except av.InvalidDataError:
+            except av.FFmpegError:  # decoders have errors of their own for it
                 damaged += 1
                 continue
             for frame in frames:
@@ -252,6 +258,10 @@ class Sound:
                 end_s = start_s + frame.samples / frame.sample_rate
                 if end_s <= 0:
                     continue
+                # A damaged frame may pretend to be of another kind; a resampler takes only what it was made for.
+                kind = (frame.format.name, frame.sample_rate, frame.layout.name)
+                if resampler is None or kind != taken:
+                    resampler, taken = av.AudioResampler(format="fltp", layout=layout, rate=rate), kind
                 for made in resampler.resample(frame):
                     yield np.asarray(made.to_ndarray(), np.float32), start_s
                     start_s += made.samples / rate
