@@ -26,6 +26,9 @@ _ALL_COLUMNS = 9000
 _HEIGHT = 100
 """Steps of a band's height: finer than its pixels."""
 
+_MARKS_PX, _RIBBON_PX = 14, 9
+"""What is above the shares, and below."""
+
 _MOST_CUTS = 60
 _TICKS = (12, 4)
 """Ticks of the axis on a wide page, and on a narrow one."""
@@ -37,7 +40,9 @@ def columns_for(bands: int) -> int:
     return int(min(max(_ALL_COLUMNS // max(bands, 1), low), high))
 
 
-def band_picture(band: Band, span_s: tuple[float, float], *, columns: int, told: str, cuts: Sequence[float]) -> str:
+def band_picture(
+    band: Band, span_s: tuple[float, float], *, columns: int, height: int, told: str, cuts: Sequence[float]
+) -> str:
     """Return a band as an SVG element.
 
     Parameters
@@ -48,6 +53,8 @@ def band_picture(band: Band, span_s: tuple[float, float], *, columns: int, told:
         Start and end of the axis, in seconds.
     columns : int
         How finely time is parted.
+    height : int
+        Of the stacked shares, in pixels; marks and the ribbon come above and below.
     told : str
         What the picture shows, in words.
     cuts : sequence of float
@@ -55,16 +62,17 @@ def band_picture(band: Band, span_s: tuple[float, float], *, columns: int, told:
     """
     edges = np.linspace(*span_s, columns + 1)
     shares, led = band.columns(edges), band.leading(edges)
+    ribbon = _MARKS_PX + height + 3
     lines = [
-        f'<line class="cut" x1="{place}" x2="{place}" y1="14" y2="70"/>'
+        f'<line class="cut" x1="{place}" x2="{place}" y1="{_MARKS_PX}" y2="{ribbon + _RIBBON_PX}"/>'
         for place in (_percent(cut, span_s) for cut in (cuts if len(cuts) <= _MOST_CUTS else ()))
     ]
     return "".join(
         [
-            f'<svg class="band" role="img" height="72" aria-label="{html.escape(told)}" '
+            f'<svg class="band" role="img" height="{ribbon + _RIBBON_PX + 2}" aria-label="{html.escape(told)}" '
             f'data-names="{" ".join(band.labels.emotions)}" data-led="{_letters(led)}">',
-            _stretched(columns, 14, 44, "".join(_areas(band, shares, edges))),
-            _stretched(columns, 61, 9, "".join(_ribbon(band, led, edges, span_s[1]))),
+            _stretched(columns, _MARKS_PX, height, "".join(_areas(band, shares, edges))),
+            _stretched(columns, ribbon, _RIBBON_PX, "".join(_ribbon(band, led, edges, span_s[1]))),
             *lines,
             *(_mark(moment.time_s, moment.emotion, moment.probability, span_s) for moment in band.moments),
             "</svg>",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien._checks import image_array, whole_number
 from mien.output.write import encode_jpeg
-from mien.results import Moment, TrackedFace, VideoFrame, VideoResult
+from mien.results import Emotion, Moment, TrackedFace, VideoFrame, VideoResult
 
 if TYPE_CHECKING:
     from mien.results import FaceTrack
@@ -24,22 +25,33 @@ _AROUND = 0.35
 _APART_S = 2.0
 """Pictures of one emotion are at least so far apart; `mien.timeline.strongest` spaces moments alike."""
 
-_NEAR_S = 1.0
-"""How far a picture may be from the moment that it stands for: smoothing while the film is read lags behind."""
+_NEAR_S = 0.6
+"""How far a picture may be from the moment that it stands for."""
+
+_LOOK_S, _TAU_S = 1.0, 0.4
+"""A picture is judged when so much of the film has followed, by the answers around it: like the smoothing of the whole
+film, and unlike that of a film that is still read, this does not lag behind."""
+
+_STEP_S = 0.1
+"""Of films that are read more finely, pictures at least so far apart are enough."""
 
 _GONE_S = 3.0
 """Who is not seen for so long has the pictures packed."""
 
 _MOST_PEOPLE = 200
-_MOST_WIDE_S = 1e-6
+_TOUCH_S = 1e-6
+_FLOOR = 1e-6
+"""Probabilities below count as this in logarithms."""
+
 _QUALITY = 82
 
 
 @dataclass(slots=True, eq=False)
 class _Candidate:
     time_s: float
-    strength: float
+    answer: Emotion
     picture: NDArray[np.uint8] | bytes
+    strength: float = 0.0
 
     def packed(self) -> bytes:
         if not isinstance(self.picture, bytes):
@@ -48,19 +60,62 @@ class _Candidate:
 
 
 class _Person:
-    """The best candidates of one person, by emotion."""
+    """The best candidates of one person, by emotion, and the last ones, which wait for what follows."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self.count = count
         self.found: dict[str, list[_Candidate]] = {}
         self.frames, self.last_s, self.packed = 0, 0.0, False
+        self._waiting: deque[_Candidate] = deque()
+        self._judged = 0  # of those that wait
 
     def all(self) -> list[_Candidate]:
         return [candidate for kept in self.found.values() for candidate in kept]
 
+    def due(self, time_s: float) -> bool:
+        """Whether another picture is wanted at a time."""
+        return not self._waiting or time_s - self._waiting[-1].time_s >= _STEP_S
+
+    def add(self, candidate: _Candidate) -> None:
+        self._waiting.append(candidate)
+        while self._waiting[self._judged].time_s <= candidate.time_s - _LOOK_S:
+            self._judge(self._waiting[self._judged])
+            self._judged += 1
+        while self._waiting[0].time_s < candidate.time_s - 2 * _LOOK_S:
+            self._waiting.popleft()
+            self._judged -= 1
+
+    def settle(self) -> None:
+        """Judge those that wait: nothing follows."""
+        for candidate in list(self._waiting)[self._judged :]:
+            self._judge(candidate)
+        self._waiting.clear()
+        self._judged = 0
+
     def pack(self) -> None:
+        self.settle()
         for candidate in self.all():
             candidate.packed()
         self.packed = True
+
+    def _judge(self, candidate: _Candidate) -> None:
+        """Give a candidate what the answers around it say, and keep it if it is among the best."""
+        apart = np.array([one.time_s - candidate.time_s for one in self._waiting])
+        weights = np.where(np.abs(apart) <= _LOOK_S, np.exp(-np.abs(apart) / _TAU_S), 0.0)
+        logs = np.log(np.maximum([one.answer.probabilities for one in self._waiting], _FLOOR))
+        shares = np.exp(weights @ logs / weights.sum())
+        top = int(shares.argmax())
+        candidate.strength = float(shares[top] / shares.sum())
+        self._keep(candidate, candidate.answer.labels.emotions[top])
+
+    def _keep(self, candidate: _Candidate, emotion: str) -> None:
+        kept = self.found.setdefault(emotion, [])
+        rivals = [one for one in kept if abs(one.time_s - candidate.time_s) < _APART_S]
+        if not rivals and len(kept) >= self.count:
+            rivals = [min(kept, key=lambda one: one.strength)]
+        if all(one.strength < candidate.strength for one in rivals):
+            # A better picture may lie near two that are apart: both make room.
+            kept[:] = [one for one in kept if one not in rivals] + [candidate]
 
 
 class Thumbnails:
@@ -106,25 +161,12 @@ class Thumbnails:
             return
         pixels = image_array(image)
         for face in frame.faces:
-            person = self._people.setdefault(face.track, _Person())
+            person = self._people.setdefault(face.track, _Person(self.count))
             person.frames, person.last_s, person.packed = person.frames + 1, frame.time_s, False
-            self._offer(person, pixels, frame.time_s, face)
+            if person.due(frame.time_s):
+                answer = face.smoothed if face.face.emotion is None else face.face.emotion
+                person.add(_Candidate(frame.time_s, answer, self._cut(pixels, face)))
         self._tidy(frame.time_s)
-
-    def _offer(self, person: _Person, image: NDArray[np.uint8], time_s: float, face: TrackedFace) -> None:
-        top = face.smoothed.top
-        strength = face.smoothed.confidence
-        if face.face.emotion is not None:
-            # What is sure over time, and shows in this very picture.
-            strength = (strength + face.face.emotion[top]) / 2
-        kept = person.found.setdefault(top, [])
-        rivals = [one for one in kept if abs(one.time_s - time_s) < _APART_S]
-        if not rivals and len(kept) >= self.count:
-            rivals = [min(kept, key=lambda one: one.strength)]
-        if any(one.strength >= strength for one in rivals):
-            return
-        kept[:] = [one for one in kept if one not in rivals]
-        kept.append(_Candidate(time_s, strength, self._cut(image, face)))
 
     def _cut(self, image: NDArray[np.uint8], face: TrackedFace) -> NDArray[np.uint8]:
         """Return a square around a face, as far as the picture goes, scaled."""
@@ -163,7 +205,10 @@ class Thumbnails:
         chosen = {}
         for track in film.tracks:
             person = self._people.get(track.number)
-            if person is not None and (pictures := self._of(track, person)):
+            if person is None:
+                continue
+            person.settle()
+            if pictures := self._of(track, person):
                 chosen[track.number] = pictures
         return chosen
 
@@ -173,7 +218,7 @@ class Thumbnails:
 
         def take(candidate: _Candidate, emotion: str | None) -> None:
             moment = _moment(track, candidate.time_s, emotion)
-            apart = all(abs(other.time_s - moment.time_s) > _MOST_WIDE_S for other, _ in taken) if moment else False
+            apart = all(abs(other.time_s - moment.time_s) > _TOUCH_S for other, _ in taken) if moment else False
             if moment is not None and apart and len(taken) < self.count:
                 taken.append((moment, candidate.packed()))
 

@@ -37,6 +37,11 @@ __all__ = ["MOST_PEOPLE", "video_page", "write_video_page"]
 MOST_PEOPLE = 50
 """People with bands, cards and rows: those who are in view longest."""
 
+_HEIGHTS_PX = {1: 110, 2: 80, 4: 60}
+"""Height of a band's shares by the number of bands up to which it holds; of more they are `_LEAST_PX` high."""
+
+_LEAST_PX = 44
+
 
 def video_page(
     film: VideoResult,
@@ -188,6 +193,7 @@ def _over_time(film: VideoResult, more: Sequence[Band]) -> str:
     if not bands:
         return ""
     span_s, columns = film_span(film), columns_for(len(bands))
+    height = next((high for upto, high in _HEIGHTS_PX.items() if len(bands) <= upto), _LEAST_PX)
     people = film.summary.people[:MOST_PEOPLE]
     told = [_words(list(shares_of(person).items())) for person in people] + ["" for _ in more]
     links = [f'<a href="#person-{person.track}">person {person.track}</a>' for person in people]
@@ -195,7 +201,7 @@ def _over_time(film: VideoResult, more: Sequence[Band]) -> str:
     for number, band in enumerate(bands):
         name = links[number] if number < len(links) else html.escape(band.title)
         words = f"{band.title}, {band.note}: {told[number]}" if told[number] else band.title
-        picture = band_picture(band, span_s, columns=columns, told=words, cuts=film.cuts)
+        picture = band_picture(band, span_s, columns=columns, height=height, told=words, cuts=film.cuts)
         note = f'<span class="quiet">{html.escape(band.note)}</span>'
         rows.append(f'<div class="row"><div class="name">{name}{note}</div>{picture}</div>\n')
     rows.append(f'<div class="row"><div class="name"></div>{axis(span_s)}</div>\n')

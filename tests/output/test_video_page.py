@@ -1,0 +1,330 @@
+"""Pages of films: well formed, self-contained, safe against names, bounded; and the pictures gathered for them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import tracemalloc
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import InputError, MediaNotFoundError
+from mien.labels import FERPLUS8
+from mien.models.registry import get
+from mien.output import COLOURS, encode_png
+from mien.output._bands import face_band
+from mien.output._svg import columns_for
+from mien.output._thumbnails import Thumbnails
+from mien.output.palette import contrast
+from mien.output.video_page import video_page, write_video_page
+from mien.results import Moment, VideoResult
+from planted_video import colour_of, crowd, pictures, planted_film
+
+VOID = {"meta", "img", "br", "input", "link", "hr"}
+
+
+class Reader(HTMLParser):
+    """Checks that elements are closed in order, and keeps them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs)
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self._open or self._open[-1] not in ("script", "style"):
+            self.texts.append(data)
+
+    def all(self, tag: str, **attrs: str) -> list[dict[str, Any]]:
+        return [own for name, own in self.elements if name == tag and attrs.items() <= own.items()]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def film(**more: Any) -> VideoResult:
+    return planted_film([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)], [("anger", 3.0)], **more)
+
+
+def seen(result: VideoResult, **options: int) -> Thumbnails:
+    thumbnails = Thumbnails(**options)
+    for image, frame in pictures(result):
+        thumbnails.see(image, frame)
+    return thumbnails
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "result",
+    [film(warnings=("odd",), cuts=(3.0, 5.0)), planted_film(), crowd(12, 300), film(method="middle-frame")],
+    ids=["two", "nobody", "crowd", "middle"],
+)
+def test_the_page_is_well_formed_and_loads_nothing(result: VideoResult) -> None:
+    page = video_page(result, seen(result).pick(result), spec=get("face-base"))
+    reader = Reader(page)
+    assert page.startswith("<!DOCTYPE html>")
+    ids = [own["id"] for _, own in reader.elements if "id" in own]
+    assert len(ids) == len(set(ids))
+    for tag, own in reader.elements:
+        assert not {name for name in own if name.startswith("on")}, tag
+        assert "style" not in own, tag
+        for name in ("src", "href"):
+            assert (own.get(name) or "#").startswith(("#", "data:image/")), own
+            if (own.get(name) or "").startswith("#"):
+                assert own[name][1:] in ids  # type: ignore[index]
+    style = re.search("<style>(.*)</style>", page, re.S)
+    assert style is not None
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+    for svg in re.findall(r"<svg class=\"(?:band|axis|shares)\".*?</svg>(?=</div>|<ul)", page):
+        ET.fromstring(svg)
+
+
+def test_the_policy_allows_just_its_own_style_and_script() -> None:
+    page = video_page(film())
+    reader = Reader(page)
+    (policy,) = [own["content"] for own in reader.all("meta", **{"http-equiv": "Content-Security-Policy"})]
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.S)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_what_was_planted_can_be_read() -> None:
+    text = Reader(video_page(film(warnings=("the file is cut off",), cuts=(4.0,)))).text
+    for words in (
+        "film.mp4",
+        "10.0 s, 2 people, faces in view for 8.0 s",
+        "0:00.0–0:10.0, 0:08.0 in view",
+        "happiness 36%",
+        "anger 27%",
+        "1 cut.",
+        "the file is cut off",
+        "Every person is followed",
+        "It does not know what anybody feels",
+        "320 x 240, 30 frames/s. Analyzed: 50 frames from 0:00.0 to 0:10.0.",
+    ):
+        assert words in text
+    assert "No face was found" in Reader(video_page(planted_film())).text
+
+
+def test_the_record_of_the_model_is_told() -> None:
+    spec = get("face-base")
+    text = Reader(video_page(film(), spec=spec)).text
+    accuracy = [result for result in spec.results if result.metric == "accuracy" and result.output == "ferplus8"]
+    assert accuracy
+    for result in accuracy:
+        assert f"{100 * result.value:.1f} % right" in text
+    assert f"Weights: {spec.licence.weights}." in text
+    assert " ".join(spec.card["what_it_reads"].split()) in text
+
+
+def test_the_table_has_the_shares_of_time() -> None:
+    page = video_page(film())
+    (table,) = re.findall("<table>.*</table>", page, re.S)
+    rows = [[cell.text for cell in row] for row in ET.fromstring(table).iter("tr")]
+    assert rows[0] == ["person", "first", "last", "in view", *FERPLUS8.emotions]
+    place = {name: 4 + number for number, name in enumerate(FERPLUS8.emotions)}
+    assert rows[1][:4] == ["1", "0:00.0", "0:10.0", "0:08.0"]
+    assert (rows[1][place["happiness"]], rows[1][place["sadness"]], rows[1][place["fear"]]) == ("50%", "50%", "0%")
+    assert (rows[2][0], rows[2][place["anger"]]) == ("2", "100%")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['<script>alert("x")</script>', "\"'><img src=x onerror=y>", "raw\udcff\n\x1b[31m", "&lt;", "面 😀", "</title>"],
+)
+def test_no_name_becomes_markup(name: str) -> None:
+    hostile = film(path=name, model=name, detector=name, warnings=(name,))
+    for title in (None, name):
+        page = video_page(hostile, title=title)
+        reader = Reader(page)
+        assert len(reader.all("script")) == 1
+        assert not reader.all("img")
+        assert "\x1b" not in page
+        page.encode()
+    if name.isprintable():
+        told = name.rsplit("/", 1)[-1]
+        assert told in Reader(video_page(hostile)).text
+
+
+def test_its_size_does_not_grow_with_the_film() -> None:
+    page = video_page(crowd(50, 7200, step_s=0.5))
+    assert len(page) < 800_000
+    longer = video_page(planted_film(*[[("fear", 1.0), (None, 0.5), ("anger", 0.5)] * 3600], step_s=0.5))
+    assert len(longer) < 100_000
+    many = crowd(60, 600, step_s=1.0)
+    reader = Reader(video_page(many))
+    assert len(reader.all("article")) == 50
+    assert "Not shown: 10 more people" in reader.text
+    assert columns_for(1) == 600 > columns_for(50) >= 120
+
+
+def test_curves_are_drawn_where_the_shares_are() -> None:
+    result = planted_film([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)])
+    page = video_page(result)
+    (path,) = re.findall(r'<path class="e happiness" d="([^"]+)"', page)
+    # From the left edge to the end of the first part, of 600 columns two units wide; sadness is stacked on it.
+    first = re.match(r"M0 100V(\d+)", path)
+    assert first is not None
+    band = face_band(result.tracks[0], "")
+    shares = band.columns(np.linspace(0, 10, 601))
+    top = shares[0, : FERPLUS8.index("happiness") + 1].sum()
+    assert int(first[1]) == pytest.approx(100 * (1 - top), abs=0.51)
+    assert re.search(r'<rect class="e happiness" x="0" width="480" height="100"><title>0:00.0–0:04.0 happiness', page)
+    assert re.search(r'<rect class="e sadness" x="720" width="480"', page)
+    (letters,) = re.findall('data-led="([^"]+)"', page)
+    assert letters == "b" * 240 + "-" * 120 + "d" * 240
+
+
+def test_text_reads_well_in_light_and_dark() -> None:
+    page = video_page(film())
+    schemes = re.findall(r":root \{(.*?)\}", page, re.S)
+    assert len(schemes) == 3
+    for scheme in schemes:
+        values = dict(re.findall(r"--(\w+): (#\w{6});", scheme))
+        rgb = {name: tuple(bytes.fromhex(value[1:])) for name, value in values.items()}
+        for ground in ("paper", "card"):
+            for ink in ("ink", "quiet", "link"):
+                assert contrast(rgb[ink], rgb[ground]) >= 4.5, (ink, ground)  # type: ignore[arg-type]
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    write_video_page(tmp_path / "x.html", film(), title="A film")
+    assert (tmp_path / "x.html").read_text(encoding="utf-8") == video_page(film(), title="A film")
+    with pytest.raises(InputError, match=r"expected a name that ends in \.html, but got 'x\.pdf'"):
+        write_video_page(tmp_path / "x.pdf", film())
+    with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
+        write_video_page(tmp_path / "no" / "x.html", film())
+    assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
+
+
+def test_pictures_are_jpeg_or_png_and_say_what_they_show() -> None:
+    moment = Moment(2.0, "happiness", 0.95, (1, 2, 3, 4))
+    png = encode_png(np.zeros((8, 8, 3), np.uint8))
+    (image,) = Reader(video_page(film(), {1: [(moment, png)]})).all("img")
+    assert image["alt"] == "Person 1 at 0:02.0: happiness 95%"
+    assert image["src"] == f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    with pytest.raises(InputError, match="a thumbnail must be JPEG or PNG, but got an object of type bytes"):
+        video_page(film(), {1: [(moment, b"<svg>")]})
+
+
+# --- thumbnails -----------------------------------------------------------------------------------
+
+
+def test_the_strongest_moments_are_pictured_when_they_are() -> None:
+    result = film()
+    picked = seen(result).pick(result)
+    assert set(picked) == {1, 2}
+    for track in result.tracks:
+        assert {(m.emotion, round(m.time_s, 6)) for m, _ in picked[track.number]} == {
+            (m.emotion, round(m.time_s, 6)) for m in track.moments
+        }
+        for moment, data in picked[track.number]:
+            assert moment.probability == pytest.approx(0.95, abs=0.02)
+            with Image.open(io.BytesIO(data)) as image:
+                assert (image.format, image.size) == ("JPEG", (160, 160))
+                middle = np.asarray(image)[60:100, 60:100].reshape(-1, 3).mean(axis=0)
+            np.testing.assert_allclose(middle, colour_of(track.number), atol=6)
+
+
+def test_pictures_are_few_apart_and_in_order() -> None:
+    result = planted_film([("fear", 5.0), ("anger", 5.0)] * 10)
+    for count in (1, 4):
+        moments = [moment for moment, _ in seen(result, count=count).pick(result)[1]]
+        times = [moment.time_s for moment in moments]
+        assert len(moments) == count
+        assert times == sorted(times)
+        assert (np.diff(times) >= 2).all()
+
+
+@pytest.mark.parametrize("size", [(40, 30), (3, 200), (1920, 1080)])
+def test_faces_at_the_edge_and_of_any_size_are_cut_square(size: tuple[int, int]) -> None:
+    result = planted_film([("fear", 0.4)], size=size)
+    ((_, data),) = seen(result, size=64).pick(result)[1][:1]
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (64, 64)
+
+
+def test_faces_come_one_by_one_as_pictures_of_their_own() -> None:
+    result, thumbnails = film(), Thumbnails()
+    for image, frame in pictures(result):
+        for face in frame.faces:
+            one = type(frame)(frame.time_s, frame.width, frame.height, (face,))
+            thumbnails.see(image, one)
+    whole, parts = seen(result).pick(result), thumbnails.pick(result)
+    assert whole == parts
+
+
+def test_memory_does_not_grow_with_the_film() -> None:
+    plan = [("fear", 3.0), ("anger", 3.0), ("surprise", 3.0), ("sadness", 3.0)]
+    peaks = []
+    for repeats in (2, 20):
+        result = planted_film(plan * repeats)
+        frames = list(result.frames())
+        image = next(pictures(result))[0]
+        thumbnails = Thumbnails(size=96)
+        tracemalloc.start()
+        for frame in frames:
+            thumbnails.see(image, frame)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1_000_000
+    assert peaks[1] < 4_000_000
+
+
+def test_a_crowd_makes_room() -> None:
+    thumbnails = Thumbnails(count=1, size=32)
+    face = next(planted_film([("fear", 1.0)]).frames()).faces[0]
+    image, frame = next(pictures(planted_film([("fear", 1.0)])))
+    for number in range(1, 260):
+        for part in range(1 + (number == 1)):
+            one = type(face)(number, face.face, face.smoothed)
+            thumbnails.see(image, type(frame)(5.0 * number + part, frame.width, frame.height, (one,)))
+    assert len(thumbnails._people) == 200
+    assert 1 in thumbnails._people
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    with pytest.raises(InputError, match="count must be a whole number from 1 to 12, but got 0"):
+        Thumbnails(0)
+    with pytest.raises(InputError, match="size must be a whole number from 32 to 512, but got 10"):
+        Thumbnails(size=10)
+    _, frame = next(pictures(film()))
+    with pytest.raises(InputError, match="image must be uint8"):
+        Thumbnails().see(np.zeros((4, 4)), frame)
+    assert Thumbnails().pick(film()) == {}
+
+
+def test_every_emotion_has_a_colour_in_the_page() -> None:
+    page = video_page(film())
+    for name, rgb in COLOURS.items():
+        assert f".{name}{{fill:#{bytes(rgb).hex()};" in page

@@ -1,0 +1,290 @@
+"""Films as tables for people, CSV, Parquet, JSON and JSON Lines; hostile names; frames written as they come."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+import pytest
+from rich.console import Console
+
+from mien.errors import InputError, MediaNotFoundError
+from mien.labels import FER7, FERPLUS8
+from mien.output import (
+    CsvWriter,
+    JsonLinesWriter,
+    VideoCsvWriter,
+    VideoLinesWriter,
+    VideoParquetWriter,
+    to_json,
+    video_summary,
+    video_table,
+)
+from mien.output.video_tables import video_columns
+from mien.results import VIDEO_TABLES, FailedItem, VideoResult
+from planted_video import crowd, planted_film
+
+NAMES = [
+    "a.mp4",
+    'comma, "quote".mp4',
+    "two\nlines.mp4",
+    "re\rturn.mp4",
+    "=1+1.mp4",
+    "面 😀.mp4",
+    "raw\udcff\udcfe.mp4",
+]
+FAILED = FailedItem("b.mp4", "DecodeError", "b.mp4 is empty")
+
+
+def film(**more: Any) -> VideoResult:
+    return planted_film([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)], [("anger", 3.0)], **more)
+
+
+def rows_of(*items: VideoResult | FailedItem, table: str = "frames") -> list[dict[str, str]]:
+    stream = io.StringIO(newline="")
+    writer = VideoCsvWriter(stream, "ferplus8", table=table)
+    for item in items:
+        writer.write(item)
+    return list(csv.DictReader(io.StringIO(stream.getvalue(), newline="")))
+
+
+def shown(table: Any, *, width: int = 160, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict", newline="")
+    Console(file=stream, width=width).print(table)
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", VIDEO_TABLES)
+@pytest.mark.parametrize("name", NAMES)
+def test_csv_holds_the_rows_of_the_film(table: str, name: str) -> None:
+    result = film(path=name)
+    rows, expected = rows_of(result, table=table), result.table(table)
+    assert len(rows) == len(expected)
+    assert tuple(rows[0]) == video_columns(table, FERPLUS8)
+    for row, truth in zip(rows, expected, strict=True):
+        assert set(truth) <= set(row)
+        assert row["path"] == name.encode("utf-8", "backslashreplace").decode()
+        for column, value in truth.items():
+            if isinstance(value, bool):
+                assert row[column] == str(value).lower()
+            elif isinstance(value, float):
+                assert float(row[column]) == pytest.approx(
+                    value, abs=5e-3 if column in ("x1", "y1", "x2", "y2") else 5e-7
+                )
+            elif column != "path":
+                assert row[column] == str(value)
+
+
+def test_rows_have_the_planted_times() -> None:
+    tracks, segments = rows_of(film(), table="tracks"), rows_of(film(), table="segments")
+    assert [(row["track"], row["start_s"], row["end_s"], row["seen_s"]) for row in tracks] == [
+        ("1", "0.000000", "10.000000", "8.000000"),
+        ("2", "0.000000", "3.000000", "3.000000"),
+    ]
+    assert [(row["track"], row["segment"], row["start_s"], row["end_s"], row["emotion"]) for row in segments] == [
+        ("1", "1", "0.000000", "4.000000", "happiness"),
+        ("1", "2", "6.000000", "10.000000", "sadness"),
+        ("2", "1", "0.000000", "3.000000", "anger"),
+    ]
+    frames = rows_of(film())
+    assert sum(row["track"] == "1" for row in frames) == 40
+    assert not any(row["track"] == "1" and 4 <= float(row["time_s"]) < 6 for row in frames)
+
+
+@pytest.mark.parametrize("table", VIDEO_TABLES)
+def test_warnings_films_without_faces_and_errors_have_rows_of_their_own(table: str) -> None:
+    odd = film(warnings=("is cut off", "is odd"))
+    rows = rows_of(odd, planted_film(), FAILED, table=table)[-3:]
+    assert [row["track"] for row in rows] == ["", "", ""]
+    assert rows[0]["warnings"] == "is cut off; is odd"
+    assert (rows[1]["path"], rows[1]["warnings"]) == ("film.mp4", "")
+    assert (rows[2]["path"], rows[2]["error"], rows[2]["message"]) == ("b.mp4", "DecodeError", "b.mp4 is empty")
+
+
+@pytest.mark.parametrize("table", VIDEO_TABLES)
+def test_frames_written_as_they_come_are_the_same_rows(table: str) -> None:
+    result = film(warnings=("is cut off",))
+    whole, parts = io.StringIO(), io.StringIO()
+    VideoCsvWriter(whole, FERPLUS8, table=table).write(result)
+    writer = VideoCsvWriter(parts, FERPLUS8, table=table)
+    for frame in result.frames():
+        writer.write_frame(result.path, frame)
+    writer.write_rest(result)
+    assert parts.getvalue() == whole.getvalue()
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="table must be one of frames, tracks, segments, but got 'faces'"):
+        VideoCsvWriter(io.StringIO(), FERPLUS8, table="faces")
+    with pytest.raises(InputError, match="the table has the labels fer7, but a face has ferplus8"):
+        VideoCsvWriter(io.StringIO(), FER7).write(film())
+    with pytest.raises(InputError, match="the table has the labels fer7, but a person has ferplus8"):
+        VideoCsvWriter(io.StringIO(), FER7, table="tracks").write(film())
+    with pytest.raises(InputError, match=r"expected a name that ends in \.parquet, but got 'x\.csv'"):
+        VideoParquetWriter(tmp_path / "x.csv", FERPLUS8)
+    with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
+        VideoParquetWriter(tmp_path / "no" / "x.parquet", FERPLUS8)
+    with pytest.raises(InputError, match=r"a film has tables of its own: see mien\.output\.VideoCsvWriter"):
+        CsvWriter(io.StringIO(), FERPLUS8).write(film())  # type: ignore[arg-type]
+
+
+# --- Parquet --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", VIDEO_TABLES)
+def test_parquet_holds_the_same_rows_with_types(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "x.parquet"
+    items = [film(path="raw\udcff.mp4", warnings=("odd",)), FAILED]
+    with VideoParquetWriter(path, "ferplus8", table=table) as writer:
+        for item in items:
+            writer.write(item)
+    plain = rows_of(*items, table=table)
+    read = parquet.read_table(path)
+    assert writer.rows == read.num_rows == len(plain)
+    assert read.column_names == list(plain[0])
+    for row, text in zip(read.to_pylist(), plain, strict=True):
+        for name, value in row.items():
+            if value is None:
+                assert text[name] == ""
+            elif isinstance(value, bool):
+                assert text[name] == str(value).lower()
+            elif isinstance(value, float):
+                assert float(text[name]) == pytest.approx(value, abs=5e-3)
+            else:
+                assert text[name] == str(value)
+    types = {name: str(read.schema.field(name).type) for name in ("path", "track", "anger", "unsure")}
+    assert types == {"path": "string", "track": "int32", "anger": "double", "unsure": "bool"}
+
+
+def test_frames_become_groups_and_after_an_error_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.output.parquet._GROUP_ROWS", 20)
+    result = film()
+    with VideoParquetWriter(tmp_path / "x.parquet", FERPLUS8) as writer:
+        for frame in result.frames():
+            writer.write_frame(result.path, frame)
+        writer.write_rest(result)
+    assert parquet.ParquetFile(tmp_path / "x.parquet").metadata.num_row_groups == 3
+    with pytest.raises(InputError, match="labels fer7"), VideoParquetWriter(tmp_path / "y.parquet", FER7) as writer:
+        writer.write(result)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.parquet"]
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def test_json_comes_back() -> None:
+    result = film(warnings=("odd",), cuts=(4.0,))
+    document = json.loads(to_json(result))
+    assert document == result.to_dict()
+    again = VideoResult.from_dict(document)
+    assert again.to_dict()["frames"] == document["frames"]
+    assert again.segment_rows() == result.segment_rows()
+    stream = io.StringIO()
+    JsonLinesWriter(stream).write(result)
+    assert json.loads(stream.getvalue()) == document
+
+
+def test_lines_say_what_they_are_and_hold_the_whole_film() -> None:
+    result = film(path="raw\udcff\n.mp4", warnings=("odd",))
+    stream = io.StringIO()
+    writer = VideoLinesWriter(stream)
+    writer.write(result)
+    writer.write(FAILED)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    kinds = [line.pop("kind") for line in lines]
+    assert kinds == ["frame"] * 50 + ["track"] * 2 + ["segment"] * 3 + ["film", "failed"]
+    assert {line["path"] for line in lines[:-1]} == {result.path}
+    frames = [{key: value for key, value in line.items() if key != "path"} for line in lines[:50]]
+    assert frames == [frame.to_dict() for frame in result.frames()]
+    assert [line["moments"] for line in lines[50:52]] == [track.to_dict()["moments"] for track in result.tracks]
+    assert [line["start_s"] for line in lines[52:55]] == [0.0, 6.0, 0.0]
+    assert lines[55] == result.head()
+    assert lines[56] == FAILED.to_dict()
+
+
+def test_hours_are_written_in_constant_memory() -> None:
+    class Nowhere(io.TextIOBase):
+        def write(self, text: str) -> int:
+            return len(text)
+
+    frame = next(planted_film([("fear", 2.0)], [("anger", 2.0)]).frames())
+    writers = [VideoCsvWriter(Nowhere(), FERPLUS8), VideoLinesWriter(Nowhere())]
+    peaks = []
+    for frames in (100, 1500):
+        tracemalloc.start()
+        for _ in range(frames):
+            for writer in writers:
+                writer.write_frame("film.mp4", frame)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 20_000
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def test_a_table_for_people() -> None:
+    lines = shown(video_table(film(warnings=("the file is cut off",)))).splitlines()
+    body = [line.split() for line in lines if line.strip()][2:]
+    assert body[0] == ["1", "0:00.0–0:10.0", "happiness", "████", "50%", "0:02.0", "happiness", "95%"]
+    assert body[1] == ["0:08.0", "in", "view", "sadness", "████", "50%", "0:08.0", "sadness", "95%"]
+    assert body[2] == ["2", "0:00.0–0:03.0", "anger", "████████", "100%", "0:01.4", "anger", "94%"]
+    assert body[3] == ["0:03.0", "in", "view"]
+    assert body[4] == ["the", "file", "is", "cut", "off"]
+
+
+def test_one_film_fits_eighty_letters() -> None:
+    for result in (film(), crowd(3, 7000, step_s=1.0)):
+        text = shown(video_table(result), width=80)
+        assert "…" not in text
+        # Each emotion stands in one line with its bar and percents.
+        assert all("%" in line for line in text.splitlines() if "█" in line)
+
+
+def test_names_and_errors_of_many_films() -> None:
+    text = shown(video_table([film(), planted_film(path="nobody.mp4"), FAILED]))
+    body = [line.split() for line in text.splitlines() if line.strip()][2:]
+    assert body[0][:3] == ["film.mp4", "1", "0:00.0–0:10.0"]
+    assert body[-2] == ["nobody.mp4", "no", "face"]
+    assert body[-1] == ["b.mp4", "error", "b.mp4", "is", "empty"]
+    assert "error" in shown(video_table(FAILED))
+    assert "no face" in shown(video_table(planted_film()))
+
+
+def test_of_a_crowd_those_seen_longest_are_shown_and_the_rest_counted() -> None:
+    result = crowd(23, 7200, step_s=2.0)
+    text = shown(video_table(result))
+    seen = sorted((track.seen_s for track in result.tracks), reverse=True)
+    assert text.count("in view") == 20 + 1
+    assert "3 more people, in view for" in text
+    first = next(line.split() for line in text.splitlines() if ":" in line)
+    assert result.tracks[int(first[0]) - 1].seen_s == seen[0]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "\x1b[31mred", None])
+def test_no_name_steers_the_terminal(name: str | None) -> None:
+    text = shown(video_table([film(path=name), FAILED], ascii_only=True), encoding="ascii")
+    text += video_summary(film(path=name), ascii_only=True)
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert "\n" not in video_summary(film(path=name))
+    text.encode("ascii")
+
+
+def test_a_line_sums_up() -> None:
+    line = "film.mp4: 10.0 s, 2 people, faces in view for 8.0 s: happiness 36%, sadness 36%, anger 27%"
+    assert video_summary(film()) == line
+    assert video_summary(planted_film(path=None)) == "2.0 s, no face"
+    assert video_summary(planted_film([("fear", 5.0)])).startswith("film.mp4: 5.0 s, 1 person, faces")
+    voted = video_summary(film(method="majority-vote"))
+    assert voted.startswith("film.mp4: 10.0 s, 2 people, faces in view for 8.0 s: by majority-vote ")
