@@ -12,7 +12,7 @@ from PIL import Image
 
 from mien.media.formats import Kind
 from mien.media.kinds import kind_of, kind_of_name
-from mien.media.paths import SOUND_SUFFIXES
+from mien.media.paths import FILM_SUFFIXES, SOUND_SUFFIXES
 from sounds import encoded, silent_film, sine, wav
 
 RATE = 16000
@@ -44,7 +44,7 @@ def test_content_goes_before_the_name(tmp_path: Path, content: bytes, kind: Kind
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"this is text", bytes(100), b"R", "面".encode()])
 def test_where_content_says_nothing_the_name_does(tmp_path: Path, content: bytes) -> None:
-    for name, kind in (("a.wav", "audio"), ("a.MP4", "audio"), ("a.jpg", "unknown"), ("a", "unknown")):
+    for name, kind in (("a.wav", "audio"), ("a.MP4", "video"), ("a.jpg", "unknown"), ("a", "unknown")):
         (tmp_path / name).write_bytes(content)
         assert kind_of(tmp_path / name) == kind
 
@@ -79,7 +79,7 @@ def test_no_more_than_the_head_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", sorted(SOUND_SUFFIXES))
 def test_every_suffix_of_recordings_and_films(suffix: str) -> None:
     for name in (f"a{suffix}", f"A{suffix.upper()}", f"no/such/folder.x/a b{suffix}"):
-        assert kind_of_name(name) == "audio"
+        assert kind_of_name(name) == ("video" if suffix in FILM_SUFFIXES else "audio")
     assert kind_of_name(f"a{suffix}.txt") == kind_of_name(f"a{suffix}/b") == "unknown"
 
 

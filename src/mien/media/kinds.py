@@ -8,7 +8,7 @@ from typing import Any
 from mien.errors import MediaError
 from mien.media._container import open_container, opened, pictures_of, read_head
 from mien.media.formats import HEAD_BYTES, Kind, sniff
-from mien.media.paths import SOUND_SUFFIXES
+from mien.media.paths import FILM_SUFFIXES, SOUND_SUFFIXES
 
 __all__ = ["has_pictures", "kind_of", "kind_of_name"]
 
@@ -38,8 +38,10 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
 
 
 def kind_of_name(path: str | os.PathLike[str]) -> Kind:
-    """Return ``"audio"`` for the suffixes of recordings and films, else ``"unknown"``."""
+    """Return ``"audio"`` for the suffixes of recordings, ``"video"`` for those of films, else ``"unknown"``."""
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()  # noqa: PTH122
+    if suffix in FILM_SUFFIXES:
+        return "video"
     return "audio" if suffix in SOUND_SUFFIXES else "unknown"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from mien.errors import MediaNotFoundError
 
 __all__ = [
+    "FILM_SUFFIXES",
     "IMAGE_SUFFIXES",
     "SOUND_SUFFIXES",
     "count_image_paths",
@@ -28,11 +29,13 @@ _RECORDINGS = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"}
     | {".au", ".amr", ".wma", ".mka", ".weba"}
 )
-_FILMS = frozenset(
+FILM_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".3g2"}
     | {".ogv"}
 )
-SOUND_SUFFIXES = _RECORDINGS | _FILMS
+"""Lower-case suffixes by which a film is found in a folder."""
+
+SOUND_SUFFIXES = _RECORDINGS | FILM_SUFFIXES
 """Lower-case suffixes by which a recording or a film is found in a folder."""
 
 
