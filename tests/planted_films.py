@@ -78,6 +78,7 @@ def write_film(
         if rotation or mirrored:
             film.set_display_rotation(rotation, hflip=mirrored)
         waves = _Sound(target, sound, sound_start_s, audio_codec) if sound else None
+        target.start_encoding()  # writes the header, of a film without pictures too
         for image, time in () if first is None else _chained(first, pictures):
             ticks = time / base
             if ticks.denominator != 1:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import DecodeError
 from mien.media._film_file import FilmFile
-from mien.media._film_plan import may_skip, planned
-from mien.media._film_times import Clock, Queue, Sampling
+from mien.media._film_plan import is_progressive, may_skip, planned
+from mien.media._film_times import Clock, Ledger, Queue, Sampling
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 __all__ = ["Film"]
-
-Packets = Iterator[tuple["Packet[VideoStream]", bool]]
-"""Each with whether its picture is sure not to be wanted."""
 
 _MISSING_S, _MISSING_SHARE = 0.3, 0.01
 """A film that ends this much before the length it declares is truncated."""
@@ -31,8 +29,11 @@ _OTHERS_MISSING_S, _OTHERS_MISSING_SHARE = 1.0, 0.05
 _WORTH_S = 2
 """Winding on by less than this costs more than decoding."""
 
-_EVERY_PACKET_SHOWS = ("h264", "hevc")
+_EVERY_PACKET_SHOWS = ("h264", "hevc", "mpeg4", "mpeg2video", "mjpeg")
 """Codecs whose packets each hold a picture to show."""
+
+_NEEDS_KEY = ("mpeg4", "mpeg2video", "mpeg1video", "h263", "msmpeg4v3", "wmv2", "wmv3", "vp8", "vp9")
+"""Codecs that are decoded from wherever one begins, to grey; the other decoders wait for a key frame themselves."""
 
 
 class Film:
@@ -54,40 +55,43 @@ class Film:
     """
 
     def __init__(self, source: Any, *, threads: int, max_pixels: int) -> None:
-        self.file = FilmFile(source, threads=threads, max_pixels=max_pixels)
+        self.file = file = FilmFile(source, threads=threads, max_pixels=max_pixels)
         self.read = self.failed = 0
         self.reached: Fraction | None = None
-        self._length = 1 / self.file.rate if self.file.rate else Fraction(1, 25)
-        self._clock = Clock(self.file.time_base, self.file.zero, self._length)
-        self._corrupt: set[int | None] = set()
+        self._clock = Clock(file.time_base, file.zero, 1 / file.rate if file.rate else Fraction(1, 25))
         self._failed_after: Fraction | None = None
-        self._sent = self._made = 0
+        self._corrupt: set[int | None] = set()
         self._cut = False
         self._end_notes: list[str] = []
+        # AVI stores no times: where pictures are reordered, those of frames are a guess of the reader.
+        self._queue = Queue() if file.format == "avi" and file.context.has_b_frames else None
+        single = file.codec in _EVERY_PACKET_SHOWS and file.format != "avi" and is_progressive(file.context)
+        self._ledger = Ledger() if single else None
         try:
-            # AVI stores no times: where pictures are reordered, those of frames are a guess of the reader.
-            reorders = self.file.format == "avi" and self.file.context.has_b_frames
-            self._queue = Queue() if reorders else None
-            self._raw = self.file.packets()
+            self._raw = file.packets()
             self._ready: deque[VideoFrame] = deque()
             self.first = self._first()
         except BaseException:
-            self.file.close()
+            file.close()
             raise
 
     def _first(self) -> VideoFrame:
-        for packet in self._raw:
+        packets = 0
+        for packet in chain(self._raw, (None,)):
+            packets += packet is not None
             self._ready.extend(self._decode(packet))
+            if self.file.codec in _NEEDS_KEY:
+                while self._ready and not self._ready[0].key_frame:
+                    self._ready.popleft()
+                    self._fail()
             if self._ready:
                 break
-        else:
-            self._ready.extend(self._decode(None))
         if self.file.interrupted:
             raise KeyboardInterrupt
         if not self._ready:
-            what = "no picture follows its header"
-            if self.failed:
-                what = f"none of its {self._sent} packets of pictures can be decoded"
+            what = f"none of its {packets:,} packets of pictures can be decoded" if packets else "it holds no picture"
+            if not packets and self.file.needs_winding:
+                what = "its index comes after its pictures, and a stream cannot be wound back to them"
             notes = "; ".join(self.file.notes)
             raise DecodeError(
                 f"{self.file.label} cannot be decoded: {what}{notes and f' ({notes})'}", path=self.file.path
@@ -103,7 +107,8 @@ class Film:
     def frames(self, sampling: Sampling) -> Iterator[tuple[VideoFrame, Fraction]]:
         """Yield the frames that a sampling wants, with their times."""
         begin = sampling.begin - sampling.tolerance
-        wound = begin > _WORTH_S and self.file.can_wind and self._wind(begin)
+        if begin > _WORTH_S and self.file.can_wind:
+            self._wind(begin)
         going = True
         while going:
             going = False
@@ -117,9 +122,9 @@ class Film:
                     continue
                 yield frame, time
                 if sampling.sparse and self._wind_on(time, sampling.moment_after(time)):
-                    going = wound = True
+                    going = True
                     break
-        self._end(wound or sampling.skips, begin)
+        self._end(begin)
 
     # --- decoding ----------------------------------------------------------------------------------------------------
 
@@ -132,58 +137,75 @@ class Film:
             yield self._ready.popleft()
         for packet, unwanted in packets:
             self.file.context.skip_frame = "NONREF" if unwanted else "DEFAULT"
-            yield from self._decode(packet)
+            yield from self._decode(packet, unwanted)
         yield from self._decode(None)
+        if self._ledger is not None:
+            self._fail(self._ledger.close())
 
-    def _decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
-        """Yield what the decoder gives for a packet, or at the end; what it refuses is counted."""
+    def _decode(self, packet: Packet[VideoStream] | None, unwanted: bool = False) -> Iterator[VideoFrame]:
+        """Yield what the decoder gives for a packet, or at the end."""
         import av
 
         if packet is not None:
-            self._sent += 1
-            if packet.is_corrupt:
-                self._cut = True
-                self._corrupt.add(packet.pts)
-            if self._queue is not None:
-                self._queue.push(packet.dts)
+            self._note(packet, unwanted)
         try:
             frames = self.file.context.decode(packet)
         except EOFError:  # the decoder was emptied before
             return
         except av.FFmpegError:
-            self._fail()
+            if self._ledger is None:
+                self._fail()
             if packet is None:
                 yield from self._decode(None)
             return
         for frame in frames:
-            pts = frame.pts
-            if self._queue is not None:
-                frame.pts = self._queue.pop()
-            if frame.is_corrupt or pts in self._corrupt:
-                self._fail()
-                continue
-            self._made += 1
-            yield frame
+            if self._keeps(frame):
+                yield frame
 
-    def _fail(self) -> None:
-        self.failed += 1
-        if self._failed_after is None:
+    def _note(self, packet: Packet[VideoStream], unwanted: bool) -> None:
+        """Note what goes into the decoder."""
+        self._cut = packet.is_corrupt
+        if packet.is_corrupt:
+            self._corrupt.add(packet.pts)
+        if self._queue is not None:
+            self._queue.push(packet.dts)
+        if self._ledger is not None and packet.pts is not None and not unwanted and not packet.is_discard:
+            self._ledger.sent(packet.pts, packet.dts)
+
+    def _keeps(self, frame: VideoFrame) -> bool:
+        """Whether a frame is sound; what failed until then is counted."""
+        pts = frame.pts
+        damaged = frame.is_corrupt or pts in self._corrupt
+        self._corrupt.discard(pts)
+        lost = self._ledger.came(pts) if self._ledger is not None and pts is not None else 0
+        self._fail(lost + damaged)
+        if self._queue is not None:
+            frame.pts = self._queue.pop()
+        return not damaged
+
+    def _fail(self, count: int = 1) -> None:
+        self.failed += count
+        if count and self._failed_after is None:
             self._failed_after = self.reached or Fraction(0)
 
     # --- winding -----------------------------------------------------------------------------------------------------
 
-    def _wind(self, time: Fraction) -> bool:
+    def _wind(self, time: Fraction) -> None:
         self._raw = self.file.wound(time)
         self._ready.clear()
         self._clock.moved()
-        return True
+        if self._ledger is not None:
+            self._ledger.moved()
 
     def _wind_on(self, time: Fraction, wanted: Fraction) -> bool:
         """Wind on where the index knows a key frame well ahead that is not later than the moment wanted."""
         if wanted - time < _WORTH_S or not self.file.can_wind:
             return False
         key = self.file.key_frame_before(wanted)
-        return key is not None and key - time >= _WORTH_S / 2 and self._wind(wanted)
+        if key is None or key - time < _WORTH_S / 2:
+            return False
+        self._wind(wanted)
+        return True
 
     # --- what is said at the end -------------------------------------------------------------------------------------
 
@@ -191,32 +213,35 @@ class Film:
         """Return what was seen so far."""
         notes = [*self.file.notes, *self._clock.notes()]
         if self.failed:
-            at = float(self._failed_after or 0)
             notes.append(
-                f"{self.failed:,} frames could not be decoded and were left out, the first after {at:.2f} s; "
-                "those that follow a damaged one may be disturbed up to the next key frame"
+                f"{self.failed:,} frames could not be decoded and were left out, the first after "
+                f"{float(self._failed_after or 0):.2f} s; those that follow may be disturbed up to the next key frame"
+            )
+        if self._clock.gaps and (self.failed or self.file.damaged):
+            notes.append(
+                f"no pictures are there for {float(self._clock.missing):.2f} s in all, the first time from "
+                f"{float(self._clock.first_gap[0]):.2f} s to {float(self._clock.first_gap[1]):.2f} s"
             )
         return notes + self._end_notes
 
-    def _end(self, incomplete: bool, begin: Fraction) -> None:
+    def _end(self, begin: Fraction) -> None:
         """Note what the end of the file tells."""
-        if self.failed and not incomplete and self.file.codec in _EVERY_PACKET_SHOWS:
-            self.failed = max(self.failed, self._sent - self._made)  # decoders also drop without a word
-        if self.reached is None:
+        if self.reached is None or self._clock.jumps:
             return
         if self.reached < begin:
             self._end_notes.append(
                 f"no frame is at or after {float(begin):g} s: the last is at {float(self.reached):.2f} s"
             )
-        end, declared = float(self.reached + self._length), float(self.file.declared)
-        least, share = (_MISSING_S, _MISSING_SHARE) if self.file.sure else (_OTHERS_MISSING_S, _OTHERS_MISSING_SHARE)
-        slack = max(least, share * declared)
-        if declared - end > slack and self.file.sure:
+        file, end, declared = self.file, float(self.reached + self._clock.length), float(self.file.declared)
+        slack = max(_MISSING_S, _MISSING_SHARE * declared)
+        if not file.sure:
+            slack = max(_OTHERS_MISSING_S, _OTHERS_MISSING_SHARE * declared)
+        if declared - end > slack:
             self._end_notes.append(
                 f"the film is truncated: {end:.1f} s of pictures are there, its header tells of {declared:.1f} s"
+                if file.sure
+                else f"the pictures end at {end:.1f} s; the file's header tells of {declared:.1f} s"
             )
-        elif declared - end > slack:
-            self._end_notes.append(f"the pictures end at {end:.1f} s; the file's header tells of {declared:.1f} s")
         elif 0 < declared < end - slack:
             self._end_notes.append(f"the film goes on to {end:.1f} s; its header tells of {declared:.1f} s")
         elif self._cut:

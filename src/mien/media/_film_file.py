@@ -25,6 +25,9 @@ _EXPECTED = "a film (MP4, MOV, MKV, WebM, AVI, ...)"
 _GUESSED = ("mpeg-ts", "mpeg")
 """Formats that declare no length: FFmpeg guesses one from the last packets."""
 
+_INDEXED = ("mp4", "mov", "3gp")
+"""Formats that cannot be read without their index."""
+
 _WINDABLE = ("mp4", "mov", "3gp", "mkv", "webm")
 """Formats whose index names the key frames."""
 
@@ -53,6 +56,7 @@ class FilmFile:
         self.path, self._file, self._owned = opened(source, _NOUN)
         self.label = label(self.path, _NOUN)
         self.notes: list[str] = []
+        self.damaged = False
         try:
             self.format = self._told()
             self._start()
@@ -96,7 +100,16 @@ class FilmFile:
         raise UnsupportedMediaError(f"{self.label} must be {_EXPECTED}, but it is {came}", path=self.path)
 
     def _start(self) -> None:
-        self.container = open_container(self._file, self.path, _NOUN)
+        try:
+            self.container = open_container(self._file, self.path, _NOUN)
+        except DecodeError as error:
+            if self.format in _INDEXED and self._file.seekable() and not self._has_index():
+                raise DecodeError(
+                    f"{self.label} cannot be decoded: its index (moov) is missing; the film was cut off, or its "
+                    "recording never finished",
+                    path=self.path,
+                ) from error
+            raise
         self.stream = self._pictures()
         context = self.stream.codec_context
         if context is None:
@@ -105,6 +118,23 @@ class FilmFile:
         context.thread_type = "AUTO"  # type: ignore[assignment]  # frames or slices, whichever the codec knows
         context.thread_count = self._threads
         self.context = context
+
+    def _has_index(self) -> bool:
+        """Whether a file of ISO base media boxes has a whole ``moov`` (ISO/IEC 14496-12, 4.2 and 8.2.1)."""
+        size = self._file.seek(0, 2)
+        at = 0
+        while at + 8 <= size:
+            self._file.seek(at)
+            head = self._file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            if head[4:8] == b"moov":
+                return at + length <= size
+            if length < 8:  # 0: to the end of the file; else damaged
+                return False
+            at += length
+        return False
 
     def _pictures(self) -> VideoStream:
         """Return the first stream of moving pictures, or raise what says why there is none."""
@@ -164,11 +194,18 @@ class FilmFile:
                         errors = 0
                         yield packet
             except av.InvalidDataError:
+                self.damaged = True
                 errors += 1
                 continue
             except (av.FFmpegError, OSError, EOFError) as error:
+                self.damaged = True
                 self.notes.append(f"reading ended early: {reason(error)}")
             return
+
+    @property
+    def needs_winding(self) -> bool:
+        """Whether the pictures lie before their index, in a stream that cannot be wound back."""
+        return self.format in _INDEXED and not self._file.seekable()
 
     @property
     def can_wind(self) -> bool:

@@ -144,7 +144,9 @@ def _matrix_of(frame: VideoFrame) -> int:
 def _range_of(frame: VideoFrame) -> int:
     if frame.color_range in (_FULL, _LIMITED):
         return frame.color_range
-    return _FULL if frame.format.name.startswith(("yuvj", "rgb", "bgr", "gbr", "pal")) else _LIMITED
+    return (
+        _FULL if frame.format.name.startswith(("yuvj", "rgb", "bgr", "gbr", "pal", "gray", "ya8", "ya16")) else _LIMITED
+    )
 
 
 def turn_of(frame: VideoFrame) -> tuple[int, bool]:

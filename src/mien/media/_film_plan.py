@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
-__all__ = ["is_clean_start", "may_skip", "planned"]
+__all__ = ["is_clean_start", "is_progressive", "may_skip", "planned"]
 
 _LOOK_AHEAD = 64
 """Packets held back at most; coders reorder by 16 pictures or fewer."""
@@ -33,7 +33,12 @@ def may_skip(codec: str, context: VideoCodecContext) -> bool:
     True of H.264 by nal_ref_idc, and of the B-pictures of MPEG-2 and MPEG-4 part 2.  Not of HEVC, where "non-reference"
     holds only within a temporal layer; and not of interlaced films, where it may hold of one of two fields.
     """
-    return codec in ("h264", "mpeg4", "mpeg2video") and context.field_order in (0, _PROGRESSIVE)
+    return codec in ("h264", "mpeg4", "mpeg2video") and is_progressive(context)
+
+
+def is_progressive(context: VideoCodecContext) -> bool:
+    """Whether a packet is a whole picture, not maybe one of two fields."""
+    return context.field_order in (0, _PROGRESSIVE)
 
 
 def planned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from fractions import Fraction
 
-__all__ = ["Clock", "Queue", "Sampling", "exact"]
+__all__ = ["Clock", "Ledger", "Queue", "Sampling", "exact"]
 
 _RESTART = Fraction(1)
 """Times that run back by more than this begin anew (a joined film); by less, they are damaged or doubled."""
@@ -13,15 +13,21 @@ _RESTART = Fraction(1)
 _LONGEST_GAP = Fraction(3600)
 """A jump by more than this is damage, as in `mien.media.audio`."""
 
+_NEXT = Fraction(1, 64)
+"""The part of a tick by which a frame with the time of the one before follows it."""
+
+_GAP = Fraction(1, 2)
+"""A picture that stands for longer is a gap, where the film is known to be damaged."""
+
 _LARGEST_TOLERANCE = Fraction(1, 2000)
 
 
 class Clock:
-    """Give frames strictly rising times.
+    """Give frames strictly rising times, and keep account of gaps.
 
     A frame's time is ``pts * time_base - zero``.  Where there is none, it follows its predecessor after one frame's
-    length; where it is not later than its predecessor's, by one tick; where times begin anew or jump by more than an
-    hour, they go on as if nothing had happened.
+    length; where it is not later than its predecessor's, after a part of a tick; where times begin anew or jump by more
+    than an hour, they go on as if nothing had happened.
 
     Parameters
     ----------
@@ -30,21 +36,24 @@ class Clock:
     zero : fractions.Fraction
         Where time zero is.
     length : fractions.Fraction
-        How long a frame lasts, where nothing says it.
+        How long a frame lasts by the header; what is seen in the film goes before it.
     """
 
     def __init__(self, time_base: Fraction, zero: Fraction, length: Fraction) -> None:
-        self._base, self._zero, self._length = time_base, zero, length
+        self._base, self._zero = time_base, zero
+        self.length = length
         self._last: Fraction | None = None
-        self._missing = self._doubled = 0
-        self._jumps: list[tuple[Fraction, Fraction]] = []
+        self._untimed = self._doubled = 0
+        self.jumps = self.gaps = 0
+        self.missing = Fraction(0)
+        self._first_jump = self.first_gap = (Fraction(0), Fraction(0))
 
     def time_of(self, pts: int | None) -> Fraction:
         """Return the time of the next frame in seconds."""
         last = self._last
         if pts is None:
-            self._missing += 1
-            time = Fraction(0) if last is None else last + self._length
+            self._untimed += 1
+            time = Fraction(0) if last is None else last + self.length
         else:
             time = pts * self._base - self._zero
             if last is not None:
@@ -58,27 +67,72 @@ class Clock:
 
     def _mended(self, time: Fraction, last: Fraction) -> Fraction:
         if time <= last - _RESTART or time > last + _LONGEST_GAP:
-            self._jumps.append((last, time - last))
-            self._zero += time - last - self._length
-            return last + self._length
+            self._first_jump = self._first_jump if self.jumps else (last, time - last)
+            self.jumps += 1
+            self._zero += time - last - self.length
+            return last + self.length
         if time <= last:
             self._doubled += 1
-            return last + min(self._base, self._length)
+            return last + min(self._base, self.length) * _NEXT
+        if time - last > _GAP:
+            self.first_gap = self.first_gap if self.gaps else (last, time)
+            self.gaps += 1
+            self.missing += time - last
+        else:
+            self.length = time - last
         return time
 
     def notes(self) -> list[str]:
         """Return what was odd about the times so far."""
         notes = []
-        if self._missing:
-            notes.append(f"{self._missing:,} frames have no time; they follow each other at the film's rate")
+        if self._untimed:
+            notes.append(f"{self._untimed:,} frames have no time; they follow each other at the film's rate")
         if self._doubled:
             notes.append(f"{self._doubled:,} frames are no later than the one before; they are shown just after it")
-        if self._jumps:
-            at, by = self._jumps[0]
-            more = f" (the first of {len(self._jumps)} such places)" if len(self._jumps) > 1 else ""
+        if self.jumps:
+            at, by = self._first_jump
+            more = f" (the first of {self.jumps:,} such places)" if self.jumps > 1 else ""
             notes.append(f"the file's times jump by {float(by):+.1f} s after {float(at):.3f} s{more}; "
                          "they go on here without the jump")  # fmt: skip
         return notes
+
+
+class Ledger:
+    """Tell which packets gave no frame.
+
+    Frames come out in the order of their times: one that has not come out when a later one does was lost.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[int] = []
+        self._last: int | None = None
+        self._counts = True
+
+    def sent(self, pts: int, dts: int | None) -> None:
+        """Note that a packet goes into the decoder."""
+        if self._last is not None and dts is not None and dts < self._last:  # times begin anew: nothing can be told
+            self._waiting.clear()
+        self._last = dts
+        heapq.heappush(self._waiting, pts)
+
+    def came(self, pts: int) -> int:
+        """Note that a frame came out, and return how many before it did not."""
+        lost = 0
+        while self._waiting and self._waiting[0] <= pts:
+            lost += heapq.heappop(self._waiting) < pts
+        counted, self._counts = self._counts, True
+        return lost if counted else 0
+
+    def moved(self) -> None:
+        """Begin anew at a key frame: pictures before it that refer to what was left out are rightly dropped."""
+        self._waiting.clear()
+        self._last, self._counts = None, False
+
+    def close(self) -> int:
+        """Return how many did not come out to the end, and forget them."""
+        lost = len(self._waiting)
+        self._waiting.clear()
+        return lost
 
 
 class Queue:
