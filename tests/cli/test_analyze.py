@@ -262,7 +262,7 @@ def test_a_blue_picture_is_warned_about_once(here: Path, model: Path, face: byte
     ("arguments", "message"),
     [
         ((), "Missing argument 'PATH...'"),
-        (("a.jpg", "--json", "--csv"), "choose one of --json and --csv"),
+        (("a.jpg", "--json", "--csv"), "choose one of --json, --jsonl and --csv"),
         (("a.jpg", "--threads", "0"), "0 is not in the range"),
         (("a.jpg", "--max-pixels", "0"), "0 is not in the range"),
         (("a.jpg", "--min-face", "x"), "'x' is not a valid float"),

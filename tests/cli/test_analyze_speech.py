@@ -118,7 +118,8 @@ def test_json_is_one_document(there: Path, model: Path) -> None:
 def test_the_answer_is_that_of_python_also_with_a_gap_and_a_late_beginning(here: Path, model: Path) -> None:
     data = encoded(recording(PARTS), RATE_HZ, "matroska", "flac", pictures=True, start_s=1.5, gap=(4.5, 2.0))
     Path("film.mkv").write_bytes(data)
-    found = SpeechResult.from_dict(json.loads(run(model, "film.mkv", "--json", "--plot", "x.png").stdout))
+    done = run(model, "film.mkv", "--only", "voice", "--json", "--plot", "x.png")
+    found = SpeechResult.from_dict(json.loads(done.stdout))
     with pytest.warns(mien.MienWarning, match="gaps"):
         expected = mien.analyze_speech("film.mkv", model=model)
     assert found == expected
@@ -180,9 +181,9 @@ def test_picture_and_sound_of_one(there: Path, model: Path) -> None:
 
 def test_the_sound_of_a_film(here: Path, model: Path) -> None:
     Path("film.mkv").write_bytes(encoded(recording(PARTS, rate_hz=48000), 48000, "matroska", "flac", pictures=True))
-    done = run(model, "film.mkv", "--json", "--save-audio", "film.wav", "--audio-rate", "8000", "--audio-float")
-    assert done.exit_code == 0
-    assert notes(done) == ["film.mkv: only its sound is read"]
+    of_sound = ["--save-audio", "film.wav", "--audio-rate", "8000", "--audio-float"]
+    done = run(model, "film.mkv", "--only", "voice", "--json", *of_sound)
+    assert (done.exit_code, done.stderr) == (0, "")
     spans = SpeechResult.from_dict(json.loads(done.stdout)).spans
     assert [span.emotion.top for span in spans if span.emotion] == ["anger", "calm"]
     saved = read_audio("film.wav")
@@ -238,8 +239,8 @@ def test_what_cannot_be_done_is_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("call.wav", "--out", "x"), "--out is for pictures, but there are only recordings"),
-        (("a.png", "--plot", "x.png"), "--plot is for recordings, but there are only pictures"),
+        (("call.wav", "--out", "x"), "--out is for pictures and films, but there are only recordings"),
+        (("a.png", "--plot", "x.png"), "--plot is for recordings and films, but there are only pictures"),
         (("call.wav", "call.wav", "--plot", "x.png"), "--plot x.png is one file, but there are several to read"),
         (("call.wav", "--audio-float"), "--audio-rate and --audio-float say how --save-audio writes: say where"),
         (("call.wav", "--model", "face-base"), "model 'face-base' is for face-emotion: reading recordings needs one"),
@@ -315,13 +316,15 @@ BAD: dict[str, tuple[bytes, str]] = {
 def test_a_bad_recording_is_one_line(here: Path, model: Path, name: str) -> None:
     content, message = BAD[name]
     Path(name).write_bytes(content)
-    done = run(model, name)
+    # The sound of films is read where that alone is asked for.
+    voice = ["--only", "voice"] if name.endswith(".mp4") else []
+    done = run(model, name, *voice)
     assert (done.exit_code, done.stdout) == (1, "")
     assert notes(done)[-1].startswith(message)
-    failed = json.loads(run(model, name, "--json").stdout)
+    failed = json.loads(run(model, name, *voice, "--json").stdout)
     assert set(failed) == {"path", "error", "message"}
     assert failed["path"] == name
-    (row,) = csv.DictReader(io.StringIO(run(model, name, "--csv").stdout))
+    (row,) = csv.DictReader(io.StringIO(run(model, name, *voice, "--csv").stdout))
     assert (row["path"], row["error"]) == (name, failed["error"])
 
 
@@ -329,7 +332,7 @@ def test_a_folder_of_bad_recordings_loses_nothing(there: Path, model: Path) -> N
     for name, (content, _) in BAD.items():
         if not name.endswith(".jpg"):
             Path(name).write_bytes(content)
-    done = run(model, ".", "--json")
+    done = run(model, ".", "--json", "--only", "voice")
     assert done.exit_code == 3
     items = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum("error" in item for item in items) == len(BAD) - 1

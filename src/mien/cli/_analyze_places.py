@@ -65,19 +65,19 @@ class Guard:
 
 
 class Target:
-    """One file for one recording, or a folder with a file each.
+    """One file for one item, or a folder with a file each.
 
     Parameters
     ----------
     path : Path
-        A name with the suffix is a file, any other a folder.
-    suffix : str
-        ``".png"`` or ``".wav"``.
+        A name with one of the suffixes is a file, any other a folder.
+    *suffixes : str
+        Such as ``".png"``; files in a folder have the first.
     """
 
-    def __init__(self, path: Path, suffix: str) -> None:
-        self.path, self._suffix = path, suffix
-        self._one = path.suffix.lower() == suffix and not path.is_dir()
+    def __init__(self, path: Path, *suffixes: str) -> None:
+        self.path, self._suffix = path, suffixes[0]
+        self._one = path.suffix.lower() in suffixes and not path.is_dir()
         if not self._one:
             path.mkdir(parents=True, exist_ok=True)
         self._names = Names(lambda name: name)

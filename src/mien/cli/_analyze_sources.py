@@ -1,15 +1,17 @@
-"""What ``mien analyze`` is asked to read: files, folders, patterns, standard input; pictures and recordings apart."""
+"""What ``mien analyze`` is asked to read: files, folders, patterns, standard input; each of its kind."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mien.cli._analyze_kinds import Kind, kind_of_file
 from mien.errors import MediaNotFoundError, MienError
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ STDIN = "-"
 _NEEDS_SEEKING = ("mp4", "mov", "m4a", "3gp")
 """Formats whose table of contents may lie at their end."""
 
+_FILM_HEAD_BYTES = 1 << 16
+"""Other films say in their first bytes whether there are pictures in them."""
+
+_STDIN_NAMES = {Kind.PICTURE: "stdin.png", Kind.RECORDING: "stdin.wav", Kind.FILM: "stdin.mp4"}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -33,13 +40,13 @@ class Source:
         What `mien.api` takes: a path, bytes, or a binary file; an argument that names nothing raises when it is read.
     name : str
         What its files are called, relative to a folder.
-    sound : bool
-        Whether it is read as a recording, and not as a picture.
+    kind : Kind
+        How it is read.
     """
 
     data: Any
     name: str
-    sound: bool = False
+    kind: Kind = Kind.PICTURE
 
     @property
     def told(self) -> str:
@@ -48,20 +55,42 @@ class Source:
 
         return shown(self.data) if isinstance(self.data, str) else getattr(self.data, "name", "standard input")
 
+    @property
+    def missing(self) -> bool:
+        """Whether there is nothing to read."""
+        return isinstance(self.data, _Missing)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to come, as far as names and the first bytes of single files tell."""
+    """What is to come, as far as names and the first bytes of single files tell.
 
-    pictures: int
-    recordings: int
+    Parameters
+    ----------
+    counts : dict of Kind to int
+        How many there are of each kind; kinds that there are none of are left out.
+    missing : int
+        Arguments that name nothing.
+    films : int
+        Files that are films, however they are read.
+    many : bool
+        Whether several items are read.
+    """
+
+    counts: dict[Kind, int]
     missing: int
+    films: int
     many: bool
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds that there are, pictures first."""
+        return tuple(kind for kind in Kind if kind in self.counts)
 
     @property
     def total(self) -> int:
         """How many items there are."""
-        return self.pictures + self.recordings + self.missing
+        return sum(self.counts.values()) + self.missing
 
 
 class Stdin:
@@ -69,21 +98,44 @@ class Stdin:
 
     def __init__(self, stream: BufferedReader) -> None:
         from mien.media.formats import HEAD_BYTES, identify
+        from mien.media.kinds import has_pictures
 
         self._stream = stream
         self._head = stream.read(HEAD_BYTES)
-        self.kind, self._format = identify(self._head)
+        found, self._format = identify(self._head)
+        if found == "video":
+            self._look_further()
+        self.film = found == "video" and has_pictures(self._head)
+        self._sound = found in ("audio", "video")
 
-    def source(self, *, whole: bool) -> Source:
-        """Return what to analyze; ``whole`` where it is read more than once.
+    def _look_further(self) -> None:
+        """Read as much as tells whether a file of a film's format holds pictures."""
+        if self._format in _NEEDS_SEEKING:
+            self._head += self._stream.read()
+            return
+        while len(self._head) < _FILM_HEAD_BYTES:
+            piece = self._stream.read1(_FILM_HEAD_BYTES - len(self._head))
+            if not piece:
+                return
+            self._head += piece
 
-        A recording is read as it comes, unless its format allows no reading from front to back.
+    def kind(self, only: str | None) -> Kind:
+        """Return how it is read."""
+        if self.film and only != "voice":
+            return Kind.FILM
+        return Kind.RECORDING if self._sound else Kind.PICTURE
+
+    def source(self, only: str | None, *, twice: Callable[[Kind], bool]) -> Source:
+        """Return what to analyze.
+
+        Films and recordings are read as they come, unless they are read ``twice`` or their format allows no reading
+        from front to back.
         """
-        sound = self.kind in ("audio", "video")
+        kind = self.kind(only)
         data: Any = self
-        if not sound or whole or self._format in _NEEDS_SEEKING:
+        if kind is Kind.PICTURE or twice(kind) or self._format in _NEEDS_SEEKING:
             data = self._head + self._stream.read()
-        return Source(data, "stdin.wav" if sound else "stdin.png", sound)
+        return Source(data, _STDIN_NAMES[kind], kind)
 
     def read(self, size: int = -1) -> bytes:
         """Read on."""
@@ -100,27 +152,42 @@ def standard_input(paths: Sequence[str]) -> Stdin | None:
     return Stdin(cast("BufferedReader", sys.stdin.buffer)) if STDIN in paths else None
 
 
-def plan(paths: Sequence[str], stdin: Stdin | None) -> Plan:
-    """Count what there is.  Files of folders are told by their names: opening a million of them takes minutes."""
-    counts: dict[bool | None, int] = {False: 0, True: 0, None: 0}
+def plan(paths: Sequence[str], stdin: Stdin | None, only: str | None = None) -> Plan:
+    """Count what there is.  Files of folders are told by their names: opening a million of them takes minutes.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The arguments.
+    stdin : Stdin or None
+        Standard input, if it is named.
+    only : {"face", "voice"} or None
+        What is read of films.
+    """
+    counts: Counter[Kind] = Counter()
+    missing = films = 0
     for argument in paths:
-        if argument == STDIN:
-            counts[stdin is not None and stdin.kind in ("audio", "video")] += 1
+        if argument == STDIN and stdin is not None:
+            counts[stdin.kind(only)] += 1
+            films += stdin.film
             continue
-        for sound in _kinds(argument):
-            counts[sound] += 1
-    return Plan(counts[False], counts[True], counts[None], len(paths) > 1 or _is_many(paths[0]))
+        for found in _kinds(argument, only):
+            if found is None:
+                missing += 1
+                continue
+            counts[found[0]] += 1
+            films += found[1]
+    return Plan(dict(counts), missing, films, len(paths) > 1 or _is_many(paths[0]))
 
 
-def _kinds(argument: str) -> Iterator[bool | None]:
-    """Yield for each file of an argument whether it is a recording, or None where there is no file."""
-    from mien.media.kinds import kind_of, kind_of_name
+def _kinds(argument: str, only: str | None) -> Iterator[tuple[Kind, bool] | None]:
+    """Yield for each file of an argument its kind and whether it is a film, or None where there is no file."""
     from mien.media.paths import iter_media_paths
 
     single = not _is_many(argument)
     try:
         for path in iter_media_paths([argument]):
-            yield kind_of(path) in ("audio", "video") if single else kind_of_name(path) == "audio"
+            yield kind_of_file(path, only=only, look=single)
     except MediaNotFoundError:
         yield None
 
@@ -130,7 +197,9 @@ def _is_many(path: str) -> bool:
     return os.path.isdir(path) or (any(sign in path for sign in "*?[") and not os.path.exists(path))  # noqa: PTH110, PTH112
 
 
-def iter_sources(paths: Sequence[str], stdin: Stdin | None, *, whole: bool) -> Iterator[Source]:
+def iter_sources(
+    paths: Sequence[str], stdin: Stdin | None, only: str | None, *, twice: Callable[[Kind], bool]
+) -> Iterator[Source]:
     """Yield what to analyze; an argument that names nothing is yielded, too, so that reading it tells why.
 
     Parameters
@@ -139,24 +208,25 @@ def iter_sources(paths: Sequence[str], stdin: Stdin | None, *, whole: bool) -> I
         The arguments.
     stdin : Stdin or None
         From `standard_input`; read where it is named first.
-    whole : bool
-        Whether recordings are read more than once.
+    only : {"face", "voice"} or None
+        What is read of films.
+    twice : callable
+        Tells whether things of a kind are read more than once.
     """
-    from mien.media.kinds import kind_of
     from mien.media.paths import iter_media_paths
 
     for argument in paths:
         if argument == STDIN:
             assert stdin is not None
-            yield stdin.source(whole=whole)
+            yield stdin.source(only, twice=twice)
             continue
         folder = Path(argument) if os.path.isdir(argument) else None  # noqa: PTH112
         try:
             for path in iter_media_paths([argument]):
                 name = str(Path(path).relative_to(folder)) if folder else Path(path).name
-                yield Source(path, name, kind_of(path) in ("audio", "video"))
+                yield Source(path, name, kind_of_file(path, only=only)[0])
         except MediaNotFoundError as error:
-            yield Source(_Missing(argument, error), argument, kind_of(argument) == "audio")
+            yield Source(_Missing(argument, error), argument, kind_of_file(argument, only=only, look=False)[0])
 
 
 class _Missing:
@@ -166,7 +236,7 @@ class _Missing:
         self.name, self._error = path, error
 
     def read(self, _size: int = -1) -> bytes:
-        """Raise the error (a picture or recording may be read from anything that has this method)."""
+        """Raise the error (anything may be read from what has this method)."""
         raise self._error
 
 

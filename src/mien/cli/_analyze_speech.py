@@ -9,8 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien._extras import need
-from mien.cli import _shell
 from mien.cli._analyze_options import Options
 from mien.cli._analyze_places import Guard, Target
 from mien.cli._analyze_sources import Source
@@ -18,7 +16,7 @@ from mien.errors import MienError
 
 if TYPE_CHECKING:
     from mien.analyzers import SpeechAnalyzer
-    from mien.media.audio import AudioBlock, AudioStream
+    from mien.media.audio import AudioBlock
     from mien.output.speech_plot import Sketch
     from mien.output.wav import Samples
     from mien.results import FailedItem, SpeechResult, SpeechSpan
@@ -72,16 +70,12 @@ class Hearing:
             If it cannot be read.
         """
 
-        def opened(stream: AudioStream) -> None:
-            if stream.is_film:
-                _shell.note(f"{self.source.told}: only its sound is read")
-
         def taken(block: AudioBlock) -> None:
             if self.sketch is not None:
                 self.sketch.take(block)
             heard(len(block.wave) / block.rate_hz)
 
-        self._take(self._heard.spans(opened=opened, heard=taken), told)
+        self._take(self._heard.spans(heard=taken), told)
 
     def interrupted(self, told: Callable[[SpeechSpan], None]) -> SpeechResult:
         """Return what was heard until Ctrl-C."""
@@ -137,23 +131,18 @@ class RecordingFiles:
     Parameters
     ----------
     options : Options
-        Where they go, and how the sound is written.
+        Where the sound goes, and how it is written.
+    plot : Target or None
+        Where pictures go.
     guard : Guard
         Knows what must not be written over.
-
-    Raises
-    ------
-    MissingExtraError
-        If pictures are wanted, and matplotlib is not installed.
     """
 
-    def __init__(self, options: Options, guard: Guard) -> None:
-        self._plot = None if options.plot is None else Target(options.plot, ".png")
+    def __init__(self, options: Options, plot: Target | None, guard: Guard) -> None:
+        self._plot = plot
         self._sound = None if options.save_audio is None else Target(options.save_audio, ".wav")
         self._options, self._guard = options, guard
         self._places: dict[int, tuple[Path | None, Path | None]] = {}
-        if self._plot is not None:
-            need("matplotlib.figure", extra="plot", purpose="drawing charts")
 
     @property
     def rereads(self) -> bool:

@@ -7,18 +7,23 @@ import sys
 import time
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import click
 
 from mien.errors import MienError, MienWarning
 
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
 __all__ = [
     "FAILED",
     "INTERRUPTED",
+    "LINE_EVERY_S",
     "SOME_FAILED",
+    "Advance",
     "ascii_only",
     "guard",
     "note",
@@ -27,6 +32,7 @@ __all__ = [
     "table",
     "write",
     "write_faces",
+    "write_films",
     "write_spans",
 ]
 
@@ -39,7 +45,7 @@ SOME_FAILED = 3
 INTERRUPTED = 130
 """Exit code: stopped by Ctrl-C, as shells report it (128 + SIGINT)."""
 
-_LINE_EVERY_S = 10.0
+LINE_EVERY_S = 10.0
 """How often long work reports where there is no terminal."""
 
 
@@ -190,6 +196,21 @@ def write_spans(results: Any) -> None:
     _write_table(speech_table(results, ascii_only=ascii_only()))
 
 
+def write_films(results: Any, *, title: str | None = None) -> None:
+    """Write the table of the people of films to stdout, as `write_faces` does.
+
+    Parameters
+    ----------
+    results : VideoResult, FailedItem, or iterable of them
+        What to show.
+    title : str, optional
+        Stands above the table.
+    """
+    from mien.output.video_summary import video_table
+
+    _write_table(video_table(results, ascii_only=ascii_only(), title=title))
+
+
 def ascii_only() -> bool:
     """Return whether stdout's encoding has no block characters."""
     return not (sys.stdout.encoding or "ascii").lower().startswith("utf")
@@ -204,8 +225,20 @@ def _write_table(shown: Any) -> None:
     console.print(shown)
 
 
+class Advance:
+    """Takes how many items were done since the last call; shows nothing."""
+
+    def __call__(self, count: int) -> None:
+        """Count items."""
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the place to another display, or to results that go to the same terminal."""
+        yield
+
+
 @contextmanager
-def progress(total: int | None, what: str, *, unit: str = "") -> Iterator[Callable[[int], None]]:
+def progress(total: int | None, what: str, *, unit: str = "") -> Iterator[Advance]:
     """Show how far long work has come, on stderr.
 
     On a terminal a bar with rate and time left; elsewhere a plain line every ten seconds, so that short work stays
@@ -222,7 +255,7 @@ def progress(total: int | None, what: str, *, unit: str = "") -> Iterator[Callab
 
     Yields
     ------
-    callable
+    Advance
         Takes the number of items done since the last call.
     """
     if not sys.stderr.isatty():
@@ -240,20 +273,33 @@ def progress(total: int | None, what: str, *, unit: str = "") -> Iterator[Callab
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, rate="")
-        started = time.monotonic()
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            rate = done / max(time.monotonic() - started, 1e-9)
-            bar.update(task, advance=count, rate=f"{rate:.1f} {unit}/s" if unit else f"{rate:.1f}/s")
-
-        yield advance
+        yield _Bar(bar, bar.add_task(what, total=total, rate=""), unit)
 
 
-class _Lines:
+class _Bar(Advance):
+    """Progress on a terminal."""
+
+    def __init__(self, bar: Progress, task: TaskID, unit: str) -> None:
+        self._bar, self._task, self._unit = bar, task, unit
+        self._started = time.monotonic()
+        self._done = 0
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
+        rate_text = f"{rate:.1f} {self._unit}/s" if self._unit else f"{rate:.1f}/s"
+        self._bar.update(self._task, advance=count, rate=rate_text)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
+
+
+class _Lines(Advance):
     """Progress where there is no terminal: a line every ten seconds."""
 
     def __init__(self, total: int | None, what: str, unit: str) -> None:
@@ -266,7 +312,7 @@ class _Lines:
     def __call__(self, count: int) -> None:
         self._done += count
         now = time.monotonic()
-        if now - self._last < _LINE_EVERY_S:
+        if now - self._last < LINE_EVERY_S:
             return
         self._last = now
         rate = self._done / (now - self._started)

@@ -1,0 +1,132 @@
+"""The models of ``mien analyze``: chosen by task, loaded when something of their kind comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mien.cli._analyze_kinds import FACES, SPEECH, Kind
+from mien.cli._analyze_options import Options
+from mien.cli._analyze_sources import Plan
+
+if TYPE_CHECKING:
+    from mien.analyzers import FaceAnalyzer, SpeechAnalyzer
+    from mien.analyzers.video import VideoAnalyzer
+    from mien.labels import LabelSet
+
+__all__ = ["Models"]
+
+
+class Models:
+    """The analyzers, each loaded when it is needed.
+
+    Parameters
+    ----------
+    options : Options
+        Which, and how they answer.
+    plan : Plan
+        What there is.
+
+    Raises
+    ------
+    click.UsageError
+        If a model is for nothing that there is, or two are for the same.
+    MienError
+        If there is no such model, or its record is wrong.
+    """
+
+    def __init__(self, options: Options, plan: Plan) -> None:
+        from mien.models import registry
+
+        self._options = options
+        self._threads = 1 if plan.many else options.threads
+        self._specs: dict[str, Any] = {}
+        self._made: dict[Kind, Any] = {}
+        # Where nothing is found, no model is wrong, and the errors are told.
+        kinds = plan.kinds or (Kind.PICTURE, Kind.RECORDING)
+        needed = {kind.task: " and ".join(k.many for k in kinds if k.task == kind.task) for kind in kinds}
+        for name in options.models:
+            spec = registry.get(name)
+            if spec.task not in needed:
+                wanted = " and ".join(f"{what} needs one for {task}" for task, what in needed.items())
+                raise click.UsageError(f"model {spec.name!r} is for {spec.task}: reading {wanted}")
+            if spec.task in self._specs:
+                first = self._specs[spec.task].name
+                raise click.UsageError(f"two models for {spec.task}: {first!r} and {spec.name!r}")
+            self._specs[spec.task] = spec
+
+    @property
+    def first(self) -> Kind:
+        """A kind that the first model is for."""
+        return Kind.RECORDING if next(iter(self._specs), FACES) == SPEECH else Kind.PICTURE
+
+    def labels(self, kind: Kind) -> LabelSet:
+        """Return the emotions of what is read."""
+        if kind is Kind.RECORDING:
+            return self.speech.labels
+        return (self.pictures if kind is Kind.PICTURE else self.films).output.labels
+
+    @property
+    def pictures(self) -> FaceAnalyzer:
+        """What reads pictures."""
+        found: FaceAnalyzer = self._once(Kind.PICTURE, self._face)
+        return found
+
+    @property
+    def films(self) -> VideoAnalyzer:
+        """What reads films."""
+        found: VideoAnalyzer = self._once(Kind.FILM, self._video)
+        return found
+
+    @property
+    def speech(self) -> SpeechAnalyzer:
+        """What reads recordings."""
+        found: SpeechAnalyzer = self._once(Kind.RECORDING, self._speech)
+        return found
+
+    def _once(self, kind: Kind, make: Callable[[], Any]) -> Any:
+        if kind not in self._made:
+            self._made[kind] = make()
+        return self._made[kind]
+
+    def _face(self) -> FaceAnalyzer:
+        from mien.analyzers import FaceAnalyzer
+
+        return FaceAnalyzer(
+            self._specs.get(FACES, "face-base"),
+            detector=self._options.detector,
+            output=self._options.labels_as,
+            min_face_px=self._options.min_face,
+            # Many pictures: one thread each.  One picture: all threads for it.
+            threads=self._threads,
+            device=self._options.device,
+        )
+
+    def _video(self) -> VideoAnalyzer:
+        from mien.analyzers.video import SMOOTH_S, VideoAnalyzer
+
+        return VideoAnalyzer(
+            self._specs.get(FACES, "face-base"),
+            detector=self._options.detector,
+            output=self._options.labels_as,
+            min_face_px=self._options.min_face,
+            max_faces=self._options.max_faces,
+            smooth_s=SMOOTH_S if self._options.smooth is None else self._options.smooth,
+            # Decoding takes a thread of its own.
+            threads=self._options.threads or 1,
+            device=self._options.device,
+        )
+
+    def _speech(self) -> SpeechAnalyzer:
+        from mien.analyzers import SpeechAnalyzer
+
+        return SpeechAnalyzer(
+            self._specs.get(SPEECH, "speech-base"),
+            output=self._options.labels_as,
+            window_s=self._options.window,
+            hop_s=self._options.hop,
+            threads=self._threads,
+            device=self._options.device,
+        )

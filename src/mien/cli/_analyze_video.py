@@ -1,0 +1,233 @@
+"""The films of ``mien analyze``: watched frame by frame, drawn and shown afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.cli import _shell
+from mien.cli._analyze_options import FILM_SUFFIXES, Options
+from mien.cli._analyze_places import Guard, Names, Target
+from mien.cli._analyze_sources import Source
+from mien.cli._analyze_video_progress import film_progress
+from mien.errors import InputError
+
+if TYPE_CHECKING:
+    from mien.analyzers.video import VideoAnalyzer
+    from mien.media.video import FrameStream
+    from mien.output._thumbnails import Thumbnails
+    from mien.output.faces_out import FaceSaver
+    from mien.results import VideoFrame, VideoResult
+
+__all__ = ["FilmFiles", "OneFilm", "Watching"]
+
+Told = Callable[["str | None", "VideoFrame"], None]
+
+
+class Watching:
+    """One film on its way from a file to frames, in constant memory.
+
+    Parameters
+    ----------
+    source : Source
+        What is watched.
+    analyzer : VideoAnalyzer
+        What answers.
+    options : Options
+        Which frames are taken.
+    files : OneFilm
+        What is made of the pictures on the way.
+    told : callable
+        Gets the path of the film and each frame as soon as it is settled.
+    """
+
+    def __init__(self, source: Source, analyzer: VideoAnalyzer, options: Options, files: OneFilm, told: Told) -> None:
+        from mien.api import _watching
+
+        self.source = source
+        self._told = told
+        self._options = options
+        self._watched = _watching.Watching(
+            analyzer,
+            source.data,
+            step_s=_watching.step_of(options.step, options.fps),
+            from_s=options.from_ or 0.0,
+            to_s=options.to,
+            method=options.method or "timeline",
+            seen=files.seen,
+            max_pixels=options.max_pixels,
+            called=source.told,
+        )
+
+    def run(self, what: str) -> VideoResult:
+        """Watch all of it; ``what`` stands before how far it is.
+
+        Raises
+        ------
+        MienError
+            If it cannot be read.
+        """
+        with ExitStack() as stack:
+            reached: list[Callable[[float], None]] = []
+
+            def opened(film: FrameStream) -> None:
+                ends = [end for end in (film.duration_s, self._options.to) if end is not None]
+                shown = film_progress(what, self._options.from_ or 0.0, min(ends, default=None))
+                reached.append(stack.enter_context(shown))
+
+            for frame in self._watched.frames(opened=opened):
+                self._told(self._watched.path, frame)
+                for reach in reached:
+                    reach(self._watched.reached_s)
+        return self._watched.result()
+
+    def interrupted(self) -> VideoResult | None:
+        """Return what was watched until Ctrl-C, or None where that was not a single frame."""
+        from mien.output._times import minutes
+
+        self._tell(self._watched.close())
+        reached_s = self._watched.reached_s
+        try:
+            return self._watched.result((), f"interrupted: watched only up to {minutes(reached_s, reached_s)}")
+        except InputError:
+            return None
+
+    def _tell(self, frames: Iterable[VideoFrame]) -> None:
+        for frame in frames:
+            self._told(self._watched.path, frame)
+
+
+class FilmFiles:
+    """What is made of films beside tables.
+
+    Parameters
+    ----------
+    options : Options
+        What is wanted, and where it goes.
+    plot : Target or None
+        Where timelines go.
+    guard : Guard
+        Knows what must not be written over.
+    many : bool
+        Whether several items are read: then each film's faces have a folder of their own.
+    """
+
+    def __init__(self, options: Options, plot: Target | None, guard: Guard, *, many: bool) -> None:
+        self._plot, self._guard = plot, guard
+        self._out = None if options.out is None else Target(options.out, *FILM_SUFFIXES)
+        self._page = None if options.html is None else Target(options.html, ".html")
+        self._faces = options.save_faces
+        self._faces_names = Names(lambda name: name) if many else None
+        self.twice = options.out is not None or not options.timed
+
+    def begin(self, source: Source) -> OneFilm:
+        """Return the files of a film, in the order of the films.
+
+        Raises
+        ------
+        MienError
+            If one would be written over something that is read.
+        """
+        out, plot, page = (
+            None if target is None else self._guard.ready(target.give(name), "film")
+            for target, name in (
+                # annotated films are called after the film, without its old suffix
+                (self._out, str(Path(source.name).with_suffix(""))),
+                (self._plot, source.name),
+                (self._page, source.name),
+            )
+        )
+        faces = self._faces
+        if faces is not None and self._faces_names is not None:
+            faces = faces / self._faces_names.give(source.name)
+        return OneFilm(source, out=out, plot=plot, page=page, faces=faces)
+
+
+class OneFilm:
+    """The files of one film.
+
+    Parameters
+    ----------
+    source : Source
+        The film.
+    out, plot, page, faces : Path or None
+        Where the annotated film, the timeline, the page and the faces go.
+    """
+
+    def __init__(
+        self, source: Source, *, out: Path | None, plot: Path | None, page: Path | None, faces: Path | None
+    ) -> None:
+        self._source, self._out, self._plot, self._page = source, out, plot, page
+        self._thumbnails: Thumbnails | None = None
+        self._faces: FaceSaver | None = None
+        if page is not None:
+            from mien.output._thumbnails import Thumbnails
+
+            self._thumbnails = Thumbnails()
+        if faces is not None:
+            from mien.output.faces_out import FaceSaver
+
+            self._faces = FaceSaver(faces)
+
+    @property
+    def seen(self) -> Callable[[Any, VideoFrame], None] | None:
+        """What gets the pictures of the film on the way, if anything needs them."""
+        takers = [
+            *([] if self._thumbnails is None else [self._thumbnails.see]),
+            *([] if self._faces is None else [self._faces.save]),
+        ]
+        if not takers:
+            return None
+
+        def see(image: Any, frame: VideoFrame) -> None:
+            for take in takers:
+                take(image, frame)
+
+        return see
+
+    def write(self, film: VideoResult, spec: Any) -> None:
+        """Write the timeline and the page, which take a second.
+
+        Raises
+        ------
+        MienError
+            If one cannot be written.
+        """
+        from mien.output.video_page import write_video_page
+        from mien.output.video_plot import write_timeline
+
+        if self._plot is not None:
+            write_timeline(self._plot, film)
+        if self._page is not None and self._thumbnails is not None:
+            write_video_page(self._page, film, self._thumbnails.pick(film), spec=spec)
+
+    def draw(self, film: VideoResult, what: str) -> None:
+        """Write the annotated film, for which the film is read again.
+
+        Raises
+        ------
+        MienError
+            If it cannot be written.
+        """
+        if self._out is None:
+            return
+        from mien.media.paths import shown
+        from mien.output._times import minutes
+        from mien.output.film import draw_film
+
+        drawn_s: float | None = None
+
+        def reached(time_s: float) -> None:
+            nonlocal drawn_s
+            drawn_s = time_s
+            reach(time_s)
+
+        with film_progress(what, film.start_s, film.end_s) as reach:
+            try:
+                draw_film(self._source.data, film, self._out, progress=reached)
+            except KeyboardInterrupt:
+                if drawn_s is not None:
+                    _shell.note(f"{shown(self._out)}: drawn only up to {minutes(drawn_s, film.end_s)}")
+                raise
