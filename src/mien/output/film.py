@@ -316,10 +316,10 @@ def draw_film(
     container_of(place, codec)
     _check_apart(source, place)
     with ExitStack() as stack:
-        original = open_original(source)
-        stack.callback(original.close)
         frames = stack.enter_context(iter_frames(source, from_s=film.start_s, to_s=_end_of(film)))
         _check_size(film, frames)
+        original = open_original(source)
+        stack.callback(original.close)
         # Whole ticks, so that what was a whole number of them stays one.
         begin = round(film.start_s / frames.time_base) * frames.time_base
         writer = FilmWriter(
