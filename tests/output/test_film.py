@@ -248,6 +248,22 @@ def test_boxes_move_between_analyzed_frames(tmp_path: Path) -> None:
         assert columns.max() == pytest.approx(left + 60, abs=3)
 
 
+def test_nobody_is_drawn_from_a_cut_on_until_the_new_scene_was_analyzed(tmp_path: Path) -> None:
+    """Frames are analyzed at 0, 0.2, ... s; cuts lie between, at 1.03 and 1.43 s."""
+    random = np.random.default_rng(1)
+    scenes = [np.kron(random.integers(0, 256, (6, 8, 3)), np.ones((40, 40, 1))).astype(np.uint8) for _ in range(3)]
+    starts = (0, 31, 43)
+    pictures = [scenes[sum(k >= start for start in starts) - 1] for k in range(60)]
+    write_film(tmp_path / "in.mp4", ((image, Fraction(k, 30)) for k, image in enumerate(pictures)))
+    film = planted_film([("anger", 2.0)], cuts=(1.2, 1.6))
+    draw_film(tmp_path / "in.mp4", film, tmp_path / "out.mp4", quality="best")
+    drawn = [
+        np.abs(image.astype(int) - picture.astype(int)).max(axis=2)[20:80, :140].mean() > 8
+        for (_, image), picture in zip(read(tmp_path / "out.mp4"), pictures, strict=True)
+    ]
+    assert drawn == [not (31 <= k < 36 or 43 <= k < 48) for k in range(60)]
+
+
 def test_labels_and_bars_can_be_left_out(tmp_path: Path) -> None:
     grey_film(tmp_path / "in.mp4", 0.2)
     film = planted_film([("anger", 0.2)])
