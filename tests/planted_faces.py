@@ -452,3 +452,21 @@ STANDARD: tuple[Film, ...] = (
     _film("crowd", 4, Scene(0, CROWD, 17)),
 )
 """What every tracker should follow without an error, at 30 and at 5 frames a second."""
+
+
+def wandering(seed: int, *, people: int = 4, seconds: float = 8.0, size: tuple[int, int] = (480, 270)) -> Film:
+    """Return a film in which people walk about at random, before and behind each other, out of the picture and back."""
+    rng = np.random.default_rng([seed, 4242])
+    who = rng.permutation(len(PEOPLE))[:people]
+    actors = []
+    for person in who.tolist():
+        height, time_s, path = rng.uniform(50, 95), 0.0, []
+        while time_s < seconds + 2:
+            x, y = rng.uniform(-0.15, 1.15) * size[0], rng.uniform(0.35, 0.7) * size[1]
+            path.append((time_s, x, y, height * rng.uniform(0.85, 1.15)))
+            if rng.random() < 0.3:
+                time_s += rng.uniform(0.3, 1.0)
+                path.append((time_s, *path[-1][1:]))
+            time_s += rng.uniform(1.0, 3.0)
+        actors.append(Actor(person, tuple(path)))
+    return Film(f"wandering {seed}", seconds, (Scene(0, tuple(actors), 100 + seed),), size)

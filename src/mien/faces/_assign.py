@@ -36,14 +36,17 @@ def assign(cost: NDArray[Any], limit: float) -> list[tuple[int, int]]:
     rows, columns = table.shape
     if not rows or not columns:
         return []
+    allowed = table <= limit
+    if allowed.sum(axis=0).max() <= 1 and allowed.sum(axis=1).max() <= 1:
+        return [(int(row), int(column)) for row, column in zip(*np.nonzero(allowed), strict=True)]
     # Each row has a column of its own that stands for being alone.
     padded = np.full((rows, columns + rows), float(limit))
-    padded[:, :columns] = np.where(table <= limit, table, 4 * abs(limit) + 4)
+    padded[:, :columns] = np.where(allowed, table, 4 * abs(limit) + 4)
     owner = _augmented(padded)
     return sorted(
         (int(owner[column]), column)
         for column in range(columns)
-        if owner[column] >= 0 and table[owner[column], column] <= limit
+        if owner[column] >= 0 and allowed[owner[column], column]
     )
 
 

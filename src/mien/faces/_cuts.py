@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ the cuts of the clips and planted ones have 1.6 and less."""
 FLAT = 4.0
 """Variance of a thumbnail that shows nothing: without it the noise of two black frames would not be alike."""
 
+CHANGE, DARK = 0.4, 8.0
+"""A block has changed when it is brighter or darker by so many powers of two; grey levels below the second are noise."""
+
 FLASH_S, FLASH_PART = 0.25, 0.95
 """A flash (or a black frame) lasts no longer, and makes this part of the picture brighter (or darker)."""
 
@@ -47,6 +51,7 @@ class Cuts:
     def __init__(self) -> None:
         self._before: _Seen | None = None
         self._before_s = 0.0
+        self._now = self._marked = np.zeros((HEIGHT, WIDTH))
         self.likeness = 1.0
         """How alike the colours of the last picture and the one before are, 0..1."""
 
@@ -61,6 +66,7 @@ class Cuts:
             Its time, not before the last one's.
         """
         now, before = _seen(image), self._before
+        self._now = now.light
         if before is None:
             self._before, self._before_s = now, time_s
             return False
@@ -70,6 +76,30 @@ class Cuts:
             return False
         self._before, self._before_s = now, time_s
         return differs
+
+    def mark(self) -> None:
+        """Remember the last picture for `news`."""
+        self._marked = self._now
+
+    def news(self, boxes: NDArray[Any], size: tuple[int, int]) -> int:
+        """Count the blocks of the thumbnail that have changed since `mark`, beside the light of the whole picture.
+
+        Parameters
+        ----------
+        boxes : numpy.ndarray
+            Shape (n, 4): faces, about which everything may change.
+        size : tuple of int
+            Width and height of the picture.
+        """
+        change = np.log2((self._now + DARK) / (self._marked + DARK))
+        changed = np.abs(change - np.median(change)) > CHANGE
+        scale = np.array([WIDTH / size[0], HEIGHT / size[1]] * 2)
+        for x1, y1, x2, y2 in (np.asarray(boxes) * scale).tolist():
+            # Hair and shoulders move with the face.
+            margin = 0.75 * max(x2 - x1, y2 - y1)
+            rows = slice(max(math.floor(y1 - margin), 0), max(math.ceil(y2 + 2 * margin), 0))
+            changed[rows, max(math.floor(x1 - margin), 0) : max(math.ceil(x2 + margin), 0)] = False
+        return int(changed.sum())
 
 
 def _seen(image: NDArray[np.uint8]) -> _Seen:

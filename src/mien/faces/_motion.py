@@ -22,10 +22,14 @@ FADE_S = 1.0
 """What is out of sight goes on at its speed, ever slower, with this time constant."""
 
 LOOK_S = 1.0
-"""Time constant with which a face's look follows the light."""
+"""Time constant with which a known look follows the light."""
 
-CLEAN = 0.9
-"""A look less like the one known than this does not change it: something covers the face."""
+CLEAN, STABLE = 0.9, 0.95
+"""A look that is less like a known one than the first does not change it, but is another (half covered, turned, in
+other light), which is learned once it has stayed the same, as the second says, for a while."""
+
+LEARN_S, MOST_LOOKS = 0.3, 4
+"""How long that is, and how many looks of a face are known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,18 +54,25 @@ class Track:
     speed: Floats = field(default_factory=lambda: np.zeros(3))
     sightings: int = 1
     detections: int = 1
-    look: Floats = field(default_factory=lambda: np.zeros(0))
+    looks: list[Floats] = field(default_factory=list)
+    fresh: Floats = field(default_factory=lambda: np.zeros(0))
+    fresh_s: float = 0.0
+    searched: Floats = field(default_factory=lambda: np.zeros(4))
     confirmed: bool = False
     lost: bool = False
     patch: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
-        self.look = self.face.look
+        self.looks, self.fresh, self.fresh_s = [self.face.look], self.face.look, self.born_s
 
     @property
     def size(self) -> float:
         """Root of the box's area."""
         return box_size(self.face.box)
+
+    def likeness(self, face: Candidate) -> float:
+        """Return how much a face looks like this one did, 0..1."""
+        return max(similar(known, face.look) for known in self.looks)
 
     def predicted(self, time_s: float) -> Floats:
         """Return the box that is expected at a time."""
@@ -82,12 +93,24 @@ class Track:
             step = np.array([*moved, math.log(box_size(now) / box_size(before))]) / passed
             gain = max(1 - math.exp(-passed / STEADY_S), 1 / (self.sightings + 1))
             self.speed = self.speed + gain * (step - self.speed)
-            if clean and similar(face.look, self.look) >= CLEAN:
-                mixed = self.look + (1 - math.exp(-passed / LOOK_S)) * (face.look - self.look)
-                self.look = mixed / np.linalg.norm(mixed)
+            if clean:
+                self._learn(face, time_s, passed)
         self.face, self.seen_s, self.lost = face, time_s, False
         self.sightings += 1
         self.detections += face.detected
+
+    def _learn(self, face: Candidate, time_s: float, passed: float) -> None:
+        """Take in how the face looks now."""
+        if similar(self.fresh, face.look) < STABLE:
+            self.fresh, self.fresh_s = face.look, time_s
+        likeness = [similar(known, face.look) for known in self.looks]
+        nearest = int(np.argmax(likeness))
+        if likeness[nearest] >= CLEAN:
+            known = self.looks[nearest]
+            mixed = known + (1 - math.exp(-passed / LOOK_S)) * (face.look - known)
+            self.looks[nearest] = mixed / np.linalg.norm(mixed)
+        elif time_s - self.fresh_s >= LEARN_S:
+            self.looks = [*self.looks[-MOST_LOOKS + 1 :], face.look]
 
 
 def box_size(box: NDArray[Any]) -> float:

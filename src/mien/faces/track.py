@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mien._checks import image_array, number, whole_number
 from mien.faces._assign import assign
 from mien.faces._cuts import Cuts
-from mien.faces._look import look, similar
+from mien.faces._look import look
 from mien.faces._motion import Candidate, Track, box_size, overlaps
 from mien.faces._template import patch, shifted
 from mien.faces.detect import Detector
@@ -37,9 +37,9 @@ SAME_PLACE = 0.6
 BRIDGE_S, RETURN_S = 0.7, 10.0
 """A face out of sight is expected on its way for so long, and known again by its look for so long."""
 
-REJOIN_S, DOUBT_S, DOUBT_LOOK = 1.0, 0.6, 0.7
-"""Who comes into view bit by bit is known again within the first time; a face that could be somebody who is missing is
-not confirmed as a new one before the second, unless it looks less like them than this."""
+REJOIN_S, DOUBT_S, DOUBT_LOOK, DOUBT_PLACE = 3.0, 0.6, 0.7, 0.3
+"""Who comes into view bit by bit is known again within the first time; a face that could be somebody who is missing (so
+much alike, or with so much of their expected place) is not confirmed as a new one before the second."""
 
 STRANGE_LIGHT = 0.93
 """When the colours of the whole picture change more than this from one frame to the next, those of faces say nothing:
@@ -53,6 +53,10 @@ CONFIRM_S = 0.15
 
 RETRY_S = 0.1
 """The first wait between two searches for the same lost face; it doubles up to the usual time between searches."""
+
+NEWS, NEWS_S = 4, 0.15
+"""Somebody may have come in when so many blocks of the thumbnail (of 576; a face of 80 px in 720p covers four) have
+changed where no face was known, and the last search is so long ago; in vain, the wait doubles."""
 
 SURE_SCORE = 0.97
 """True faces score at least this (see `mien.faces.mtcnn`); seen once only, a face must."""
@@ -147,6 +151,7 @@ class FaceTracker:
         self._size = (0, 0)
         self._searched_s = -math.inf
         self._patience_s = 0.0
+        self._calm_s, self._curious = NEWS_S, False
 
     def update(self, image: Image, time_s: float) -> tuple[Tracked, ...]:
         """Find the faces of the next frame.
@@ -230,9 +235,20 @@ class FaceTracker:
             followed = self._follow(picture, now, self._tracks)
             pairs = self._pairs(followed, now)
             missed = [track for i, track in enumerate(self._tracks) if i not in pairs]
-            if not missed or now - self._searched_s < self._patience_s:
+            if not self._wanted(missed, now):
                 return self._seen(followed, pairs, now)
         return self._search(picture, now, followed)
+
+    def _wanted(self, missed: Sequence[Track], now: float) -> bool:
+        """Tell whether to search early: for somebody who is missing, or because something else has changed."""
+        passed = now - self._searched_s
+        if missed and passed >= self._patience_s:
+            return True
+        if passed < self._calm_s:
+            return False
+        places = np.array([[track.predicted(now), track.searched] for track in self._tracks]).reshape(-1, 4)
+        self._curious = self._scenes.news(places, self._size) > NEWS
+        return self._curious
 
     def _due(self, now: float) -> bool:
         """Tell whether it is time to search the whole picture."""
@@ -262,7 +278,14 @@ class FaceTracker:
         self._patience_s = min(max(2 * self._patience_s, RETRY_S), self.detect_every_s) if missing else 0.0
         seen = self._seen(faces, pairs, now)
         left = [face for j, face in enumerate(faces) if face.detected and j not in pairs.values()]
-        result = self._limited([*seen, *self._returned(left, now)])
+        back = self._returned(left, now)
+        self._scenes.mark()
+        for track in self._tracks:
+            track.searched = track.face.box
+        # Something that moves all the time, such as the camera, is no reason to search all the time.
+        wait = 0.5 * self._calm_s if back or not self._curious else 2 * self._calm_s
+        self._calm_s, self._curious = float(np.clip(wait, NEWS_S, max(self.detect_every_s, NEWS_S))), False
+        result = self._limited([*seen, *back])
         if not isinstance(self._detector, Follower):
             for track in result:
                 if track.face.detected:
@@ -378,10 +401,14 @@ class FaceTracker:
         self._gone = [track for track in self._gone if now - track.seen_s <= RETURN_S]
 
     def _doubtful(self, track: Track, now: float) -> bool:
-        """Tell whether a new face could yet turn out to be somebody who is missing."""
-        return now - track.born_s < DOUBT_S and any(
-            _return_cost(other, track.face, now, DOUBT_LOOK) < math.inf for other in self._missing()
-        )
+        """Tell whether a new face could yet turn out to be somebody who is missing: by its look, or by its place."""
+        if now - track.born_s >= DOUBT_S:
+            return False
+        missing = self._missing()
+        if any(_return_cost(other, track.face, now, DOUBT_LOOK) < math.inf for other in missing):
+            return True
+        expected = np.array([other.predicted(now) for other in missing]).reshape(-1, 4)
+        return bool((overlaps(expected, track.face.box[None]) > DOUBT_PLACE).any())
 
 
 def _remember(table: OrderedDict[int, Any], key: int, value: Any) -> None:
@@ -395,7 +422,7 @@ def _cost(track: Track, face: Candidate, now: float, strange: bool) -> float:
     """Return how unlikely it is that a face is that of a track; infinite where it cannot be."""
     passed = max(now - track.seen_s, 0.0)
     expected = track.predicted(now)
-    likeness = similar(track.look, face.look)
+    likeness = track.likeness(face)
     if strange:
         likeness = max(likeness, SAME_LOOK)
     size = (track.size + box_size(face.box)) / 2
@@ -413,7 +440,7 @@ def _cost(track: Track, face: Candidate, now: float, strange: bool) -> float:
 
 def _return_cost(track: Track, face: Candidate, now: float, least: float = RETURN_LOOK) -> float:
     """Return the same for somebody who was gone: the look decides, the place must only be possible."""
-    likeness = similar(track.look, face.look)
+    likeness = track.likeness(face)
     away = float(np.hypot(*(track.face.box - face.box).reshape(2, 2).mean(axis=0))) / track.size
     grown = abs(math.log(box_size(face.box) / track.size))
     if likeness < least or grown > 1.0 or away > 2 + FAR_RATE * (now - track.seen_s):
