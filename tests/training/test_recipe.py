@@ -76,7 +76,8 @@ def test_shipped_recipes_are_whole_and_build_their_net(name: str) -> None:
     assert recipe.description
     assert recipe.drop_overlap
     net = build_any(recipe.net, HEADS, **recipe.net_options)
-    assert multiply_adds(net) > 1e6
+    # A net for clips that reads a face model's answers costs next to nothing itself.
+    assert multiply_adds(net) > (0 if recipe.is_film else 1e6)
 
 
 def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_named() -> None:
-    with pytest.raises(InputError, match="unknown recipe 'face-bass': expected a file or one of cnn, dexpression, "):
+    with pytest.raises(InputError, match="unknown recipe 'face-bass': expected a file or one of c3d, cnn, cnn-lstm, "):
         load_recipe("face-bass")
 
 

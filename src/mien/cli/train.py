@@ -89,6 +89,7 @@ def command(
     mien train --recipe cnn --dataset baum2_frames --data frames/ --folds 5 --split subject --split random
     mien train --recipe speech-base --data ravdess/ --folds 5 --noise --out runs/speech-folds
     mien train --recipe speech-base --data ravdess/ --after runs/speech-folds
+    mien train --recipe temporal --data baum2/ --folds 10
     """
     for module in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "matplotlib"):
         need(module, extra="train", purpose="training")
@@ -140,7 +141,7 @@ def _cross_validate(
         return
     rows = [
         (
-            r.way,
+            f"{r.way}, {r.net}" if r.net else r.way,
             r.head,
             str(r.n),
             str(r.groups),

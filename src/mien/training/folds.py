@@ -1,5 +1,7 @@
 """Cross-validation with a fresh net for every fold, and the ways in which it is often done wrong.
 
+Recipes with inner folds choose their settings anew within each fold (see `mien.training.nested`).
+
 ``subject`` is the honest way: folds share no subject, no clip and no copy of a picture, and the rows that choose the
 epoch come from other groups than the rows that are tested.  The other ways exist to measure what they add to a result:
 ``random`` deals rows out whatever they show, ``copies`` deals out augmented copies as if they were new pictures, and
@@ -26,9 +28,12 @@ from mien.metrics import accuracy, bootstrap_interval, uar
 from mien.metrics.bootstrap import recall_sums, uar_of_sums
 from mien.training.corpus import Rows
 from mien.training.export import write_file
+from mien.training.film_corpus import FilmCorpus
+from mien.training.film_folds import write_film_folds
 from mien.training.folder import claim
 from mien.training.history import best_epoch
 from mien.training.kinds import Kind, kind_of
+from mien.training.nested import CHOICE, settle
 from mien.training.nets import EmotionNet
 from mien.training.recipe import Recipe
 from mien.training.run import RunOptions, fit
@@ -65,6 +70,10 @@ class FoldResult:
         The epoch of each fold that its validation rows chose.
     subjects : tuple of tuple of str
         Who is tested in each fold, where the data names them.
+    net : str
+        Of recipes with members: which of them answers, empty for all together.
+    choices : tuple of str
+        What each fold's inner folds chose, in words; empty where there are none.
     """
 
     way: str
@@ -81,10 +90,12 @@ class FoldResult:
     folds: tuple[float, ...]
     epochs: tuple[int, ...] = ()
     subjects: tuple[tuple[str, ...], ...] = ()
+    net: str = ""
+    choices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        lists = {name: list(getattr(self, name)) for name in ("folds", "epochs")}
+        lists = {name: list(getattr(self, name)) for name in ("folds", "epochs", "choices")}
         return {n: getattr(self, n) for n in self.__slots__} | lists | {"subjects": [list(s) for s in self.subjects]}
 
 
@@ -143,7 +154,10 @@ def train_folds(
     if not set(only) <= set(range(1, k + 1)) or (only and "continued" in ways):
         raise InputError(f"single folds must be from 1 to {k}, and not of the way 'continued', but got {list(only)}")
     if noise and not recipe.is_speech:
-        raise InputError(f"recipe {recipe.name!r} is for faces: only recordings are measured in noise")
+        what = "clips" if recipe.is_film else "faces"
+        raise InputError(f"recipe {recipe.name!r} is for {what}: only recordings are measured in noise")
+    if recipe.members and "continued" in ways:
+        raise InputError(f"recipe {recipe.name!r} has members: give each of them the way 'continued' alone")
     folder = Path(out)
     claim(folder, recipe)
     report(f"reading {data}")
@@ -158,12 +172,14 @@ def train_folds(
         answers = _tested(kind, own, rows, fold, way, where, options or RunOptions(), report, only=only)
         if only:
             continue
-        epochs = tuple(best_epoch(where / f"fold-{number}" / "history.csv") for number in range(k))
-        made = [_result(way, head, rows, fold, values, epochs) for head, values in answers.items()]
+        choices, epochs = _choices(where, k)
+        made = [_result(way, key, rows, fold, values, epochs, choices) for key, values in answers.items()]
         for result in made:
-            report(f"{way} {result.head}: accuracy {result.accuracy:.4f}, UAR {result.uar:.4f}")
+            report(f"{_called(result)} {result.head}: accuracy {result.accuracy:.4f}, UAR {result.uar:.4f}")
         if way == "subject" and isinstance(rows, SpeechCorpus):
             write_speech_folds(where, recipe, rows, fold, answers, noise=noise, report=report)
+        if isinstance(rows, FilmCorpus):
+            write_film_folds(where, recipe, rows, fold, answers, way=way, choices=choices, report=report)
         results += made
     if results:
         _write(folder, recipe, k, results)
@@ -204,34 +220,74 @@ def _tested(
     *,
     only: Sequence[int],
 ) -> dict[str, NDArray[np.float32]]:
-    """Return, by head, the probabilities of all rows, each from the net of its own fold."""
-    answers = {head: np.zeros((len(corpus), classes), np.float32) for head, classes in corpus.heads.items()}
+    """Return, by head, the probabilities of all rows, each from the net of its own fold.
+
+    Of recipes with members also, by head, ``@`` and member, those of each member alone.
+    """
+    keys = _keys(recipe, corpus)
+    answers = {key: np.zeros((len(corpus), corpus.heads[key.partition("@")[0]]), np.float32) for key in keys}
     net: EmotionNet | None = None
     for number in range(int(fold.max()) + 1):
         if only and number + 1 not in only:
             continue
         place = folder / f"fold-{number}"
         test = fold == number
-        done = _read_answers(place, test, corpus)
+        done = _read_answers(place, test, corpus, keys)
         if done is None or way == "continued":
             report(f"{way}, fold {number + 1} of {int(fold.max()) + 1}: {int(test.sum())} rows to be tested")
-            training, validation = _inner(kind, corpus.take(~test), recipe, way)
-            net = fit(
-                recipe,
-                training,
-                validation,
-                _made(place),
-                options=options,
-                start=net if way == "continued" else None,
-                report=report,
-            )
-            if net is None:
-                raise InputError("folds cannot be stopped early")
-            done = {head: softmax(z).astype(np.float32) for head, z in kind.answered(net, corpus.take(test)).items()}
+            rest, tested = corpus.take(~test), corpus.take(test)
+            if recipe.inner_folds and way != "continued":
+                done = _nested(kind, recipe, rest, tested, way, _made(place), options, report)
+            else:
+                training, validation = _inner(kind, rest, recipe, way)
+                start = net if way == "continued" else None
+                net = fit(recipe, training, validation, _made(place), options=options, start=start, report=report)
+                if net is None:
+                    raise InputError("folds cannot be stopped early")
+                done = {head: softmax(z).astype(np.float32) for head, z in kind.answered(net, tested).items()}
             _keep(place, done)
-        for head, values in done.items():
-            answers[head][test] = values
+        for key, values in done.items():
+            answers[key][test] = values
     return answers
+
+
+def _keys(recipe: Recipe, corpus: Rows) -> list[str]:
+    members = [f"{head}@{member}" for member in recipe.members for head in corpus.heads]
+    return [*corpus.heads, *members]
+
+
+def _nested(
+    kind: Kind[Any, Any],
+    recipe: Recipe,
+    rest: Rows,
+    tested: Rows,
+    way: str,
+    folder: Path,
+    options: RunOptions,
+    report: Callable[[str], object],
+) -> dict[str, NDArray[np.float32]]:
+    """Choose on inner folds of the rest, train on all of it, and answer to the tested rows."""
+    by = "subject" if way == "subject" else "random"
+    settled = settle(kind, recipe, rest, folder, by=by, options=options, report=report)
+    together, apart = settled.answers(kind, tested)
+    return together | {f"{head}@{name}": values for name, own in apart.items() for head, values in own.items()}
+
+
+def _choices(folder: Path, k: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return what the inner folds of each fold chose in words, if there were any, and epochs, if there is one net."""
+    words: list[str] = []
+    epochs: list[int] = []
+    for number in range(k):
+        path = folder / f"fold-{number}" / CHOICE
+        if not path.is_file():
+            return (), tuple(best_epoch(folder / f"fold-{number}" / "history.csv") for number in range(k))
+        try:
+            choice = json.loads(path.read_text("utf-8"))
+            words.append(str(choice["in_words"]))
+            epochs += [int(own["epochs"]) for own in choice["chosen"].values()]
+        except (OSError, ValueError, KeyError) as error:
+            raise DatasetError(f"cannot read {path}: {error}; remove its folder to test this fold again") from error
+    return tuple(words), tuple(epochs) if len(epochs) == k else ()
 
 
 def _inner(kind: Kind[Any, Any], rest: Rows, recipe: Recipe, way: str) -> tuple[Rows, Rows]:
@@ -260,30 +316,34 @@ def _keep(folder: Path, answers: dict[str, NDArray[np.float32]]) -> None:
     write_file(folder / "test.npz", stream.getvalue())
 
 
-def _read_answers(folder: Path, test: NDArray[np.bool_], corpus: Rows) -> dict[str, NDArray[np.float32]] | None:
+def _read_answers(
+    folder: Path, test: NDArray[np.bool_], corpus: Rows, keys: Sequence[str]
+) -> dict[str, NDArray[np.float32]] | None:
     """Return the kept answers of a finished fold, or None where there are none for these rows."""
     path = folder / "test.npz"
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
-            answers = {head: np.asarray(stored[head], dtype=np.float32) for head in corpus.heads}
+            answers = {key: np.asarray(stored[key], dtype=np.float32) for key in keys}
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(f"cannot read {path}: {error}; remove it to test this fold again") from error
-    for head, values in answers.items():
-        if values.shape != (int(test.sum()), corpus.heads[head]):
+    for key, values in answers.items():
+        if values.shape != (int(test.sum()), corpus.heads[key.partition("@")[0]]):
             raise InputError(f"{path} is of other folds: choose another folder, or remove it")
     return answers
 
 
 def _result(
     way: str,
-    head: str,
+    key: str,
     corpus: Rows,
     fold: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     epochs: tuple[int, ...],
+    choices: tuple[str, ...],
 ) -> FoldResult:
+    head, _, net = key.partition("@")
     known = corpus.truth[head] >= 0
     truth, answers = corpus.truth[head][known], probabilities[known].argmax(axis=1)
     fold_of_all, group, fold = fold, corpus.group[known], fold[known]
@@ -304,9 +364,15 @@ def _result(
         uar_high=uar_high,
         chance=float(np.bincount(truth).max() / len(truth)),
         folds=tuple(float(right[fold == number].mean()) for number in np.unique(fold)),
-        epochs=epochs,
+        epochs=() if net else epochs,
         subjects=_subjects(corpus, fold_of_all) if way in ("subject", "continued") else (),
+        net=net,
+        choices=() if net else choices,
     )
+
+
+def _called(result: FoldResult) -> str:
+    return f"{result.way}, {result.net}" if result.net else result.way
 
 
 def _write(folder: Path, recipe: Recipe, k: int, results: Sequence[FoldResult]) -> None:
@@ -322,16 +388,24 @@ def _write(folder: Path, recipe: Recipe, k: int, results: Sequence[FoldResult]) 
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {r.way} | `{r.head}` | {r.n} | {r.groups} | {_percent(r.accuracy, r.accuracy_low, r.accuracy_high)} "
+        f"| {_called(r)} | `{r.head}` | {r.n} | {r.groups} | {_percent(r.accuracy, r.accuracy_low, r.accuracy_high)} "
         f"| {_percent(r.uar, r.uar_low, r.uar_high)} | {100 * r.chance:.1f} % |"
         for r in results
     ]
     for r in results:
-        for number, (share, epoch) in enumerate(zip(r.folds, r.epochs, strict=True)):
-            who = f", tested on {', '.join(r.subjects[number])}" if r.subjects else ""
-            line = f"- {r.way}, `{r.head}`, fold {number + 1}: accuracy {100 * share:.1f} %, epoch {epoch}{who}"
-            lines += ["", line] if number == 0 else [line]
+        lines += ["", *_fold_lines(r)]
     write_file(folder / "folds.md", ("\n".join(lines) + "\n").encode())
+
+
+def _fold_lines(result: FoldResult) -> list[str]:
+    lines = []
+    for number, share in enumerate(result.folds):
+        how = f", epoch {result.epochs[number]}" if result.epochs else ""
+        how = f", chosen: {result.choices[number]}" if result.choices else how
+        who = f", tested on {', '.join(result.subjects[number])}" if result.subjects else ""
+        name = f"{_called(result)}, `{result.head}`, fold {number + 1}"
+        lines.append(f"- {name}: accuracy {100 * share:.1f} %{how}{who}")
+    return lines
 
 
 def _percent(value: float, low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""What differs between training on faces and on voices; runs, folds and reports are the same for both."""
+"""What differs between training on faces, on voices and on clips; runs, folds and reports are the same for all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save
 from torch.utils.data import DataLoader
 
 from mien.datasets import speech, splits
@@ -21,24 +22,27 @@ from mien.training import corpus as faces
 from mien.training import speech_corpus as voices
 from mien.training.augment import Augmentation
 from mien.training.corpus import Corpus, Rows
-from mien.training.data import Batch, FaceBatches, training_loader, validation_loader
-from mien.training.export import export_run
-from mien.training.nets import EmotionNet, FaceNet, SpeechNet
+from mien.training.data import Batch, FaceBatches, TrainingBatches, training_loader, validation_loader
+from mien.training.export import export_run, write_file
+from mien.training.film_corpus import FilmCorpus, load_films, mirrored, split_films
+from mien.training.film_data import FilmBatches, film_validation_loader
+from mien.training.nets import EmotionNet, FaceNet, FilmNet, SpeechNet
 from mien.training.recipe import Recipe
 from mien.training.speech_corpus import SpeechCorpus
 from mien.training.speech_data import SpeechBatches, speech_validation_loader
 from mien.training.speech_export import export_speech, graph_logits
-from mien.training.task import EmotionTask, FaceTask, SpeechTask, class_weights
+from mien.training.task import EmotionTask, FaceTask, FilmTask, SpeechTask, class_weights
 
-__all__ = ["COPIES", "Faces", "Kind", "Voices", "kind_of"]
+__all__ = ["COPIES", "Faces", "Films", "Kind", "Voices", "kind_of"]
 
 R = TypeVar("R", bound=Rows)
-N = TypeVar("N", FaceNet, SpeechNet)
+N = TypeVar("N", FaceNet, SpeechNet, FilmNet)
 
 Answers = dict[str, NDArray[np.float32]]
 
 COPIES = 2
-"""Augmented copies of each picture in the folds ``copies``; of recordings there are those of `voices.COPIES`."""
+"""Augmented copies of each picture in the folds ``copies``; of recordings there are those of `voices.COPIES`,
+and of clips one, in the mirror."""
 
 
 class Kind(ABC, Generic[R, N]):
@@ -91,7 +95,7 @@ class Kind(ABC, Generic[R, N]):
         *,
         training_data: Sequence[str],
         report: Callable[[str], object],
-    ) -> ModelSpec:
+    ) -> ModelSpec | None:
         """Write the files that inference uses."""
 
 
@@ -226,8 +230,71 @@ class Voices(Kind[SpeechCorpus, SpeechNet]):
         return export_speech(folder, recipe, net, training, validation, training_data=training_data, report=report)
 
 
+class Films(Kind[FilmCorpus, FilmNet]):
+    """Clips of faces."""
+
+    noun = "clips"
+
+    def load(self, recipe: Recipe, path: str | Path, *, votes: str | Path | None = None) -> FilmCorpus:
+        """See `mien.training.film_corpus.load_films`; no corpus of clips has a file of votes."""
+        if votes is not None:
+            raise InputError(f"{recipe.dataset} takes no file of labels: they lie beside its clips")
+        return load_films(recipe, path)
+
+    def split(self, corpus: FilmCorpus, recipe: Recipe, source: str) -> tuple[FilmCorpus, FilmCorpus]:
+        """See `mien.training.film_corpus.split_films`."""
+        return split_films(corpus, recipe, source)
+
+    def task(self, recipe: Recipe, training: FilmCorpus, teachers: Sequence[FilmNet]) -> EmotionTask:
+        """See `FilmTask`; the net begins with the means of the training clips."""
+        task = FilmTask(recipe, training.heads, weights=_weights(recipe, training))
+        if task.net.sees_features:
+            features = torch.from_numpy(training.features.mean(axis=1))
+            task.net.begin(features, torch.from_numpy(training.mask))
+        return task
+
+    def loaders(
+        self, task: EmotionTask, training: FilmCorpus, validation: FilmCorpus | None
+    ) -> tuple[DataLoader[Batch], DataLoader[Batch] | None]:
+        """See `FilmBatches`."""
+        assert isinstance(task, FilmTask)
+        recipe, net = task.recipe, task.net
+        batches = FilmBatches(training, recipe.augmentation, net, drop=recipe.film.drop, seed=recipe.seed)
+        return _dealt_out(batches, recipe), None if validation is None else film_validation_loader(validation, net)
+
+    def answered(self, net: FilmNet, corpus: FilmCorpus) -> Answers:
+        """Return logits of the whole clips."""
+        return _logits(net, film_validation_loader(corpus, net))
+
+    def dealt(self, corpus: FilmCorpus, k: int, seed: int) -> NDArray[np.int64]:
+        """See `mien.datasets.splits.folds`."""
+        return splits.folds(next(iter(corpus.truth.values())), corpus.group, k, by="subject", seed=seed)
+
+    def with_copies(self, corpus: FilmCorpus, recipe: Recipe) -> tuple[FilmCorpus, Recipe]:
+        """See `mien.training.film_corpus.mirrored`; there are as many steps as without copies."""
+        return mirrored(corpus), replace(recipe, epochs=math.ceil(recipe.epochs / 2))
+
+    def export(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        net: FilmNet,
+        training: FilmCorpus,
+        validation: FilmCorpus,
+        *,
+        training_data: Sequence[str],
+        report: Callable[[str], object],
+    ) -> None:
+        """Write ``model.safetensors``; there is no graph, because analysis does not take nets for clips."""
+        weights = {name: value.contiguous() for name, value in net.state_dict().items()}
+        write_file(folder / "model.safetensors", save(weights))
+        report(f"wrote {folder / 'model.safetensors'}")
+
+
 def kind_of(recipe: Recipe) -> Kind[Any, Any]:
     """Return the kind of a recipe's data and net."""
+    if recipe.is_film:
+        return Films()
     return Voices() if recipe.is_speech else Faces()
 
 
@@ -235,7 +302,7 @@ def _weights(recipe: Recipe, training: Rows) -> dict[str, torch.Tensor] | None:
     return class_weights(training) if recipe.loss.balance == "weights" else None
 
 
-def _dealt_out(batches: FaceBatches | SpeechBatches, recipe: Recipe) -> DataLoader[Batch]:
+def _dealt_out(batches: TrainingBatches, recipe: Recipe) -> DataLoader[Batch]:
     balanced = recipe.loss.balance == "sampling"
     return training_loader(batches, batch=recipe.batch, seed=recipe.seed, balanced=balanced)
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mien.datasets import DATASETS
+from mien.datasets.films import FILM_DATASETS
 from mien.datasets.speech import SPEECH_DATASETS
 from mien.errors import DatasetError, InputError
 from mien.training.augment import Augmentation
 from mien.training.augment_sound import SoundAugmentation
 
-__all__ = ["BOTH", "Distillation", "Loss", "Optimiser", "Recipe", "load_recipe", "overridden", "recipe_names"]
+__all__ = ["BOTH", "Distillation", "Film", "Loss", "Optimiser", "Recipe", "load_recipe", "overridden", "recipe_names"]
 
 T = TypeVar("T")
 
@@ -125,6 +126,34 @@ class Distillation:
 
 
 @dataclass(frozen=True, slots=True)
+class Film:
+    """How clips are read.
+
+    Parameters
+    ----------
+    frames : int
+        Frames of a clip, evenly spaced; a clip that has fewer gives what it has.
+    size : int
+        Side of the faces in pixels.
+    model : str
+        The face model whose answers and embedding some nets take in place of pictures: a shipped one, or the path of a
+        record or run folder.
+    drop : float
+        Share of a clip's frames that are left out while training, another choice each time.
+    """
+
+    frames: int = 16
+    size: int = 48
+    model: str = "face-base"
+    drop: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.size < 1 or not 0 <= self.drop < 1:
+            got = f"{self.frames}, {self.size} and {self.drop}"
+            raise InputError(f"frames and size must be at least 1 and drop in [0, 1), but got {got}")
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One training run.
 
@@ -140,7 +169,7 @@ class Recipe:
         Options of the architecture.
     dataset : str
         ``fer2013+ferplus`` (FER2013's pictures with both kinds of labels, one head each), one of
-        `mien.datasets.DATASETS`, or of `mien.datasets.speech.SPEECH_DATASETS`.
+        `mien.datasets.DATASETS`, of `mien.datasets.speech.SPEECH_DATASETS`, or of `mien.datasets.films.FILM_DATASETS`.
     dataset_options : dict
         Options of the data set.
     labels : {"soft", "hard", "probability"}
@@ -164,8 +193,17 @@ class Recipe:
         Parts of the net that stay as they start (see `mien.training.init.freeze`).
     calm_epochs : int
         Last epochs without the augmentations other than half-strength geometry and mirroring.
-    optimiser, loss, augmentation, sound, distillation
-        See their classes; ``augmentation`` is for faces, ``sound`` for voices.
+    inner_folds : int
+        Parts of the training rows among which settings and epoch are chosen (nested cross-validation, see
+        `mien.training.nested`); 0 holds out one share of them that chooses the epoch alone.
+    choices : tuple of str
+        Settings to choose from on the inner folds, each some ``KEY=VALUE`` between semicolons, as `overridden` takes
+        them; the empty text is the recipe as it stands.
+    members : tuple of str
+        Recipes whose nets are trained alone, and whose scores are added (see `mien.training.nets.hybrid`); data, seed,
+        and how clips are read are this recipe's.
+    optimiser, loss, augmentation, sound, film, distillation
+        See their classes; ``augmentation`` is for faces, ``sound`` for voices, ``film`` for clips.
     """
 
     name: str
@@ -185,10 +223,14 @@ class Recipe:
     init: str = ""
     freeze: tuple[str, ...] = ()
     calm_epochs: int = 0
+    inner_folds: int = 0
+    choices: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
     optimiser: Optimiser = field(default_factory=Optimiser)
     loss: Loss = field(default_factory=Loss)
     augmentation: Augmentation = field(default_factory=Augmentation)
     sound: SoundAugmentation = field(default_factory=SoundAugmentation)
+    film: Film = field(default_factory=Film)
     distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self) -> None:
@@ -196,18 +238,35 @@ class Recipe:
             raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         _one_of(self.crop, ("fer2013", "eye-distance"), "crop")
-        known = (BOTH, *DATASETS, *SPEECH_DATASETS)
+        known = (BOTH, *DATASETS, *SPEECH_DATASETS, *FILM_DATASETS)
         if self.dataset not in known:
             raise InputError(f"unknown data set {self.dataset!r}: expected one of {', '.join(known)}")
+        self._check_choosing()
+
+    def _check_choosing(self) -> None:
+        if self.inner_folds < 0 or self.inner_folds == 1:
+            raise InputError(f"recipe {self.name!r}: inner_folds must be 0 or at least 2, but is {self.inner_folds}")
+        if (self.choices or self.members) and not self.inner_folds:
+            raise InputError(f"recipe {self.name!r}: choices and members need inner_folds to choose on")
+        if self.inner_folds and self.optimiser.schedule == "plateau":
+            # The last training, on all rows, has none to measure the plateau on.
+            raise InputError(f"recipe {self.name!r}: with inner_folds the schedule must be cosine or constant")
 
     @property
     def is_speech(self) -> bool:
         """Whether it trains on voices."""
         return self.dataset in SPEECH_DATASETS
 
+    @property
+    def is_film(self) -> bool:
+        """Whether it trains on clips."""
+        return self.dataset in FILM_DATASETS
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that TOML can hold."""
         data = asdict(self)
+        for key in ("choices", "members"):
+            data[key] = list(data[key])
         data["distillation"]["teachers"] = list(self.distillation.teachers)
         data["freeze"] = list(self.freeze)
         return data
@@ -233,6 +292,7 @@ _PARTS: dict[str, type] = {
     "loss": Loss,
     "augmentation": Augmentation,
     "sound": SoundAugmentation,
+    "film": Film,
     "distillation": Distillation,
 }
 

@@ -6,10 +6,11 @@ epoch ``model.onnx``, ``model.safetensors``, ``model.toml``, ``validation.npz`` 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from mien.training.nets import EmotionNet
 from mien.training.recipe import Recipe
 from mien.training.task import EmotionTask
 
-__all__ = ["RunOptions", "best_precision", "fit", "load_net", "read_config", "train"]
+__all__ = ["RunOptions", "best_precision", "fit", "load_net", "read_config", "train", "watched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def train(
 ) -> Path:
     """Run a recipe, or go on with it where the folder holds an unfinished run of the same recipe.
 
+    Recipes with inner folds are run by `mien.training.nested.train_nested`.
+
     Parameters
     ----------
     recipe : Recipe
@@ -102,6 +105,11 @@ def train(
     ModelError
         If the weights to start from do not fit.
     """
+    if recipe.inner_folds:
+        # Here, because nested training is made of runs.
+        from mien.training.nested import train_nested
+
+        return train_nested(recipe, data=data, out=out, options=options, report=report)
     options = options or RunOptions()
     folder = Path(out)
     claim(folder, recipe)
@@ -180,6 +188,20 @@ def fit(
         If the run was interrupted; it can be gone on with.
     """
     options = options or RunOptions()
+    kind, task = _begun(recipe, training, validation, options, start, report)
+    finished = _fit(kind, task, training, validation, folder, options, report)
+    return best_net(folder, recipe, epoch="last" if validation is None else "best") if finished else None
+
+
+def _begun(
+    recipe: Recipe,
+    training: Rows,
+    validation: Rows | None,
+    options: RunOptions,
+    start: EmotionNet | None,
+    report: Callable[[str], object],
+) -> tuple[Kind[Any, Any], EmotionTask]:
+    """Return the task of a run, before its first step."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     pl.seed_everything(recipe.seed, workers=True, verbose=False)
@@ -194,9 +216,40 @@ def fit(
     frozen = task.hold_still()
     if frozen:
         report(f"{len(frozen)} tensors stay as they are: {', '.join(recipe.freeze)}")
-    task.net = task.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    finished = _fit(kind, task, training, validation, folder, options, report)
-    return best_net(folder, recipe, epoch="last" if validation is None else "best") if finished else None
+    task.net = task.net.to(memory_format=task.layout)  # type: ignore[call-overload]  # torch's stubs lack it
+    return kind, task
+
+
+def watched(
+    recipe: Recipe, training: Rows, validation: Rows, watcher: Callback, *, options: RunOptions | None = None
+) -> None:
+    """Train a net that is not kept, while a callback looks on: no file is written, and nothing can be resumed.
+
+    Parameters
+    ----------
+    recipe, training, validation, options
+        See `fit`.
+    watcher : lightning.pytorch.callbacks.Callback
+        Called as Lightning does; the net validates with averaged weights where the recipe averages them.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the run was interrupted.
+    """
+    options = options or RunOptions()
+    kind, task = _begun(recipe, training, validation, options, None, str)
+    learning, choosing = kind.loaders(task, training, validation)
+    with _quiet():
+        trainer = pl.Trainer(
+            **_common(recipe, options),
+            callbacks=[*_averaging(recipe), watcher],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+        )
+        trainer.fit(task, learning, choosing)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 def _fit(
@@ -214,15 +267,7 @@ def _fit(
     resume = str(last) if last.is_file() else None
     if resume is not None:
         report(f"going on from {last}")
-    with warnings.catch_warnings():
-        # Loaders without workers are on purpose: batches are made whole, and cost a tenth of a step.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # Frozen norms stay in eval mode on purpose, too.
-        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
-        warnings.filterwarnings("ignore", message=".*treespec.*", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*checkpoint directory.*exists and is not empty.*")
-        # Nothing chooses the epoch where every row is for training.
-        warnings.filterwarnings("ignore", message=".*but have no `val_dataloader`.*")
+    with _quiet():
         trainer = _trainer(recipe, folder, options, report, choosing=choosing is not None)
         trainer.fit(task, learning, choosing, ckpt_path=resume, weights_only=True)
     if trainer.interrupted:
@@ -232,37 +277,60 @@ def _fit(
     return bool(trainer.current_epoch >= recipe.epochs) or stopped
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # Loaders without workers are on purpose: batches are made whole, and cost a tenth of a step.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # Frozen norms stay in eval mode on purpose, too.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+        warnings.filterwarnings("ignore", message=".*treespec.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*checkpoint directory.*exists and is not empty.*")
+        # Nothing chooses the epoch where every row is for training.
+        warnings.filterwarnings("ignore", message=".*but have no `val_dataloader`.*")
+        yield
+
+
 def _trainer(
     recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object], *, choosing: bool
 ) -> pl.Trainer:
+    return pl.Trainer(
+        **_common(recipe, options),
+        callbacks=_callbacks(recipe, folder, options, report, choosing=choosing),
+        plugins=[WholeCheckpoints()],
+        default_root_dir=folder,
+        enable_progress_bar=options.progress,
+    )
+
+
+def _common(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
+    """Return what all trainers have in common."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     precision = best_precision(options.device) if options.precision == "auto" else options.precision
     together: dict[str, Any] = {"devices": options.devices}
     if options.devices > 1:
         # The loaders deal the batches out themselves.
         together |= {"strategy": "ddp", "use_distributed_sampler": False}
-    return pl.Trainer(
-        accelerator=options.device,
-        **together,
-        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
-        max_epochs=recipe.epochs,
-        callbacks=_callbacks(recipe, folder, options, report, choosing=choosing),
-        plugins=[WholeCheckpoints()],
-        logger=False,
-        default_root_dir=folder,
-        enable_progress_bar=options.progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        gradient_clip_val=5.0,
-    )
+    return together | {
+        "accelerator": options.device,
+        "precision": "bf16-mixed" if precision == "bfloat16" else "32-true",
+        "max_epochs": recipe.epochs,
+        "logger": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "gradient_clip_val": 5.0,
+    }
+
+
+def _averaging(recipe: Recipe) -> list[Callback]:
+    average = recipe.optimiser.average
+    return [EMAWeightAveraging(decay=average)] if average > 0 else []
 
 
 def _callbacks(
     recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object], *, choosing: bool
 ) -> list[Callback]:
-    callbacks: list[Callback] = [HistoryWriter(folder / "history.csv", report)]
-    if recipe.optimiser.average > 0:
-        callbacks.insert(0, EMAWeightAveraging(decay=recipe.optimiser.average))
+    callbacks: list[Callback] = [*_averaging(recipe), HistoryWriter(folder / "history.csv", report)]
     if recipe.early_stopping and choosing:
         callbacks.append(EarlyStopping("val_score", mode="max", patience=recipe.early_stopping))
     callbacks += checkpoint_callbacks(folder / "checkpoints", choosing=choosing)

@@ -17,10 +17,10 @@ from mien.errors import InputError
 from mien.training.corpus import Rows
 from mien.training.data import Batch, place
 from mien.training.init import freeze
-from mien.training.nets import EmotionNet, FaceNet, SpeechNet, build, build_speech
+from mien.training.nets import EmotionNet, FaceNet, FilmNet, SpeechNet, build, build_film, build_speech
 from mien.training.recipe import Recipe
 
-__all__ = ["EmotionTask", "FaceTask", "SpeechTask", "class_weights"]
+__all__ = ["EmotionTask", "FaceTask", "FilmTask", "SpeechTask", "class_weights"]
 
 _Seen = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -46,6 +46,9 @@ class EmotionTask(pl.LightningModule):
 
     chosen_by = "accuracy"
     """The metric whose mean over all heads chooses the epoch."""
+
+    layout = torch.channels_last
+    """The order in memory that nets of this kind are fastest with."""
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class EmotionTask(pl.LightningModule):
     def laid_out(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the inputs in the memory layout that the net is fastest with."""
         first, *others = inputs
-        return (first.contiguous(memory_format=torch.channels_last), *others)
+        return (first.contiguous(memory_format=self.layout), *others)
 
     def on_train_epoch_start(self) -> None:
         """Forget what was seen."""
@@ -288,6 +291,39 @@ class SpeechTask(EmotionTask):
         if not self.training or self.net.members == 1:
             return super().forward(*inputs)
         return {head: logits.float() for head, logits in self.net.each(*self.laid_out(*inputs)).items()}
+
+
+class FilmTask(EmotionTask):
+    """Trains a net for clips, built as the recipe says.
+
+    Parameters
+    ----------
+    recipe, heads, weights
+        See `EmotionTask`.
+
+    Raises
+    ------
+    InputError
+        If the recipe asks for mixup, or for teachers: neither is defined for clips.
+    """
+
+    net: FilmNet
+    layout = torch.contiguous_format
+
+    def __init__(
+        self, recipe: Recipe, heads: Mapping[str, int], *, weights: Mapping[str, Tensor] | None = None
+    ) -> None:
+        if recipe.loss.mixup > 0 or recipe.distillation.teachers:
+            raise InputError(f"recipe {recipe.name!r}: clips take neither mixup nor teachers")
+        net = build_film(recipe.net, dict(heads), **recipe.net_options)
+        super().__init__(recipe, net, heads, weights=weights)
+
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Return logits; nets without convolutions gain nothing from bfloat16, and lose digits."""
+        if self.net.sees_pictures:
+            return super().forward(*inputs)
+        with torch.autocast(inputs[0].device.type, enabled=False):
+            return super().forward(*inputs)
 
 
 def class_weights(corpus: Rows) -> dict[str, Tensor]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from mien.errors import InputError
 from mien.training.nets.base import EmotionNet, FaceNet
+from mien.training.nets.c3d import C3D
 from mien.training.nets.cnn import CNN
+from mien.training.nets.cnn_lstm import CNNLSTM
 from mien.training.nets.dexpression import DeXpression
 from mien.training.nets.face_resnet import FaceResNet
+from mien.training.nets.film import FilmNet
 from mien.training.nets.mel_cnn import MelCNN
 from mien.training.nets.mini_xception import MiniXception
 from mien.training.nets.mlp import MLP
 from mien.training.nets.speech import SpeechNet
 from mien.training.nets.speech_resnet import SpeechResNet
+from mien.training.nets.temporal import Temporal
 from mien.training.nets.vgg16 import VGG16
 
 __all__ = [
+    "C3D",
     "CNN",
+    "CNNLSTM",
+    "FILM_NETS",
     "MLP",
     "NETS",
     "SPEECH_NETS",
@@ -27,12 +34,15 @@ __all__ = [
     "EmotionNet",
     "FaceNet",
     "FaceResNet",
+    "FilmNet",
     "MelCNN",
     "MiniXception",
     "SpeechNet",
     "SpeechResNet",
+    "Temporal",
     "build",
     "build_any",
+    "build_film",
     "build_speech",
 ]
 
@@ -49,7 +59,10 @@ NETS: dict[str, Callable[..., FaceNet]] = {
 SPEECH_NETS: dict[str, Callable[..., SpeechNet]] = {"mel_cnn": MelCNN, "speech_resnet": SpeechResNet}
 """Nets for speech."""
 
-_ALL: dict[str, Callable[..., EmotionNet]] = {**NETS, **SPEECH_NETS}
+FILM_NETS: dict[str, type[FilmNet]] = {"cnn_lstm": CNNLSTM, "c3d": C3D, "temporal": Temporal}
+"""Nets for clips of faces."""
+
+_ALL: dict[str, Callable[..., EmotionNet]] = {**NETS, **SPEECH_NETS, **FILM_NETS}
 
 T = TypeVar("T")
 
@@ -79,12 +92,17 @@ def build_speech(name: str, heads: dict[str, int], **options: Any) -> SpeechNet:
     return _built(SPEECH_NETS, name, heads, options)
 
 
+def build_film(name: str, heads: dict[str, int], **options: Any) -> FilmNet:
+    """Build a net for clips by name: as `build`, but one of `FILM_NETS`."""
+    return _built(FILM_NETS, name, heads, options)
+
+
 def build_any(name: str, heads: dict[str, int], **options: Any) -> EmotionNet:
-    """Build a net of either kind by name: as `build`."""
+    """Build a net of any kind by name: as `build`."""
     return _built(_ALL, name, heads, options)
 
 
-def _built(nets: dict[str, Callable[..., T]], name: str, heads: dict[str, int], options: dict[str, Any]) -> T:
+def _built(nets: Mapping[str, Callable[..., T]], name: str, heads: dict[str, int], options: dict[str, Any]) -> T:
     if name not in nets:
         raise InputError(f"unknown net {name!r}: expected one of {', '.join(nets)}")
     try:

@@ -192,9 +192,9 @@ def summary(net: EmotionNet) -> tuple[Layer, ...]:
         own = sum(p.numel() for p in module.parameters())
         shown = output if isinstance(output, Tensor) else output[0]
         cost = 0
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
             cost = shown[0].numel() * module.weight[0].numel()
-        elif isinstance(module, nn.GRU):
+        elif isinstance(module, nn.GRU | nn.LSTM):
             cost = shown.shape[1] * sum(p.numel() for p in module.parameters() if p.ndim > 1)
         rows.append(Layer(names[module], type(module).__name__, tuple(shown.shape[1:]), own, cost))
 
