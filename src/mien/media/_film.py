@@ -29,6 +29,9 @@ _OTHERS_MISSING_S, _OTHERS_MISSING_SHARE = 1.0, 0.05
 _WORTH_S = 2
 """Winding on by less than this costs more than decoding."""
 
+_BLIND = 300
+"""So many frames after a lost key frame are left out, unless another one comes; films without more of them recover."""
+
 _EVERY_PACKET_SHOWS = ("h264", "hevc", "mpeg4", "mpeg2video", "mjpeg")
 """Codecs whose packets each hold a picture to show."""
 
@@ -62,6 +65,7 @@ class Film:
         self._failed_after: Fraction | None = None
         self._corrupt: set[int | None] = set()
         self._cut = False
+        self._blind = 0
         self._end_notes: list[str] = []
         # AVI stores no times: where pictures are reordered, those of frames are a guess of the reader.
         self._queue = Queue() if file.format == "avi" and file.context.has_b_frames else None
@@ -80,10 +84,9 @@ class Film:
         for packet in chain(self._raw, (None,)):
             packets += packet is not None
             self._ready.extend(self._decode(packet))
-            if self.file.codec in _NEEDS_KEY:
-                while self._ready and not self._ready[0].key_frame:
-                    self._ready.popleft()
-                    self._fail()
+            while self.file.codec in _NEEDS_KEY and self._ready and not self._ready[0].key_frame:
+                self._ready.popleft()
+                self._fail()
             if self._ready:
                 break
         if self.file.interrupted:
@@ -170,22 +173,28 @@ class Film:
         if self._queue is not None:
             self._queue.push(packet.dts)
         if self._ledger is not None and packet.pts is not None and not unwanted and not packet.is_discard:
-            self._ledger.sent(packet.pts, packet.dts)
+            self._ledger.sent(packet.pts, packet.dts, packet.is_keyframe)
 
     def _keeps(self, frame: VideoFrame) -> bool:
         """Whether a frame is sound; what failed until then is counted."""
         pts = frame.pts
         damaged = frame.is_corrupt or pts in self._corrupt
         self._corrupt.discard(pts)
-        lost = self._ledger.came(pts) if self._ledger is not None and pts is not None else 0
-        self._fail(lost + damaged)
+        lost, lost_key = self._ledger.came(pts) if self._ledger is not None and pts is not None else (0, False)
+        if frame.key_frame:
+            self._blind = _BLIND if damaged else 0
+        elif lost_key:
+            self._blind = _BLIND
+        else:
+            self._blind = max(0, self._blind - 1)
+        self._fail(lost + (damaged or self._blind > 0))
         if self._queue is not None:
             frame.pts = self._queue.pop()
-        return not damaged
+        return not damaged and self._blind == 0
 
     def _fail(self, count: int = 1) -> None:
         self.failed += count
-        if count and self._failed_after is None:
+        if count > 0 and self._failed_after is None:
             self._failed_after = self.reached or Fraction(0)
 
     # --- winding -----------------------------------------------------------------------------------------------------
@@ -216,11 +225,6 @@ class Film:
             notes.append(
                 f"{self.failed:,} frames could not be decoded and were left out, the first after "
                 f"{float(self._failed_after or 0):.2f} s; those that follow may be disturbed up to the next key frame"
-            )
-        if self._clock.gaps and (self.failed or self.file.damaged):
-            notes.append(
-                f"no pictures are there for {float(self._clock.missing):.2f} s in all, the first time from "
-                f"{float(self._clock.first_gap[0]):.2f} s to {float(self._clock.first_gap[1]):.2f} s"
             )
         return notes + self._end_notes
 

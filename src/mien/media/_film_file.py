@@ -56,7 +56,6 @@ class FilmFile:
         self.path, self._file, self._owned = opened(source, _NOUN)
         self.label = label(self.path, _NOUN)
         self.notes: list[str] = []
-        self.damaged = False
         try:
             self.format = self._told()
             self._start()
@@ -194,11 +193,9 @@ class FilmFile:
                         errors = 0
                         yield packet
             except av.InvalidDataError:
-                self.damaged = True
                 errors += 1
                 continue
             except (av.FFmpegError, OSError, EOFError) as error:
-                self.damaged = True
                 self.notes.append(f"reading ended early: {reason(error)}")
             return
 

@@ -13,11 +13,14 @@ _RESTART = Fraction(1)
 _LONGEST_GAP = Fraction(3600)
 """A jump by more than this is damage, as in `mien.media.audio`."""
 
+_REMEMBERED = 32
+"""Lost frames that may yet come: decoders hold back half as many."""
+
 _NEXT = Fraction(1, 64)
 """The part of a tick by which a frame with the time of the one before follows it."""
 
 _GAP = Fraction(1, 2)
-"""A picture that stands for longer is a gap, where the film is known to be damaged."""
+"""A picture that stands for longer, and longer than four frames, is a gap: a part may be missing."""
 
 _LARGEST_TOLERANCE = Fraction(1, 2000)
 
@@ -44,9 +47,10 @@ class Clock:
         self.length = length
         self._last: Fraction | None = None
         self._untimed = self._doubled = 0
-        self.jumps = self.gaps = 0
-        self.missing = Fraction(0)
-        self._first_jump = self.first_gap = (Fraction(0), Fraction(0))
+        self.jumps = self._gaps = 0
+        self._gap_from = max(_GAP, 4 * length)
+        self._missing = Fraction(0)
+        self._first_jump = self._first_gap = (Fraction(0), Fraction(0))
 
     def time_of(self, pts: int | None) -> Fraction:
         """Return the time of the next frame in seconds."""
@@ -74,10 +78,10 @@ class Clock:
         if time <= last:
             self._doubled += 1
             return last + min(self._base, self.length) * _NEXT
-        if time - last > _GAP:
-            self.first_gap = self.first_gap if self.gaps else (last, time)
-            self.gaps += 1
-            self.missing += time - last
+        if time - last > self._gap_from:
+            self._first_gap = self._first_gap if self._gaps else (last, time)
+            self._gaps += 1
+            self._missing += time - last
         else:
             self.length = time - last
         return time
@@ -94,6 +98,10 @@ class Clock:
             more = f" (the first of {self.jumps:,} such places)" if self.jumps > 1 else ""
             notes.append(f"the file's times jump by {float(by):+.1f} s after {float(at):.3f} s{more}; "
                          "they go on here without the jump")  # fmt: skip
+        if self._gaps:
+            begin, end = map(float, self._first_gap)
+            more = f"; {self._gaps:,} such gaps take {float(self._missing):.1f} s" if self._gaps > 1 else ""
+            notes.append(f"no new picture comes between {begin:.2f} and {end:.2f} s{more}")
         return notes
 
 
@@ -104,28 +112,38 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[int] = []
+        self._waiting: list[tuple[int, bool]] = []
+        self._missed: set[int] = set()
         self._last: int | None = None
         self._counts = True
 
-    def sent(self, pts: int, dts: int | None) -> None:
-        """Note that a packet goes into the decoder."""
+    def sent(self, pts: int, dts: int | None, key: bool) -> None:
+        """Note that a packet, maybe of a key frame, goes into the decoder."""
         if self._last is not None and dts is not None and dts < self._last:  # times begin anew: nothing can be told
             self._waiting.clear()
+            self._missed.clear()
         self._last = dts
-        heapq.heappush(self._waiting, pts)
+        heapq.heappush(self._waiting, (pts, key))
 
-    def came(self, pts: int) -> int:
-        """Note that a frame came out, and return how many before it did not."""
-        lost = 0
-        while self._waiting and self._waiting[0] <= pts:
-            lost += heapq.heappop(self._waiting) < pts
+    def came(self, pts: int) -> tuple[int, bool]:
+        """Note that a frame came out; return how many before it did not, and whether a key frame is among them."""
+        if pts in self._missed:  # a damaged film's order is not always kept
+            self._missed.discard(pts)
+            return -1, False
+        passed = []
+        while self._waiting and self._waiting[0][0] <= pts:
+            passed.append(heapq.heappop(self._waiting))
         counted, self._counts = self._counts, True
-        return lost if counted else 0
+        lost = [one for one in passed if one[0] < pts and counted]
+        if not lost:
+            return 0, False
+        self._missed = set(sorted(self._missed.union(time for time, _ in lost))[-_REMEMBERED:])
+        return len(lost), any(key for _, key in lost)
 
     def moved(self) -> None:
         """Begin anew at a key frame: pictures before it that refer to what was left out are rightly dropped."""
         self._waiting.clear()
+        self._missed.clear()
         self._last, self._counts = None, False
 
     def close(self) -> int:
