@@ -42,6 +42,9 @@ _HEIGHTS_PX = {1: 110, 2: 80, 4: 60}
 
 _LEAST_PX = 44
 
+_REGION = '<div class="wide-table" role="region" aria-label="Shares of time by person" tabindex="0">'
+"""Wide tables are scrolled by themselves, also with keys."""
+
 
 def video_page(
     film: VideoResult,
@@ -91,10 +94,10 @@ def video_page(
     people = film.summary.people[:MOST_PEOPLE]
     sections = (
         _short(film),
+        _odd(film),
         _over_time(film, bands),
         _people(film, people, thumbnails or {}),
         _numbers(film, people),
-        _odd(film),
         _page_about.about(film, spec),
     )
     return "".join(
@@ -282,7 +285,7 @@ def _numbers(film: VideoResult, people: Sequence[PersonSummary]) -> str:
             cells.append(f"<td>{100 * share:.0f}%</td>" if share >= 0.005 else '<td class="none">0%</td>')
         rows.append(f'<tr><th scope="row">{person.track}</th>{"".join(cells)}</tr>\n')
     table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table>"
-    return _section("numbers", "In numbers", f'<div class="wide-table" tabindex="0">{table}</div>\n')
+    return _section("numbers", "In numbers", f"{_REGION}{table}</div>\n")
 
 
 def _odd(film: VideoResult) -> str:
