@@ -33,7 +33,7 @@ from mien.training.film_folds import write_film_folds
 from mien.training.folder import claim
 from mien.training.history import best_epoch
 from mien.training.kinds import Kind, kind_of
-from mien.training.nested import CHOICE, settle
+from mien.training.nested import CHOICE, member_recipes, settle
 from mien.training.nets import EmotionNet
 from mien.training.recipe import Recipe
 from mien.training.run import RunOptions, fit
@@ -252,7 +252,8 @@ def _tested(
 
 
 def _keys(recipe: Recipe, corpus: Rows) -> list[str]:
-    members = [f"{head}@{member}" for member in recipe.members for head in corpus.heads]
+    names = member_recipes(recipe) if recipe.members else ()
+    members = [f"{head}@{name}" for name in names for head in corpus.heads]
     return [*corpus.heads, *members]
 
 

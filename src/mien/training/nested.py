@@ -119,7 +119,7 @@ def member_recipes(recipe: Recipe) -> dict[str, Recipe]:
     Raises
     ------
     InputError
-        If a member is unknown, or has members itself.
+        If a member is unknown or there twice, has no inner folds, or has members itself.
     """
     if not recipe.members:
         return {recipe.name: recipe}
@@ -130,6 +130,8 @@ def member_recipes(recipe: Recipe) -> dict[str, Recipe]:
             raise InputError(f"recipe {recipe.name!r}: the member {name!r} must have inner_folds and no members")
         common = {key: getattr(recipe, key) for key in ("dataset", "dataset_options", "seed", "inner_folds", "film")}
         found[member.name] = replace(member, **common)
+    if len(found) < len(recipe.members):
+        raise InputError(f"recipe {recipe.name!r}: two members have the same name")
     return found
 
 
