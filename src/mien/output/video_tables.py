@@ -23,7 +23,7 @@ __all__ = ["VideoCsvWriter", "VideoLinesWriter", "VideoParquetWriter", "video_co
 
 _BOX = ("x1", "y1", "x2", "y2")
 _OWN = {
-    "frames": ("track", "time_s", *_BOX, "score", "detected"),
+    "frames": ("time_s", "track", *_BOX, "score", "detected"),
     "tracks": ("track", "start_s", "end_s", "seen_s"),
     "segments": ("track", "segment", "start_s", "end_s"),
 }
