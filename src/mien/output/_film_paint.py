@@ -269,16 +269,17 @@ class FilmPainter:
         box, line = person.box, self._line(person, kept)
         thick = max(2.0, kept.size * 0.3)
         margin = line + 1 + min(box[2] - box[0], box[3] - box[1]) * 0.03
-        x1, x2 = box[0] + margin, box[2] - margin
-        y2 = min(box[3], self._height) - margin
-        if x2 - x1 < 8 or box[3] - box[1] < 4 * thick:
+        left, right = max(round(box[0] + margin), 0), min(round(box[2] - margin), self._width)
+        bottom = round(min(box[3], self._height) - margin)
+        top = bottom - round(thick)
+        if right - left < 8 or top < 0 or box[3] - box[1] < 4 * thick:
             return
-        paint.fill(image, _grown((x1, y2 - thick, x2, y2), 1), _INK, radius=thick / 2, alpha=0.6)
-        at = x1
-        for name, share in zip(person.labels.emotions, person.shares, strict=True):
-            end = at + share * (x2 - x1)
-            paint.fill(image, (at, y2 - thick, end, y2), COLOURS[name])
-            at = end
+        paint.fill(image, _grown((left, top, right, bottom), 1), _INK, radius=thick / 2, alpha=0.6)
+        # A column has the colour of the emotion in whose part its middle lies.
+        middles = (np.arange(left, right) + 0.5 - (box[0] + margin)) / (box[2] - box[0] - 2 * margin)
+        parts = np.searchsorted(np.cumsum(person.shares), middles).clip(max=len(person.shares) - 1)
+        colours = np.array([COLOURS[name] for name in person.labels.emotions], np.uint8)
+        image[top:bottom, left:right] = colours[parts]
 
 
 def _colour(person: Person) -> RGB:

@@ -68,7 +68,7 @@ def _sprite(width: int, height: int, draw: Callable[[NDArray[np.uint8]], None]) 
     return Sprite(black, np.asarray(cv2.subtract(white, black), np.uint8))
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=128)
 def label_sprite(number: int, words: str, colour: RGB, size: int, line: float) -> Sprite:
     """Return a label: the person's number on dark ground, and words on the colour of the emotion.
 
@@ -136,7 +136,7 @@ class Chart:
                 paint.fill(image, bar, COLOURS[name], radius=self.thick / 3)
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=32)
 def chart_of(emotions: tuple[str, ...], top: str, text: int) -> Chart:
     """Return the chart for these emotions beside a label with letters of `text` pixels; `top` is written in white."""
     size = max(_SMALLEST_TEXT_PX, round(text * 0.82))
