@@ -84,26 +84,27 @@ def verify(models: tuple[str, ...]) -> int:
 @click.argument("net", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def nets(net: str | None, as_json: bool) -> None:
-    """List the networks that can be trained: parameters and multiply-adds for one face or recording.
+    """List the networks that can be trained: parameters and multiply-adds for one face, recording or clip.
 
-    Face nets have seven classes here, speech nets eight; a recording is as long as in training.  With NET, its layers.
+    Face nets have seven classes here, the others eight; recordings and clips are as long as in training.  Some nets for
+    clips take what a face net says of each frame, whose own cost is not counted.  With NET, its layers.
     """
     need("torch", extra="train", purpose="building networks")
-    from mien.training.nets import NETS, SPEECH_NETS, build_any
+    from mien.training.nets import FILM_NETS, NETS, SPEECH_NETS, build_any
     from mien.training.nets.base import multiply_adds, parameters, summary
 
     if net is None:
         built = [(name, "faces", build_any(name, _SEVEN)) for name in NETS]
         built += [(name, "speech", build_any(name, _EIGHT)) for name in SPEECH_NETS]
+        built += [(name, "clips", build_any(name, _EIGHT)) for name in FILM_NETS]
         head: tuple[str, ...] = ("name", "for", "input", "parameters", "multiply_adds")
         rows: list[tuple[Any, ...]] = [
-            (name, kind, " x ".join(map(str, net.example()[0].shape[2:])), parameters(net), multiply_adds(net))
-            for name, kind, net in built
+            (name, kind, _input(net), parameters(net), multiply_adds(net)) for name, kind, net in built
         ]
         right: tuple[int, ...] = (2, 3, 4)
     else:
         head = ("layer", "kind", "output", "parameters", "multiply_adds")
-        layers = summary(build_any(net, _EIGHT if net in SPEECH_NETS else _SEVEN))
+        layers = summary(build_any(net, _SEVEN if net in NETS else _EIGHT))
         rows = [(r.name, r.kind, " x ".join(map(str, r.shape)), r.parameters, r.multiply_adds) for r in layers]
         rows.append(("all", "", "", sum(r.parameters for r in layers), sum(r.multiply_adds for r in layers)))
         right = (3, 4)
@@ -112,6 +113,12 @@ def nets(net: str | None, as_json: bool) -> None:
     else:
         shown = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
         _shell.write(_shell.table([title.replace("_", "-") for title in head], shown, right=right))
+
+
+def _input(net: Any) -> str:
+    """Return the shape of the first thing that a net takes any of."""
+    taken = next(part for part in net.example() if part.numel())
+    return " x ".join(str(side) for side in taken.shape if side > 1)
 
 
 def _write_json(data: Any) -> None:
