@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ import pytest
 
 from mien.cli import main
 from mien.samples import astronaut_path
+from planted_faces import planted
+from planted_films import write_film
 from speech_corpora import write_wav
 from speech_mixtures import RATE, voiced
 
@@ -54,8 +57,21 @@ def blocks(*, language: str, needs: tuple[str, ...]) -> list[Block]:
     return found
 
 
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a film of four seconds with two people and a synthetic voice."""
+    paths = {
+        0: [(0.0, 90.0, 120.0, 90.0), (4.0, 130.0, 110.0, 100.0)],
+        1: [(1.0, 240.0, 120.0, 80.0), (4.0, 230.0, 120.0, 90.0)],
+    }
+    frames = ((shot[0], Fraction(i, 25)) for i, shot in enumerate(planted(paths, rate=25, seconds=4)))
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    write_film(path, frames, rate=25, sound=(voiced(4 * RATE, np.random.default_rng(3)), RATE))
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, film: Path) -> Path:
     (tmp_path / "photos" / "party").mkdir(parents=True)
     for name in ("team.jpg", "photos/one.jpg", "photos/party/two.jpg"):
         shutil.copy(astronaut_path(), tmp_path / name)
@@ -64,6 +80,7 @@ def folder(tmp_path: Path) -> Path:
     sound = np.concatenate([silence, voices[0], silence, voices[1], silence])
     for name in ("call.wav", "calls/monday.wav"):
         write_wav(tmp_path / name, sound)
+    shutil.copy(film, tmp_path / "film.mp4")
     return tmp_path
 
 
