@@ -29,7 +29,7 @@ FLAT = 4.0
 """Variance of a thumbnail that shows nothing: without it the noise of two black frames would not be alike."""
 
 CHANGE, DARK = 0.4, 8.0
-"""A block has changed when it is brighter or darker by so many powers of two; grey levels below the second are noise."""
+"""A block has changed when it is brighter or darker by so many powers of two; grey below the second is noise."""
 
 FLASH_S, FLASH_PART = 0.25, 0.95
 """A flash (or a black frame) lasts no longer, and makes this part of the picture brighter (or darker)."""

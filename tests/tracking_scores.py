@@ -1,0 +1,107 @@
+"""What a face tracker made of films with planted faces: the numbers that tests and benchmarks share.
+
+A face counts where 95 % of it can be seen; it is found when a box overlaps it by an intersection over union of 0.5.  A
+*switch* is a number that stood for two people; a *fragment* is a further number of somebody who had one, within a
+scene; a *ghost* is a frame of a confirmed face where nobody is.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mien.faces.detect import Detector
+from mien.faces.track import FaceTracker, Tracked
+from planted_faces import Film, Shot
+
+FOUND, NEAR, VISIBLE, PARTLY = 0.5, 0.3, 0.95, 0.5
+
+
+@dataclass
+class Score:
+    """What a tracker made of a film."""
+
+    film: str
+    rate: int
+    faces: int = 0
+    found: int = 0
+    switches: int = 0
+    fragments: int = 0
+    ghosts: int = 0
+    cuts_missed: int = 0
+    cuts_false: int = 0
+    searches: int = 0
+    frames: int = 0
+    ms: list[float] = field(default_factory=list, repr=False)
+
+    @property
+    def recall(self) -> float:
+        """Part of the faces that was found."""
+        return self.found / max(self.faces, 1)
+
+
+def overlap(a: Any, b: Any) -> float:
+    """Return the intersection over union of two boxes."""
+    common = max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+    return float(common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common))
+
+
+def measure(film: Film, detector: Detector, rate: int = 30, *, grey: bool = False, **options: Any) -> Score:
+    """Let a tracker follow a film and compare with the truth."""
+    tracker, shown = FaceTracker(detector, **options), []
+    score = Score(film.name, rate)
+    for shot in film.shots(rate):
+        image = np.repeat(cv2.cvtColor(shot.image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2) if grey else shot.image
+        start = time.perf_counter()
+        faces = tracker.update(image, shot.time_s)
+        score.ms.append((time.perf_counter() - start) * 1e3)
+        shown.append((shot, faces))
+    tracker.close()
+    owners: dict[int, set[tuple[int, int]]] = {}
+    for shot, faces in shown:
+        scene = sum(cut <= shot.time_s + 1e-6 for cut in film.cuts)
+        real = [face for face in faces if tracker.confirmed(face.id)]
+        for person, face in compare(score, shot, real):
+            owners.setdefault(tracker.known_as(face.id), set()).add((person, scene))
+    score.switches = sum(len(people) - 1 for people in owners.values())
+    everybody = {one for people in owners.values() for one in people}
+    score.fragments = sum(len(people) for people in owners.values()) - len(everybody)
+    # Between two frames of 5 a second lies up to 0.2 s.
+    hits = [any(0 <= told - cut < 1.5 / rate for told in tracker.cuts) for cut in film.cuts]
+    score.cuts_missed, score.cuts_false = hits.count(False), len(tracker.cuts) - hits.count(True)
+    score.searches, score.frames = tracker.searches, len(shown)
+    return score
+
+
+def compare(score: Score, shot: Shot, faces: list[Tracked]) -> list[tuple[int, Tracked]]:
+    """Count what was found in a frame; return who has which face, best pairs first."""
+    truth = [one for one in shot.faces if one.visible >= PARTLY]
+    table = np.array([[overlap(one.box, face.box) for face in faces] for one in truth]).reshape(len(truth), len(faces))
+    pairs = []
+    while table.size and table.max() >= NEAR:
+        i, j = np.unravel_index(int(table.argmax()), table.shape)
+        pairs.append((truth[i].person, faces[j]))
+        score.found += bool(table[i, j] >= FOUND and truth[i].visible >= VISIBLE)
+        table[i], table[:, j] = -1, -1
+    score.faces += sum(one.visible >= VISIBLE for one in truth)
+    taken = {face.id for _, face in pairs}
+    score.ghosts += sum(
+        face.id not in taken
+        and max((overlap(one.box, face.box) for one in shot.faces if one.visible > 0.1), default=0) < NEAR
+        for face in faces
+    )
+    return pairs
+
+
+def total(name: str, rate: int, scores: list[Score]) -> Score:
+    """Return the sum of several films."""
+    result = Score(name, rate)
+    for one in scores:
+        for key, value in vars(one).items():
+            if key not in ("film", "rate"):
+                setattr(result, key, getattr(result, key) + value)
+    return result
