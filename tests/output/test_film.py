@@ -192,6 +192,30 @@ def test_a_cut_film_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
     assert [number_of(image) for _, image in read(tmp_path / "out.mp4")] == there
 
 
+def test_one_picture_makes_a_film(tmp_path: Path) -> None:
+    numbered_film(tmp_path / "in.mp4", 1)
+    draw_film(tmp_path / "in.mp4", film_of(0.2, duration_s=0.04, end_s=0.04), tmp_path / "out.mp4", **PLAIN)
+    assert [time_s for time_s, _ in read(tmp_path / "out.mp4")] == [0.0]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+def test_a_thousand_pictures_a_second_are_all_kept(tmp_path: Path, suffix: str) -> None:
+    times = numbered_film(tmp_path / "in.mp4", 100, rate=1000, width=64, height=48)
+    draw_film(tmp_path / "in.mp4", nobody(0.1, (64, 48)), tmp_path / f"out.{suffix}")
+    frames = read(tmp_path / f"out.{suffix}")
+    assert [number_of(image) for _, image in frames] == list(range(100))
+    assert [time_s for time_s, _ in frames] == pytest.approx([float(time) for time in times])
+
+
+@pytest.mark.parametrize("folder", ["http:", "with a space", "Bilder%03d", "café\udce9", "-y"])
+def test_names_are_names_whatever_they_look_like(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+    numbered_film(tmp_path / "in.mp4", 3)
+    draw_film("in.mp4", nobody(0.1), f"{folder}/out.mp4")
+    assert len(read(Path(folder) / "out.mp4")) == 3
+
+
 def test_progress_tells_the_time_reached(tmp_path: Path) -> None:
     times = numbered_film(tmp_path / "in.mp4", 30)
     told: list[float] = []

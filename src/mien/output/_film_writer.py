@@ -116,7 +116,9 @@ class FilmWriter:
         # The clock of edit lists, too: by default it is a millisecond, to which late beginnings would be rounded.
         clock = {"movie_timescale": str(self._base.denominator)} if 1000 <= self._base.denominator <= 10**6 else {}
         options = {**dict(kind.options), **(clock if kind.negative else {})}
-        output = av.open(os.fspath(beside), "w", format=kind.format, container_options=options)
+        # As an address with its scheme: FFmpeg takes what stands before a colon in a name for one.
+        address = f"file:{os.path.abspath(beside)}"  # noqa: PTH100  (links stay as they are)
+        output = av.open(address, "w", format=kind.format, container_options=options)
         stream = add_pictures(
             output,
             codec,
@@ -147,7 +149,7 @@ class FilmWriter:
         return () if self._sound is None else tuple(self._sound.warnings)
 
     def write(self, image: NDArray[Any], time_s: float | Fraction) -> None:
-        """Add a picture.
+        """Add a picture; this waits while the encoder is some pictures behind.
 
         Parameters
         ----------
