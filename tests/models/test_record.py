@@ -81,7 +81,8 @@ WRONG = [
     (_set("description", to="  "), "key 'description' must not be empty"),
     (
         _set("task", to="chess"),
-        "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-emotion' or 'speech-activity', "
+        "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-emotion' or 'speech-activity' or "
+        "'emotion-fusion', "
         "but got 'chess'",
     ),
     (_set("colour", to="red"), "key 'colour' is not known"),

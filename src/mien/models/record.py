@@ -1,8 +1,8 @@
 """From a record to a model: every key is checked when the record is read.
 
 A record that lacks a key, has an unknown one, or a value of the wrong kind is refused with the file and the key in the
-message.  Only ``[card]``, ``[training]`` and ``[crop]`` are free: the first two are read by people, the third by
-`mien.faces.align`.
+message.  Only ``[card]``, ``[training]``, ``[crop]`` and ``[fusion]`` are free: the first two are read by people, the
+third by `mien.faces.align`, the last by `mien.fusion.experts`.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
             raise ModelError(f"{where}: not a TOML file: {error}") from error
     top = Table(record, where)
     task = top.text("task", among=TASKS)
-    faces, voices = task == "face-emotion", task == "speech-emotion"
+    faces, voices, fusion = (task == name for name in ("face-emotion", "speech-emotion", "emotion-fusion"))
     spec = ModelSpec(
         name=top.text("name", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*"),
         task=task,
         description=top.text("description"),
         version=top.text("version"),
         date=top.date("date"),
-        files=tuple(_file(t) for t in top.tables("files")),
+        files=tuple(_file(t) for t in top.tables("files", required=not fusion)),
         licence=_licence(top.table("licence")),
         path=where,
         input=_input(top.table("input")) if faces else None,
@@ -68,6 +68,7 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
         results=tuple(_result(t) for t in top.tables("results", required=False)),
         training=top.free("training", required=False),
         card=top.free("card", required=False),
+        fusion=top.free("fusion", required=fusion),
     )
     top.done()
     _check_together(spec)

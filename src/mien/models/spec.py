@@ -14,7 +14,7 @@ from mien.labels import LabelSet
 
 __all__ = ["TASKS", "Licence", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result", "SoundInput"]
 
-TASKS = ("face-emotion", "face-detection", "speech-emotion", "speech-activity")
+TASKS = ("face-emotion", "face-detection", "speech-emotion", "speech-activity", "emotion-fusion")
 """What a model can do."""
 
 
@@ -178,7 +178,7 @@ class ModelSpec:
     date : datetime.date
         When it was made.
     files : tuple of ModelFile
-        At least one, each with its own role.
+        At least one, each with its own role; none for a fusion, whose few weights are in the record itself.
     licence : Licence
         Terms of use.
     path : pathlib.Path
@@ -195,6 +195,8 @@ class ModelSpec:
         What was measured.
     training, card : dict
         Recipe and data; intended use, limits, biases.  Free content.
+    fusion : dict
+        Weights of a fusion, as `mien.fusion.experts` reads them; empty for other models.
     """
 
     name: str
@@ -212,6 +214,7 @@ class ModelSpec:
     results: tuple[Result, ...] = ()
     training: dict[str, Any] = field(default_factory=dict, hash=False)
     card: dict[str, Any] = field(default_factory=dict, hash=False)
+    fusion: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def size_bytes(self) -> int:
@@ -275,10 +278,11 @@ class ModelSpec:
             record["input"] = dataclasses.asdict(self.input)
         if self.sound is not None:
             record["sound"] = dataclasses.asdict(self.sound)
-        for key, table in (("crop", self.crop), ("training", self.training), ("card", self.card)):
-            if table:
+        for key in ("crop", "fusion", "training", "card"):
+            if table := getattr(self, key):
                 record[key] = copy.deepcopy(table)
-        record["files"] = [dataclasses.asdict(f) for f in self.files]
+        if self.files:
+            record["files"] = [dataclasses.asdict(f) for f in self.files]
         if self.outputs:
             record["outputs"] = [_output_to_dict(o) for o in self.outputs]
         if self.results:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from mien.results.emotion import UNSURE_BELOW, Emotion
 from mien.results.faces import Box, Face, ImageResult, Points
 from mien.results.failed import FailedItem
+from mien.results.fused import FusedResult, FusedSpan
 from mien.results.speech import SpeechResult, SpeechSpan, SpeechSummary
 from mien.results.track import EmotionSegment, FaceTrack, Moment, TrackPoint
 from mien.results.video import (
@@ -30,6 +31,8 @@ __all__ = [
     "Face",
     "FaceTrack",
     "FailedItem",
+    "FusedResult",
+    "FusedSpan",
     "ImageResult",
     "Moment",
     "PersonSummary",

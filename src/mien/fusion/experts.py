@@ -1,0 +1,312 @@
+"""Fusion by a product of experts, each trusted as far as what it saw and heard allows.
+
+For one stretch of time the face's net says p_f(c), the voice's p_v(c).  Each is raised to its reliability r, and both
+are multiplied; how frequent the emotions are, q, is in both, and taken out once, as far as both have a say:
+
+    log p(c) = (r_f log p_f(c) + r_v log p_v(c) - m log q(c)) / T**min(m, 1) + constant,  m = min(r_f, r_v)
+
+With r_f = r_v = T = 1 this is Bayes' rule for two witnesses who err independently of each other; T above 1 says that
+they do not quite.  A reliability is
+
+    r = most / (1 + exp(-(bias + sum of slope * measure)))
+
+of measures of quality that are 0 at their best and go to minus infinity at their worst, with slopes that are not
+negative: a face of no width, a picture without detail, a voice far under the noise lose their say altogether, and what
+is left is the other side.  A side that is missing has r = 0.  One that is alone keeps the order of its emotions: only
+how sure it is depends on its quality.
+
+The few weights are fitted on simulated pairs (see `mien.evaluation.fusion`) and kept in the record of
+``fusion-experts``.
+
+References
+----------
+Hinton, Training Products of Experts by Minimizing Contrastive Divergence, Neural Computation 14 (2002).
+Bailer-Jones and Smith, Combining probabilities, Gaia technical note GAIA-C8-TN-MPIA-CBJ-053 (2011): the division by
+the prior.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mien._checks import describe, number
+from mien.errors import InputError
+from mien.fusion.rules import Fused, checked_pair
+from mien.labels import FER7, LabelSet
+from mien.models import registry
+
+__all__ = [
+    "FACE_MEASURES",
+    "LEAST",
+    "VOICE_MEASURES",
+    "Expert",
+    "ExpertWeights",
+    "Quality",
+    "experts",
+    "reliability",
+    "shipped_weights",
+]
+
+Floats = NDArray[np.float64]
+
+
+class Measure(NamedTuple):
+    """A measure of quality: ``log2(min(value, best) / best)``, or ``(min(value, best) - best) / 10`` for decibels."""
+
+    best: float
+    decibels: bool = False
+
+    def scaled(self, values: Floats) -> Floats:
+        """Return the measure, 0 at the best, minus infinity at the worst; NaN stays NaN."""
+        capped = np.minimum(values, self.best)
+        if self.decibels:
+            return np.asarray((capped - self.best) / 10)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log2(np.maximum(capped, 0) / self.best))
+
+
+FACE_MEASURES: dict[str, Measure] = {
+    "width_px": Measure(48.0),  # what the nets see of a face is 48 px wide
+    "sharpness": Measure(0.2),  # see `mien.faces.quality`; pictures of the web reach this
+    "seen_s": Measure(3.0),  # expressions last half a second to four (Ekman 2003, see `mien.timeline.course`)
+}
+"""What is measured of a face over a stretch: its width in pixels of the film, its sharpness, and for how long it is
+seen."""
+
+VOICE_MEASURES: dict[str, Measure] = {
+    "speech_s": Measure(3.0),  # the window of the speech nets
+    "snr_db": Measure(40.0, decibels=True),  # studio recordings
+}
+"""What is measured of a voice: how long is spoken without a pause, and how far the speech is above the noise."""
+
+LEAST = 1e-4
+"""No expert says that an emotion is less probable than this: none can rule out what it has not seen."""
+
+Quality = Mapping[str, ArrayLike]
+"""By measure: float (n,) in its unit; NaN, or left out, where it was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """How one side is trusted.
+
+    Parameters
+    ----------
+    most : float
+        Upper bound of its reliability, above 0.
+    bias : float
+        See the module.
+    slopes : dict of str to float
+        By measure, not negative.
+    typical : dict of str to float
+        By measure, in its unit: what is assumed where it was not measured.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    most: float
+    bias: float
+    slopes: dict[str, float]
+    typical: dict[str, float]
+
+    def __post_init__(self) -> None:
+        number(self.most, "most", low=math.ulp(0.0))
+        number(self.bias, "bias")
+        for name, slope in self.slopes.items():
+            number(slope, f"slope of {name}", low=0)
+        if set(self.slopes) != set(self.typical):
+            raise InputError(f"slopes and typical must have the same measures, got {self.slopes} and {self.typical}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for a record."""
+        return {
+            "most": self.most,
+            "bias": self.bias,
+            "slopes": dict(self.slopes),
+            "typical": dict(self.typical),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertWeights:
+    """All weights of the fusion of one kind of face net with a speech net.
+
+    Parameters
+    ----------
+    prior : tuple of float
+        How frequent the emotions are, q, in the order of `FER7`.
+    face, voice : Expert
+        How each side is trusted.
+    temperature : float
+        T: above 1 makes answers of both together less sure.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    prior: tuple[float, ...]
+    face: Expert
+    voice: Expert
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prior", _prior(self.prior))
+        number(self.temperature, "temperature", low=math.ulp(0.0))
+        for side, expert, known in (("face", self.face, FACE_MEASURES), ("voice", self.voice, VOICE_MEASURES)):
+            if set(expert.slopes) != set(known):
+                raise InputError(
+                    f"the {side} needs the measures {', '.join(known)}, but got {', '.join(expert.slopes)}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for a record."""
+        return {
+            "prior": list(self.prior),
+            "temperature": self.temperature,
+            "face": self.face.to_dict(),
+            "voice": self.voice.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> ExpertWeights:
+        """Build from what `to_dict` returned, such as a table of a record.
+
+        Raises
+        ------
+        InputError
+            If a key is missing or unknown, or a value is wrong.
+        """
+        try:
+            sides = {side: Expert(**table[side]) for side in ("face", "voice")}
+            return cls(table["prior"], temperature=table["temperature"], **sides)
+        except KeyError as error:
+            raise InputError(f"weights of a fusion must have {error.args[0]!r}, but have {sorted(table)}") from error
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"weights of a fusion are malformed: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def shipped_weights(labels: str = "fer7") -> ExpertWeights:
+    """Return the weights that ship with mien.
+
+    Parameters
+    ----------
+    labels : str
+        Label set of the face's answers before they are mapped; those of a set that was not fitted are taken as
+        ``"ferplus8"`` where they have contempt, else as ``"fer7"``.
+
+    Raises
+    ------
+    ModelError
+        If the record is missing or wrong.
+    """
+    tables = registry.get("fusion-experts").fusion
+    known = labels if labels in tables else "ferplus8" if labels == "baum8" else "fer7"
+    return ExpertWeights.from_dict(tables[known])
+
+
+def reliability(expert: Expert, measures: Mapping[str, Measure], quality: Quality, n: int) -> Floats:
+    """Return how far a side is trusted, float64 (n,) from 0 to ``expert.most``.
+
+    Parameters
+    ----------
+    expert : Expert
+        The weights.
+    measures : mapping of str to Measure
+        `FACE_MEASURES` or `VOICE_MEASURES`.
+    quality : mapping of str to array_like
+        See `Quality`.
+    n : int
+        How many stretches.
+
+    Raises
+    ------
+    InputError
+        If there is no such measure, or its length is another.
+    """
+    if unknown := set(quality) - set(measures):
+        raise InputError(f"unknown measure {sorted(unknown)[0]!r}: expected {', '.join(measures)}")
+    exponent = np.full(n, expert.bias)
+    for name, measure in measures.items():
+        values = np.asarray(quality.get(name, np.nan), np.float64)
+        if values.shape not in ((), (n,)):
+            raise InputError(f"{name} must have {n} values, but got {describe(values)}")
+        values = np.where(np.isnan(values), expert.typical[name], values)
+        # A slope of 0 means that the measure does not count, not even at its worst.
+        if expert.slopes[name] > 0:
+            exponent = exponent + expert.slopes[name] * measure.scaled(values)
+    with np.errstate(over="ignore"):
+        return np.asarray(expert.most / (1 + np.exp(-exponent)))
+
+
+def experts(
+    face: Floats,
+    voice: Floats,
+    *,
+    weights: ExpertWeights | None = None,
+    face_quality: Quality | None = None,
+    voice_quality: Quality | None = None,
+    labels: LabelSet = FER7,
+) -> Fused:
+    """Return the product of both experts (see the module).
+
+    Parameters
+    ----------
+    face, voice : numpy.ndarray
+        float (n, 7), rows that sum to one, or of NaN where a side is missing (see `mien.fusion.rules`).
+    weights : ExpertWeights, optional
+        By default those that ship with mien.
+    face_quality, voice_quality : mapping of str to array_like, optional
+        What was measured of each (see `FACE_MEASURES` and `VOICE_MEASURES`).
+    labels : LabelSet
+        Must be `FER7`, in which the weights are.
+
+    Returns
+    -------
+    Fused
+        Weights are the reliabilities, 0 where a side is missing.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit.
+    """
+    if labels != FER7:
+        raise InputError(f"experts answer in fer7, but got {labels.name}")
+    f, v = checked_pair(face, voice, labels)
+    known = shipped_weights() if weights is None else weights
+    total = np.zeros(f.shape)
+    trusted = []
+    for side, expert, measures, quality in (
+        (f, known.face, FACE_MEASURES, face_quality),
+        (v, known.voice, VOICE_MEASURES, voice_quality),
+    ):
+        there = ~np.isnan(side[:, 0])
+        trusted.append(np.where(there, reliability(expert, measures, quality or {}, len(side)), 0.0))
+        total += trusted[-1][:, None] * np.log(np.maximum(np.nan_to_num(side, nan=1.0), LEAST))
+    both = np.minimum(*trusted)
+    total -= both[:, None] * np.log(known.prior)
+    total /= known.temperature ** np.minimum(both, 1.0)[:, None]
+    raised = np.exp(total - total.max(axis=1, keepdims=True))
+    raised /= raised.sum(axis=1, keepdims=True)
+    raised[np.isnan(f[:, 0]) & np.isnan(v[:, 0])] = np.nan
+    return Fused(raised, trusted[0], trusted[1])
+
+
+def _prior(values: Any) -> tuple[float, ...]:
+    prior = tuple(float(number(value, "prior", low=LEAST, high=1)) for value in values)
+    if len(prior) != len(FER7) or abs(sum(prior) - 1) > 1e-3:
+        raise InputError(f"a prior must be {len(FER7)} shares that sum to 1, but got {prior}")
+    return tuple(value / sum(prior) for value in prior)

@@ -1,0 +1,263 @@
+"""Fusion over time: planted tracks and speech whose common axis is known in closed form."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mien.errors import InputError
+from mien.fusion import METHODS, fuse
+from mien.fusion.axis import HOLD, Course, edges_of
+from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet, mapping
+from mien.results import Emotion, EmotionSegment, FaceTrack, FusedResult, SpeechResult, SpeechSpan, VideoResult
+
+HAPPY, ANGRY, SAD, NEUTRAL = "happiness", "anger", "sadness", "neutral"
+
+
+def said(emotion: str, share: float = 0.7, labels: LabelSet = FER7) -> np.ndarray:
+    rest = (1 - share) / (len(labels) - 1)
+    return np.where(np.array(labels.emotions) == emotion, share, rest)
+
+
+def track(
+    pieces: list[tuple[float, float, np.ndarray]],
+    *,
+    number: int = 1,
+    step_s: float = 0.2,
+    side: float = 60.0,
+    labels: LabelSet = FER7,
+    timeline: bool = True,
+) -> FaceTrack:
+    """Return a track that shows what the pieces say: (from, to, distribution); gaps between them are real."""
+    times, lengths, rows = [], [], []
+    for start, end, row in pieces:
+        at = start
+        while at < end - 1e-9:
+            times.append(at)
+            lengths.append(min(step_s, end - at))
+            rows.append(row)
+            at += step_s
+    n = len(times)
+    shares = np.array(rows, np.float32)
+    segments = tuple(EmotionSegment(s, e, Emotion(labels, tuple(row))) for s, e, row in pieces) if timeline else ()
+    return FaceTrack(
+        number,
+        labels,
+        np.array(times),
+        np.array(lengths),
+        np.tile(np.array([10, 10, 10 + side, 10 + side], np.float32), (n, 1)),
+        np.ones(n, np.float32),
+        shares,
+        shares,
+        np.ones(n, bool),
+        timeline=segments,
+    )
+
+
+def speech(*spans: tuple[float, float, np.ndarray | None], labels: LabelSet = FER7) -> SpeechResult:
+    told = tuple(
+        SpeechSpan(s, e, row is not None, None if row is None else Emotion(labels, tuple(row))) for s, e, row in spans
+    )
+    return SpeechResult(spans[-1][1], told)
+
+
+def film(tracks: tuple[FaceTrack, ...], *, start_s: float = 0.0, end_s: float = 10.0) -> VideoResult:
+    times = np.unique(np.concatenate([t.times_s for t in tracks])) if tracks else np.arange(start_s, end_s, 0.2)
+    return VideoResult(320, 240, end_s, start_s, end_s, times, tracks)
+
+
+def bounds(result: FusedResult) -> list[tuple[float, float]]:
+    return [(round(span.start_s, 6), round(span.end_s, 6)) for span in result.spans]
+
+
+def test_the_axis_is_the_union_of_the_edges_of_both() -> None:
+    faces = track([(0, 3, said(HAPPY)), (3, 7, said(ANGRY)), (8, 10, said(SAD))])
+    voice = speech((0, 1.5, None), (1.5, 4.25, said(ANGRY)), (4.25, 5, said(SAD)), (5, 10, None))
+    result = fuse(faces, voice)
+    assert bounds(result) == [(0, 1.5), (1.5, 3), (3, 4.25), (4.25, 5), (5, 7), (7, 8), (8, 10)]
+    assert [span.face.top if span.face else None for span in result.spans] == [
+        HAPPY, HAPPY, ANGRY, ANGRY, ANGRY, None, SAD,
+    ]  # fmt: skip
+    assert [span.voice.top if span.voice else None for span in result.spans] == [
+        None, ANGRY, ANGRY, SAD, None, None, None,
+    ]  # fmt: skip
+    assert result.spans[5].fused is None
+    assert (result.face_s, result.voice_s, result.both_s) == pytest.approx((9, 3.5, 3.5))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_covers_the_same_axis_and_survives_json(method: str) -> None:
+    import json
+
+    faces = track([(0.5, 3, said(HAPPY)), (4, 7, said(ANGRY))])
+    result = fuse(faces, speech((0, 2, None), (2, 9, said(SAD))), method=method)
+    assert result.method == method
+    assert bounds(result) == [(0.5, 2), (2, 3), (3, 4), (4, 7), (7, 9)]
+    again = FusedResult.from_dict(json.loads(json.dumps(result.to_dict())))
+    assert again == result
+
+
+def test_means_are_exact_whatever_the_frames() -> None:
+    """Edges of speech cut through frames: the mean is the integral of steps, compared with exact fractions."""
+    random = np.random.default_rng(3)
+    n = 40
+    ticks = np.cumsum(random.integers(1, 9, n + 1))
+    rows = random.dirichlet(np.ones(7), n).astype(np.float32)
+    rows /= rows.sum(axis=1, keepdims=True)
+    times = ticks / 25
+    faces = FaceTrack(
+        1, FER7, times[:-1], np.diff(times), np.tile(np.array([0, 0, 9, 9], np.float32), (n, 1)),
+        np.ones(n, np.float32), rows, rows, np.ones(n, bool),
+        timeline=(EmotionSegment(float(times[0]), float(times[-1]), Emotion(FER7, tuple(said(HAPPY)))),),
+    )  # fmt: skip
+    begin, end = times[0] + 0.501, times[-1] - 1.003
+    result = fuse(faces, [SpeechSpan(begin, end, True, Emotion(FER7, tuple(said(SAD))))])
+    assert bounds(result) == [tuple(np.round(p, 6)) for p in ((times[0], begin), (begin, end), (end, times[-1]))]
+    total, whole = [Fraction(0)] * 7, Fraction(0)
+    for k in range(n):
+        low, high = max(Fraction(times[k]), Fraction(begin)), min(Fraction(times[k + 1]), Fraction(end))
+        if high > low:
+            whole += high - low
+            total = [t + (high - low) * Fraction(float(p)) for t, p in zip(total, rows[k], strict=True)]
+    middle = result.spans[1].face
+    assert middle is not None
+    np.testing.assert_allclose(middle.to_array(), [float(t / whole) for t in total], atol=1e-6)
+
+
+def test_labels_become_the_common_seven_and_the_notes_say_so() -> None:
+    faces = track([(0, 2, said("contempt", 0.4, FERPLUS8))], labels=FERPLUS8)
+    voice = speech((0, 2, said("calm", 0.6, RAVDESS8)), labels=RAVDESS8)
+    result = fuse(faces, voice)
+    (span,) = result.spans
+    assert span.face is not None
+    assert span.voice is not None
+    assert span.voice.top == NEUTRAL
+    expected = mapping(FERPLUS8, FER7).apply(said("contempt", 0.4, FERPLUS8))
+    np.testing.assert_allclose(span.face.to_array(), expected, atol=1e-6)
+    assert "contempt is dropped and the rest renormalised (face)" in result.notes
+    assert "calm counts as neutral (voice)" in result.notes
+
+
+def test_a_film_that_begins_later_and_sound_that_ends_earlier_keep_their_times() -> None:
+    faces = film((track([(2, 10, said(HAPPY))]),), start_s=1.0)
+    result = fuse(faces, speech((0, 3, None), (3, 6, said(SAD))))
+    assert bounds(result) == [(1, 2), (2, 3), (3, 6), (6, 10)]
+    assert result.warnings == ("the sound ends at 6.0 s, the picture at 10.0 s",)
+    later = fuse(film((track([(0, 4, said(HAPPY))]),), end_s=4), speech((0, 3, None), (3, 9, said(SAD))))
+    assert bounds(later) == [(0, 3), (3, 4), (4, 9)]
+    assert later.spans[-1].face is None
+    assert later.spans[-1].voice is not None
+
+
+def test_what_is_missing_is_named() -> None:
+    voice = speech((0, 3, said(SAD)))
+    none = fuse(film((), end_s=3), voice)
+    assert none.warnings == ("no face is seen: what is left is the voice",)
+    assert [span.fused.top for span in none.spans if span.fused] == [SAD]
+    silent = fuse(track([(0, 3, said(HAPPY))]), speech((0, 3, None)))
+    assert silent.warnings == ("nobody speaks: what is left is the face",)
+    assert silent.emotion is not None
+    assert silent.emotion.top == HAPPY
+    assert fuse(track([(0, 3, said(HAPPY))]), None).warnings == ("there is no sound: what is left is the face",)
+    empty = fuse((), None)
+    assert empty.spans == ()
+    assert empty.emotion is None
+    assert fuse(film((), end_s=2), None).spans[0].fused is None
+
+
+def test_the_largest_face_takes_the_voice_and_that_is_noted() -> None:
+    large = track([(0, 6, said(HAPPY))], number=1, side=100)
+    small = track([(0, 6, said(ANGRY))], number=2, side=40)
+    result = fuse((small, large), speech((0, 6, said(SAD))))
+    assert {span.track for span in result.spans} == {1}
+    assert "the voice is taken to be that of the largest face in view: who speaks is not known" in result.notes
+
+
+def test_the_voice_does_not_jump_between_faces_of_nearly_one_size() -> None:
+    """Sizes cross again and again by less than the hysteresis: who spoke first stays the speaker."""
+    n = 60
+    wide = 50 + 3 * np.sin(np.arange(n))
+    other = 50 - 3 * np.sin(np.arange(n))
+    tracks = []
+    for number, sides in ((1, wide), (2, other)):
+        base = track([(0, 12, said(HAPPY if number == 1 else ANGRY))], number=number)
+        boxes = np.zeros((n, 4), np.float32)
+        boxes[:, 2:] = sides[:, None]
+        tracks.append(
+            FaceTrack(
+                number,
+                FER7,
+                base.times_s,
+                base.durations_s,
+                boxes,
+                base.scores,
+                base.probabilities,
+                base.smoothed,
+                base.detected,
+                timeline=base.timeline,
+            )
+        )
+    pauses = [SpeechSpan(k, k + 0.6, True, Emotion(FER7, tuple(said(SAD)))) for k in range(12)]
+    result = fuse(tracks, pauses)
+    assert len({span.track for span in result.spans}) == 1
+
+
+def test_a_much_larger_face_takes_the_voice_over_only_at_the_next_speech() -> None:
+    first = track([(0, 10, said(HAPPY))], number=1, side=50)
+    close = track([(2, 10, said(ANGRY))], number=2, side=50 * np.sqrt(HOLD) * 1.2)
+    voice = speech((0, 2.4, said(SAD)), (2.4, 5, None), (5, 10, said(SAD)))
+    spans = fuse((first, close), voice).spans
+    assert [(round(s.start_s, 3), s.track) for s in spans] == [(0, 1), (2.4, 2), (5, 2)]
+
+
+def test_edges_of_other_people_part_nothing() -> None:
+    main = track([(0, 10, said(HAPPY))], number=1, side=100)
+    others = [track([(k, k + 0.6, said(ANGRY))], number=k + 2, side=20) for k in range(9)]
+    assert bounds(fuse((main, *others), None)) == [(0, 10)]
+
+
+def test_without_a_timeline_leaders_part_the_face() -> None:
+    faces = track([(0, 3, said(HAPPY)), (3, 7, said(ANGRY))], timeline=False)
+    assert bounds(fuse(faces, None)) == [(0, 3), (3, 7)]
+
+
+def test_edges_that_touch_are_one() -> None:
+    edges = edges_of([0.0, 1.0, 1.0 + 1e-9, 2.0, 5.0 - 1e-9, 7.0], 0.0, 5.0)
+    np.testing.assert_allclose(edges, [0, 1, 2, 5])
+    assert edges[-1] == 5.0
+
+
+def test_a_course_is_integrated_through_gaps() -> None:
+    faces = track([(0, 1, said(HAPPY)), (3, 4, said(ANGRY))])
+    course = Course.of(faces, np.ones((len(faces), 1)))
+    np.testing.assert_allclose(course.until(np.array([-1, 0.5, 1, 2.5, 3.25, 9])).ravel(), [0, 0.5, 1, 1, 1.25, 2])
+
+
+def test_quality_reaches_the_experts() -> None:
+    """A face of 6 px says less than one of 60; speech in noise less than clean speech."""
+    voice = speech((0, 3, said(SAD, 0.5)))
+    weights = [fuse(track([(0, 3, said(HAPPY))], side=side), voice).spans[0].face_weight for side in (60.0, 6.0)]
+    assert weights[1] < 0.6 * weights[0]
+
+
+def test_wrong_input_is_refused() -> None:
+    faces = track([(0, 3, said(HAPPY))])
+    with pytest.raises(InputError, match="method must be one of experts, average, most_confident, rule_table, but"):
+        fuse(faces, None, method="vote")
+    with pytest.raises(InputError, match="speech must be a SpeechResult or spans of one, but one is a str"):
+        fuse(faces, ["x"])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="faces must be a film, a track or tracks, but one is a int"):
+        fuse([3], None)  # type: ignore[list-item]
+    spans = [SpeechSpan(1, 2, True), SpeechSpan(0, 1.5, True)]
+    with pytest.raises(InputError, match="spans of speech must be in order, but one ends at 2 s and the next"):
+        fuse(faces, spans)
+    with pytest.raises(InputError, match="end_s must not be before start_s"):
+        fuse(faces, None, start_s=3.0, end_s=1.0)
+
+
+def test_speech_without_an_answer_is_no_voice() -> None:
+    (span,) = fuse(track([(0, 3, said(HAPPY))]), [SpeechSpan(0, 3, True)]).spans
+    assert span.voice is None
+    assert span.voice_weight == 0
