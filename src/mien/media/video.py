@@ -206,7 +206,8 @@ def iter_frames(
         raise InputError(f"to_s must be later than from_s ({from_s:g} s), but got {to_s:g}")
     whole_number(max_pixels, "max_pixels", low=1)
     if threads is None:
-        threads = min(MOST_THREADS, os.cpu_count() or 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = min(MOST_THREADS, cores)
     whole_number(threads, "threads", low=1, high=64)
     chosen = None if numbers is None else _checked(numbers, step_s is None and from_s == 0 and to_s is None)
     film = Film(source, threads=threads, max_pixels=max_pixels)
