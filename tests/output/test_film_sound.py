@@ -322,6 +322,16 @@ def test_the_first_of_several_tracks_is_taken(tmp_path: Path) -> None:
     assert np.argmax(spectrum) * 2 == pytest.approx(440, abs=4)
 
 
+def test_sound_in_an_unknown_format_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    beaten(tmp_path / "in.mkv", steady(Fraction(30), 2), every=20)
+    data = (tmp_path / "in.mkv").read_bytes()
+    (tmp_path / "in.mkv").write_bytes(data.replace(b"A_AAC", b"A_XYZ"))
+    with pytest.warns(MienWarning, match=r"out.mp4: the sound is in an unknown format; it was left out"):
+        draw_film(tmp_path / "in.mkv", result(2), tmp_path / "out.mp4")
+    assert len(flashes(tmp_path / "out.mp4")) == 3
+    assert not av.open(str(tmp_path / "out.mp4")).streams.audio
+
+
 def _damaged(path: Path, codec: str, fill: bytes) -> None:
     """Write a film, four packets of whose sound are filled with a byte."""
     beaten(path, steady(Fraction(30), 3), every=20, codec=codec)

@@ -59,12 +59,15 @@ class Original:
         Opened for this; `close` closes it.
     file : binary file object or None
         What is behind it, where it was opened here.
+    notes : tuple of str
+        Why there is no sound, though the film has a track.
     """
 
     zero: Fraction
     sound: Any
     container: InputContainer
     file: Any
+    notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close the film."""
@@ -89,9 +92,18 @@ def open_original(source: str | os.PathLike[str] | bytes) -> Original:
         if owned:
             file.close()
         raise
-    sounds = [stream for stream in container.streams.audio if stream.codec_context is not None]
-    zero = zero_of(container)[0]
-    return Original(zero, sounds[0] if sounds else None, container, file if owned else None)
+    sound = next(iter(container.streams.audio), None)
+    notes: tuple[str, ...] = ()
+    if sound is not None and not _is_known(sound):
+        sound, notes = None, ("the sound is in an unknown format; it was left out",)
+    return Original(zero_of(container)[0], sound, container, file if owned else None, notes)
+
+
+def _is_known(sound: AudioStream) -> bool:
+    context = sound.codec_context
+    # None where no decoder is known, whatever PyAV's types say.
+    known = context is not None and context.sample_rate > 0 and context.channels > 0
+    return bool(known and sound.time_base)
 
 
 class Sound:

@@ -181,8 +181,9 @@ class FilmWriter:
         self.end_s = float((pts + self._step) * self._base)
 
     def takes(self, time_s: float | Fraction) -> bool:
-        """Tell whether a time comes after the last picture by the film's clock."""
-        return self._last is None or round(time_s / self._base) > self._last
+        """Tell whether a time comes after the last picture by the film's clock, and not before zero."""
+        pts = round(time_s / self._base)
+        return pts >= 0 if self._last is None else pts > self._last
 
     def close(self) -> None:
         """Finish the film and move it to its place; once is enough.

@@ -100,7 +100,7 @@ def draw_film(
         )
         stack.enter_context(writer)
         _draw(frames, film, writer, begin, FilmPainter(film.width, film.height, bars=bars, labels=labels), progress)
-    for note in writer.warnings:
+    for note in (*original.notes, *writer.warnings):
         warn(f"{place.name}: {note}")
 
 
@@ -115,8 +115,7 @@ def _draw(
     people = People(film)
     for frame in frames:
         at = Fraction(frame.time_s) - begin
-        # Times of damaged films may stand still or run backwards.
-        if at < 0 or not writer.takes(at):
+        if not writer.takes(at):  # by the clock of the file no later than the last
             continue
         painter.paint(frame.image, people.at(frame.image, frame.time_s), frame.time_s)
         writer.write(frame.image, at)
