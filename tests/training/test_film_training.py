@@ -15,17 +15,20 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
 
+from click.testing import CliRunner  # noqa: E402
 from sklearn.metrics import f1_score  # noqa: E402
 
 from mien.analyzers import FaceAnalyzer  # noqa: E402  - needs the extra train
-from mien.errors import DatasetError, InputError  # noqa: E402
+from mien.cli import main as cli  # noqa: E402
+from mien.errors import DatasetError, InputError, ModelError  # noqa: E402
 from mien.labels import BAUM8  # noqa: E402
 from mien.training import nested  # noqa: E402
 from mien.training.augment import Augmentation  # noqa: E402
 from mien.training.film_corpus import FilmCorpus, load_films, mirrored, split_films  # noqa: E402
 from mien.training.film_data import FilmBatches, film_validation_loader  # noqa: E402
-from mien.training.film_features import FrameReader  # noqa: E402
-from mien.training.film_folds import figures, frames_averaged  # noqa: E402
+from mien.training.film_evaluate import examine_films  # noqa: E402
+from mien.training.film_features import FrameReader, frames_averaged  # noqa: E402
+from mien.training.film_report import figures  # noqa: E402
 from mien.training.folder import load_net  # noqa: E402
 from mien.training.folds import train_folds  # noqa: E402
 from mien.training.kinds import Films, kind_of  # noqa: E402
@@ -118,8 +121,7 @@ def test_features_are_what_the_face_model_says(corpus: FilmCorpus) -> None:
 
 
 def test_the_untrained_answer_is_the_mean_over_frames(corpus: FilmCorpus) -> None:
-    found = frames_averaged(corpus, "face-base")
-    assert found is not None
+    found = frames_averaged(corpus.features, corpus.mask, "face-base", BAUM8)
     reader = FrameReader("face-base")
     row = corpus.names.tolist().index("S001/000")
     shares = reader(corpus.pictures[row, :2])[:, :8].mean(axis=0)  # ferplus8, the default output
@@ -313,6 +315,31 @@ def test_a_plain_run_chooses_and_keeps_its_net(data: Path, options: Any, tmp_pat
     np.testing.assert_allclose(Films().answered(net, corpus)["baum8"], again, atol=1e-6)  # type: ignore[arg-type]
     assert len((place / "history.csv").read_text().splitlines()) == 1 + choice["epochs"]
     assert any("wrote" in line for line in lines)
+
+
+def test_a_kept_net_is_examined_on_other_clips(data: Path, options: Any, tmp_path: Path) -> None:
+    folder = train(replace(TEMPORAL, choices=(), epochs=2), data=data, out=tmp_path / "run", options=options)
+    found = examine_films(str(folder), "baum2", data)
+    corpus = load_films(TEMPORAL, data)
+    net = load_net(folder / "tiny-temporal" / "net")
+    logits = Films().answered(net, corpus)["baum8"]  # type: ignore[arg-type]
+    np.testing.assert_allclose(found.answers, torch.from_numpy(logits).softmax(dim=1).numpy(), atol=1e-5)
+    assert found.figures.accuracy[0] == pytest.approx((logits.argmax(axis=1) == corpus.truth["baum8"]).mean())
+    assert found.seen == tuple(f"S{subject:03d}" for subject in range(SUBJECTS))
+    place = tmp_path / "report"
+    words = ["evaluate", str(folder), "baum2", "--data", str(data)]
+    assert CliRunner().invoke(cli, [*words, "--report", str(place)]).exit_code == 0
+    assert "learnt from 6 of these subjects" in (place / "report.md").read_text()
+    done = CliRunner().invoke(cli, [*words[:1], f"face-base,{tmp_path / 'none'}", *words[2:], "--json"])
+    assert done.exit_code == 3
+    (only,) = json.loads(done.stdout)
+    assert only["net"] == "face-base, averaged over frames"
+    done = CliRunner().invoke(cli, [*words, "--labels-as", "fer7", "--flip"])
+    assert done.exit_code == 2
+    assert "--flip and --labels-as: not for clips" in done.stderr
+    (folder / CHOICE).write_text("{}")
+    with pytest.raises(ModelError, match=r"cannot read .*choice\.json: 'shares'"):
+        examine_films(str(folder), "baum2", data)
 
 
 def test_macro_f1_is_that_of_scikit_learn() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +12,7 @@ from click.core import ParameterSource
 
 from mien._extras import need
 from mien.cli import _shell
+from mien.cli._evaluate_films import evaluate_films, is_films
 from mien.cli._evaluate_show import called_apart, report_places, show
 from mien.cli._evaluate_speech import evaluate_speech, is_speech, speech_choice
 from mien.cli.data._options import Choice, choose, open_faces
@@ -23,6 +26,14 @@ if TYPE_CHECKING:
     from mien.evaluation.paired import PairedResult
 
 __all__ = ["command"]
+
+
+_NOT_FOR = {
+    "faces": ("noise",),
+    "speech": ("labels", "protocol", "flip", "batch"),
+    "clips": ("labels", "protocol", "flip", "batch", "noise", "labels_as", "threads"),
+}
+"""Options that mean nothing for a kind of data."""
 
 
 class _Done(NamedTuple):
@@ -69,7 +80,7 @@ def command(
     report: Path | None,
     as_json: bool,
 ) -> int:
-    """Measure face models on labelled faces, and speech models on corpora of speech.
+    """Measure face models on labelled faces, speech models on corpora of speech, and nets for clips on clips.
 
     MODEL is a shipped name, a model.toml, a run folder, or an .onnx file with its record beside it; several are set
     against each other on the same rows.  NAME is a data set, see `mien data`; or give the path of a folder or table.
@@ -77,21 +88,25 @@ def command(
 
     Figures are accuracy and UAR with 95 % intervals (by subject where the data names them), the accuracy without
     pictures that also occur in Training (where those rows are in the data), scores by class, the confusion matrix, and
-    calibration.  For speech also by sex, intensity and speaker, and apart over speakers not heard in training.
+    calibration.  For speech also by sex, intensity and speaker, and apart over speakers not heard in training.  On
+    corpora of clips MODEL is a folder of 'mien train' with a recipe for clips, or a face model, whose answers to 16
+    frames of each clip are averaged; accuracy, UAR and macro F1.
     """
     from mien.evaluation.models import find_model, split_names
 
     words = split_names(models)
     names = [name for name in (dataset, *(part.partition("=")[0].partition(":")[0] for part in on)) if name]
-    speech = is_speech(names, words)
-    _refuse({"--noise": noise} if not speech else _given("labels", "protocol", "flip", "batch"), speech=speech)
-    choices = _choices(dataset, data, split, labels, protocol, pairs, on, speech=speech)
+    kind = "clips" if is_films(names) else "speech" if is_speech(names, words) else "faces"
+    _refuse(_given(*_NOT_FOR[kind]), kind)
+    choices = _choices(dataset, data, split, labels, protocol, pairs, on, kind=kind)
     if report is not None:
         # Nobody should wait for the answers to learn that the charts cannot be drawn.
         need("matplotlib", extra="plot", purpose="--report")
     if not words:
         raise click.UsageError(f"MODEL must name at least one model, but is {models!r}")
-    if speech:
+    if kind == "clips":
+        return evaluate_films(words, choices, report=report, as_json=as_json)
+    if kind == "speech":
         return evaluate_speech(
             words, choices, labels_as=labels_as, threads=threads, noise=noise, report=report, as_json=as_json
         )
@@ -131,13 +146,15 @@ def _choices(
     pairs: tuple[str, ...],
     on: tuple[str, ...],
     *,
-    speech: bool,
+    kind: str,
 ) -> list[Choice]:
     found = []
-    if dataset is not None and speech:
-        found.append(speech_choice(dataset, data, split=split, pairs=pairs))
-    elif dataset is not None:
+    ways: dict[str, Callable[..., Choice]] = {"faces": choose, "speech": speech_choice}
+    chosen = ways.get(kind, functools.partial(choose, films=True))
+    if dataset is not None and kind == "faces":
         found.append(choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs))
+    elif dataset is not None:
+        found.append(chosen(dataset, data, split=split, pairs=pairs))
     elif data or split or labels or protocol or pairs:
         raise click.UsageError("--data, --split, --labels, --protocol and --option are for the data set NAME")
     for words in on:
@@ -145,8 +162,7 @@ def _choices(
         name, _, part = named.partition(":")
         if not sign or not path or not name:
             raise click.UsageError(f"--on must be NAME[:SPLIT]=PATH, but is {words!r}")
-        choice = speech_choice if speech else choose
-        found.append(choice(name, Path(path), split=part or None))
+        found.append(chosen(name, Path(path), split=part or None))
     if not found:
         raise click.UsageError("name a data set, or give --on NAME[:SPLIT]=PATH")
     return found
@@ -155,13 +171,13 @@ def _choices(
 def _given(*names: str) -> dict[str, bool]:
     """Return which options stand on the command line, by their flags."""
     source = click.get_current_context().get_parameter_source
-    return {f"--{name}": source(name) is ParameterSource.COMMANDLINE for name in names}
+    return {f"--{name.replace('_', '-')}": source(name) is ParameterSource.COMMANDLINE for name in names}
 
 
-def _refuse(given: dict[str, bool], *, speech: bool) -> None:
+def _refuse(given: dict[str, bool], kind: str) -> None:
     wrong = [flag for flag, stands in given.items() if stands]
     if wrong:
-        raise click.UsageError(f"{' and '.join(wrong)}: not for {'speech' if speech else 'faces'}")
+        raise click.UsageError(f"{' and '.join(wrong)}: not for {kind}")
 
 
 def _examine(

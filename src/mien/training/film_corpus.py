@@ -63,8 +63,10 @@ def nets_of(recipe: Recipe, heads: dict[str, int]) -> list[FilmNet]:
     return [build_film(own.net, heads, **own.net_options) for own in recipes]
 
 
-def load_films(recipe: Recipe, path: str | Path, *, report: Callable[[str], object] = str) -> FilmCorpus:
-    """Read everything of a corpus but its examination, as the recipe's nets take it.
+def load_films(
+    recipe: Recipe, path: str | Path, *, split: str | None = None, report: Callable[[str], object] = str
+) -> FilmCorpus:
+    """Read clips as the recipe's nets take them: for training, everything of a corpus but its examination.
 
     Parameters
     ----------
@@ -72,6 +74,8 @@ def load_films(recipe: Recipe, path: str | Path, *, report: Callable[[str], obje
         Names corpus and net, how many frames are read, and by which face model.
     path : str or pathlib.Path
         Folder of the corpus.
+    split : str, optional
+        For an examination: only this split; ``"all"`` for every clip with a label.
     report : callable
         Gets progress lines; the default, `str`, drops them.
 
@@ -83,10 +87,13 @@ def load_films(recipe: Recipe, path: str | Path, *, report: Callable[[str], obje
         If net, frames and face model do not fit each other.
     """
     clips = film_index(recipe.dataset, path, **recipe.dataset_options)
-    known = (clips.labels >= 0) & np.isin(clips.splits, ("", *TRAINING, *VALIDATION))
-    if not known.any():
-        raise DatasetError(f"{path}: no clip with a label is for training")
-    clips = clips.take(known)
+    if split is None:
+        clips = clips.take(np.isin(clips.splits, ("", *TRAINING, *VALIDATION)))
+    elif split != "all":
+        clips = clips.split(split)
+    clips = clips.take(clips.labels >= 0)
+    if not len(clips):
+        raise DatasetError(f"{path}: no clip with a label is for {'training' if split is None else 'examination'}")
     head = clips.label_set.name
     nets = nets_of(recipe, {head: len(clips.label_set)})
     frames, size = recipe.film.frames, recipe.film.size

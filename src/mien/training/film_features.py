@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.evaluation.calibration import softmax
+from mien.labels import LabelSet, mapping
 from mien.models import registry, runtime
 from mien.training.corpus import fitted
 
-__all__ = ["FrameReader"]
+__all__ = ["FrameReader", "frames_averaged"]
 
 _BATCH = 128
 
@@ -66,3 +67,32 @@ class FrameReader:
         found = self._session.run({"crops": crops}, [*tensors, "embedding"])
         shares = [softmax(found[o.tensor].astype(np.float64) / o.temperature) for o in self.spec.outputs]
         return np.concatenate([*shares, found["embedding"]], axis=1).astype(np.float32)
+
+
+def frames_averaged(
+    features: NDArray[np.float32], mask: NDArray[np.float32], model: str, labels: LabelSet
+) -> NDArray[np.float64]:
+    """Return the mean over the frames of what a face model says, without any training.
+
+    Parameters
+    ----------
+    features, mask : numpy.ndarray
+        See `mien.training.film_corpus.FilmCorpus`.
+    model : str
+        The face model that the features are from; its default output answers, to plain frames.
+    labels : LabelSet
+        Labels to answer in.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n, classes).
+    """
+    at = 0
+    for output in registry.get(model).outputs:
+        if output.default:
+            break
+        at += len(output.labels)
+    shares = features[:, 0, :, at : at + len(output.labels)].astype(np.float64)
+    mean = (shares * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1)[:, None]
+    return mapping(output.labels, labels).apply(mean)

@@ -181,7 +181,7 @@ def settle(
         nets[name] = _trained(member, found[name], rows, place / NET, options)
     shares = best_shares([chosen.inner for chosen in found.values()], rows.truth)
     settled = Settled(nets, found, shares)
-    _write(folder, settled)
+    _write(folder, settled, rows)
     return settled
 
 
@@ -307,7 +307,7 @@ def _right(answers: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
     return accuracy(truth[known], answers[known].argmax(axis=1))
 
 
-def _write(folder: Path, settled: Settled) -> None:
+def _write(folder: Path, settled: Settled, rows: Rows) -> None:
     content = {
         "shares": dict(zip(settled.chosen, settled.shares, strict=True)),
         "chosen": {
@@ -315,8 +315,13 @@ def _write(folder: Path, settled: Settled) -> None:
             for name, chosen in settled.chosen.items()
         },
         "in_words": settled.in_words(),
+        "learnt": {"dataset": rows.name, "subjects": sorted(set(_subjects(rows)) - {""})},
     }
     write_file(folder / CHOICE, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def _subjects(rows: Rows) -> list[str]:
+    return [] if rows.subjects is None else [str(name) for name in rows.subjects]
 
 
 def train_nested(
