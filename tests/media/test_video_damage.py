@@ -276,6 +276,17 @@ def test_random_damage_ends_in_a_result_or_an_error(films: dict[str, bytes], see
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_decoder_that_cannot_be_opened() -> None:
+    """The parameter sets of HEVC in an MP4's header are damaged: each packet is refused."""
+    written = io.BytesIO()
+    numbered_film(written, 5, container="mp4", codec="libx265")
+    data = written.getvalue()
+    place = data.find(b"hvcC") + 4
+    assert place > 4
+    with pytest.raises(DecodeError, match="cannot be decoded: none of its 5 packets of pictures can be decoded"):
+        iter_frames(spoiled(data, place + 20, 60))
+
+
 # --- headers and times that lie ---------------------------------------------------------------------------------------
 
 

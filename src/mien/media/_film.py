@@ -29,6 +29,9 @@ _OTHERS_MISSING_S, _OTHERS_MISSING_SHARE = 1.0, 0.05
 _WORTH_S = 2
 """Winding on by less than this costs more than decoding."""
 
+_DRAINING = 64
+"""How often a decoder is asked for what it holds back at the end, where it answers with errors in between."""
+
 _BLIND = 300
 """So many frames after a lost key frame are left out, unless another one comes; films without more of them recover."""
 
@@ -151,19 +154,18 @@ class Film:
 
         if packet is not None:
             self._note(packet, unwanted)
-        try:
-            frames = self.file.context.decode(packet)
-        except EOFError:  # the decoder was emptied before
-            return
-        except av.FFmpegError:
-            if self._ledger is None:
-                self._fail()
-            if packet is None:
-                yield from self._decode(None)
-            return
-        for frame in frames:
-            if self._keeps(frame):
-                yield frame
+        for _ in range(1 if packet is not None else _DRAINING):
+            try:
+                frames = self.file.context.decode(packet)
+            except EOFError:  # the decoder is empty
+                return
+            except av.FFmpegError:
+                if self._ledger is None:
+                    self._fail()
+                continue
+            for frame in frames:
+                if self._keeps(frame):
+                    yield frame
 
     def _note(self, packet: Packet[VideoStream], unwanted: bool) -> None:
         """Note what goes into the decoder."""

@@ -116,6 +116,10 @@ class FilmFile:
         self.check_size(context.width, context.height)
         context.thread_type = "AUTO"  # type: ignore[assignment]  # frames or slices, whichever the codec knows
         context.thread_count = self._threads
+        if self._limit is not None:
+            # Frames that claim a huge size later are refused before memory is taken; what is coded may be a little
+            # larger than what is shown.
+            context.options = {"max_pixels": str(2 * self._limit + 1_000_000)}
         self.context = context
 
     def _has_index(self) -> bool:
@@ -195,6 +199,8 @@ class FilmFile:
             except av.InvalidDataError:
                 errors += 1
                 continue
+            except IndexError:  # PyAV's, at the end of a file in which damage showed as a further stream
+                return
             except (av.FFmpegError, OSError, EOFError) as error:
                 self.notes.append(f"reading ended early: {reason(error)}")
             return

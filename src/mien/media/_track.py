@@ -131,6 +131,8 @@ class Track:
             except av.InvalidDataError:
                 self._damaged += 1
                 continue
+            except IndexError:  # PyAV's, at the end of a file in which damage showed as a further stream
+                return
             except (av.FFmpegError, OSError, EOFError) as error:
                 self.notes.append(f"reading ended early: {reason(error)}")
                 return
