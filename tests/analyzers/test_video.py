@@ -14,6 +14,7 @@ from mien.analyzers import FaceAnalyzer, FaceStream, VideoAnalyzer
 from mien.analyzers._course import Patch
 from mien.analyzers.video import DETECT_EVERY_S
 from mien.errors import InputError, ModelError, UnknownModelError
+from mien.faces.quality import sharpness
 from mien.results import Emotion, Face, TrackedFace, VideoFrame, VideoResult
 from mien.timeline import certainty, episodes, smooth
 from mien.timeline.smoothing import LEAST
@@ -81,6 +82,19 @@ def test_a_searched_frame_is_answered_like_a_picture(
         assert face.emotion is not None
         np.testing.assert_allclose(film.tracks[0].boxes[row], face.box, atol=1e-3)
         np.testing.assert_allclose(film.tracks[0].probabilities[row], face.emotion.to_array(), atol=1e-4)
+
+
+def test_sharpness_is_that_of_the_crop(
+    watched: tuple[VideoResult, list[VideoFrame]], walk: list[Shot], analyzer: VideoAnalyzer
+) -> None:
+    film, frames = watched
+    track = film.tracks[0]
+    assert track.sharpness is not None
+    faces = [frame.faces[0] for frame in film.frames()]
+    assert [face.sharpness for face in faces] == [frame.faces[0].sharpness for frame in frames]
+    for row, (image, _, _) in enumerate(walk[:5]):
+        (crop,) = analyzer.faces.crops(image, [faces[row].face])
+        assert faces[row].sharpness == pytest.approx(sharpness(crop), rel=0.05)
 
 
 def test_the_result_is_smoothed_both_ways_and_frames_by_the_past(

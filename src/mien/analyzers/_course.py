@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,9 +77,10 @@ class Course:
         self._scores = _Column(np.float32)
         self._answers = _Column(np.float32, len(labels))
         self._detected = _Column(np.bool_)
+        self._sharpness = _Column(np.float32)
         self._pointed = True
 
-    def append(self, frame: int, seen: Tracked, answer: NDArray[np.float64]) -> None:
+    def append(self, frame: int, seen: Tracked, answer: NDArray[np.float64], sharpness: float) -> None:
         """Add what was seen in a frame, given by its place."""
         self._frames.append(frame)
         self._boxes.append(seen.box)
@@ -87,6 +88,7 @@ class Course:
         self._scores.append(seen.score)
         self._answers.append(answer)
         self._detected.append(seen.detected)
+        self._sharpness.append(sharpness)
         self._pointed &= seen.points is not None
 
     def track(self, times_s: NDArray[np.float64], durations_s: NDArray[np.float64], *, tau_s: float) -> FaceTrack:
@@ -115,6 +117,7 @@ class Course:
             smoothed=smoothed,
             detected=self._detected.values,
             points=self._points.values if self._pointed else None,
+            sharpness=self._sharpness.values,
             timeline=self._timeline(times, lengths, smoothed),
             moments=self._moments(times, smoothed),
             warnings=self._warnings(),
@@ -180,4 +183,4 @@ class Patch:
             shown.face.emotion,
         )
         height, width = self.image.shape[:2]
-        return VideoFrame(time_s, width, height, (TrackedFace(shown.track, moved, shown.smoothed, shown.detected),))
+        return VideoFrame(time_s, width, height, (replace(shown, face=moved),))

@@ -16,6 +16,7 @@ from mien.analyzers._course import Course, Patch, Times
 from mien.analyzers.face import FaceAnalyzer, softmax
 from mien.errors import InputError
 from mien.faces.align import Crop, model_crop
+from mien.faces.quality import sharpness
 from mien.faces.track import FaceTracker, Tracked
 from mien.labels import LabelSet
 from mien.models import ModelSpec, Output
@@ -156,13 +157,13 @@ class VideoAnalyzer:
         stream.close()
         return stream.result()
 
-    def read(self, image: Image, faces: Sequence[Tracked]) -> NDArray[np.float64]:
-        """Return the distributions of faces of a frame, float64 (n, k)."""
+    def read(self, image: Image, faces: Sequence[Tracked]) -> tuple[NDArray[np.float64], list[float]]:
+        """Return the distributions of faces of a frame, float64 (n, k), and how sharp each face is."""
         if not faces:
-            return np.zeros((0, len(self.labels)))
+            return np.zeros((0, len(self.labels))), []
         crops = [model_crop(image, face.box, face.points, self._crop, self.detector) for face in faces]
-        logits = self.faces.tensors(np.stack(crops), [self.output.tensor])
-        return softmax(logits[self.output.tensor], self.output.temperature)
+        logits = self.faces.tensors(np.stack(crops), [self.output.tensor])[self.output.tensor]
+        return softmax(logits, self.output.temperature), [sharpness(crop) for crop in crops]
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +173,7 @@ class _Face:
     tracked: Tracked
     answer: NDArray[np.float64]
     smoothed: NDArray[np.float64]
+    sharpness: float
     patch: Patch | None = None
 
 
@@ -260,12 +262,12 @@ class FaceStream:
 
     def _look(self, image: Image, time_s: float) -> _Held:
         tracked = self._tracker.update(image, time_s)
-        answers = self._analyzer.read(image, tracked)
+        answers, sharp = self._analyzer.read(image, tracked)
         weights = certainty(answers) if len(answers) else answers
         faces = []
-        for face, answer, weight in zip(tracked, answers, weights, strict=True):
-            smoother = self._smoother(face.id, time_s)
-            faces.append(_Face(face, answer, smoother.push(time_s, answer, weight=float(weight))))
+        for face, answer, weight, clear in zip(tracked, answers, weights, sharp, strict=True):
+            smoothed = self._smoother(face.id, time_s).push(time_s, answer, weight=float(weight))
+            faces.append(_Face(face, answer, smoothed, clear))
         return _Held(time_s, (image.shape[1], image.shape[0]), faces, image if self._seen else None)
 
     def _smoother(self, person: int, time_s: float) -> Smoother:
@@ -297,7 +299,7 @@ class FaceStream:
             course = self._courses.get(face.tracked.id)
             if course is None:
                 course = self._courses[face.tracked.id] = Course(len(self._courses) + 1, self._analyzer.labels)
-            course.append(row, face.tracked, face.answer)
+            course.append(row, face.tracked, face.answer, face.sharpness)
             tracked.append(_shown(course.number, face, self._analyzer.labels))
         frame = VideoFrame(held.time_s, *held.size, tuple(sorted(tracked, key=lambda shown: shown.track)))
         if self._seen is not None:
@@ -379,4 +381,5 @@ def _shown(number: int, face: _Face, labels: LabelSet) -> TrackedFace:
     seen = face.tracked
     points = None if seen.points is None else tuple((x, y) for x, y in seen.points.tolist())
     found = Face(tuple(seen.box.tolist()), float(seen.score), points, Emotion(labels, tuple(face.answer.tolist())))
-    return TrackedFace(number, found, Emotion(labels, tuple(face.smoothed.tolist())), seen.detected)
+    smoothed = Emotion(labels, tuple(face.smoothed.tolist()))
+    return TrackedFace(number, found, smoothed, seen.detected, float(np.float32(face.sharpness)))

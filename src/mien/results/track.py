@@ -142,6 +142,8 @@ class FaceTrack:
         bool (n,): whether the detector looked at the whole frame; otherwise the face was followed from the last one.
     points : numpy.ndarray or None
         float32 (n, 5, 2), where the detector has points.
+    sharpness : numpy.ndarray or None
+        float32 (n,): how sharp the face is, see `mien.faces.quality.sharpness`; None where that was not measured.
     timeline : tuple of EmotionSegment
         What the person shows, stretch by stretch.
     moments : tuple of Moment
@@ -165,6 +167,7 @@ class FaceTrack:
     smoothed: NDArray[np.float32]
     detected: NDArray[np.bool_]
     points: NDArray[np.float32] | None = None
+    sharpness: NDArray[np.float32] | None = None
     timeline: tuple[EmotionSegment, ...] = ()
     moments: tuple[Moment, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -184,6 +187,7 @@ class FaceTrack:
             ("smoothed", np.float32, (n, k)),
             ("detected", np.bool_, (n,)),
             ("points", np.float32, (n, 5, 2)),
+            ("sharpness", np.float32, (n,)),
         ):
             value = getattr(self, name)
             if value is None:

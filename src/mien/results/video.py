@@ -40,12 +40,15 @@ class TrackedFace:
         The answer in the light of the frames around it; of those before it while the film is still read.
     detected : bool
         Whether the detector looked at the whole frame; otherwise the face was followed from an earlier one.
+    sharpness : float or None
+        How sharp the face is, see `mien.faces.quality.sharpness`; None where that was not measured.
     """
 
     track: int
     face: Face
     smoothed: Emotion
     detected: bool = True
+    sharpness: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write."""
@@ -54,6 +57,7 @@ class TrackedFace:
             "detected": self.detected,
             "box": list(self.face.box),
             "score": self.face.score,
+            "sharpness": self.sharpness,
             "points": None if self.face.points is None else [list(point) for point in self.face.points],
             "emotion": None if self.face.emotion is None else self.face.emotion.to_dict(),
             "smoothed": self.smoothed.to_dict(),
@@ -63,7 +67,7 @@ class TrackedFace:
     def from_dict(cls, data: dict[str, Any]) -> TrackedFace:
         """Build from what `to_dict` returned."""
         face = Face.from_dict({**data, "outputs": {}, "warnings": []})
-        return cls(data["track"], face, Emotion.from_dict(data["smoothed"]), data["detected"])
+        return cls(data["track"], face, Emotion.from_dict(data["smoothed"]), data["detected"], data["sharpness"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +425,8 @@ def _tracked(track: FaceTrack, place: int) -> TrackedFace:
     answer = Emotion(track.labels, tuple(track.probabilities[place].tolist()))
     face = Face(tuple(track.boxes[place].tolist()), float(track.scores[place]), points, answer)
     smoothed = Emotion(track.labels, tuple(track.smoothed[place].tolist()))
-    return TrackedFace(track.number, face, smoothed, bool(track.detected[place]))
+    sharpness = None if track.sharpness is None else float(track.sharpness[place])
+    return TrackedFace(track.number, face, smoothed, bool(track.detected[place]), sharpness)
 
 
 def _union_s(stretches: Sequence[tuple[float, float]]) -> float:
@@ -452,7 +457,7 @@ def _rebuilt(
     lengths_s: NDArray[np.float64],
 ) -> FaceTrack:
     places, faces = [place for place, _ in seen], [face for _, face in seen]
-    points = [face.face.points for face in faces]
+    points, sharp = [face.face.points for face in faces], [face.sharpness for face in faces]
     return FaceTrack(
         number=data["track"],
         labels=label_set(data["emotion"]["labels"]),
@@ -464,6 +469,7 @@ def _rebuilt(
         smoothed=np.array([face.smoothed.probabilities for face in faces], np.float32),
         detected=np.array([face.detected for face in faces]),
         points=None if None in points else np.array(points, np.float32),
+        sharpness=None if None in sharp else np.array(sharp, np.float32),
         timeline=tuple(EmotionSegment.from_dict(segment) for segment in data["timeline"]),
         moments=tuple(Moment.from_dict(moment) for moment in data["moments"]),
         warnings=tuple(data["warnings"]),
