@@ -139,9 +139,12 @@ class Options:
             raise click.UsageError("--only says what is read of films, but there are none")
         for name, kinds in _FITS.items():
             if self._given(name) and plan.counts and not any(kind in plan.counts for kind in kinds):
-                wanted, there = _and(kinds), _and(plan.kinds)
-                why = ": of films only the sound is read" if self.only == "voice" else ""
-                raise click.UsageError(f"{name} is for {wanted}, but there are only {there}{why}")
+                message = f"{name} is for {_and(kinds)}, but there are only {_and(plan.kinds)}"
+                if self.only == "voice":
+                    message += ": of films only the sound is read"
+                elif Kind.FILM in plan.counts and Kind.RECORDING in kinds:
+                    message += ": with --only voice the sound of films is read"
+                raise click.UsageError(message)
         if Kind.FILM in plan.counts and len(plan.counts) > 1 and (self.as_csv or self.parquet is not None):
             raise click.UsageError(
                 "films have tables of their own: name them and other files in two calls, or use --json or --jsonl"

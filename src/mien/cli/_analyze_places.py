@@ -63,6 +63,13 @@ class Guard:
             raise MediaError(message, path=target) from error
         return target
 
+    def free(self, folder: Path) -> None:
+        """Raise where a folder that is written to holds pictures, in its folders, that are to be read."""
+        from mien.media.paths import shown
+
+        if self._inputs and any(identity(path) in self._inputs for path in folder.glob("*/*.png")):
+            raise MienError(f"will not write over pictures to be read, in {shown(folder)}: choose another folder")
+
 
 class Target:
     """One file for one item, or a folder with a file each.

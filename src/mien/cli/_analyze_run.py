@@ -205,6 +205,7 @@ class Run:
                 part = watching.interrupted()
                 if part is not None:
                     self._told(part, files, report)
+                files.not_drawn()
                 raise
         except MienError as error:
             report.add(failed(source, error), Kind.FILM)

@@ -24,7 +24,7 @@ STDIN = "-"
 _NEEDS_SEEKING = ("mp4", "mov", "m4a", "3gp")
 """Formats whose table of contents may lie at their end."""
 
-_FILM_HEAD_BYTES = 1 << 16
+_FILM_HEAD_BYTES = 1 << 14
 """Other films say in their first bytes whether there are pictures in them."""
 
 _STDIN_NAMES = {Kind.PICTURE: "stdin.png", Kind.RECORDING: "stdin.wav", Kind.FILM: "stdin.mp4"}
@@ -100,24 +100,31 @@ class Stdin:
         from mien.media.formats import HEAD_BYTES, identify
         from mien.media.kinds import has_pictures
 
-        self._stream = stream
-        self._head = stream.read(HEAD_BYTES)
+        # What has come is taken at once: the answers to what is live shall not wait for more.  And a film is read in a
+        # thread of its own, which must not hold the lock of the buffer when Ctrl-C ends the program.
+        self._stream: Any = getattr(stream, "raw", stream)
+        self._head = b""
+        self._look(HEAD_BYTES)
         found, self._format = identify(self._head)
         if found == "video":
             self._look_further()
         self.film = found == "video" and has_pictures(self._head)
         self._sound = found in ("audio", "video")
 
+    def _look(self, size: int) -> None:
+        """Read until so much of the beginning is known."""
+        while len(self._head) < size:
+            piece = self._stream.read(size - len(self._head))
+            if not piece:
+                return
+            self._head += piece
+
     def _look_further(self) -> None:
         """Read as much as tells whether a file of a film's format holds pictures."""
         if self._format in _NEEDS_SEEKING:
             self._head += self._stream.read()
-            return
-        while len(self._head) < _FILM_HEAD_BYTES:
-            piece = self._stream.read1(_FILM_HEAD_BYTES - len(self._head))
-            if not piece:
-                return
-            self._head += piece
+        else:
+            self._look(_FILM_HEAD_BYTES)
 
     def kind(self, only: str | None) -> Kind:
         """Return how it is read."""
@@ -140,11 +147,11 @@ class Stdin:
     def read(self, size: int = -1) -> bytes:
         """Read on."""
         if not self._head:
-            # What has come is taken at once: the answers to a live recording shall not wait for more.
-            return self._stream.read1(size) if size > 0 else self._stream.read()
+            piece: bytes = self._stream.read(size)
+            return piece
         size = len(self._head) if size < 0 else size
-        piece, self._head = self._head[:size], self._head[size:]
-        return piece
+        head, self._head = self._head[:size], self._head[size:]
+        return head
 
 
 def standard_input(paths: Sequence[str]) -> Stdin | None:

@@ -13,6 +13,8 @@ from mien.cli._analyze_places import Guard, Names, Target
 from mien.cli._analyze_sources import Source
 from mien.cli._analyze_video_progress import film_progress
 from mien.errors import InputError
+from mien.media.paths import shown
+from mien.output._times import minutes
 
 if TYPE_CHECKING:
     from mien.analyzers.video import VideoAnalyzer
@@ -74,8 +76,8 @@ class Watching:
 
             def opened(film: FrameStream) -> None:
                 ends = [end for end in (film.duration_s, self._options.to) if end is not None]
-                shown = film_progress(what, self._options.from_ or 0.0, min(ends, default=None))
-                reached.append(stack.enter_context(shown))
+                display = film_progress(what, self._options.from_ or 0.0, min(ends, default=None))
+                reached.append(stack.enter_context(display))
 
             for frame in self._watched.frames(opened=opened):
                 self._told(self._watched.path, frame)
@@ -85,8 +87,6 @@ class Watching:
 
     def interrupted(self) -> VideoResult | None:
         """Return what was watched until Ctrl-C, or None where that was not a single frame."""
-        from mien.output._times import minutes
-
         self._tell(self._watched.close())
         reached_s = self._watched.reached_s
         try:
@@ -130,18 +130,16 @@ class FilmFiles:
         MienError
             If one would be written over something that is read.
         """
+        # A film's own suffix does not belong to what is a film, or a folder, of its own.
+        plain = str(Path(source.name).with_suffix(""))
         out, plot, page = (
             None if target is None else self._guard.ready(target.give(name), "film")
-            for target, name in (
-                # annotated films are called after the film, without its old suffix
-                (self._out, str(Path(source.name).with_suffix(""))),
-                (self._plot, source.name),
-                (self._page, source.name),
-            )
+            for target, name in ((self._out, plain), (self._plot, source.name), (self._page, source.name))
         )
         faces = self._faces
-        if faces is not None and self._faces_names is not None:
-            faces = faces / self._faces_names.give(source.name)
+        if faces is not None:
+            faces = faces if self._faces_names is None else faces / self._faces_names.give(plain)
+            self._guard.free(faces)
         return OneFilm(source, out=out, plot=plot, page=page, faces=faces)
 
 
@@ -203,6 +201,11 @@ class OneFilm:
         if self._page is not None and self._thumbnails is not None:
             write_video_page(self._page, film, self._thumbnails.pick(film), spec=spec)
 
+    def not_drawn(self) -> None:
+        """Tell that there is no annotated film, if one was wanted."""
+        if self._out is not None:
+            _shell.note(f"{shown(self._out)}: not drawn, because the film was not watched to its end")
+
     def draw(self, film: VideoResult, what: str) -> None:
         """Write the annotated film, for which the film is read again.
 
@@ -213,8 +216,6 @@ class OneFilm:
         """
         if self._out is None:
             return
-        from mien.media.paths import shown
-        from mien.output._times import minutes
         from mien.output.film import draw_film
 
         drawn_s: float | None = None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mien.cli import _shell
+from mien.output._times import length, minutes
 
 __all__ = ["film_progress"]
 
@@ -60,8 +61,6 @@ class _State:
 
     def told(self, time_s: float) -> str:
         """Return such as ``0:35 of 12:04, 11 x real time, 63 s left``."""
-        from mien.output._times import length, minutes
-
         spent_s, done_s = time.monotonic() - self._began, time_s - self._start_s
         whole_s = time_s if self._end_s is None else max(self._end_s, time_s)
         parts = [minutes(time_s, whole_s) + (f" of {minutes(whole_s, whole_s)}" if self._end_s is not None else "")]

@@ -1,0 +1,592 @@
+"""``mien analyze`` on films: planted faces, a planted model, tables and files, hostile films, many at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import click
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import mien
+from mien.analyzers import VideoAnalyzer
+from mien.cli import _analyze_video_progress, _shell, main
+from mien.cli._analyze_options import TimeOfFilm
+from mien.results import SpeechResult, VideoResult
+from mien.samples import astronaut_path
+from planted_faces import planted
+from planted_films import write_film
+from planted_speech import planted_speech
+from sounds import encoded, silent_film, sine
+
+TWO = {
+    0: [(0.0, 80.0, 120.0, 90.0), (2.0, 110.0, 120.0, 90.0)],
+    2: [(0.0, 230.0, 120.0, 70.0), (1.2, 230.0, 125.0, 70.0)],
+}
+RATE = 10
+TONE = (0.1 * np.sin(np.arange(2 * 16000) / 10)).astype(np.float32)
+
+
+def shots(seconds: float = 2.0, paths: Any = None) -> Iterator[tuple[Any, Fraction]]:
+    people = planted(TWO if paths is None else paths, seed=3, rate=RATE, seconds=seconds)
+    return ((shot[0], Fraction(number, RATE)) for number, shot in enumerate(people))
+
+
+@pytest.fixture(scope="module")
+def model(planted_model: Path) -> Path:
+    return planted_model
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with films of two people, the second of whom leaves, and of nobody."""
+    folder = tmp_path_factory.mktemp("films")
+    write_film(folder / "two.mp4", shots(), rate=RATE, sound=(TONE, 16000))
+    write_film(folder / "two.mkv", shots(), rate=RATE)
+    write_film(folder / "nobody.avi", shots(1.0, {}), rate=RATE, codec="mjpeg", pix_fmt="yuvj420p")
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> Path:
+    """Work in a folder with a film."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    shutil.copy(made / "two.mp4", "two.mp4")
+    return folder
+
+
+def run(model: Path | None, *arguments: object, stdin: bytes | None = None) -> Result:
+    chosen = [] if model is None else ["--model", str(model)]
+    return CliRunner().invoke(main, ["analyze", *map(str, arguments), *chosen], input=stdin)
+
+
+def notes(done: Result) -> list[str]:
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("mien: ") and line.isprintable() for line in lines), done.stderr
+    return [line.removeprefix("mien: ") for line in lines]
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def watched(model: Path, **options: Any) -> VideoResult:
+    return mien.analyze_video("two.mp4", model=model, **options)
+
+
+# --- one film -------------------------------------------------------------------------------------
+
+
+def test_a_table_and_a_line_for_people(here: Path, model: Path) -> None:
+    done = run(model, "two.mp4")
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    assert lines[0].split() == ["who", "seen", "shows", "strongest"]
+    starts = [line.split()[0] for line in lines if line.startswith(("   1 ", "   2 "))]
+    assert starts == ["1", "2"]
+    assert lines[-1].startswith("two.mp4: 2.0 s, 2 people, faces in view for 2.0 s: ")
+
+
+def test_json_is_one_document_and_the_answer_of_python(here: Path, model: Path) -> None:
+    done = run(model, "two.mp4", "--json")
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found == watched(model).to_dict()
+    assert [track["track"] for track in found["tracks"]] == [1, 2]
+
+
+def test_frames_as_csv_come_one_by_one(here: Path, model: Path) -> None:
+    done = run(model, "two.mp4", "--csv")
+    assert (done.exit_code, done.stderr) == (0, "")
+    rows = rows_of(done.stdout)
+    expected = [
+        (face.track, frame.time_s, face.smoothed)
+        for frame in mien.iter_video("two.mp4", analyzer=VideoAnalyzer(model))
+        for face in frame.faces
+    ]
+    assert [(int(row["track"]), float(row["time_s"])) for row in rows] == [
+        (track, pytest.approx(time_s, abs=1e-6)) for track, time_s, _ in expected
+    ]
+    for row, (_, _, emotion) in zip(rows, expected, strict=True):
+        assert row["path"] == "two.mp4"
+        assert [float(row[name]) for name in emotion.labels.emotions] == pytest.approx(emotion.to_array(), abs=1e-6)
+
+
+@pytest.mark.parametrize("table", ["tracks", "segments"])
+def test_tracks_and_segments_as_csv(here: Path, model: Path, table: str) -> None:
+    rows = rows_of(run(model, "two.mp4", "--csv", "--table", table).stdout)
+    expected = watched(model).table(table)
+    assert len(rows) == len(expected) > 0
+    for row, wanted in zip(rows, expected, strict=True):
+        assert (row["track"], row["emotion"]) == (str(wanted["track"]), wanted["emotion"])
+        assert float(row["end_s"]) == pytest.approx(wanted["end_s"], abs=1e-6)
+
+
+@pytest.mark.parametrize("table", ["frames", "tracks", "segments"])
+def test_parquet_has_the_rows_of_python(here: Path, model: Path, table: str) -> None:
+    done = run(model, "two.mp4", "--parquet", "x.parquet", "--table", table)
+    assert (done.exit_code, done.stdout) == (0, "")
+    expected = watched(model).table(table)
+    assert notes(done) == [f"wrote {len(expected)} rows to x.parquet"]
+    found = parquet.read_table("x.parquet").to_pylist()
+    for row, wanted in zip(found, expected, strict=True):
+        assert {name: row[name] for name in wanted} == pytest.approx(wanted)
+
+
+def test_json_lines_of_a_film_are_frames_then_the_rest(here: Path, model: Path) -> None:
+    done = run(model, "two.mp4", "--jsonl", "--fps", RATE)
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [line["kind"] for line in lines]
+    film = watched(model, fps=RATE)
+    segments = sum(len(track.timeline) for track in film.tracks)
+    assert kinds == ["frame"] * 20 + ["track"] * 2 + ["segment"] * segments + ["film"]
+    assert [line["time_s"] for line in lines[:20]] == [k / RATE for k in range(20)]
+    assert {key: lines[-1][key] for key in film.head()} == film.head()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["--step", "0.5"], {"step_s": 0.5}),
+        (["--step", "0"], {"step_s": 0.0}),
+        (["--fps", "4"], {"fps": 4.0}),
+        (["--from", "0:00.5", "--to", "1.5"], {"from_s": 0.5, "to_s": 1.5}),
+        (["--max-faces", "1"], {"max_faces": 1}),
+        (["--smooth", "0"], {"smooth_s": 0.0}),
+        (["--min-face", "80"], {"min_face_px": 80.0}),
+        (["--detector", "haar"], {"detector": "haar"}),
+        (["--labels-as", "fer7"], {"output": "fer7"}),
+        (["--method", "middle-frame"], {"method": "middle-frame"}),
+        (["--method", "majority-vote"], {"method": "majority-vote"}),
+    ],
+)
+def test_options_are_those_of_python(here: Path, model: Path, arguments: list[str], options: dict[str, Any]) -> None:
+    expected = watched(model, **options) if "method" not in options else None
+    done = run(model, "two.mp4", "--json", *arguments)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    if expected is None:
+        assert found["method"] == options["method"]
+        return
+    assert found == expected.to_dict()
+    assert found != watched(model).to_dict()
+
+
+@pytest.mark.parametrize("name", ["two.mp4", "two.mkv"])
+@pytest.mark.parametrize("more", [[], ["--out", "drawn"], ["--method", "every-nth"]])
+def test_a_film_from_a_pipe(here: Path, made: Path, model: Path, name: str, more: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mien", "analyze", "-", "--model", str(model), "--csv", *more],
+        input=(made / name).read_bytes(),
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(done.stdout.decode())
+    assert {row["path"] for row in rows} == {""}
+    assert len({row["time_s"] for row in rows if row["track"]}) == (1 if "--method" in more else 10)
+    assert Path("drawn/stdin.mp4").is_file() == ("--out" in more)
+
+
+# --- what is read of films -------------------------------------------------------------------------
+
+
+def test_the_voices_of_a_film_where_they_are_asked_for(here: Path, tmp_path: Path) -> None:
+    speech = planted_speech(tmp_path / "speech")
+    done = run(speech, "two.mp4", "--only", "voice", "--json", "--save-audio", "two.wav", "--window", "1")
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = SpeechResult.from_dict(json.loads(done.stdout))
+    assert found == mien.analyze_speech("two.mp4", model=speech, window_s=1.0)
+    assert Path("two.wav").is_file()
+    assert run(None, "two.mp4", "--only", "face", "--json").exit_code == 0
+
+
+def test_sound_in_the_container_of_a_film_is_a_recording(here: Path) -> None:
+    Path("sound.mp4").write_bytes(encoded(sine(16000, 1.0, level=0.1), 16000, "mp4", "aac"))
+    assert "spans" in json.loads(run(None, "sound.mp4", "--json").stdout)
+    assert run(None, "sound.mp4", "--only", "voice").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0.0), ("12", 12.0), ("12.5", 12.5), (".5", 0.5), ("1:05", 65.0), ("90:00", 5400.0), ("1:02:05.25", 3725.25)],
+)
+def test_times_are_seconds_minutes_or_hours(text: str, seconds: float) -> None:
+    assert TimeOfFilm().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1:75", "1:60:00", "1:2:3:4", "nan", "inf", "1e3", "1:", "٣"])
+def test_other_times_are_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="but got"):
+        TimeOfFilm().convert(text, None, None)
+
+
+# --- wrong usage ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--step", "1", "--fps", "2"), "give --step or --fps, not both"),
+        (("--step", "-1"), "--step must be at least 0, but got -1"),
+        (("--step", "nan"), "--step must be at least 0, but got nan"),
+        (("--fps", "0"), "--fps must be more than 0, but got 0"),
+        (("--from", "2", "--to", "1"), "--to must be after --from, but got 2 to 1 s"),
+        (("--from", "soon"), "expected seconds, m:ss or h:mm:ss, but got 'soon'"),
+        (("--max-faces", "0"), "0 is not in the range"),
+        (("--method", "guess"), "'guess' is not one of 'timeline', 'middle-frame'"),
+        (
+            ("--method", "every-nth", "--step", "1"),
+            "chooses frames of the whole film, each by itself: leave out --step",
+        ),
+        (("--method", "middle-frame", "--to", "1"), "leave out --to"),
+        (("--table", "tracks"), "--table says what --csv and --parquet write: give one of them"),
+        (("--json", "--jsonl"), "choose one of --json, --jsonl and --csv"),
+        (("--window", "2"), "--window is for recordings, but there are only films: with --only voice the sound of"),
+        (("--only", "voice", "--out", "x.mp4"), "there are only recordings: of films only the sound is read"),
+        (("--only", "voice", "--step", "1"), "--step is for films, but there are only recordings"),
+        (("--explain", "--out", "x.mp4"), "--explain is for pictures, but there are only films"),
+        (("--out", "x.avi"), "--out x.avi: expected a file that ends in .mp4, .mov, .mkv, .webm, or a folder"),
+        (("--plot", "x.pdf"), "--plot x.pdf: expected a file that ends in .png, or a folder"),
+        (("--html", "x.htm"), "--html x.htm: expected a file that ends in .html, or a folder"),
+        (("two.mp4", "--out", "x.mkv"), "--out x.mkv is one file, but there are several to read: name a folder"),
+        (("a.png", "--csv"), "films have tables of their own: name them and other files in two calls"),
+        (
+            ("--model", "speech-base"),
+            "model 'speech-base' is for speech-emotion: reading films needs one for face-emot",
+        ),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(here: Path, arguments: tuple[str, ...], message: str) -> None:
+    shutil.copy(astronaut_path(), "a.png")
+    done = run(None, "two.mp4", *arguments)
+    assert done.exit_code == 2
+    assert message in " ".join(done.stderr.split())
+    assert sorted(path.name for path in here.iterdir()) == ["a.png", "two.mp4"]
+
+
+@pytest.mark.parametrize("option", [("--only", "face"), ("--step", "1"), ("--html", "x.html"), ("--smooth", "1")])
+def test_options_of_films_need_a_film(here: Path, model: Path, option: tuple[str, str]) -> None:
+    shutil.copy(astronaut_path(), "a.jpg")
+    done = run(model, "a.jpg", *option)
+    assert done.exit_code == 2
+    assert "films, but there are" in " ".join(done.stderr.split())
+
+
+# --- files beside ---------------------------------------------------------------------------------
+
+
+def length_of(path: Path | str) -> float:
+    with av.open(str(path)) as film:
+        return float(sum(1 for _ in film.decode(video=0)) / RATE)
+
+
+def test_every_file_of_one_film(here: Path, model: Path) -> None:
+    made = ["--out", "drawn.mkv", "--plot", "two.png", "--html", "two.html", "--save-faces", "faces"]
+    done = run(model, "two.mp4", "--json", "--fps", RATE, *made)
+    assert (done.exit_code, done.stderr) == (0, "")
+    film = VideoResult.from_dict(json.loads(done.stdout))
+    assert length_of("drawn.mkv") == 2
+    with Image.open("two.png") as image:
+        assert (image.format, image.size[0] > 1000) == ("PNG", True)
+    page = Path("two.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("data:image/jpeg;base64,") >= 2
+    for track in film.tracks:
+        names = sorted(path.name for path in Path(f"faces/person-{track.number:02d}").iterdir())
+        assert names == [f"{time_s:010.3f}.png" for time_s in track.times_s.tolist()]
+
+
+def test_a_folder_gets_an_mp4(here: Path, made: Path, model: Path) -> None:
+    shutil.copy(made / "nobody.avi", "nobody.avi")
+    done = run(model, "nobody.avi", "--out", "drawn", "--plot", "plots", "--html", "pages", "--save-faces", "faces")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "nobody.avi: 1.0 s, no face" in done.stdout
+    assert [path.name for path in Path("drawn").iterdir()] == ["nobody.mp4"]
+    assert [path.name for path in Path("plots").iterdir()] == ["nobody.avi.png"]
+    assert [path.name for path in Path("pages").iterdir()] == ["nobody.avi.html"]
+    assert list(Path("faces").iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [("--out", "two.mp4"), ("--out", "."), ("--out", "link.mp4")])
+def test_no_film_to_be_read_is_written_over(here: Path, model: Path, place: tuple[str, str]) -> None:
+    os.link("two.mp4", "link.mp4")
+    before = Path("two.mp4").read_bytes()
+    done = run(model, "two.mp4", *place)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "will not write over a film to be read" in notes(done)[0]
+    assert Path("two.mp4").read_bytes() == before
+
+
+def test_no_picture_to_be_read_is_written_over_by_faces(here: Path, model: Path) -> None:
+    Path("faces/person-01").mkdir(parents=True)
+    shutil.copy(astronaut_path(), "faces/person-01/000000.000.png")
+    before = Path("faces/person-01/000000.000.png").read_bytes()
+    done = run(model, "two.mp4", "faces/person-01/000000.000.png", "--save-faces", ".", "--json")
+    assert done.exit_code == 0  # the film's faces are in the folder `two`
+    done = run(model, "two.mp4", "--save-faces", "faces")
+    assert done.exit_code == 0  # what is not read may be replaced
+    assert Path("faces/person-01/000000.000.png").read_bytes() != before
+    done = run(model, ".", "--save-faces", ".", "--json")
+    assert done.exit_code == 3
+    assert notes(done)[0].endswith("two.mp4: will not write over pictures to be read, in two: choose another folder")
+
+
+def test_what_was_read_is_told_even_where_a_file_cannot_be_made(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise mien.MediaError("cannot write 'x.mp4': no space left", path="x.mp4")
+
+    monkeypatch.setattr("mien.output.film.draw_film", full)
+    done = run(model, "two.mp4", "--json", "--out", "x.mp4")
+    assert done.exit_code == 3
+    assert notes(done) == ["cannot write 'x.mp4': no space left"]
+    assert json.loads(done.stdout) == watched(model).to_dict()
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+def fill(made: Path) -> None:
+    """Fill a folder with films, a picture, a recording, and what is none of them."""
+    Path("in/sub").mkdir(parents=True)
+    shutil.copy(made / "two.mp4", "in/b.mp4")
+    shutil.copy(made / "two.mkv", "in/sub/b.mkv")
+    shutil.copy(astronaut_path(), "in/a.jpg")
+    Path("in/c.wav").write_bytes(encoded(sine(16000, 1.0, level=0.1), 16000, "wav", "pcm_s16le"))
+    Path("in/d.mp4").write_bytes(b"")
+    Path("in/e.txt").write_text("none")
+
+
+def test_films_pictures_and_recordings_in_one_folder(here: Path, made: Path, model: Path) -> None:
+    fill(made)
+    done = run(model, "in", "--json")
+    assert done.exit_code == 3
+    items = {item["path"]: item for item in map(json.loads, done.stdout.splitlines())}
+    assert list(items) == ["in/a.jpg", "in/b.mp4", "in/c.wav", "in/d.mp4", "in/sub/b.mkv"]
+    assert [len(items[name]["tracks"]) for name in ("in/b.mp4", "in/sub/b.mkv")] == [2, 2]
+    assert items["in/d.mp4"]["error"] == "DecodeError"
+    assert notes(done)[-1].startswith(
+        "1 pictures, 1 faces, 1 recordings, 0.0 s of speech, 2 films, 4.0 s, 4 people, 1 f"
+    )
+    kinds = [json.loads(line).get("kind") for line in run(model, "in", "--jsonl").stdout.splitlines()]
+    assert (kinds[0], kinds.count("film"), kinds.count("failed"), kinds.count(None)) == (None, 2, 1, 2)
+    shown = run(model, "in").stdout
+    assert shown.index("in/b.mp4: 2.0 s") < shown.index("in/sub/b.mkv: 2.0 s") < shown.index("a.jpg")
+    assert "in/d.mp4" in shown
+
+
+def test_files_of_many_keep_folders_and_names(here: Path, made: Path, model: Path) -> None:
+    fill(made)
+    shutil.copy(made / "two.mkv", "in/b.mov")
+    done = run(model, "in", "--json", "--out", "o", "--plot", "p", "--html", "h", "--save-faces", "f")
+    assert done.exit_code == 3
+
+    def names(folder: str) -> list[str]:
+        found = (path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+        return sorted({name.split("/person-")[0] for name in found})
+
+    assert names("o") == ["a.jpg", "b.mp4", "b_2.mp4", "sub/b.mp4"]
+    assert names("p") == ["b.mov.png", "b.mp4.png", "c.wav.png", "sub/b.mkv.png"]
+    assert names("h") == ["b.mov.html", "b.mp4.html", "sub/b.mkv.html"]
+    assert names("f") == ["a.jpg_face1.png", "b", "b_2", "sub/b"]
+
+
+def test_a_pattern_of_films_as_one_table(here: Path, made: Path, model: Path) -> None:
+    fill(made)
+    done = run(model, "in/*.mp4", "in/sub", "--csv", "--table", "tracks", "--parquet", "x.parquet")
+    assert done.exit_code == 3
+    rows = rows_of(done.stdout)
+    assert [(row["path"], row["track"], row["error"]) for row in rows] == [
+        *(("in/b.mp4", number, "") for number in "12"),
+        ("in/d.mp4", "", "DecodeError"),
+        *(("in/sub/b.mkv", number, "") for number in "12"),
+    ]
+    assert parquet.read_table("x.parquet").column("error").to_pylist() == [None, None, "DecodeError", None, None]
+
+
+def test_a_recording_that_its_name_hides_has_no_columns_and_is_not_lost(here: Path, model: Path) -> None:
+    Path("in").mkdir()
+    shutil.copy("two.mp4", "in/a.mp4")
+    Path("in/b.mp4").write_bytes(encoded(sine(16000, 1.0, level=0.1), 16000, "mp4", "aac"))
+    done = run(model, "in", "--csv")
+    assert done.exit_code == 3
+    message = "in/b.mp4 is a recording, but its name was taken for that of films, whose columns the table has"
+    assert notes(done)[0].startswith(message)
+    assert rows_of(done.stdout)[-1]["error"] == "UnsupportedMediaError"
+    assert '"spans"' in run(model, "in", "--json").stdout
+
+
+# --- hostile --------------------------------------------------------------------------------------
+
+BAD: dict[str, tuple[Any, str]] = {
+    "empty.mp4": (b"", "empty.mp4 is empty"),
+    "text.mkv": (b"this is no film", "text.mkv must be a film"),
+    "head.mp4": (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(99), "head.mp4 cannot be decoded"),
+    "no.mp4": (None, "no such file or folder: no.mp4"),
+    "folder.mp4": (Path, "no picture or recording in the folder folder.mp4"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("how", ["--json", "--jsonl", None])
+def test_a_bad_film_is_one_line(here: Path, model: Path, name: str, how: str | None) -> None:
+    content, message = BAD[name]
+    if content is Path:
+        Path(name).mkdir()
+    elif content is not None:
+        Path(name).write_bytes(content)
+    done = run(model, name, *([how] if how else []))
+    assert done.exit_code == 1
+    assert notes(done)[0].startswith(message)
+    if how is None:
+        assert done.stdout == ""
+        return
+    failed = json.loads(done.stdout)
+    assert failed["path"] == name
+    assert failed["message"].startswith(message)
+
+
+def test_nothing_left_to_watch_is_one_line(here: Path, model: Path) -> None:
+    assert notes(run(model, "two.mp4", "--from", "1:00")) == ["two.mp4 has no frame from 60 s on"]
+
+
+def test_a_film_that_was_cut_off_is_read_to_where_it_ends(here: Path, made: Path, model: Path) -> None:
+    whole = (made / "two.mkv").read_bytes()
+    Path("cut.mkv").write_bytes(whole[: len(whole) * 2 // 3])
+    done = run(model, "cut.mkv", "--json")
+    assert done.exit_code == 0
+    film = VideoResult.from_dict(json.loads(done.stdout))
+    assert 0.2 < film.end_s < 1.5
+    assert film.warnings
+    assert notes(done) == [f"warning: cut.mkv: {warning}" for warning in film.warnings]
+    assert rows_of(run(model, "cut.mkv", "--csv").stdout)[-1]["warnings"] == "; ".join(film.warnings)
+
+
+def test_damaged_frames_are_counted_and_told(here: Path, made: Path, model: Path) -> None:
+    damaged = bytearray((made / "nobody.avi").read_bytes())
+    frames = [place for place in range(len(damaged)) if damaged[place : place + 4] == b"\xff\xd8\xff\xfe"]
+    for begin, end in ((frames[4], frames[5] - 8), (frames[7], frames[8] - 8)):
+        damaged[begin:end] = bytes(end - begin)
+    Path("damaged.avi").write_bytes(bytes(damaged))
+    done = run(model, "damaged.avi", "--json", "--step", "0")
+    assert done.exit_code == 0
+    film = json.loads(done.stdout)
+    assert (film["frames_read"], film["frames_failed"], len(film["frames"])) == (8, 2, 8)
+    assert notes(done) == [f"warning: damaged.avi: {warning}" for warning in film["warnings"]]
+    assert "2 frames" in film["warnings"][0]
+
+
+def test_a_film_larger_than_allowed_is_refused(here: Path, model: Path) -> None:
+    done = run(model, "two.mp4", "--max-pixels", "50000")
+    assert done.exit_code == 1
+    assert "two.mp4 has 320 x 240 pixels, more than the limit of 50,000 pixels" in notes(done)[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb.mp4", "=1+1.mp4", "面 😀.mp4", b"raw\xff\xfe.mp4", "\x1b[31mred.mp4", "[x].mp4"]
+)
+def test_names_are_kept_and_steer_no_terminal(here: Path, model: Path, name: str | bytes) -> None:
+    path = os.fsdecode(name)
+    Path("two.mp4").rename(path)
+    assert json.loads(run(model, path, "--json", "--step", "1").stdout)["path"] == path
+    done = run(model, path, "--plot", "plots", "--out", "drawn", "--html", "pages", "--step", "1")
+    assert done.exit_code == 0, done.output
+    assert "\x1b" not in done.stdout
+    assert [found.name for found in Path("plots").iterdir()] == [f"{path}.png"]
+    assert [found.name for found in Path("drawn").iterdir()] == [path]
+
+
+def test_a_film_without_sound_has_no_voices(here: Path) -> None:
+    Path("silent.mp4").write_bytes(silent_film())
+    done = run(None, "silent.mp4", "--only", "voice")
+    assert done.exit_code == 1
+    assert notes(done) == ["silent.mp4 has no sound: it is a film (mp4) of pictures only"]
+
+
+# --- help and progress ----------------------------------------------------------------------------
+
+
+def test_help_has_headings_and_every_option() -> None:
+    shown = CliRunner().invoke(main, ["analyze", "--help"]).stdout
+    headings = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "Examples:", "Output:", "Faces:", "Films:", "Recordings:", "Models and limits:", "Options:",
+    ]  # fmt: skip
+    command = main.get_command(click.Context(main), "analyze")
+    assert command is not None
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert f"  {option.opts[0]} " in shown
+    assert "\\b" not in shown
+
+
+class Clock:
+    """A clock that stands still."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_progress_is_a_line_every_ten_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(_analyze_video_progress, "time", clock)
+    with _analyze_video_progress.film_progress("a\nb.mp4", 60.0, 3660.0) as reach:
+        for second in range(1, 26):
+            clock.now += 1
+            reach(60.0 + 12 * second)
+    assert capsys.readouterr().err.splitlines() == [
+        "mien: a\\nb.mp4: 0:03:00 of 1:01:00, 12 x real time, 4 min 50 s left",
+        "mien: a\\nb.mp4: 0:05:00 of 1:01:00, 12 x real time, 4 min 40 s left",
+    ]
+    with _analyze_video_progress.film_progress("pipe", 0.0, None) as reach:
+        clock.now += 20
+        reach(30.0)
+    assert capsys.readouterr().err.splitlines() == ["mien: pipe: 0:30.0, 1.5 x real time"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with _shell.progress(3, "analyzing", unit="films") as advance:
+        for _ in range(2):
+            with advance.paused(), _analyze_video_progress.film_progress("x" * 99 + "[b].mp4", 0.0, 10.0) as reach:
+                reach(4.0)
+            advance(1)
+    with closing(terminal):
+        shown = terminal.getvalue()
+    assert "0:04.0 of 0:10.0" in shown
+    assert "x[b].mp4" in shown
+    assert "x" * 50 not in shown
+    assert "2/3" in shown
