@@ -18,6 +18,7 @@ from mien.models.spec import SoundInput
 from mien.results import Emotion, SpeechResult, SpeechSpan
 from mien.timeline import Segment, Stretch, merged
 from mien.voice.activity import FRAME_S, Activity, Rules, speech_bounds
+from mien.voice.quality import SnrMeter
 
 __all__ = ["PAUSE_S", "SHORT_S", "SpeechAnalyzer", "SpeechStream"]
 
@@ -223,6 +224,7 @@ class SpeechStream:
         self._activity = Activity(own_hz, rules=Rules(least_pause_s=PAUSE_S))
         self._window, self._hop = round(analyzer.window_s * own_hz), round(analyzer.hop_s * own_hz)
         self._pad = round(analyzer.sound.pad_s * own_hz)
+        self._meter = SnrMeter(own_hz)
         self._waiting = _Waiting(max(1, round(_BLOCK_S * rate_hz)))
         self._sound = _Kept()
         self._marks = np.zeros(0, bool)  # decisions whose surroundings are not all there yet
@@ -267,6 +269,7 @@ class SpeechStream:
         spans = self._take(self._waiting.rest())
         rest = self._resampler.flush()
         self._sound.add(rest)
+        self._meter.push(rest)
         marks = np.concatenate([self._activity.push(rest), self._activity.flush()])
         spans += self._heard(marks, last=True)
         spans += self._ended(self._sound.end)
@@ -278,6 +281,7 @@ class SpeechStream:
     def _take(self, block: Wave) -> list[SpeechSpan]:
         own = self._resampler.push(block)
         self._sound.add(own)
+        self._meter.push(own)
         return self._heard(self._activity.push(own))
 
     def _heard(self, marks: NDArray[np.bool_], *, last: bool = False) -> list[SpeechSpan]:
@@ -352,7 +356,8 @@ class SpeechStream:
 
     def _span(self, piece: Segment, warnings: tuple[str, ...] = ()) -> SpeechSpan:
         end_s = self._seconds(piece.end)
-        span = SpeechSpan(self._told_s, end_s, True, self._analyzer._emotion(piece.answer), warnings)
+        ratio = self._meter.snr_db(self._told_s, end_s) if end_s > self._told_s else None
+        span = SpeechSpan(self._told_s, end_s, True, self._analyzer._emotion(piece.answer), warnings, ratio)
         self._told_s = end_s
         return span
 

@@ -33,6 +33,8 @@ class SpeechSpan:
         What the voice sounds like; None without speech.
     warnings : tuple of str
         What makes it hard to read, such as ``"only 0.3 s of speech"``.
+    snr_db : float or None
+        How far the speech is above the noise around it, see `mien.voice.quality`; None where that was not measured.
     """
 
     start_s: float
@@ -40,6 +42,7 @@ class SpeechSpan:
     speech: bool
     emotion: Emotion | None = None
     warnings: tuple[str, ...] = ()
+    snr_db: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.end_s) and 0 <= self.start_s < self.end_s):
@@ -61,13 +64,14 @@ class SpeechSpan:
             "speech": self.speech,
             "emotion": None if self.emotion is None else self.emotion.to_dict(),
             "warnings": list(self.warnings),
+            "snr_db": self.snr_db,
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SpeechSpan:
         """Build from what `to_dict` returned."""
         emotion = None if data["emotion"] is None else Emotion.from_dict(data["emotion"])
-        return cls(data["start_s"], data["end_s"], data["speech"], emotion, tuple(data["warnings"]))
+        return cls(data["start_s"], data["end_s"], data["speech"], emotion, tuple(data["warnings"]), data["snr_db"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,159 @@
+"""How far speech is above the noise around it.
+
+The level of a recording changes from frame to frame; where nobody speaks, and in the gaps between words, noise alone is
+left.  So the quietest tenth of the frames around a stretch of speech is the noise, and what the mean power of the
+stretch has above that is the speech.  This needs neither the clean speech nor a model of it.  Noise that is steady
+(white, hum, traffic) is measured to about 2 dB; voices in the background have gaps of their own and are taken for
+weaker than they are.
+
+References
+----------
+Martin, Noise power spectral density estimation based on optimal smoothing and minimum statistics, IEEE Transactions on
+Speech and Audio Processing 9 (2001): the floor of smoothed powers over a second or more is the noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import number, wave_array, whole_number
+from mien.errors import InputError
+
+__all__ = ["HIGHEST_DB", "LOWEST_DB", "SnrMeter", "snr_db"]
+
+Wave = NDArray[np.float32]
+
+FRAME_S = 0.02
+"""Powers are taken over so long: no longer than a soft consonant, no shorter than a period of the deepest voice."""
+
+SMOOTH_FRAMES = 3
+"""Powers are averaged over so many frames: 60 ms, within the gaps between words."""
+
+FLOOR_SHARE = 0.1
+"""So many of the frames are noise alone, at least: people who speak pause for a fifth of the time and more."""
+
+AROUND_S = 3.0
+"""So much before and after the speech is looked at, too, as far as it is there: noise changes."""
+
+KEPT_S = 120.0
+"""So much is kept of what came in: bounds the memory to 6000 numbers."""
+
+LOWEST_DB, HIGHEST_DB = -20.0, 60.0
+"""Bounds: below the first nothing is left to hear; above the second a studio or a digital silence is measured."""
+
+
+class SnrMeter:
+    """Measure the signal-to-noise ratio of speech while sound comes in.
+
+    Parameters
+    ----------
+    rate_hz : int
+        Samples per second.
+
+    Raises
+    ------
+    InputError
+        If the rate makes no sense.
+    """
+
+    def __init__(self, rate_hz: int) -> None:
+        self._frame = max(1, round(FRAME_S * whole_number(rate_hz, "rate_hz", low=1000, high=384_000)))
+        self._frame_s = self._frame / rate_hz
+        self._rest = np.zeros(0, np.float32)
+        self._powers: deque[float] = deque(maxlen=round(KEPT_S / FRAME_S))
+        self._count = 0
+
+    def push(self, wave: Wave) -> None:
+        """Take a block of any length.
+
+        Parameters
+        ----------
+        wave : numpy.ndarray
+            float32 (n,), follows what came before without a gap.
+
+        Raises
+        ------
+        InputError
+            If the block is no waveform.
+        """
+        joined = np.concatenate([self._rest, wave_array(wave)])
+        count = len(joined) // self._frame
+        frames = joined[: count * self._frame].reshape(count, self._frame).astype(np.float64)
+        # Around its mean: a constant offset is no sound.
+        self._powers.extend(frames.var(axis=1).tolist())
+        self._count += count
+        self._rest = joined[count * self._frame :].copy()
+
+    def snr_db(self, begin_s: float, end_s: float) -> float | None:
+        """Return the ratio for a stretch of speech.
+
+        Parameters
+        ----------
+        begin_s, end_s : float
+            The stretch, in seconds from the beginning of what came in.  Only its last `KEPT_S` are looked at.
+
+        Returns
+        -------
+        float or None
+            In decibels, from `LOWEST_DB` to `HIGHEST_DB`; None where less than two tenths of a second of the stretch
+            are there, or it is digital silence.
+
+        Raises
+        ------
+        InputError
+            If the stretch has no length.
+        """
+        begin, end = (number(value, name, low=0) for value, name in ((begin_s, "begin_s"), (end_s, "end_s")))
+        if not end > begin:
+            raise InputError(f"a stretch must have begin_s < end_s, but got {begin:g} to {end:g}")
+        powers = np.array(self._powers)
+        first = self._count - len(powers)
+
+        def place(time_s: float) -> int:
+            return min(max(round(time_s / self._frame_s) - first, 0), len(powers))
+
+        speech = powers[place(begin) : place(end)]
+        around = powers[place(max(begin - AROUND_S, 0)) : place(end + AROUND_S)]
+        if len(speech) * self._frame_s < 0.2 - 1e-9 or not speech.any():
+            return None
+        smoothed = np.convolve(around, np.full(SMOOTH_FRAMES, 1 / SMOOTH_FRAMES), mode="valid")
+        noise = float(np.quantile(smoothed, FLOOR_SHARE))
+        total = float(speech.mean())
+        if noise <= 0:
+            return HIGHEST_DB
+        ratio = max(total - noise, 0.0) / noise
+        return min(max(10 * math.log10(ratio), LOWEST_DB), HIGHEST_DB) if ratio > 0 else LOWEST_DB
+
+
+def snr_db(wave: Wave, *, rate_hz: int, begin_s: float = 0.0, end_s: float | None = None) -> float | None:
+    """Return how far the speech of a recording is above its noise.
+
+    Parameters
+    ----------
+    wave : numpy.ndarray
+        float32 (n,), mono, in [-1, 1].
+    rate_hz : int
+        Samples per second.
+    begin_s, end_s : float
+        Where the speech is, such as `mien.voice.activity.speech_bounds` finds; by default everywhere.  What is around
+        it helps to know the noise.
+
+    Returns
+    -------
+    float or None
+        See `SnrMeter.snr_db`.
+
+    Raises
+    ------
+    InputError
+        If an argument makes no sense.
+    """
+    meter = SnrMeter(rate_hz)
+    meter.push(wave)
+    length_s = len(wave) / rate_hz
+    end = length_s if end_s is None else end_s
+    return meter.snr_db(begin_s, end) if end > begin_s or end_s is not None else None
