@@ -34,6 +34,7 @@ from mien.training.folds import train_folds  # noqa: E402
 from mien.training.kinds import Films, kind_of  # noqa: E402
 from mien.training.nested import CHOICE, choose, member_recipes, plain, settle  # noqa: E402
 from mien.training.nets import build_film  # noqa: E402
+from mien.training.preview import preview  # noqa: E402
 from mien.training.recipe import Film, Optimiser, Recipe  # noqa: E402
 from mien.training.run import train  # noqa: E402
 
@@ -411,6 +412,8 @@ def test_what_does_not_fit_is_named(data: Path, corpus: FilmCorpus, options: Any
         train(faces, data=data, out=tmp_path / "faces", options=options)
     with pytest.raises(InputError, match="frames and size must be at least 1 and drop in"):
         Film(drop=1.0)
+    with pytest.raises(InputError, match="recipe 'tiny-temporal' is for clips: a preview shows pictures"):
+        preview(TEMPORAL, data=data, out=tmp_path / "preview.png")
     split = replace(TEMPORAL, dataset="film_folder")
     with pytest.raises(DatasetError):
         load_films(split, tmp_path / "nothing")

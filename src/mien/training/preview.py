@@ -51,12 +51,13 @@ def preview(
     Raises
     ------
     InputError
-        If the recipe is for speech.
+        If the recipe is for speech or clips.
     DatasetError
         If the data cannot be read or the sheet not be written.
     """
-    if recipe.is_speech:
-        raise InputError(f"recipe {recipe.name!r} is for speech: a preview shows pictures")
+    if recipe.is_speech or recipe.is_film:
+        what = "speech" if recipe.is_speech else "clips"
+        raise InputError(f"recipe {recipe.name!r} is for {what}: a preview shows pictures")
     training, _ = load_corpus(recipe, data, votes=votes)
     chosen = np.random.default_rng(recipe.seed).permutation(len(training))[:rows]
     generator = torch.Generator().manual_seed(recipe.seed)
