@@ -316,10 +316,8 @@ def test_unreadable_file(tmp_path: Path) -> None:
 def test_films_and_recordings_are_told_by_content(tmp_path: Path) -> None:
     film = tmp_path / "film.jpg"
     film.write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
-    assert fault(film, UnsupportedMediaError, r"film\.jpg is a film \(mp4\), which mien does not read yet").path == film
-    fault(
-        b"RIFF\0\0\0\0WAVE" + bytes(50), UnsupportedMediaError, r"is a recording \(wav\), which mien does not read yet"
-    )
+    assert fault(film, UnsupportedMediaError, r"film\.jpg must be a picture, but it is a film \(mp4\)").path == film
+    fault(b"RIFF\0\0\0\0WAVE" + bytes(50), UnsupportedMediaError, r"must be a picture, but it is a recording \(wav\)")
     fault(b"\0\0\0\x1cftypavif" + bytes(50), UnsupportedMediaError, "a picture in the format avif")
 
 

@@ -185,10 +185,9 @@ def _readable_format(head: bytes, path: str | None) -> str:
     if not head:
         raise DecodeError(f"{_label(path)} is empty: expected a {_EXPECTED} picture", path=path)
     kind, name = identify(head)
-    if kind == "video":
-        raise UnsupportedMediaError(f"{_label(path)} is a film ({name}), which mien does not read yet", path=path)
-    if kind == "audio":
-        raise UnsupportedMediaError(f"{_label(path)} is a recording ({name}), which mien does not read yet", path=path)
+    if kind in ("video", "audio"):
+        came = f"a {'film' if kind == 'video' else 'recording'} ({name})"
+        raise UnsupportedMediaError(f"{_label(path)} must be a picture, but it is {came}", path=path)
     if kind == "image" and name in READABLE:
         return name
     came = f"a picture in the format {name}" if kind == "image" else f"something else that begins with {head[:12]!r}"
