@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.labels import FERPLUS8, LabelSet
-from mien.results import Emotion
+from mien.results import Emotion, VideoFrame, VideoResult
 from mien.results.track import EmotionSegment, FaceTrack, Moment
-from mien.results.video import VideoFrame, VideoResult
 
 Plan = Sequence[tuple[str | None, float]]
 """Emotions and how many seconds each lasts, one after the other; None is out of view."""

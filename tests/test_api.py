@@ -89,7 +89,8 @@ def test_a_model_is_loaded_once(small: Path, options: dict[str, Any], monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(MP4, "must be a picture, but it is a film"), (WAV, "must be a picture, but it is a recording")]
+    ("content", "message"),
+    [(MP4, "must be a picture, but it is a film"), (WAV, "must be a picture, but it is a recording")],
 )
 def test_films_and_recordings_are_told_by_content(
     content: bytes, message: str, tmp_path: Path, options: dict[str, Any]

@@ -11,8 +11,7 @@ from PIL import Image
 
 from mien.errors import InputError, MediaError
 from mien.output.faces_out import FaceSaver, cut_face
-from mien.results import Face
-from mien.results.video import TrackedFace, VideoFrame
+from mien.results import Face, TrackedFace, VideoFrame
 from planted_video import distribution, pictures, planted_film
 
 

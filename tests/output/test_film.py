@@ -26,8 +26,8 @@ from mien.output._film_paint import FilmPainter, Person
 from mien.output._film_sprites import chart_of, label_sprite, lay
 from mien.output.film import FilmWriter, draw_film
 from mien.output.palette import COLOURS
+from mien.results import VideoResult
 from mien.results.track import EmotionSegment
-from mien.results.video import VideoResult
 from planted_films import corners, number_of, numbered, numbered_film, write_film
 from planted_video import crowd, distribution, planted_film
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mien.errors import MienWarning
 from mien.media.video import iter_frames
 from mien.output.film import draw_film
-from mien.results.video import VideoResult
+from mien.results import VideoResult
 from planted_films import numbered_film, write_film
 from planted_video import planted_film
 

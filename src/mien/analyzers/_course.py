@@ -114,7 +114,7 @@ class Course:
             boxes=self._boxes.values,
             scores=self._scores.values,
             probabilities=answers,
-            smoothed=smoothed,
+            smoothed=smoothed.astype(np.float32),
             detected=self._detected.values,
             points=self._points.values if self._pointed else None,
             sharpness=self._sharpness.values,

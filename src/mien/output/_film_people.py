@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mien.faces._cuts import Cuts
 from mien.output._film_paint import Person
+from mien.results import VideoResult
 from mien.results.track import FaceTrack
-from mien.results.video import VideoResult
 
 __all__ = ["People"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mien._checks import describe, image_array, number
 from mien.errors import InputError, MediaError
 from mien.output.write import write_image
-from mien.results.video import VideoFrame
+from mien.results import VideoFrame
 
 __all__ = ["FACE_MARGIN", "FaceSaver", "cut_face"]
 

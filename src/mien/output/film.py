@@ -17,7 +17,7 @@ from mien.output._film_paint import FilmPainter
 from mien.output._film_people import People
 from mien.output._film_sound import Original, Sound, open_original
 from mien.output._film_writer import FilmWriter
-from mien.results.video import VideoResult
+from mien.results import VideoResult
 
 if TYPE_CHECKING:
     from mien.media.video import FrameStream

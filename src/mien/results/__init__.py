@@ -8,6 +8,7 @@ from __future__ import annotations
 from mien.results.emotion import UNSURE_BELOW, Emotion
 from mien.results.faces import Box, Face, ImageResult, Points
 from mien.results.failed import FailedItem
+from mien.results.frames import TrackedFace, VideoFrame
 from mien.results.fused import FusedResult, FusedSpan
 from mien.results.speech import SpeechResult, SpeechSpan, SpeechSummary
 from mien.results.track import EmotionSegment, FaceTrack, Moment, TrackPoint
@@ -15,8 +16,6 @@ from mien.results.video import (
     VIDEO_METHODS,
     VIDEO_TABLES,
     PersonSummary,
-    TrackedFace,
-    VideoFrame,
     VideoResult,
     VideoSummary,
 )

@@ -14,103 +14,19 @@ from mien.errors import InputError
 from mien.labels import label_set
 from mien.results._notebook import frame, html_table, inline
 from mien.results.emotion import Emotion
-from mien.results.faces import Face, ImageResult
+from mien.results.faces import Face
+from mien.results.frames import TrackedFace, VideoFrame, told
+from mien.results.fused import FusedResult
+from mien.results.speech import SpeechResult
 from mien.results.track import EmotionSegment, FaceTrack, Moment
 
-__all__ = ["VIDEO_METHODS", "VIDEO_TABLES", "PersonSummary", "TrackedFace", "VideoFrame", "VideoResult", "VideoSummary"]
+__all__ = ["VIDEO_METHODS", "VIDEO_TABLES", "PersonSummary", "VideoResult", "VideoSummary"]
 
 VIDEO_METHODS = ("timeline", "middle-frame", "every-nth", "majority-vote")
 """How a film gets its one answer: see `VideoResult`."""
 
 VIDEO_TABLES = ("frames", "tracks", "segments")
 """The tables of a film."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrackedFace:
-    """One face in a frame of a film.
-
-    Parameters
-    ----------
-    track : int
-        Number of the person, 1 and up: the same in all frames.
-    face : Face
-        Box, points and score; its emotion is the answer to this frame alone.
-    smoothed : Emotion
-        The answer in the light of the frames around it; of those before it while the film is still read.
-    detected : bool
-        Whether the detector looked at the whole frame; otherwise the face was followed from an earlier one.
-    sharpness : float or None
-        How sharp the face is, see `mien.faces.quality.sharpness`; None where that was not measured.
-    """
-
-    track: int
-    face: Face
-    smoothed: Emotion
-    detected: bool = True
-    sharpness: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write."""
-        return {
-            "track": self.track,
-            "detected": self.detected,
-            "box": list(self.face.box),
-            "score": self.face.score,
-            "sharpness": self.sharpness,
-            "points": None if self.face.points is None else [list(point) for point in self.face.points],
-            "emotion": None if self.face.emotion is None else self.face.emotion.to_dict(),
-            "smoothed": self.smoothed.to_dict(),
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> TrackedFace:
-        """Build from what `to_dict` returned."""
-        face = Face.from_dict({**data, "outputs": {}, "warnings": []})
-        return cls(data["track"], face, Emotion.from_dict(data["smoothed"]), data["detected"], data["sharpness"])
-
-
-@dataclass(frozen=True, slots=True)
-class VideoFrame:
-    """One analyzed frame of a film.
-
-    Parameters
-    ----------
-    time_s : float
-        When it is shown, by the film's own clock; zero is where the film begins.
-    width, height : int
-        Size in pixels, upright.
-    faces : tuple of TrackedFace
-        By the numbers of the persons; empty when nobody is seen.
-    """
-
-    time_s: float
-    width: int
-    height: int
-    faces: tuple[TrackedFace, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "faces", tuple(self.faces))
-
-    def picture(self) -> ImageResult:
-        """Return the frame as the result of a picture; its faces have the smoothed emotions."""
-        faces = tuple(Face(f.face.box, f.face.score, f.face.points, f.smoothed) for f in self.faces)
-        return ImageResult(self.width, self.height, faces)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write."""
-        return {"time_s": self.time_s, "faces": [face.to_dict() for face in self.faces]}
-
-    def rows(self, path: str | None = None) -> list[dict[str, Any]]:
-        """Return one flat row a face: see `VideoResult.rows`."""
-        rows = []
-        for tracked in self.faces:
-            row: dict[str, Any] = {"path": path, "time_s": self.time_s, "track": tracked.track}
-            row.update(zip(("x1", "y1", "x2", "y2"), tracked.face.box, strict=True))
-            row.update(score=tracked.face.score, detected=tracked.detected)
-            row.update(_told(tracked.smoothed))
-            rows.append(row)
-        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +70,21 @@ class VideoSummary:
         The film's one answer, by its method (see `VideoResult`); None where no face is seen.
     people : tuple of PersonSummary
         The longest seen first.
+    speech_s : float
+        For how long somebody speaks; 0 also where the sound was not read.
+    voice : Emotion or None
+        What the voice sounds like, averaged by time; None where nobody speaks or the sound was not read.
+    fused : Emotion or None
+        What the faces and the voice say together, averaged by time; None where that was not asked.
     """
 
     duration_s: float
     seen_s: float
     emotion: Emotion | None
     people: tuple[PersonSummary, ...]
+    speech_s: float = 0.0
+    voice: Emotion | None = None
+    fused: Emotion | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write; the people are in the film's tracks."""
@@ -168,6 +93,9 @@ class VideoSummary:
             "seen_s": self.seen_s,
             "emotion": None if self.emotion is None else self.emotion.to_dict(),
             "people": [person.track for person in self.people],
+            "speech_s": self.speech_s,
+            "voice": None if self.voice is None else self.voice.to_dict(),
+            "fused": None if self.fused is None else self.fused.to_dict(),
         }
 
 
@@ -204,6 +132,10 @@ class VideoResult:
         these frames, how often each emotion is the most probable.
     warnings : tuple of str
         What was odd about the film.
+    speech : SpeechResult or None
+        What its voice sounds like over time; None where it has no sound, or that was not read.
+    fused : FusedResult or None
+        What faces and voice say together over time; None where that was not asked.
     preview : callable or None
         Returns the drawn timeline as PNG bytes, or None where it cannot be drawn, for notebooks; left out of data and
         pickles.
@@ -225,6 +157,8 @@ class VideoResult:
     detector: str = ""
     method: str = "timeline"
     warnings: tuple[str, ...] = ()
+    speech: SpeechResult | None = None
+    fused: FusedResult | None = None
     preview: Callable[[VideoResult], bytes | None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -262,6 +196,7 @@ class VideoResult:
     def summary(self) -> VideoSummary:
         """The film in a few numbers."""
         people = sorted(self.tracks, key=lambda track: -track.seen_s)
+        heard = None if self.speech is None else self.speech.summary
         return VideoSummary(
             self.duration_s,
             _union_s([stretch for track in self.tracks for stretch in track.stretches()]),
@@ -269,6 +204,9 @@ class VideoResult:
             tuple(
                 PersonSummary(t.number, t.start_s, t.end_s, t.seen_s, t.emotion, t.seconds, t.moments) for t in people
             ),
+            speech_s=0.0 if heard is None else heard.speech_s,
+            voice=None if heard is None else heard.emotion,
+            fused=None if self.fused is None else self.fused.emotion,
         )
 
     def _answer(self) -> Emotion | None:
@@ -301,7 +239,7 @@ class VideoResult:
                 "start_s": track.start_s,
                 "end_s": track.end_s,
                 "seen_s": track.seen_s,
-                **_told(track.emotion),
+                **told(track.emotion),
             }
             for track in self.tracks
         ]
@@ -315,7 +253,7 @@ class VideoResult:
                 "segment": number,
                 "start_s": segment.start_s,
                 "end_s": segment.end_s,
-                **_told(segment.emotion),
+                **told(segment.emotion),
             }
             for track in self.tracks
             for number, segment in enumerate(track.timeline, 1)
@@ -358,7 +296,7 @@ class VideoResult:
         return frame(self.table(table), library)
 
     def head(self) -> dict[str, Any]:
-        """Return what `to_dict` says of the film as a whole: all but the frames and the tracks."""
+        """Return what `to_dict` says of the film as a whole: all but frames, tracks, speech and fusion."""
         return {
             "path": self.path,
             "width": self.width,
@@ -379,9 +317,14 @@ class VideoResult:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write: the film, its tracks with their timelines, its frames."""
-        tracks = [track.to_dict() for track in self.tracks]
-        return {**self.head(), "tracks": tracks, "frames": [frame_.to_dict() for frame_ in self.frames()]}
+        """Return plain data that `json` can write: the film, its voice, both together, its tracks, its frames."""
+        return {
+            **self.head(),
+            "speech": None if self.speech is None else self.speech.to_dict(),
+            "fused": None if self.fused is None else self.fused.to_dict(),
+            "tracks": [track.to_dict() for track in self.tracks],
+            "frames": [frame_.to_dict() for frame_ in self.frames()],
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> VideoResult:
@@ -398,6 +341,8 @@ class VideoResult:
             **{name: data[name] for name in (*names, "path", "model", "detector", "method", "warnings", "cuts")},
             times_s=times_s,
             tracks=tuple(_rebuilt(track, found[track["track"]], times_s, lengths_s) for track in data["tracks"]),
+            speech=None if data["speech"] is None else SpeechResult.from_dict(data["speech"]),
+            fused=None if data["fused"] is None else FusedResult.from_dict(data["fused"]),
         )
 
     def _repr_png_(self) -> bytes | None:
@@ -409,15 +354,6 @@ class VideoResult:
             return "<p>no face</p>"
         table = html_table(rows, ("track", "start_s", "end_s", "seen_s", "emotion", "confidence", "unsure"))
         return inline(self._repr_png_(), "the film over time") + table
-
-
-def _told(emotion: Emotion) -> dict[str, Any]:
-    return {
-        "emotion": emotion.top,
-        "confidence": emotion.confidence,
-        "unsure": emotion.unsure,
-        **dict(emotion.items()),
-    }
 
 
 def _tracked(track: FaceTrack, place: int) -> TrackedFace:
