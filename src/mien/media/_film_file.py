@@ -114,7 +114,7 @@ class FilmFile:
         if context is None:
             raise UnsupportedMediaError(f"{self.label} has pictures in an unknown format", path=self.path)
         self.check_size(context.width, context.height)
-        context.thread_type = "AUTO"  # type: ignore[assignment]  # frames or slices, whichever the codec knows
+        context.thread_type = "AUTO"  # frames or slices, whichever the codec knows
         context.thread_count = self._threads
         if self._limit is not None:
             # Frames that claim a huge size later are refused before memory is taken; what is coded may be a little
@@ -133,7 +133,7 @@ class FilmFile:
             if length == 1:
                 length = int.from_bytes(head[8:16], "big")
             if head[4:8] == b"moov":
-                return at + length <= size
+                return bool(at + length <= size)
             if length < 8:  # 0: to the end of the file; else damaged
                 return False
             at += length

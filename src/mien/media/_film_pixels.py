@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,7 +157,8 @@ def turn_of(frame: VideoFrame) -> tuple[int, bool]:
     """
     from av.sidedata.sidedata import Type
 
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    found: Any = frame.side_data  # a mapping by type of data, though declared otherwise
+    data = found.get(Type.DISPLAYMATRIX)
     if data is None or data.buffer_size < 36:
         return 0, False
     a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
