@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces._look import LUMA, histogram, similar
+from mien.faces._look import LUMA, coefficient, colours
 
 __all__ = ["Cuts"]
 
@@ -70,7 +70,7 @@ class Cuts:
         if before is None:
             self._before, self._before_s = now, time_s
             return False
-        self.likeness = similar(before.colours, now.colours)
+        self.likeness = coefficient(before.colours, now.colours)
         differs = _correlation(before.light, now.light) + 2 * self.likeness < SAME_SCENE
         if differs and time_s - self._before_s <= FLASH_S and _all_over(before, now):
             return False
@@ -107,7 +107,7 @@ def _seen(image: NDArray[np.uint8]) -> _Seen:
     step_y, step_x = max(image.shape[0] // (4 * HEIGHT), 1), max(image.shape[1] // (4 * WIDTH), 1)
     thinned: NDArray[Any] = np.ascontiguousarray(image[::step_y, ::step_x])
     small = cv2.resize(thinned, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return _Seen((small @ LUMA).astype(np.float64), histogram(small))
+    return _Seen((small @ LUMA).astype(np.float64), colours(small))
 
 
 def _correlation(a: Floats, b: Floats) -> float:

@@ -18,14 +18,14 @@ Floats = NDArray[np.float64]
 SAME_PLACE = 0.6
 """Two boxes that share this part of the smaller one are one face."""
 
-SAME_LOOK, RETURN_LOOK, LOOK_STEP = 0.85, 0.9, 0.06
+SAME_LOOK, RETURN_LOOK, LOOK_STEP = 0.7, 0.8, 0.1
 """Likeness that a person keeps from one sighting to the next, that one must have to be known again, and what counts as
 much as one unit of distance; see `mien.faces._look` for what was measured."""
 
-DOUBT_LOOK = 0.7
+DOUBT_LOOK = 0.5
 """Somebody half covered may be no more like themselves than this."""
 
-COVERED_LOOK, SHORT_S = 0.7, 0.1
+COVERED_LOOK, SHORT_S = 0.5, 0.1
 """Within this time nobody takes the place of another without being seen coming: less likeness is enough there."""
 
 REACH, REACH_RATE = 0.5, 3.0

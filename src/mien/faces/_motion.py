@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces._look import similar
+from mien.faces._look import Look, blended, similar
 
 __all__ = ["Candidate", "Track", "box_size", "overlaps"]
 
@@ -24,9 +24,14 @@ FADE_S = 1.0
 LOOK_S = 1.0
 """Time constant with which a known look follows the light."""
 
-CLEAN, STABLE = 0.9, 0.95
+CLEAN, STABLE = 0.8, 0.9
 """A look that is less like a known one than the first does not change it, but is another (half covered, turned, in
 other light), which is learned once it has stayed the same, as the second says, for a while."""
+
+YOUNG_S = 1.0
+"""Somebody new is known as they looked at first and last: most come into view bit by bit."""
+
+NOTHING = Look(np.zeros(0), np.zeros(0))
 
 LEARN_S, MOST_LOOKS = 0.3, 4
 """How long that is, and how many looks of a face are known."""
@@ -39,7 +44,7 @@ class Candidate:
     box: Floats
     score: float
     points: NDArray[np.float32] | None
-    look: Floats = field(default_factory=lambda: np.zeros(0))
+    look: Look = NOTHING
     detected: bool = False
 
 
@@ -54,8 +59,8 @@ class Track:
     speed: Floats = field(default_factory=lambda: np.zeros(3))
     sightings: int = 1
     detections: int = 1
-    looks: list[Floats] = field(default_factory=list)
-    fresh: Floats = field(default_factory=lambda: np.zeros(0))
+    looks: list[Look] = field(default_factory=list)
+    fresh: Look = NOTHING
     fresh_s: float = 0.0
     searched: Floats = field(default_factory=lambda: np.zeros(4))
     confirmed: bool = False
@@ -93,7 +98,9 @@ class Track:
             step = np.array([*moved, math.log(box_size(now) / box_size(before))]) / passed
             gain = max(1 - math.exp(-passed / STEADY_S), 1 / (self.sightings + 1))
             self.speed = self.speed + gain * (step - self.speed)
-            if clean:
+            if time_s - self.born_s <= YOUNG_S:
+                self.looks = [self.looks[0], face.look]
+            elif clean:
                 self._learn(face, time_s, passed)
         self.face, self.seen_s, self.lost = face, time_s, False
         self.sightings += 1
@@ -107,8 +114,7 @@ class Track:
         nearest = int(np.argmax(likeness))
         if likeness[nearest] >= CLEAN:
             known = self.looks[nearest]
-            mixed = known + (1 - math.exp(-passed / LOOK_S)) * (face.look - known)
-            self.looks[nearest] = mixed / np.linalg.norm(mixed)
+            self.looks[nearest] = blended(known, face.look, 1 - math.exp(-passed / LOOK_S))
         elif time_s - self.fresh_s >= LEARN_S:
             self.looks = [*self.looks[-MOST_LOOKS + 1 :], face.look]
 
