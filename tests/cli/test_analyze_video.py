@@ -25,6 +25,7 @@ from PIL import Image
 
 import mien
 from mien.analyzers import VideoAnalyzer
+from mien.api._watching import Watching, step_of
 from mien.cli import _analyze_video_progress, _shell, main
 from mien.cli._analyze_options import TimeOfFilm
 from mien.results import SpeechResult, VideoResult
@@ -88,7 +89,11 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def watched(model: Path, **options: Any) -> VideoResult:
-    return mien.analyze_video("two.mp4", model=model, **options)
+    """Return what Python says of the faces of the film."""
+    how = {name: options.pop(name) for name in ("step_s", "fps", "from_s", "to_s") if name in options}
+    step_s = step_of(how.pop("step_s", None), how.pop("fps", None))
+    watching = Watching(VideoAnalyzer(model, **options), "two.mp4", step_s=step_s, **how)
+    return watching.result(watching.frames())
 
 
 # --- one film -------------------------------------------------------------------------------------
