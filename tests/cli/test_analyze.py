@@ -227,7 +227,7 @@ def test_a_bad_picture_is_one_line(here: Path, model: Path, face: bytes, name: s
     ("argument", "message"),
     [
         ("no.jpg", "no such file or folder: no.jpg"),
-        ("folder", "no picture or recording in the folder folder: expected files that end in "),
+        ("folder", "no picture, film or recording in the folder folder: expected files that end in "),
         ("*.webp", "nothing matches the pattern *.webp"),
         ("x" * 300 + ".jpg", "no such file or folder: xxx"),
         ("", "no such file or folder: ''"),

@@ -397,7 +397,7 @@ def test_names_are_kept_and_steer_no_terminal(there: Path, model: Path, name: st
 def test_what_may_not_be_read_is_told(there: Path, model: Path) -> None:
     Path("folder.wav").mkdir()
     assert run(model, "folder.wav", "--csv").stdout.startswith("path,span,")
-    assert "no picture or recording in the folder folder.wav" in notes(run(model, "folder.wav"))[0]
+    assert "no picture, film or recording in the folder folder.wav" in notes(run(model, "folder.wav"))[0]
     assert notes(run(model, "no.wav")) == ["no such file or folder: no.wav"]
     if os.geteuid() == 0:
         pytest.skip("the administrator may read everything")

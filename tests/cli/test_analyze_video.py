@@ -449,7 +449,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "text.mkv": (b"this is no film", "text.mkv must be a film"),
     "head.mp4": (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(99), "head.mp4 cannot be decoded"),
     "no.mp4": (None, "no such file or folder: no.mp4"),
-    "folder.mp4": (Path, "no picture or recording in the folder folder.mp4"),
+    "folder.mp4": (Path, "no picture, film or recording in the folder folder.mp4"),
 }
 
 

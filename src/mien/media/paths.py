@@ -82,7 +82,7 @@ def iter_media_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     if isinstance(paths, str | bytes | os.PathLike):
         paths = [os.fsdecode(paths)]
     for item in paths:
-        yield from _expand(os.fsdecode(item), IMAGE_SUFFIXES | SOUND_SUFFIXES, "picture or recording")
+        yield from _expand(os.fsdecode(item), IMAGE_SUFFIXES | SOUND_SUFFIXES, "picture, film or recording")
 
 
 def count_image_paths(paths: Iterable[str | os.PathLike[str]]) -> int:
