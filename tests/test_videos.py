@@ -130,6 +130,7 @@ def test_the_methods_take_their_frames_by_number(film: Path, method: str, number
     found = mien.analyze_video(film, method=method)
     assert found.times_s.tolist() == [float(n / NTSC) for n in numbers]
     assert found.method == method
+    assert found.end_s == pytest.approx(89 / 29.97, abs=0.05)
     (track,) = found.tracks
     assert track.detected.all()
     np.testing.assert_array_equal(track.smoothed, track.probabilities)

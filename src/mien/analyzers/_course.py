@@ -45,6 +45,10 @@ class _Column:
         self._count += 1
         return self._count - 1
 
+    def set(self, rows: NDArray[Any]) -> None:
+        """Have these rows instead."""
+        self._rows, self._count = rows, len(rows)
+
     @property
     def values(self) -> NDArray[Any]:
         """The rows that were added."""
@@ -90,6 +94,16 @@ class Course:
         self._detected.append(seen.detected)
         self._sharpness.append(sharpness)
         self._pointed &= seen.points is not None
+
+    def join(self, other: Course) -> None:
+        """Take the rows of a course that turned out to be of the same person; of two in one frame the own one stays."""
+        frames = np.concatenate([self._frames.values, other._frames.values])
+        _, kept = np.unique(frames, return_index=True)
+        for name in ("_frames", "_boxes", "_points", "_scores", "_answers", "_detected", "_sharpness"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            mine.set(np.concatenate([mine.values, theirs.values])[kept])
+        self.number = min(self.number, other.number)
+        self._pointed &= other._pointed
 
     def track(self, times_s: NDArray[np.float64], durations_s: NDArray[np.float64], *, tau_s: float) -> FaceTrack:
         """Return the person's track.

@@ -20,7 +20,7 @@ from mien.faces.quality import sharpness
 from mien.faces.track import FaceTracker, Tracked
 from mien.labels import LabelSet
 from mien.models import ModelSpec, Output
-from mien.results import Emotion, Face, TrackedFace, VideoFrame, VideoResult
+from mien.results import Emotion, Face, FaceTrack, TrackedFace, VideoFrame, VideoResult
 from mien.timeline import Smoother, certainty
 
 __all__ = ["DETECT_EVERY_S", "SMOOTH_S", "FaceStream", "VideoAnalyzer"]
@@ -209,6 +209,7 @@ class FaceStream:
         self._smoothers: dict[int, tuple[float, Smoother]] = {}
         self._held: deque[_Held] = deque()
         self._courses: dict[int, Course] = {}
+        self._last = 0
         self._times = Times()
         self._size: tuple[int, int] | None = None
         self._last_s = -1.0
@@ -296,15 +297,26 @@ class FaceStream:
         row = self._times.append(held.time_s)
         tracked = []
         for face in faces:
-            course = self._courses.get(face.tracked.id)
-            if course is None:
-                course = self._courses[face.tracked.id] = Course(len(self._courses) + 1, self._analyzer.labels)
+            course = self._course(face.tracked.id)
             course.append(row, face.tracked, face.answer, face.sharpness)
             tracked.append(_shown(course.number, face, self._analyzer.labels))
         frame = VideoFrame(held.time_s, *held.size, tuple(sorted(tracked, key=lambda shown: shown.track)))
         if self._seen is not None:
-            self._show(held, frame, {self._courses[face.tracked.id].number: face for face in faces})
+            self._show(held, frame, {self._course(face.tracked.id).number: face for face in faces})
         return frame
+
+    def _course(self, seen_as: int) -> Course:
+        """Return the course of a person by the number that the tracker gave, which may turn out to be another's."""
+        person = self._tracker.known_as(seen_as)
+        before = self._courses.pop(seen_as, None) if person != seen_as else None
+        course = self._courses.get(person)
+        if course is None:
+            self._last += before is None
+            course = before or Course(self._last, self._analyzer.labels)
+        elif before is not None:
+            course.join(before)
+        self._courses[person] = course
+        return course
 
     def _show(self, held: _Held, frame: VideoFrame, faces: dict[int, _Face]) -> None:
         assert self._seen is not None
@@ -367,7 +379,7 @@ class FaceStream:
             start_s=min(start_s, end_s),
             end_s=end_s,
             times_s=times_s,
-            tracks=tuple(c.track(times_s, durations_s, tau_s=self._tau_s) for c in self._courses.values()),
+            tracks=self._tracks(times_s, durations_s),
             cuts=tuple(self._tracker.cuts),
             model=self._analyzer.spec.name,
             detector=self._analyzer.detector,
@@ -375,6 +387,13 @@ class FaceStream:
             warnings=tuple(warnings),
             **said,
         )
+
+    def _tracks(self, times_s: NDArray[np.float64], durations_s: NDArray[np.float64]) -> tuple[FaceTrack, ...]:
+        for seen_as in list(self._courses):
+            if seen_as in self._courses:
+                self._course(seen_as)
+        courses = sorted(self._courses.values(), key=lambda course: course.number)
+        return tuple(course.track(times_s, durations_s, tau_s=self._tau_s) for course in courses)
 
 
 def _shown(number: int, face: _Face, labels: LabelSet) -> TrackedFace:

@@ -190,9 +190,12 @@ class Watching:
         rate = film.frame_rate
         reached_s = film.reached_s if self._ended else self._stream.reached_s
         end_s = max(reached_s, self._stream.reached_s) + (1 / float(rate) if rate else 0.0)
+        declared_s = film.duration_s
+        if self._method != "timeline":
+            # Reading ends with the last frame that the method takes.
+            return max(end_s, declared_s or 0.0)
         if not self._ended:
             return end_s
-        declared_s = film.duration_s
         near = declared_s is not None and abs(declared_s - end_s) < max(_NEAR_S, 2 * self._step_s)
         return max(declared_s, self._stream.reached_s) if near and declared_s is not None else end_s
 

@@ -18,7 +18,7 @@ from mien.cli._shell import INTERRUPTED, guard, note
 __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
-    "analyze": "Read the emotions of faces in pictures and of voices in recordings.",
+    "analyze": "Read the emotions of faces in pictures and films, and of voices.",
     "compare": "Compare training runs: a table and a chart.",
     "data": "Inspect, audit, join and prepare data sets.",
     "demo": "Analyze a sample picture: see that everything works.",

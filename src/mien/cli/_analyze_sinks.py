@@ -179,22 +179,14 @@ class _Csv(Sink):
 
 
 class _FilmCsv(Sink):
-    """Rows of films."""
+    """Rows of films, when each is over: only then is it smoothed both ways, as in all other tables."""
 
     def __init__(self, labels: LabelSet, table: str) -> None:
         self._rows = VideoCsvWriter(sys.stdout, labels, table=table)
 
-    def frame(self, path: str | None, frame: VideoFrame) -> None:
-        self._rows.write_frame(path, frame)
-        sys.stdout.flush()
-
     def add(self, outcome: Outcome) -> None:
-        item = outcome.item
-        if isinstance(item, VideoResult):
-            self._rows.write_rest(item)
-        else:
-            assert isinstance(item, FailedItem)
-            self._rows.write(item)
+        assert isinstance(outcome.item, VideoResult | FailedItem)
+        self._rows.write(outcome.item)
         sys.stdout.flush()
 
 
