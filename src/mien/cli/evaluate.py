@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from mien._extras import need
 from mien.cli import _shell
 from mien.cli._evaluate_films import evaluate_films, is_films
+from mien.cli._evaluate_fusion import fusion_asked, fusion_options
 from mien.cli._evaluate_show import called_apart, report_places, show
 from mien.cli._evaluate_speech import evaluate_speech, is_speech, speech_choice
 from mien.cli.data._options import Choice, choose, open_faces
@@ -46,7 +47,7 @@ class _Done(NamedTuple):
 
 
 @click.command(name="evaluate")
-@click.argument("models", metavar="MODEL[,MODEL]...")
+@click.argument("models", metavar="MODEL[,MODEL]...", required=False)
 @click.argument("dataset", metavar="[NAME|PATH]", required=False)
 @click.option("--data", type=click.Path(path_type=Path), help="File or folder of the data set, as published.")
 @click.option("--split", metavar="NAME", help="Which split to measure on; `all` for every row.")
@@ -63,8 +64,9 @@ class _Done(NamedTuple):
     "--report", type=click.Path(path_type=Path, file_okay=False), help="Write tables, charts and mistakes there."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@fusion_options
 def command(
-    models: str,
+    models: str | None,
     dataset: str | None,
     data: Path | None,
     split: str | None,
@@ -79,6 +81,7 @@ def command(
     batch: int,
     report: Path | None,
     as_json: bool,
+    **fused: Any,
 ) -> int:
     """Measure face models on labelled faces, speech models on corpora of speech, and nets for clips on clips.
 
@@ -91,10 +94,18 @@ def command(
     calibration.  For speech also by sex, intensity and speaker, and apart over speakers not heard in training.  On
     corpora of clips MODEL is a folder of 'mien train' with a recipe for clips, or a face model, whose answers to 16
     frames of each clip are averaged; accuracy, UAR and macro F1.
+
+    With --fusion, faces and voices together: simulated pairs of --faces and --speech, or labelled --films; MODEL may
+    then name a face model and a speech model.
     """
     from mien.evaluation.models import find_model, split_names
 
-    words = split_names(models)
+    words = split_names(models) if models else []
+    code = fusion_asked(fused, words, dataset, report=report, as_json=as_json, threads=threads)
+    if code is not None:
+        return code
+    if models is None:
+        raise click.UsageError("Missing argument 'MODEL[,MODEL]...'.")
     names = [name for name in (dataset, *(part.partition("=")[0].partition(":")[0] for part in on)) if name]
     kind = "clips" if is_films(names) else "speech" if is_speech(names, words) else "faces"
     _refuse(_given(*_NOT_FOR[kind]), kind)
@@ -172,6 +183,12 @@ def _given(*names: str) -> dict[str, bool]:
     """Return which options stand on the command line, by their flags."""
     source = click.get_current_context().get_parameter_source
     return {f"--{name.replace('_', '-')}": source(name) is ParameterSource.COMMANDLINE for name in names}
+
+
+def _refuse_fusion(given: dict[str, bool]) -> None:
+    wrong = [flag.replace("_", "-") for flag, stands in given.items() if stands]
+    if wrong:
+        raise click.UsageError(f"{' and '.join(wrong)}: only with --fusion")
 
 
 def _refuse(given: dict[str, bool], kind: str) -> None:

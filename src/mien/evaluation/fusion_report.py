@@ -1,0 +1,162 @@
+"""The examination of fusions as text and as a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from mien.evaluation.files import make_folder, write_words
+from mien.evaluation.fusion_result import Contradiction, Difference, FusionEvaluation, SideFigures
+from mien.evaluation.machine import machine
+from mien.evaluation.markdown import section, table
+from mien.evaluation.report import percent, text_table
+
+__all__ = ["SIMULATION", "fusion_json", "fusion_text", "write_fusion_folder"]
+
+SIMULATION = (
+    "A simulation: pictures and recordings of one emotion by different people are put together. Given the emotion, "
+    "their errors are independent of each other, which those of a film are not; emotions are acted, and about equally "
+    "frequent. The figures compare fusions and conditions; they do not tell what to expect of films."
+)
+
+_SIDES = ("face", "voice", "experts", "average", "most_confident", "rule_table")
+_RIGHT = tuple(range(1, 1 + len(_SIDES)))
+
+
+def fusion_json(result: FusionEvaluation) -> str:
+    """Return the examination as one JSON document."""
+    return json.dumps({"note": SIMULATION, **result.to_dict()}, indent=2, allow_nan=False)
+
+
+def fusion_text(result: FusionEvaluation, *, method: str = "experts") -> str:
+    """Return the examination as text: accuracies by condition, what one method does in particular, contradictions.
+
+    Parameters
+    ----------
+    result : FusionEvaluation
+        The figures.
+    method : str
+        The fusion whose intervals and calibration are shown.
+
+    Returns
+    -------
+    str
+        Lines without colours, without a line break at the end.
+    """
+    parts = [_about(result), SIMULATION]
+    for length in result.lengths:
+        parts.append(text_table((_called(length), *_SIDES), _accuracies(result, length), right=_RIGHT))
+        head = (method, "accuracy", "95 % interval", "ECE", "above floor", "than the better side", "than average")
+        parts.append(text_table(head, _method(result, length, method), right=(1, 3, 4)))
+        parts.append(text_table(_FOLLOWS, _contradictions(result, length), right=(1, 2, 3, 4)))
+    return "\n\n".join(parts)
+
+
+def write_fusion_folder(folder: str | Path, result: FusionEvaluation, *, command: str = "") -> None:
+    """Write ``report.json`` and ``report.md``.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Where to; it is made if need be, and files of an older report are replaced.
+    result : FusionEvaluation
+        The figures.
+    command : str
+        What was run.
+
+    Raises
+    ------
+    DatasetError
+        If a file cannot be written.
+    """
+    where = make_folder(folder)
+    write_words(where / "report.json", fusion_json(result) + "\n")
+    lines = [f"# Faces and voices together\n\n{SIMULATION}\n\n{_about(result)}."]
+    for length in result.lengths:
+        lines.append(
+            section(f"Accuracy, {_called(length)}", table(("", *_SIDES), _accuracies(result, length), right=_RIGHT))
+        )
+        rows = _calibrations(result, length)
+        lines.append(section(f"ECE above its floor, {_called(length)}", table(("", *_SIDES), rows, right=_RIGHT)))
+        head = ("experts", "accuracy", "95 % interval", "ECE", "above floor", "than the better side", "than average")
+        rows = _method(result, length, "experts")
+        lines.append(section(f"The experts, {_called(length)}", table(head, rows, right=(1, 3, 4))))
+        rows = _contradictions(result, length)
+        lines.append(section(f"Contradicting sides, {_called(length)}", table(_FOLLOWS, rows, right=(1, 2, 3, 4))))
+    lines.append(section("Weights of the experts, for use", _weights(result)))
+    lines.append(section("Made by", f"`{command}`" if command else "", table(("", ""), list(machine().items()))))
+    write_words(where / "report.md", "\n\n".join(lines) + "\n")
+
+
+_FOLLOWS = ("face and voice differ", "says the face's", "says the voice's", "confidence", "unsure")
+
+
+def _about(result: FusionEvaluation) -> str:
+    return (
+        f"{result.clips} recordings of {result.speakers} speakers with {result.pictures} pictures, in {result.folds} "
+        "folds: weights fitted on the other folds' speakers and pictures; 95 % intervals over speakers"
+    )
+
+
+def _called(length: int) -> str:
+    return f"{length} picture{'s' * (length != 1)} a pair"
+
+
+def _conditions(result: FusionEvaluation, length: int) -> list[str]:
+    return [figures.condition for figures in result.figures if figures.length == length]
+
+
+def _accuracies(result: FusionEvaluation, length: int) -> list[tuple[str, ...]]:
+    def cell(side: SideFigures | None) -> str:
+        return "" if side is None else percent(side.accuracy)
+
+    return [
+        (name, *(cell(result.of(name, length).side(side)) for side in _SIDES)) for name in _conditions(result, length)
+    ]
+
+
+def _calibrations(result: FusionEvaluation, length: int) -> list[tuple[str, ...]]:
+    def cell(side: SideFigures | None) -> str:
+        return "" if side is None else f"{side.ece_above_floor:.3f}"
+
+    return [
+        (name, *(cell(result.of(name, length).side(side)) for side in _SIDES)) for name in _conditions(result, length)
+    ]
+
+
+def _method(result: FusionEvaluation, length: int, method: str) -> list[tuple[str, ...]]:
+    rows = []
+    for name in _conditions(result, length):
+        side = result.of(name, length).side(method)
+        if side is None:
+            continue
+        low, high = side.interval
+        told = (
+            percent(side.accuracy),
+            f"{percent(low)} to {percent(high)}",
+            f"{side.ece:.3f}",
+            f"{side.ece_above_floor:.3f}",
+        )
+        beats = (result.difference(name, length, than) for than in (None, "average"))
+        rows.append((name, *told, *(_points(found) if method == "experts" else "" for found in beats)))
+    return rows
+
+
+def _points(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    low, high = found.interval
+    return f"{100 * found.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] ({found.than})"
+
+
+def _contradictions(result: FusionEvaluation, length: int) -> list[tuple[str, ...]]:
+    groups: Sequence[Contradiction] = next(g for g in result.contradictions if g and g[0].length == length)
+    return [
+        (c.name, percent(c.follows_face), percent(c.follows_voice), f"{c.confidence:.2f}", percent(c.unsure))
+        for c in groups
+    ]
+
+
+def _weights(result: FusionEvaluation) -> str:
+    return "```json\n" + json.dumps(result.weights.to_dict(), indent=2) + "\n```"
