@@ -19,6 +19,9 @@ PACKAGE = Path(mien.__file__).resolve().parent
 PUBLIC = [
     "BAUM8",
     "plot_timeline",
+    "fuse",
+    "FusedResult",
+    "FusedSpan",
     "iter_video",
     "iter_frames",
     "draw_video",

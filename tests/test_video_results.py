@@ -126,7 +126,7 @@ def test_tables_have_a_row_a_face_a_person_and_a_segment() -> None:
     ]  # fmt: skip
     assert len(found.to_frame("pandas", table="segments")) == 4
     assert found.to_frame("polars").height == 8
-    with pytest.raises(InputError, match="table must be one of frames, tracks, segments, but got 'faces'"):
+    with pytest.raises(InputError, match="table must be one of frames, tracks, segments, speech, fused, but got"):
         found.to_frame(table="faces")
 
 

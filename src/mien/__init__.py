@@ -29,6 +29,8 @@ __all__ = [
     "FaceTrack",
     "FailedItem",
     "Frame",
+    "FusedResult",
+    "FusedSpan",
     "ImageResult",
     "InputError",
     "LabelSet",
@@ -61,6 +63,7 @@ __all__ = [
     "analyze_video",
     "draw",
     "draw_video",
+    "fuse",
     "iter_audio",
     "iter_frames",
     "iter_speech",
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
     from mien.api import analyze_video as analyze_video
     from mien.api import draw as draw
     from mien.api import draw_video as draw_video
+    from mien.api import fuse as fuse
     from mien.api import iter_speech as iter_speech
     from mien.api import iter_video as iter_video
     from mien.api import plot_timeline as plot_timeline
@@ -119,6 +123,8 @@ if TYPE_CHECKING:
     from mien.results import Face as Face
     from mien.results import FaceTrack as FaceTrack
     from mien.results import FailedItem as FailedItem
+    from mien.results import FusedResult as FusedResult
+    from mien.results import FusedSpan as FusedSpan
     from mien.results import ImageResult as ImageResult
     from mien.results import Moment as Moment
     from mien.results import PersonSummary as PersonSummary
@@ -137,12 +143,13 @@ _HOME = {
     **dict.fromkeys(("Emotion", "Face", "FailedItem", "ImageResult"), "mien.results"),
     **dict.fromkeys(("SpeechResult", "SpeechSpan", "SpeechSummary"), "mien.results"),
     **dict.fromkeys(("EmotionSegment", "FaceTrack", "Moment", "PersonSummary", "TrackedFace"), "mien.results"),
+    **dict.fromkeys(("FusedResult", "FusedSpan"), "mien.results"),
     **dict.fromkeys(("VideoFrame", "VideoResult", "VideoSummary"), "mien.results"),
     **dict.fromkeys(("FaceAnalyzer", "SpeechAnalyzer", "SpeechStream"), "mien.analyzers"),
     **dict.fromkeys(("FaceStream", "VideoAnalyzer"), "mien.analyzers"),
     **dict.fromkeys(("Audio", "iter_audio", "read_audio"), "mien.media.audio"),
     **dict.fromkeys(("Frame", "iter_frames"), "mien.media.video"),
-    **dict.fromkeys(("analyze_video", "draw_video", "iter_video", "plot_timeline"), "mien.api"),
+    **dict.fromkeys(("analyze_video", "draw_video", "fuse", "iter_video", "plot_timeline"), "mien.api"),
     "write_wav": "mien.output.write",
 }
 

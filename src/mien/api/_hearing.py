@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,26 @@ class Hearing:
         What is heard, once.
     called : str, optional
         How messages call it; by default by its path.
+    from_s, to_s : float, optional
+        What is heard of it.  The time before is one span without speech that says so.
     """
 
-    def __init__(self, analyzer: SpeechAnalyzer, source: Any, *, called: str | None = None) -> None:
+    def __init__(
+        self,
+        analyzer: SpeechAnalyzer,
+        source: Any,
+        *,
+        called: str | None = None,
+        from_s: float = 0.0,
+        to_s: float | None = None,
+    ) -> None:
         self._source, self._called, self._model = source, called, analyzer.spec.name
+        self._from_s, self._to_s = from_s, to_s
         self._rate_hz = source.rate_hz if isinstance(source, Audio) else analyzer.sound.rate_hz
         self._stream = analyzer.stream(rate_hz=self._rate_hz)
         self._sound: Audio | AudioStream | None = None
         self._gaps: list[float] = []
+        self.began_s: float | None = None
 
     def spans(
         self,
@@ -57,7 +70,8 @@ class Hearing:
         Raises
         ------
         MienError
-            If the source cannot be read; in the middle of a file after the spans before it.
+            If the source cannot be read, or ends before what is to be heard; in the middle of a file after the spans
+            before it.
         """
         if isinstance(self._source, Audio):
             self._sound = sound = self._source
@@ -69,11 +83,13 @@ class Hearing:
                 if opened is not None:
                     opened(stream)
                 yield from self._answered(stream, heard)
+        if self.began_s is None and self._from_s:
+            raise DecodeError(f"{self._name()} has no sound from {self._from_s:g} s on", path=self.path)
         yield from self.close()
 
     def close(self) -> tuple[SpeechSpan, ...]:
         """Return the spans that are left of what was heard so far; nothing is heard after, as at Ctrl-C."""
-        return self._stream.close()
+        return tuple(map(self._moved, self._stream.close()))
 
     @property
     def path(self) -> str | None:
@@ -82,8 +98,8 @@ class Hearing:
 
     @property
     def duration_s(self) -> float:
-        """Seconds heard so far."""
-        return self._stream.duration_s
+        """Seconds up to where it was heard."""
+        return self._from_s + self._stream.duration_s
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -103,19 +119,44 @@ class Hearing:
         self, blocks: Iterable[AudioBlock], heard: Callable[[AudioBlock], None] | None
     ) -> Iterator[SpeechSpan]:
         for block in blocks:
-            yield from self._silence(block.start_s)
-            yield from self._stream.push(block.wave)
+            if self._to_s is not None and block.start_s >= self._to_s:
+                return
+            part = self._part(block)
+            if part is not None:
+                if self.began_s is None:
+                    self.began_s = part.start_s
+                    if self._from_s:
+                        yield SpeechSpan(0.0, self._from_s, speech=False, warnings=("not read",))
+                yield from self._silence(part.start_s)
+                yield from map(self._moved, self._stream.push(part.wave))
             if heard is not None:
                 heard(block)
 
+    def _part(self, block: AudioBlock) -> AudioBlock | None:
+        """Return what is to be heard of a block."""
+        if not self._from_s and self._to_s is None:
+            return block
+        first = max(round((self._from_s - block.start_s) * block.rate_hz), 0)
+        until = len(block.wave) if self._to_s is None else round((self._to_s - block.start_s) * block.rate_hz)
+        wave = block.wave[first:until]
+        return AudioBlock(wave, block.start_s + first / block.rate_hz, block.rate_hz) if len(wave) else None
+
+    def _moved(self, span: SpeechSpan) -> SpeechSpan:
+        """Return a span with the times of the file."""
+        if not self._from_s:
+            return span
+        return replace(span, start_s=span.start_s + self._from_s, end_s=span.end_s + self._from_s)
+
+    def _name(self) -> str:
+        return self._called or shown(self.path or "the recording")
+
     def _silence(self, start_s: float) -> Iterator[SpeechSpan]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
-        gap_s = start_s - self._stream.duration_s
+        gap_s = start_s - self.duration_s
         if gap_s > LONGEST_GAP_S:
-            name = self._called or shown(self.path or "the recording")
-            raise DecodeError(f"{name} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
+            raise DecodeError(f"{self._name()} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
         missing, most = max(round(gap_s * self._rate_hz), 0), round(_BLOCK_S * self._rate_hz)
         if missing and self._stream.duration_s:
             self._gaps.append(gap_s)
         for begin in range(0, missing, most):
-            yield from self._stream.push(np.zeros(min(most, missing - begin), np.float32))
+            yield from map(self._moved, self._stream.push(np.zeros(min(most, missing - begin), np.float32)))

@@ -143,6 +143,11 @@ class Watching:
         return None if self._film is None else self._film.path
 
     @property
+    def has_sound(self) -> bool:
+        """Whether the film, once it is open, has sound, too."""
+        return self._film is not None and self._film.has_sound
+
+    @property
     def reached_s(self) -> float:
         """Time of the last frame that was analyzed."""
         return self._stream.reached_s

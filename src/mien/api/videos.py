@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mien._checks import warn
+from mien.analyzers.speech import SpeechAnalyzer
 from mien.analyzers.video import DETECT_EVERY_S, SMOOTH_S, VideoAnalyzer
+from mien.api._voicing import ONCE, Voicing, fusion_method
 from mien.api._watching import Watching, step_of
 from mien.errors import MissingExtraError
+from mien.fusion import fuse
 from mien.models import ModelSpec, registry
 from mien.output.film import draw_film as draw_video
 from mien.output.video_plot import plot_timeline
 from mien.results import VideoFrame, VideoResult
 
-__all__ = ["analyze_video", "draw_video", "iter_video", "plot_timeline"]
+__all__ = ["analyze_video", "draw_video", "fuse", "iter_video", "plot_timeline"]
 
 
 def analyze_video(
@@ -34,12 +37,15 @@ def analyze_video(
     min_face_px: float | None = None,
     smooth_s: float = SMOOTH_S,
     method: str = "timeline",
+    voice: bool = True,
+    speech_model: str | os.PathLike[str] = "speech-base",
+    fusion: str = "experts",
     threads: int | None = 1,
     device: str = "cpu",
 ) -> VideoResult:
-    """Follow the people of a film and read the emotions of their faces over time.
+    """Follow the people of a film, and read the emotions of their faces and of its voice over time.
 
-    The film is read frame by frame: its length does not matter for the memory.  The model stays loaded between calls
+    The film is read frame by frame: its length does not matter for the memory.  The models stay loaded between calls
     with the same options.
 
     Parameters
@@ -55,13 +61,20 @@ def analyze_video(
     method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
         How the film gets its one answer, see `mien.VideoResult`.  But for the timeline, the method also says which
         frames are analyzed, each by itself.
+    voice : bool
+        Read the sound, too, where there is some.  Where it cannot be read, a warning says so.
+    speech_model : str or os.PathLike
+        What reads the voice, see `mien.SpeechAnalyzer`.
+    fusion : {"experts", "average", "most_confident", "rule_table"}
+        How face and voice become one answer, see `mien.fuse`.
     model, detector, output, min_face_px, max_faces, smooth_s, threads, device
         See `mien.VideoAnalyzer`.
 
     Returns
     -------
     VideoResult
-        Tracks with their timelines; in a notebook it shows the timeline and a table.
+        Tracks with their timelines, the voice (``speech``), and both together (``fused``); in a notebook it shows the
+        timeline and a table.
 
     Raises
     ------
@@ -74,8 +87,14 @@ def analyze_video(
     """
     analyzer = _analyzer(registry.get(model), detector, output, min_face_px, max_faces, smooth_s, threads, device)
     step_s = step_of(step_s, fps)
+    fusion_method(fusion)
+    speech = _speech_analyzer(registry.get(speech_model), threads, device) if voice else None
+    begin = source.tell() if hasattr(source, "seekable") and source.seekable() else None
     watching = Watching(analyzer, source, step_s=step_s, from_s=from_s, to_s=to_s, method=method)
-    result = replace(watching.result(watching.frames()), preview=_VideoPreview())
+    result = watching.result(watching.frames())
+    if speech is not None and watching.has_sound:
+        result = _with_voice(result, source, begin, speech, fusion, to_s)
+    result = replace(result, preview=_VideoPreview())
     for warning in result.warnings:
         warn(warning)
     return result
@@ -115,6 +134,22 @@ def iter_video(
     yield from watching.frames()
     for warning in watching.warnings:
         warn(warning)
+
+
+def _with_voice(
+    film: VideoResult, source: Any, begin: int | None, analyzer: SpeechAnalyzer, fusion: str, to_s: float | None
+) -> VideoResult:
+    """Return the film with its voice; a stream is read again from where it began, if it can be."""
+    if callable(getattr(source, "read", None)):
+        if begin is None:
+            return replace(film, warnings=(*film.warnings, ONCE))
+        source.seek(begin)
+    return Voicing(analyzer, source, film, fusion=fusion, to_s=to_s).run()
+
+
+@functools.lru_cache(maxsize=4)
+def _speech_analyzer(spec: ModelSpec, threads: int | None, device: str) -> SpeechAnalyzer:
+    return SpeechAnalyzer(spec, threads=threads, device=device)
 
 
 @functools.lru_cache(maxsize=4)

@@ -25,8 +25,8 @@ __all__ = ["VIDEO_METHODS", "VIDEO_TABLES", "PersonSummary", "VideoResult", "Vid
 VIDEO_METHODS = ("timeline", "middle-frame", "every-nth", "majority-vote")
 """How a film gets its one answer: see `VideoResult`."""
 
-VIDEO_TABLES = ("frames", "tracks", "segments")
-"""The tables of a film."""
+VIDEO_TABLES = ("frames", "tracks", "segments", "speech", "fused")
+"""The tables of a film.  Those of speech and fusion are empty where it has no sound, or that was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +269,12 @@ class VideoResult:
         """
         if name not in VIDEO_TABLES:
             raise InputError(f"table must be one of {', '.join(VIDEO_TABLES)}, but got {name!r}")
+        if name == "speech":
+            rows = [] if self.speech is None else self.speech.rows()
+            # What is before the part that was read is one span that says nothing.
+            return [row for row in rows if row["end_s"] > self.start_s]
+        if name == "fused":
+            return [] if self.fused is None else self.fused.rows(self.path)
         return {"frames": self.rows, "tracks": self.track_rows, "segments": self.segment_rows}[name]()
 
     def to_frame(self, library: str | None = None, *, table: str = "frames") -> Any:
@@ -278,8 +284,8 @@ class VideoResult:
         ----------
         library : {"pandas", "polars"}, optional
             Which library; by default pandas where it is installed, else polars.
-        table : {"frames", "tracks", "segments"}
-            See `rows`, `track_rows` and `segment_rows`.
+        table : {"frames", "tracks", "segments", "speech", "fused"}
+            See `rows`, `track_rows`, `segment_rows`, `SpeechResult.rows` and `FusedResult.rows`.
 
         Returns
         -------
