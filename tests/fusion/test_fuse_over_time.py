@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -236,10 +237,26 @@ def test_a_course_is_integrated_through_gaps() -> None:
 
 
 def test_quality_reaches_the_experts() -> None:
-    """A face of 6 px says less than one of 60; speech in noise less than clean speech."""
+    """A face of 6 px says less than one of 60; so does a sentence of half a second against one of three."""
     voice = speech((0, 3, said(SAD, 0.5)))
-    weights = [fuse(track([(0, 3, said(HAPPY))], side=side), voice).spans[0].face_weight for side in (60.0, 6.0)]
-    assert weights[1] < 0.6 * weights[0]
+    large, small = (fuse(track([(0, 3, said(HAPPY))], side=side), voice).spans[0] for side in (60.0, 6.0))
+    assert small.face_weight < 0.9 * large.face_weight
+    assert small.voice_weight == large.voice_weight
+    brief = fuse(track([(0, 3, said(HAPPY))]), speech((0, 0.5, said(SAD, 0.5)), (0.5, 3, None))).spans[0]
+    assert brief.voice_weight < 0.7 * large.voice_weight
+
+
+def test_measures_of_tracks_and_spans_are_taken_where_they_are_known() -> None:
+    faces = track([(0, 3, said(HAPPY))])
+    blurred = replace(faces, sharpness=np.full(len(faces), 0.01, np.float32))
+    weights = [fuse(t, None).spans[0].face_weight for t in (faces, blurred)]
+    assert weights[1] < 0.9 * weights[0]
+    known = np.full(len(faces), np.nan, np.float32)
+    known[3] = 0.01
+    assert fuse(replace(faces, sharpness=known), None).spans[0].face_weight == pytest.approx(weights[1])
+    emotion = Emotion(FER7, tuple(said(SAD)))
+    clear, noisy = (fuse(faces, [SpeechSpan(0, 3, True, emotion, snr_db=db)]).spans[0] for db in (40.0, -15.0))
+    assert noisy.voice_weight < 0.4 * clear.voice_weight
 
 
 def test_wrong_input_is_refused() -> None:

@@ -111,6 +111,7 @@ def _pairs(
     from mien.evaluation.fusion_pairs import common_labels, picture_folds
     from mien.evaluation.fusion_report import fusion_json, fusion_text, write_fusion_folder
     from mien.evaluation.noise import Waves
+    from mien.evaluation.speech_answers import together
 
     method, lengths = fused["fusion"], _lengths(fused["pictures"])
     face_model, speech_model = _models(models)
@@ -132,7 +133,7 @@ def _pairs(
         voice_labels,
         picture_folds(data, face_labels, int(heard.fold.max()) + 1),
         heard.fold,
-        heard.clips.subjects,
+        together(heard.clips)[0],
         face_prior,
         counts / counts.sum(),
     )

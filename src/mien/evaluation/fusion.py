@@ -26,7 +26,17 @@ from mien.labels import FER7
 from mien.metrics import accuracy, bootstrap_interval, uar
 from mien.results import UNSURE_BELOW
 
-__all__ = ["CONDITIONS", "DEGRADED", "ONE_SIDED", "STILL_S", "TYPICAL", "Material", "examine_fusion", "fit_all"]
+__all__ = [
+    "CONDITIONS",
+    "DEGRADED",
+    "ONE_SIDED",
+    "PRIOR_SHARE",
+    "STILL_S",
+    "TYPICAL",
+    "Material",
+    "examine_fusion",
+    "fit_all",
+]
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +63,11 @@ ONE_SIDED = ("white noise alone", "babble alone", "no face", "silence")
 
 STILL_S = 0.2
 """What a still picture stands for: one frame of a film, at the step in which films are looked at."""
+
+PRIOR_SHARE = 0.5
+"""How far the prior that is taken out is the face's (see `mien.evaluation.fusion_fit.fit_experts`).  It is not fitted,
+because the pairs cannot tell it: they have about as much disgust as happiness, which the world has not.  Fitted, it
+would be the face's nearly alone, and a hint of disgust in a film would count thirty times a hint of happiness."""
 
 TYPICAL: tuple[dict[str, float], dict[str, float]] = (
     {"width_px": 48.0, "sharpness": 0.3, "seen_s": 1.0},
@@ -130,7 +145,12 @@ class Material:
 
 
 def fit_all(
-    material: Material, *, lengths: Sequence[int], but: int | None = None, seed: int = 0, share: float | None = None
+    material: Material,
+    *,
+    lengths: Sequence[int],
+    but: int | None = None,
+    seed: int = 0,
+    share: float | None = PRIOR_SHARE,
 ) -> ExpertWeights:
     """Fit the weights of the experts to pairs of all folds but one.
 
@@ -184,7 +204,7 @@ def examine_fusion(
     lengths: Sequence[int] = (1, 3),
     seed: int = 0,
     resamples: int = 2000,
-    share: float | None = None,
+    share: float | None = PRIOR_SHARE,
     report: Callable[[str], object] = lambda _: None,
 ) -> FusionEvaluation:
     """Measure all fusions on simulated pairs, under every one of `CONDITIONS`.

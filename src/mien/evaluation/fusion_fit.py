@@ -31,7 +31,7 @@ clip, a few seconds: by 0.44 in the exponent over four doublings (``scripts/fit_
 _PULL = 1e-3
 _FIXED = {"seen_s": SEEN_SLOPE}
 _STEP = 1e-4
-_ROUNDS, _ENOUGH = 200, 1e-7
+_ROUNDS, _ENOUGH, _GAIN = 200, 1e-6, 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,7 +207,7 @@ def minimise(loss: Callable[[Floats], float], start: Floats) -> Floats:
     Returns
     -------
     numpy.ndarray
-        float64 (k,): where the slope is below 1e-7, or nothing better is found on the way down.
+        float64 (k,): where the slope is below 1e-6, or a step no longer lowers the function by 1e-9.
     """
     point, value = start.astype(np.float64), loss(start)
     slope, inverse = _slope(loss, point), np.eye(len(start))
@@ -223,7 +223,9 @@ def minimise(loss: Callable[[Floats], float], start: Floats) -> Floats:
             if size < 1e-10:
                 return point
         step = size * way
-        point, value = point + step, loss(point + step)
+        before, point, value = value, point + step, loss(point + step)
+        if before - value < _GAIN:
+            break
         fresh = _slope(loss, point)
         change, slope = fresh - slope, fresh
         inverse = _updated(inverse, step, change)

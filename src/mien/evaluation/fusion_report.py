@@ -47,7 +47,7 @@ def fusion_text(result: FusionEvaluation, *, method: str = "experts") -> str:
     parts = [_about(result), SIMULATION]
     for length in result.lengths:
         parts.append(text_table((_called(length), *_SIDES), _accuracies(result, length), right=_RIGHT))
-        head = (method, "accuracy", "95 % interval", "ECE", "above floor", "than the better side", "than average")
+        head = _head(method)
         parts.append(text_table(head, _method(result, length, method), right=(1, 3, 4)))
         parts.append(text_table(_FOLLOWS, _contradictions(result, length), right=(1, 2, 3, 4)))
     return "\n\n".join(parts)
@@ -79,7 +79,7 @@ def write_fusion_folder(folder: str | Path, result: FusionEvaluation, *, command
         )
         rows = _calibrations(result, length)
         lines.append(section(f"ECE above its floor, {_called(length)}", table(("", *_SIDES), rows, right=_RIGHT)))
-        head = ("experts", "accuracy", "95 % interval", "ECE", "above floor", "than the better side", "than average")
+        head = _head("experts")
         rows = _method(result, length, "experts")
         lines.append(section(f"The experts, {_called(length)}", table(head, rows, right=(1, 3, 4))))
         rows = _contradictions(result, length)
@@ -90,6 +90,10 @@ def write_fusion_folder(folder: str | Path, result: FusionEvaluation, *, command
 
 
 _FOLLOWS = ("face and voice differ", "says the face's", "says the voice's", "confidence", "unsure")
+
+
+def _head(method: str) -> tuple[str, ...]:
+    return method, "accuracy", "95 % interval", "ECE", "above", "over the better side", "over average"
 
 
 def _about(result: FusionEvaluation) -> str:
@@ -134,12 +138,12 @@ def _method(result: FusionEvaluation, length: int, method: str) -> list[tuple[st
         low, high = side.interval
         told = (
             percent(side.accuracy),
-            f"{percent(low)} to {percent(high)}",
+            f"{100 * low:.1f} to {100 * high:.1f}",
             f"{side.ece:.3f}",
             f"{side.ece_above_floor:.3f}",
         )
-        beats = (result.difference(name, length, than) for than in (None, "average"))
-        rows.append((name, *told, *(_points(found) if method == "experts" else "" for found in beats)))
+        beats = (result.difference(name, length, than) for than in ((None, "average") if method == "experts" else ()))
+        rows.append((name, *told, *map(_points, beats)) if method == "experts" else (name, *told, "", ""))
     return rows
 
 
@@ -147,7 +151,8 @@ def _points(found: Difference | None) -> str:
     if found is None:
         return ""
     low, high = found.interval
-    return f"{100 * found.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] ({found.than})"
+    side = f" {found.than}" if found.than in ("face", "voice") else ""
+    return f"{100 * found.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{side}"
 
 
 def _contradictions(result: FusionEvaluation, length: int) -> list[tuple[str, ...]]:

@@ -1,0 +1,130 @@
+"""``mien evaluate --fusion``: pairs of made faces and voices, labelled films, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from mien.cli import main
+from mien.cli._evaluate_fusion import _METHODS
+from mien.fusion import METHODS
+from mien.labels import FER7
+from mien.media.audio import AudioBlock
+from mien.output.wav import save_wav
+from planted_films import write_film
+from speech_mixtures import voiced
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, ["evaluate", *words], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def face_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a table like FER2013's, with six pictures of noise an emotion."""
+    random = np.random.default_rng(0)
+    lines = ["emotion,pixels,Usage"]
+    for usage in ("Training", "PublicTest"):
+        for row in range(42):
+            pixels = " ".join(map(str, random.integers(0, 256, 48 * 48)))
+            lines.append(f"{row % 7},{pixels},{usage}")
+    path = tmp_path_factory.mktemp("faces") / "fer.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def speech_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two recordings an emotion."""
+    folder = tmp_path_factory.mktemp("speech")
+    for number, emotion in enumerate(FER7.emotions):
+        (folder / emotion).mkdir()
+        for take in range(2):
+            wave = voiced(16000, np.random.default_rng(10 * number + take))
+            save_wav(folder / emotion / f"{take}.wav", [AudioBlock(wave, 0.0, 16000)])
+    return folder
+
+
+def test_the_names_are_those_of_the_methods() -> None:
+    assert _METHODS == METHODS
+
+
+def test_pairs_from_the_command_to_the_report(face_table: Path, speech_folder: Path, tmp_path: Path) -> None:
+    words = ["--fusion", "experts", "--faces", f"fer2013={face_table}", "--speech", f"speech_folder={speech_folder}"]
+    done = run(*words, "--pictures", "1", "--report", str(tmp_path / "r"), "--json")
+    assert done.exit_code == 0, done.output
+    data = json.loads(done.stdout)
+    assert data["simulation"] is True
+    assert (data["folds"], data["clips"], data["pictures"]) == (2, 14, 42)
+    assert {f["condition"] for f in data["figures"]} >= {"clean", "no face", "silence", "babble alone"}
+    assert json.loads((tmp_path / "r" / "report.json").read_text(encoding="utf-8")) == data
+    assert "A simulation" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def film_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with films of nobody: one with a voice, one without sound, and one that is none."""
+    folder = tmp_path_factory.mktemp("films")
+    frames = [(np.full((120, 160, 3), 90, np.uint8), Fraction(i, 10)) for i in range(12)]
+    for emotion in ("happiness", "anger"):
+        (folder / emotion).mkdir()
+    write_film(
+        folder / "happiness" / "a_1.mp4", frames, rate=10, sound=(voiced(19200, np.random.default_rng(1)), 16000)
+    )
+    write_film(folder / "anger" / "b_1.mp4", frames, rate=10)
+    (folder / "anger" / "b_2.mp4").write_bytes(b"no film at all")
+    return folder
+
+
+def test_labelled_films(film_folder: Path, tmp_path: Path) -> None:
+    done = run("--fusion", "average", "--films", str(film_folder), "--report", str(tmp_path / "r"), "--json")
+    assert done.exit_code == 3
+    data = json.loads(done.stdout)
+    assert data["n"] == 2
+    by_name = {f["name"]: f for f in data["figures"]}
+    assert set(by_name) == {"face", "voice", *METHODS}
+    assert by_name["face"]["answered"] == 0
+    assert by_name["voice"]["answered"] == by_name["experts"]["answered"] == 1
+    assert len(data["problems"]) == 1
+    assert "b_2.mp4" in data["problems"][0]
+    assert "b_2.mp4" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    shown = run("--fusion", "average", "--films", str(film_folder)).stdout
+    assert "average *" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--fusion", "vote"], "'vote' is not one of 'experts', 'average'"),
+        (["--fusion", "experts"], "--fusion needs --faces and --speech, or --films"),
+        (["--fusion", "experts", "--films", "x", "--faces", "y"], "--films goes without --faces"),
+        (["face-base", "fer2013", "--speech", "x"], "--speech: only with --fusion"),
+        (
+            ["face-base", "fer2013", "--speech-folds", ".", "--pictures", "2"],
+            "--speech-folds and --pictures: only with",
+        ),
+        (["--fusion", "experts", "--films", "atlas=x"], "unknown data set 'atlas': expected one of baum2"),
+        (["face-base", "fer2013", "--fusion", "experts"], "but got 'fer2013'"),
+        ([], "Missing argument 'MODEL"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(words: list[str], message: str) -> None:
+    done = run(*words)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+
+
+def test_odd_numbers_of_pictures_and_models_are_refused(face_table: Path, speech_folder: Path) -> None:
+    data = ["--faces", str(face_table), "--speech", f"speech_folder={speech_folder}"]
+    for pictures in ("0", "1,1", "one"):
+        done = run("--fusion", "experts", *data, "--pictures", pictures)
+        assert done.exit_code == 2
+        assert "--pictures must be whole numbers such as 1,3" in " ".join(done.output.split())
+    done = run("a,b,c", "--fusion", "experts", *data)
+    assert done.exit_code == 2
+    assert "--fusion takes a face model and a speech model, but got 3" in " ".join(done.output.split())
