@@ -164,6 +164,7 @@ def test_what_is_missing_is_named() -> None:
     assert fuse(track([(0, 3, said(HAPPY))]), None).warnings == ("there is no sound: what is left is the face",)
     empty = fuse((), None)
     assert empty.spans == ()
+    assert empty.warnings == ("no face is seen", "there is no sound")
     assert empty.emotion is None
     assert fuse(film((), end_s=2), None).spans[0].fused is None
 

@@ -249,11 +249,10 @@ def _warnings(
     """Say what is missing."""
     warnings = []
     if not tracks:
-        warnings.append("no face is seen: what is left is the voice")
-    if speech is None:
-        warnings.append("there is no sound: what is left is the face")
-    elif not spans:
-        warnings.append("nobody speaks: what is left is the face")
+        warnings.append("no face is seen" + (": what is left is the voice" if spans else ""))
+    if not spans:
+        missing = "there is no sound" if speech is None else "nobody speaks"
+        warnings.append(missing + (": what is left is the face" if tracks else ""))
     if isinstance(faces, VideoResult) and isinstance(speech, SpeechResult):
         sound_s, picture_s = speech.duration_s, faces.duration_s
         if abs(sound_s - picture_s) > _ENDS_S:
