@@ -279,3 +279,44 @@ def test_speech_without_an_answer_is_no_voice() -> None:
     (span,) = fuse(track([(0, 3, said(HAPPY))]), [SpeechSpan(0, 3, True)]).spans
     assert span.voice is None
     assert span.voice_weight == 0
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_at_any_time_the_answer_is_that_of_who_is_seen_and_what_is_heard_then(seed: int) -> None:
+    """Drawn tracks with gaps and drawn speech, looked up time by time without any axis."""
+    random = np.random.default_rng(seed)
+    tracks = []
+    for number in range(1, int(random.integers(0, 4)) + 1):
+        edges = np.sort(random.choice(200, 6, replace=False)) / 10
+        pieces = [(a, b, random.dirichlet(np.ones(7))) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        tracks.append(track(pieces, number=number, side=float(random.uniform(20, 90)), timeline=bool(seed % 2)))
+    cuts = np.unique(np.concatenate([[0.0], random.uniform(0, 20, 8), [20.0]]))
+    heard = [
+        SpeechSpan(a, b, bool(s), Emotion(FER7, tuple(random.dirichlet(np.ones(7)))) if s else None)
+        for a, b, s in zip(cuts, cuts[1:], random.integers(0, 2, len(cuts) - 1), strict=False)
+    ]
+    result = fuse(tracks, SpeechResult(20.0, tuple(heard)), start_s=0.0)
+    assert (result.start_s, result.end_s) == (0.0, 20.0)
+    for time_s in random.uniform(0, 20, 100).tolist():
+        span = result.at(time_s)
+        assert span is not None
+        voice = next(s for s in heard if s.start_s <= time_s < s.end_s).emotion
+        assert (span.voice is None) == (voice is None)
+        if voice is not None and span.voice is not None:
+            np.testing.assert_allclose(span.voice.probabilities, voice.probabilities, atol=1e-12)
+        seen = {t.number for t in tracks if any(a <= time_s < b for a, b in t.stretches())}
+        assert span.track in (seen or {None})
+    total = sum(np.array(s.voice.probabilities) * s.duration_s for s in result.spans if s.voice)
+    expected = sum(np.array(s.emotion.probabilities) * s.duration_s for s in heard if s.emotion)
+    np.testing.assert_allclose(total, expected, atol=1e-9)
+
+
+def test_one_persons_face_is_integrated_without_loss() -> None:
+    """The integral over all spans is that over all frames, whatever speech cuts them."""
+    random = np.random.default_rng(11)
+    faces = track([(0.3, 4.1, said(HAPPY)), (4.1, 6, said(SAD, 0.4)), (7.7, 9.05, said(ANGRY))])
+    cuts = np.sort(random.uniform(0, 10, 20))
+    heard = [SpeechSpan(a, b, True, Emotion(FER7, tuple(said(SAD)))) for a, b in zip(cuts, cuts[1:], strict=False)]
+    result = fuse(faces, heard)
+    total = sum(np.array(s.face.probabilities) * s.duration_s for s in result.spans if s.face)
+    np.testing.assert_allclose(total, (faces.smoothed * faces.durations_s[:, None]).sum(axis=0), atol=1e-5)

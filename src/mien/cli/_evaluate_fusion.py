@@ -50,7 +50,7 @@ def fusion_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--speech", metavar="[NAME=]PATH", help="Fusion: a corpus of speech, by default RAVDESS."),
             click.option(
                 "--speech-folds",
-                type=click.Path(path_type=Path, exists=True, file_okay=False),
+                type=click.Path(path_type=Path, file_okay=False),
                 help="Fusion: folder of `mien train --folds`; each net answers speakers that it has not heard.",
             ),
             click.option("--films", metavar="[NAME=]PATH", help="Fusion: labelled films instead of simulated pairs."),
