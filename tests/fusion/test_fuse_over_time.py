@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -316,7 +317,7 @@ def test_one_persons_face_is_integrated_without_loss() -> None:
     random = np.random.default_rng(11)
     faces = track([(0.3, 4.1, said(HAPPY)), (4.1, 6, said(SAD, 0.4)), (7.7, 9.05, said(ANGRY))])
     cuts = np.sort(random.uniform(0, 10, 20))
-    heard = [SpeechSpan(a, b, True, Emotion(FER7, tuple(said(SAD)))) for a, b in zip(cuts, cuts[1:], strict=False)]
+    heard = [SpeechSpan(a, b, True, Emotion(FER7, tuple(said(SAD)))) for a, b in pairwise(cuts)]
     result = fuse(faces, heard)
     total = sum(np.array(s.face.probabilities) * s.duration_s for s in result.spans if s.face)
     np.testing.assert_allclose(total, (faces.smoothed * faces.durations_s[:, None]).sum(axis=0), atol=1e-5)
