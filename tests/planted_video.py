@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.labels import FERPLUS8, LabelSet
-from mien.results import Emotion, VideoFrame, VideoResult
+from mien.fusion import fuse
+from mien.labels import FERPLUS8, RAVDESS8, LabelSet
+from mien.results import Emotion, SpeechResult, SpeechSpan, VideoFrame, VideoResult
 from mien.results.track import EmotionSegment, FaceTrack, Moment
 
 Plan = Sequence[tuple[str | None, float]]
@@ -143,6 +146,22 @@ def crowd(people: int, seconds: float, *, step_s: float = 0.2, seed: int = 0, **
         # All plans fill the film.
         plans.append([*plan, (None, max(0.0, seconds - sum(length for _, length in plan)))])
     return planted_film(*plans, step_s=step_s, **more)
+
+
+def planted_speech(plan: Plan, *, path: str | None = "film.mp4", warnings: tuple[str, ...] = ()) -> SpeechResult:
+    """Return what a voice says by a plan, each emotion with `SHARE`; None is no speech."""
+    ends = list(accumulate(seconds for _, seconds in plan))
+    spans = [
+        SpeechSpan(end - seconds, end, name is not None, None if name is None else distribution(name, labels=RAVDESS8))
+        for (name, seconds), end in zip(plan, ends, strict=True)
+    ]
+    return SpeechResult(ends[-1], tuple(spans), path, "planted-speech", warnings)
+
+
+def with_voice(film: VideoResult, plan: Plan, *, method: str = "average") -> VideoResult:
+    """Return a film with a voice that says what a plan says, and both together."""
+    speech = planted_speech(plan, path=film.path)
+    return replace(film, speech=speech, fused=fuse(film, speech, method=method))
 
 
 def pictures(film: VideoResult, *, seed: int = 0) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:

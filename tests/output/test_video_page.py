@@ -26,7 +26,7 @@ from mien.output._thumbnails import Thumbnails
 from mien.output.palette import contrast
 from mien.output.video_page import video_page, write_video_page
 from mien.results import Moment, VideoResult
-from planted_video import colour_of, crowd, pictures, planted_film
+from planted_video import colour_of, crowd, pictures, planted_film, with_voice
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 
@@ -83,8 +83,18 @@ def seen(result: VideoResult, **options: int) -> Thumbnails:
 
 @pytest.mark.parametrize(
     "result",
-    [film(warnings=("odd",), cuts=(3.0, 5.0)), planted_film(), crowd(12, 300), film(method="middle-frame")],
-    ids=["two", "nobody", "crowd", "middle"],
+    [
+        film(warnings=("odd",), cuts=(3.0, 5.0)),
+        planted_film(),
+        crowd(12, 300),
+        film(method="middle-frame"),
+        with_voice(film(), [(None, 5.0), ("anger", 5.0)]),
+        with_voice(film(method="middle-frame"), [("anger", 5.0)]),
+        with_voice(film(), [(None, 10.0)]),
+        with_voice(planted_film(), [("anger", 2.0)]),
+        with_voice(planted_film(), [(None, 2.0)]),
+    ],
+    ids=["two", "nobody", "crowd", "middle", "talk", "talk-middle", "silent", "voice-alone", "nothing"],
 )
 def test_the_page_is_well_formed_and_loads_nothing(result: VideoResult) -> None:
     page = video_page(result, seen(result).pick(result), spec=get("face-base"))
@@ -134,6 +144,46 @@ def test_what_was_planted_can_be_read() -> None:
     ):
         assert words in text
     assert "No face was found" in Reader(video_page(planted_film())).text
+
+
+def test_faces_voice_and_both_stand_side_by_side() -> None:
+    talk = with_voice(film(), [(None, 1.0), ("anger", 2.0), (None, 2.0), ("calm", 2.0), (None, 3.0)])
+    page = video_page(talk)
+    text = Reader(page).text
+    for words in (
+        "faces in view for 8.0 s, speech for 4.0 s",
+        "Faces 8.0 s in view",
+        "Voice 4.0 s of speech",
+        "calm 50%",
+        "Face and voice 3.0 s together",
+        "The voice is taken to be that of the largest face in view: who speaks is not known.",
+        "Read by planted-speech.",
+        "Method average. The distributions of face and voice are averaged.",
+        "Calm counts as neutral (voice).",
+        "not in view, no speech",
+    ):
+        assert words in text
+    bands = [own for own in Reader(page).all("svg") if own.get("class") == "band"]
+    assert [own["data-away"] for own in bands] == ["not in view", "not in view", "no speech", "neither"]
+    assert "anger 50%, calm 50%" in bands[2]["aria-label"]
+    assert [own["aria-label"].split(",")[0] for own in bands[2:]] == ["voice", "face and voice"]
+
+
+def test_without_sound_nothing_is_said_of_it() -> None:
+    text = Reader(video_page(film())).text.split("About these numbers")[0]
+    for word in ("oice", "speech", "Faces "):
+        assert word not in text
+
+
+def test_what_is_missing_is_said() -> None:
+    silent = Reader(video_page(with_voice(film(), [(None, 10.0)]))).text
+    assert "faces in view for 8.0 s, no speech" in silent
+    assert "Nobody speaks." in silent
+    assert "together" not in silent
+    alone = Reader(video_page(with_voice(planted_film(), [("anger", 2.0)]))).text
+    assert "No face was found. Voice 2.0 s of speech" in alone
+    assert "together" not in alone
+    assert "No face was found." in Reader(video_page(with_voice(planted_film(), [(None, 2.0)]))).text
 
 
 def test_the_record_of_the_model_is_told() -> None:

@@ -15,11 +15,11 @@ from scipy.integrate import quad
 from mien.errors import InputError, MediaNotFoundError
 from mien.labels import FERPLUS8, RAVDESS8
 from mien.output import COLOURS
-from mien.output._bands import Band, columns_of_steps, face_band, speech_band
+from mien.output._bands import Band, columns_of_steps, face_band, fused_band, ordered, speech_band
 from mien.output._times import length, minutes, tick_label, tick_step
-from mien.output.video_plot import film_bands, plot_timeline, write_timeline
+from mien.output.video_plot import film_bands, plot_timeline, sound_bands, write_timeline
 from mien.results import Emotion, FaceTrack, SpeechResult, SpeechSpan, VideoResult
-from planted_video import crowd, planted_film
+from planted_video import crowd, planted_film, planted_speech, with_voice
 
 
 def drawn(film: VideoResult, *, most: int = 12, bands: tuple[Band, ...] = ()) -> NDArray[np.uint8]:
@@ -138,6 +138,62 @@ def test_a_voice_can_have_a_band_below() -> None:
     picture = drawn(planted_film([("fear", 4.0)]), bands=(band,))
     assert share_of(picture, COLOURS["calm"]) > 0.1
     assert speech_band(SpeechResult(1.0, (SpeechSpan(0.0, 1.0, False),)), "voice") is None
+
+
+def test_a_talking_film_has_three_bands() -> None:
+    plan = [(None, 4.0), ("calm", 4.0), (None, 4.0)]
+    faces = planted_film([("fear", 12.0)])
+    film = with_voice(faces, plan)
+    bands = sound_bands(film)
+    assert [(band.title, band.note) for band in bands] == [
+        ("voice", "0:04.0 of speech"),
+        ("face and voice", "0:04.0 together"),
+    ]
+    # The emotions lie in the order of the faces, others above.
+    assert bands[0].labels.emotions == (*(n for n in FERPLUS8.emotions if n in RAVDESS8.emotions), "calm")
+    assert [band.away for band in bands] == ["no speech", "neither"]
+    picture, before = drawn(film), drawn(faces)
+    assert picture.shape[0] > before.shape[0] * 1.5
+    assert share_of(picture, COLOURS["calm"]) > 0.04
+    assert share_of(before, COLOURS["calm"]) < 1e-3
+
+
+def test_a_fused_band_is_the_mean_by_time_and_its_ribbon_joins_what_goes_on() -> None:
+    film = with_voice(planted_film([("fear", 4.0), ("anger", 6.0)]), [(None, 2.0), ("fear", 2.0), ("anger", 6.0)])
+    assert film.fused is not None
+    band = fused_band(film.fused, "face and voice")
+    mean = film.fused.emotion
+    assert mean is not None
+    np.testing.assert_allclose(band.columns(np.array([0.0, 10.0]))[0], mean.to_array(), atol=1e-9)
+    assert [name for _, _, name in band.spans] == ["fear", "anger"]
+    assert band.spans[0][1] == band.spans[1][0] == pytest.approx(4.0)
+    turned = ordered(band, ("anger", "fear"))
+    assert turned.labels.emotions[:2] == ("anger", "fear")
+    edges = np.linspace(0, 10, 6)
+    names = [[b.labels.emotions[n] for n in b.leading(edges).tolist()] for b in (band, turned)]
+    assert names[0] == names[1] == ["fear"] * 2 + ["anger"] * 3
+
+
+def test_what_is_missing_has_no_band_or_an_empty_one() -> None:
+    faces = planted_film([("fear", 4.0)])
+    assert sound_bands(faces) == []
+    (silent,) = sound_bands(with_voice(faces, [(None, 4.0)]))
+    assert (silent.title, silent.note, silent.away) == ("voice", "no speech", "no speech")
+    assert silent.leading(np.linspace(0, 4, 5)).tolist() == [-1] * 4
+    assert not silent.columns(np.linspace(0, 4, 5)).any()
+    (alone,) = sound_bands(with_voice(planted_film(), [("fear", 2.0)]))
+    assert alone.title == "voice"
+    assert sound_bands(with_voice(planted_film(), [(None, 2.0)])) == []
+    for film in (with_voice(faces, [(None, 4.0)]), with_voice(planted_film(), [("fear", 2.0)])):
+        assert drawn(film).shape[1] == 1320
+    assert speech_band(planted_speech([(None, 2.0)]), "voice") is None
+
+
+def test_a_voice_that_goes_on_is_drawn_to_its_end() -> None:
+    film = with_voice(planted_film([("fear", 4.0)]), [("sadness", 12.0)])
+    picture = drawn(film)
+    third = picture.shape[1] // 3
+    assert share_of(picture[:, -third:], COLOURS["sadness"]) > 0.2
 
 
 @pytest.mark.parametrize("seconds", [0.2, 3.0, 500.0, 8000.0])

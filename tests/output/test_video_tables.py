@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from mien.errors import InputError, MediaNotFoundError
-from mien.labels import FER7, FERPLUS8
+from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet
 from mien.output import (
     CsvWriter,
     JsonLinesWriter,
@@ -27,7 +27,7 @@ from mien.output import (
 )
 from mien.output.video_tables import video_columns
 from mien.results import VIDEO_TABLES, FailedItem, VideoResult
-from planted_video import crowd, planted_film
+from planted_video import crowd, planted_film, with_voice
 
 NAMES = [
     "a.mp4",
@@ -45,9 +45,17 @@ def film(**more: Any) -> VideoResult:
     return planted_film([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)], [("anger", 3.0)], **more)
 
 
+def talk(**more: Any) -> VideoResult:
+    """Return the film with a voice: anger from 1 to 3 s, calm from 5 to 7 s."""
+    return with_voice(film(**more), [(None, 1.0), ("anger", 2.0), (None, 2.0), ("calm", 2.0), (None, 3.0)])
+
+
+LABELS: dict[str, LabelSet] = {"speech": RAVDESS8, "fused": FER7}
+
+
 def rows_of(*items: VideoResult | FailedItem, table: str = "frames") -> list[dict[str, str]]:
     stream = io.StringIO(newline="")
-    writer = VideoCsvWriter(stream, "ferplus8", table=table)
+    writer = VideoCsvWriter(stream, LABELS.get(table, FERPLUS8), table=table)
     for item in items:
         writer.write(item)
     return list(csv.DictReader(io.StringIO(stream.getvalue(), newline="")))
@@ -67,13 +75,14 @@ def shown(table: Any, *, width: int = 160, encoding: str = "utf-8") -> str:
 @pytest.mark.parametrize("table", VIDEO_TABLES)
 @pytest.mark.parametrize("name", NAMES)
 def test_csv_holds_the_rows_of_the_film(table: str, name: str) -> None:
-    result = film(path=name)
+    result = talk(path=name)
     rows, expected = rows_of(result, table=table), result.table(table)
-    assert len(rows) == len(expected)
-    assert tuple(rows[0]) == video_columns(table, FERPLUS8)
+    assert len(rows) == len(expected) > 0
+    assert tuple(rows[0]) == video_columns(table, LABELS.get(table, FERPLUS8))
     for row, truth in zip(rows, expected, strict=True):
-        # The same columns in the same order as in a data frame.
+        # The same columns in the same order as in a data frame; without speech the rest is empty.
         assert tuple(row)[: len(truth)] == tuple(truth)
+        assert not any(value for column, value in row.items() if column not in truth)
         assert row["path"] == name.encode("utf-8", "backslashreplace").decode()
         for column, value in truth.items():
             if isinstance(value, bool):
@@ -83,7 +92,7 @@ def test_csv_holds_the_rows_of_the_film(table: str, name: str) -> None:
                     value, abs=5e-3 if column in ("x1", "y1", "x2", "y2") else 5e-7
                 )
             elif column != "path":
-                assert row[column] == str(value)
+                assert row[column] == ("" if value is None else str(value))
 
 
 def test_rows_have_the_planted_times() -> None:
@@ -106,7 +115,7 @@ def test_rows_have_the_planted_times() -> None:
 def test_warnings_films_without_faces_and_errors_have_rows_of_their_own(table: str) -> None:
     odd = film(warnings=("is cut off", "is odd"))
     rows = rows_of(odd, planted_film(), FAILED, table=table)[-3:]
-    assert [row["track"] for row in rows] == ["", "", ""]
+    assert [row["emotion"] for row in rows] == ["", "", ""]
     assert rows[0]["warnings"] == "is cut off; is odd"
     assert (rows[1]["path"], rows[1]["warnings"]) == ("film.mp4", "")
     assert (rows[2]["path"], rows[2]["error"], rows[2]["message"]) == ("b.mp4", "DecodeError", "b.mp4 is empty")
@@ -114,10 +123,11 @@ def test_warnings_films_without_faces_and_errors_have_rows_of_their_own(table: s
 
 @pytest.mark.parametrize("table", VIDEO_TABLES)
 def test_frames_written_as_they_come_are_the_same_rows(table: str) -> None:
-    result = film(warnings=("is cut off",))
+    result = talk(warnings=("is cut off",))
     whole, parts = io.StringIO(), io.StringIO()
-    VideoCsvWriter(whole, FERPLUS8, table=table).write(result)
-    writer = VideoCsvWriter(parts, FERPLUS8, table=table)
+    labels = LABELS.get(table, FERPLUS8)
+    VideoCsvWriter(whole, labels, table=table).write(result)
+    writer = VideoCsvWriter(parts, labels, table=table)
     for frame in result.frames():
         writer.write_frame(result.path, frame)
     writer.write_rest(result)
@@ -125,12 +135,16 @@ def test_frames_written_as_they_come_are_the_same_rows(table: str) -> None:
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="table must be one of frames, tracks, segments, but got 'faces'"):
+    with pytest.raises(InputError, match="table must be one of frames, tracks, segments, speech, fused, but got"):
         VideoCsvWriter(io.StringIO(), FERPLUS8, table="faces")
     with pytest.raises(InputError, match="the table has the labels fer7, but a face has ferplus8"):
         VideoCsvWriter(io.StringIO(), FER7).write(film())
     with pytest.raises(InputError, match="the table has the labels fer7, but a person has ferplus8"):
         VideoCsvWriter(io.StringIO(), FER7, table="tracks").write(film())
+    with pytest.raises(InputError, match="the table has the labels fer7, but a span of speech has ravdess8"):
+        VideoCsvWriter(io.StringIO(), FER7, table="speech").write(talk())
+    with pytest.raises(InputError, match="the table has the labels ferplus8, but face and voice has fer7"):
+        VideoCsvWriter(io.StringIO(), FERPLUS8, table="fused").write(talk())
     with pytest.raises(InputError, match=r"expected a name that ends in \.parquet, but got 'x\.csv'"):
         VideoParquetWriter(tmp_path / "x.csv", FERPLUS8)
     with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
@@ -145,8 +159,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("table", VIDEO_TABLES)
 def test_parquet_holds_the_same_rows_with_types(tmp_path: Path, table: str) -> None:
     path = tmp_path / "x.parquet"
-    items = [film(path="raw\udcff.mp4", warnings=("odd",)), FAILED]
-    with VideoParquetWriter(path, "ferplus8", table=table) as writer:
+    items = [talk(path="raw\udcff.mp4", warnings=("odd",)), FAILED]
+    with VideoParquetWriter(path, LABELS.get(table, FERPLUS8), table=table) as writer:
         for item in items:
             writer.write(item)
     plain = rows_of(*items, table=table)
@@ -163,8 +177,12 @@ def test_parquet_holds_the_same_rows_with_types(tmp_path: Path, table: str) -> N
                 assert float(text[name]) == pytest.approx(value, abs=5e-3)
             else:
                 assert text[name] == str(value)
-    types = {name: str(read.schema.field(name).type) for name in ("path", "track", "anger", "unsure")}
-    assert types == {"path": "string", "track": "int32", "anger": "double", "unsure": "bool"}
+    types = {name: str(read.schema.field(name).type) for name in read.column_names}
+    expected = {"path": "string", "anger": "double", "unsure": "bool", "warnings": "string"}
+    expected |= {"speech": {"span": "int32", "speech": "bool"}, "fused": {"face": "string", "voice": "string"}}.get(
+        table, {"track": "int32"}
+    )
+    assert {name: types[name] for name in expected} == expected
 
 
 def test_frames_become_groups_and_after_an_error_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,8 +227,24 @@ def test_lines_say_what_they_are_and_hold_the_whole_film() -> None:
     assert frames == [frame.to_dict() for frame in result.frames()]
     assert [line["moments"] for line in lines[50:52]] == [track.to_dict()["moments"] for track in result.tracks]
     assert [line["start_s"] for line in lines[52:55]] == [0.0, 6.0, 0.0]
-    assert lines[55] == result.head()
+    assert lines[55] == {**result.head(), "speech": None, "fused": None}
     assert lines[56] == FAILED.to_dict()
+
+
+def test_lines_hold_the_voice_and_both() -> None:
+    result = talk()
+    assert result.speech is not None
+    assert result.fused is not None
+    stream = io.StringIO()
+    VideoLinesWriter(stream).write(result)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    for kind, whole in (("speech", result.speech.to_dict()), ("fused", result.fused.to_dict())):
+        spans = [line for line in lines if line["kind"] == kind]
+        assert [span["span"] for span in spans] == list(range(1, len(spans) + 1))
+        assert [{k: v for k, v in span.items() if k not in ("kind", "path", "span")} for span in spans] == whole.pop(
+            "spans"
+        )
+        assert lines[-1][kind] == whole
 
 
 def test_hours_are_written_in_constant_memory() -> None:
@@ -244,8 +278,36 @@ def test_a_table_for_people() -> None:
     assert body[4] == ["the", "file", "is", "cut", "off"]
 
 
+def test_below_the_people_stand_the_voice_and_both() -> None:
+    lines = shown(video_table(talk())).splitlines()
+    body = [line.split() for line in lines if line.strip()][2:]
+    dash = "\N{EN DASH}"
+    assert body[4] == ["voice", f"0:01.0{dash}0:07.0", "anger", "████", "50%", "0:01.0", "anger", "75%"]
+    assert body[5] == ["0:04.0", "speech", "calm", "████", "50%", "0:05.0", "calm", "75%"]
+    # Of nine seconds with an answer, four are the sadness of the face that was left.
+    assert body[6][:5] == ["both", f"0:00.0{dash}0:10.0", "sadness", "███▌", "44%"]
+    # The voice from 5 to 6 s has no face.
+    assert body[7][:2] == ["0:03.0", "together"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [([(None, 10.0)], "no speech"), ([("anger", 10.0)], "voice for 10.0 s: anger 100%")],
+    ids=["silent", "speech"],
+)
+def test_what_is_missing_is_named(plan: Any, told: str) -> None:
+    quiet = with_voice(film(), plan)
+    alone = with_voice(planted_film(), [(name, seconds / 5) for name, seconds in plan])
+    assert told in video_summary(quiet)
+    assert ("no speech" in shown(video_table(quiet))) == (told == "no speech")
+    assert ("both" in shown(video_table(quiet))) == (told != "no speech")
+    line = video_summary(alone)
+    assert line == f"film.mp4: 2.0 s, no face; {told.replace('10.0', '2.0')}"
+    assert "both" not in shown(video_table(alone))
+
+
 def test_one_film_fits_eighty_letters() -> None:
-    for result in (film(), crowd(3, 7000, step_s=1.0)):
+    for result in (film(), talk(), crowd(3, 7000, step_s=1.0)):
         text = shown(video_table(result), width=80)
         assert "…" not in text
         # Each emotion stands in one line with its bar and percents.
@@ -289,3 +351,10 @@ def test_a_line_sums_up() -> None:
     assert video_summary(planted_film([("fear", 5.0)])).startswith("film.mp4: 5.0 s, 1 person, faces")
     voted = video_summary(film(method="majority-vote"))
     assert voted.startswith("film.mp4: 10.0 s, 2 people, faces in view for 8.0 s: by majority-vote ")
+
+
+def test_the_line_says_what_face_voice_and_both_say() -> None:
+    line = video_summary(talk())
+    assert line.startswith(video_summary(film()) + "; voice for 4.0 s: anger 50%, calm 50%; both: sadness 44%, ")
+    voted = video_summary(with_voice(film(method="majority-vote"), [("anger", 10.0)]))
+    assert "; voice for 10.0 s: anger 75%; both: " in voted

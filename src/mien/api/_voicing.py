@@ -80,7 +80,9 @@ class Voicing:
             Gets each block.
         """
         try:
-            self._spans.extend(self._hearing.spans(heard=heard))
+            for span in self._hearing.spans(heard=heard):
+                # One by one: what comes before an interruption is kept.
+                self._spans.append(span)
         except MediaError as error:
             return self.stopped(str(error))
         return self._with(self._hearing.result(self._spans, *self._late()))

@@ -10,6 +10,7 @@ import click
 from mien.cli._analyze_kinds import FACES, SPEECH, Kind
 from mien.cli._analyze_options import Options
 from mien.cli._analyze_sources import Plan
+from mien.labels import FER7
 
 if TYPE_CHECKING:
     from mien.analyzers import FaceAnalyzer, SpeechAnalyzer
@@ -43,10 +44,12 @@ class Models:
         self._options = options
         self._threads = 1 if plan.many else options.threads
         self._specs: dict[str, Any] = {}
-        self._made: dict[Kind, Any] = {}
+        self._made: dict[str, Any] = {}
         # Where nothing is found, no model is wrong, and the errors are told.
-        kinds = plan.kinds or (Kind.PICTURE, Kind.RECORDING)
-        needed = {kind.task: " and ".join(k.many for k in kinds if k.task == kind.task) for kind in kinds}
+        needed: dict[str, str] = {}
+        for kind in plan.kinds or (Kind.PICTURE, Kind.RECORDING):
+            for task in (kind.task, SPEECH) if kind is Kind.FILM and options.voices else (kind.task,):
+                needed[task] = f"{needed[task]} and {kind.many}" if task in needed else kind.many
         for name in options.models:
             spec = registry.get(name)
             if spec.task not in needed:
@@ -63,33 +66,43 @@ class Models:
         return Kind.RECORDING if next(iter(self._specs), FACES) == SPEECH else Kind.PICTURE
 
     def labels(self, kind: Kind) -> LabelSet:
-        """Return the emotions of what is read."""
+        """Return the emotions of what is read, and of films those of the table that is written."""
         if kind is Kind.RECORDING:
             return self.speech.labels
+        if kind is Kind.FILM and self._options.table == "speech":
+            return self.voices.labels
+        if kind is Kind.FILM and self._options.table == "fused":
+            return FER7
         return (self.pictures if kind is Kind.PICTURE else self.films).output.labels
 
     @property
     def pictures(self) -> FaceAnalyzer:
         """What reads pictures."""
-        found: FaceAnalyzer = self._once(Kind.PICTURE, self._face)
+        found: FaceAnalyzer = self._once("pictures", self._face)
         return found
 
     @property
     def films(self) -> VideoAnalyzer:
         """What reads films."""
-        found: VideoAnalyzer = self._once(Kind.FILM, self._video)
+        found: VideoAnalyzer = self._once("films", self._video)
         return found
 
     @property
     def speech(self) -> SpeechAnalyzer:
         """What reads recordings."""
-        found: SpeechAnalyzer = self._once(Kind.RECORDING, self._speech)
+        found: SpeechAnalyzer = self._once("speech", self._speech)
         return found
 
-    def _once(self, kind: Kind, make: Callable[[], Any]) -> Any:
-        if kind not in self._made:
-            self._made[kind] = make()
-        return self._made[kind]
+    @property
+    def voices(self) -> SpeechAnalyzer:
+        """What reads the voices of films."""
+        found: SpeechAnalyzer = self._once("voices", self._voices)
+        return found
+
+    def _once(self, what: str, make: Callable[[], Any]) -> Any:
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
 
     def _face(self) -> FaceAnalyzer:
         from mien.analyzers import FaceAnalyzer
@@ -120,13 +133,25 @@ class Models:
         )
 
     def _speech(self) -> SpeechAnalyzer:
+        return self._hearing(self._options.labels_as, self._threads)
+
+    def _voices(self) -> SpeechAnalyzer:
+        from mien.models import registry
+
+        # An output of the model of faces is no matter of the voice; the common labels are one of both.
+        spec = self._specs.setdefault(SPEECH, registry.get("speech-base"))
+        known = {FER7.name, *(output.name for output in spec.outputs)}
+        name = self._options.labels_as
+        return self._hearing(name if name in known else None, self._options.threads or 1)
+
+    def _hearing(self, output: str | None, threads: int | None) -> SpeechAnalyzer:
         from mien.analyzers import SpeechAnalyzer
 
         return SpeechAnalyzer(
             self._specs.get(SPEECH, "speech-base"),
-            output=self._options.labels_as,
+            output=output,
             window_s=self._options.window,
             hop_s=self._options.hop,
-            threads=self._threads,
+            threads=threads,
             device=self._options.device,
         )

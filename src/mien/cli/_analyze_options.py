@@ -37,8 +37,8 @@ _FITS: dict[str, tuple[Kind, ...]] = {
     "--explain": (Kind.PICTURE,),
     "--explain-by": (Kind.PICTURE,),
     "--plot": (Kind.RECORDING, Kind.FILM),
-    "--window": (Kind.RECORDING,),
-    "--hop": (Kind.RECORDING,),
+    "--window": (Kind.RECORDING, Kind.FILM),
+    "--hop": (Kind.RECORDING, Kind.FILM),
     "--save-audio": (Kind.RECORDING,),
     "--table": (Kind.FILM,),
     "--html": (Kind.FILM,),
@@ -49,8 +49,12 @@ _FITS: dict[str, tuple[Kind, ...]] = {
     "--max-faces": (Kind.FILM,),
     "--method": (Kind.FILM,),
     "--smooth": (Kind.FILM,),
+    "--fusion": (Kind.FILM,),
 }
 """What options do something for."""
+
+_OF_VOICES = ("--window", "--hop", "--fusion")
+"""What does nothing for films whose faces alone are read."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Options:
     max_faces: int | None
     method: str | None
     smooth: float | None
+    fusion: str | None
     models: tuple[str, ...]
     labels_as: str | None
     detector: str
@@ -98,6 +103,11 @@ class Options:
     def timed(self) -> bool:
         """Whether films are followed over time, and not judged by single frames."""
         return self.method in (None, "timeline")
+
+    @property
+    def voices(self) -> bool:
+        """Whether the voices of films are read beside their faces."""
+        return self.only is None
 
     def check(self) -> None:
         """Refuse options that contradict each other."""
@@ -145,11 +155,22 @@ class Options:
                 elif Kind.FILM in plan.counts and Kind.RECORDING in kinds:
                     message += ": with --only voice the sound of films is read"
                 raise click.UsageError(message)
+        self._fit_voices(plan)
         if Kind.FILM in plan.counts and len(plan.counts) > 1 and (self.as_csv or self.parquet is not None):
             raise click.UsageError(
                 "films have tables of their own: name them and other files in two calls, or use --json or --jsonl"
             )
         self._fit_places(plan)
+
+    def _fit_voices(self, plan: Plan) -> None:
+        """Refuse what is about voices where only faces are read."""
+        if self.only != "face" or Kind.RECORDING in plan.counts:
+            return
+        for name in _OF_VOICES:
+            if self._given(name):
+                raise click.UsageError(f"{name} is about voices: leave out --only face")
+        if self.table in ("speech", "fused"):
+            raise click.UsageError(f"--table {self.table} needs the voice: leave out --only face")
 
     def _fit_places(self, plan: Plan) -> None:
         """Refuse a file for many things, and names of files that would become folders."""

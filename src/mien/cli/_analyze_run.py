@@ -19,6 +19,7 @@ from mien.cli._analyze_report import Report
 from mien.cli._analyze_sources import Plan, Source, Stdin, iter_sources
 from mien.cli._analyze_speech import Hearing, RecordingFiles, failed, hear_many
 from mien.cli._analyze_video import FilmFiles, OneFilm, Watching
+from mien.cli._analyze_voice import FilmVoice
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -199,10 +200,13 @@ class Run:
         try:
             files = self._films.begin(source)
             watching = Watching(source, self._models.films, self._options, files, report.frame)
+            voice = FilmVoice(source, lambda: self._models.voices, self._options) if self._options.voices else None
             try:
                 film = watching.run(f"{place}{source.told}")
+                if voice is not None and watching.has_sound:
+                    film = voice.add(film, f"{place}hearing {source.told}")
             except KeyboardInterrupt:
-                part = watching.interrupted()
+                part = _part(watching, voice)
                 if part is not None:
                     self._told(part, files, report)
                 files.not_drawn()
@@ -221,6 +225,14 @@ class Run:
                 files.draw(film, drawn)
         except MienError as error:
             report.trouble(str(error))
+
+
+def _part(watching: Watching, voice: FilmVoice | None) -> VideoResult | None:
+    """Return what was read of a film until Ctrl-C."""
+    if voice is not None and voice.interrupted is not None:
+        return voice.interrupted
+    film = watching.interrupted()
+    return voice.add_quickly(film) if film is not None and voice is not None and watching.has_sound else film
 
 
 def _nothing(_: Any) -> None:

@@ -85,6 +85,11 @@ class Watching:
                     reach(self._watched.reached_s)
         return self._watched.result()
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether the film has sound, too."""
+        return self._watched.has_sound
+
     def interrupted(self) -> VideoResult | None:
         """Return what was watched until Ctrl-C, or None where that was not a single frame."""
         self._tell(self._watched.close())
@@ -204,7 +209,7 @@ class OneFilm:
     def not_drawn(self) -> None:
         """Tell that there is no annotated film, if one was wanted."""
         if self._out is not None:
-            _shell.note(f"{shown(self._out)}: not drawn, because the film was not watched to its end")
+            _shell.note(f"{shown(self._out)}: not drawn, because the film was not read to its end")
 
     def draw(self, film: VideoResult, what: str) -> None:
         """Write the annotated film, for which the film is read again.

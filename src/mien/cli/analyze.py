@@ -1,4 +1,4 @@
-"""``mien analyze``: the emotions of the faces in pictures and films, and of the voices in recordings."""
+"""``mien analyze``: the emotions of the faces in pictures and films, and of the voices in films and recordings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _EXAMPLES = (
     _FILMS,
     "--only",
     type=click.Choice(("face", "voice")),
-    help="What is read of films.  [default: face; with voice, options of recordings are for films, too]",
+    help="Read films for faces alone, or as recordings.  [default: both, where there is sound]",
 )
 @_option(_FILMS, "--step", type=float, metavar="S", help="Seconds from frame to frame.  [default: 0.2]")
 @_option(_FILMS, "--fps", type=float, metavar="N", help="The same as frames a second.")
@@ -75,8 +75,14 @@ _EXAMPLES = (
 )
 @_option(
     _FILMS,
+    "--fusion",
+    type=click.Choice(("experts", "average", "most_confident", "rule_table")),
+    help="How face and voice become one answer.  [default: experts]",
+)
+@_option(
+    _FILMS,
     "--table",
-    type=click.Choice(("frames", "tracks", "segments")),
+    type=click.Choice(("frames", "tracks", "segments", "speech", "fused")),
     help="What --csv and --parquet write.  [default: frames]",
 )
 @_option(_FILMS, "--html", type=_PATH, metavar="FILE.html|DIR", help="Write a page: summary, timeline, moments.")
@@ -99,7 +105,7 @@ _EXAMPLES = (
 @_option(_HOW, "--device", default="cpu", show_default=True, help="cpu or cuda.")
 @_option(_HOW, "--max-pixels", type=click.IntRange(min=1), default=200_000_000, show_default=True, help="Size limit.")
 def command(paths: tuple[str, ...], **options: Any) -> int:
-    """Read the emotions of the faces in pictures and films, and of the voices in recordings.
+    """Read the emotions of the faces in pictures and films, and of the voices in films and recordings.
 
     PATH is a picture, a film, a recording, a folder (with all its folders), a pattern such as 'photos/*.jpg', or - for
     standard input.  What a file is, its content says.  A bad file becomes a row with its error and stops nothing; the

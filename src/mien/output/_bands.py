@@ -6,7 +6,7 @@ A band is the same thing for a face, a voice, or both together, and for matplotl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mien.labels import LabelSet
 
 if TYPE_CHECKING:
-    from mien.results import FaceTrack, Moment, SpeechResult
+    from mien.results import Emotion, FaceTrack, FusedResult, Moment, SpeechResult
 
-__all__ = ["Band", "columns_of_steps", "face_band", "speech_band", "stacked"]
+__all__ = ["Band", "columns_of_steps", "empty_band", "face_band", "fused_band", "ordered", "speech_band", "stacked"]
 
 _TOUCH_S = 1e-6
 _LEAST_COVER = 0.02
@@ -44,6 +44,8 @@ class Band:
         Start and end in seconds, and the leading emotion, of the ribbon.
     moments : sequence of Moment
         The strongest moments.
+    away : str
+        What it means where there is nothing.
     """
 
     title: str
@@ -55,6 +57,7 @@ class Band:
     smooth: bool = False
     spans: Sequence[tuple[float, float, str]] = ()
     moments: Sequence[Moment] = field(default=())
+    away: str = "not in view"
 
     def columns(self, edges_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what each column of time shows.
@@ -173,12 +176,44 @@ def speech_band(result: SpeechResult, title: str, note: str = "") -> Band | None
     told = [(span.start_s, span.end_s, span.emotion) for span in result.spans if span.emotion is not None]
     if not told:
         return None
+    return _stepping(title, note, told[0][2].labels, told, away="no speech")
+
+
+def fused_band(result: FusedResult, title: str, note: str = "") -> Band:
+    """Return the band of what face and voice say together."""
+    told = [(span.start_s, span.end_s, span.fused) for span in result.spans if span.fused is not None]
+    return _stepping(title, note, result.labels, told, away="neither")
+
+
+def empty_band(title: str, note: str, labels: LabelSet) -> Band:
+    """Return a band on which there is nothing, and whose note says so."""
+    return _stepping(title, note, labels, (), away=note)
+
+
+def ordered(band: Band, order: Sequence[str]) -> Band:
+    """Return a band whose emotions are stacked in an order; those that it does not name come last."""
+    emotions = band.labels.emotions
+    names = [*(name for name in order if name in emotions), *(name for name in emotions if name not in order)]
+    places = [emotions.index(name) for name in names]
+    return replace(band, labels=LabelSet(band.labels.name, tuple(names)), shares=band.shares[:, places])
+
+
+def _stepping(
+    title: str, note: str, labels: LabelSet, told: Sequence[tuple[float, float, Emotion]], *, away: str
+) -> Band:
+    spans: list[tuple[float, float, str]] = []
+    for start, end, emotion in told:
+        # One emotion that goes on has one place in the ribbon, however many spans it is told in.
+        if spans and spans[-1][2] == emotion.top and start - spans[-1][1] <= _TOUCH_S:
+            start, *_ = spans.pop()
+        spans.append((start, end, emotion.top))
     return Band(
         title=title,
         note=note,
-        labels=told[0][2].labels,
+        labels=labels,
         starts_s=np.array([start for start, _, _ in told]),
         ends_s=np.array([end for _, end, _ in told]),
-        shares=np.array([emotion.probabilities for _, _, emotion in told]),
-        spans=[(start, end, emotion.top) for start, end, emotion in told],
+        shares=np.array([emotion.probabilities for _, _, emotion in told]).reshape(-1, len(labels)),
+        spans=spans,
+        away=away,
     )

@@ -27,6 +27,18 @@ _MEANS = (
     "Where a band is lower than its full height, the person was in view for only a part of that time. Somebody who "
     "leaves and comes back may be counted as another person.",
 )
+_VOICE = (
+    "The voice is read from how something is said, not from what is said. Where nobody speaks there is no answer. "
+    "Music and noise are told from speech, but not without error."
+)
+_FUSIONS = {
+    "experts": "The distributions of face and voice are multiplied, each weighted by how reliable it is by what can be "
+    "measured: the size and sharpness of the face, the length of the speech and the noise around it.",
+    "average": "The distributions of face and voice are averaged.",
+    "most_confident": "Of face and voice the one counts whose most probable emotion is more probable.",
+    "rule_table": "Where face and voice agree, that counts. A voice that sounds like anger, fear, surprise, disgust or "
+    "sadness overrules the face; otherwise the face counts.",
+}
 _NOT = (
     "The model says what a facial expression looks like to people who label pictures. It does not know what anybody "
     "feels: people smile without joy and grieve without frowning, and expressions differ between people and cultures."
@@ -54,6 +66,11 @@ def _rows(film: VideoResult, spec: ModelSpec | None) -> Iterator[tuple[str, list
     yield "Model", [model if spec is None else f"{model}, version {spec.version}. {spec.description}."]
     if film.detector:
         yield "Faces found by", [film.detector]
+    if film.speech is not None:
+        yield "Voice", [f"Read by {film.speech.model or 'a model that is not stated'}.", _VOICE]
+    if film.fused is not None and film.fused.both_s > 0:
+        notes = [f"{note[:1].upper()}{note[1:]}." for note in film.fused.notes]
+        yield "Face and voice", [f"Method {film.fused.method}. {_FUSIONS.get(film.fused.method, '')}".strip(), *notes]
     yield "What the numbers mean", list(_MEANS)
     card = {} if spec is None else spec.card
     yield "What they do not", [str(card.get("what_it_reads", _NOT))]

@@ -70,7 +70,8 @@ def band_picture(
     return "".join(
         [
             f'<svg class="band" role="img" height="{ribbon + _RIBBON_PX + 2}" aria-label="{html.escape(told)}" '
-            f'data-names="{" ".join(band.labels.emotions)}" data-led="{_letters(led)}">',
+            f'data-names="{" ".join(band.labels.emotions)}" data-led="{_letters(led)}" '
+            f'data-away="{html.escape(band.away)}">',
             _stretched(columns, _MARKS_PX, height, "".join(_areas(band, shares, edges))),
             _stretched(columns, ribbon, _RIBBON_PX, "".join(_ribbon(band, led, edges, span_s[1]))),
             *lines,

@@ -10,20 +10,21 @@ import base64
 import hashlib
 import html
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from mien._checks import describe
 from mien.errors import InputError
-from mien.output import _page_about
+from mien.output import _page_about, _page_short
 from mien.output._bands import Band
 from mien.output._cells import printable
+from mien.output._page_parts import legend, section, words
 from mien.output._svg import axis, band_picture, columns_for, share_bar
 from mien.output._times import length, minutes
 from mien.output.palette import COLOURS
-from mien.output.video_plot import film_bands, film_span
-from mien.output.video_summary import LEAST_SHARE, people_left, shares_of, shares_of_film
+from mien.output.video_plot import film_bands, film_span, sound_bands
+from mien.output.video_summary import LEAST_SHARE, people_left, shares_of, sides_of
 from mien.output.write import write_encoded
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ def video_page(
 ) -> str:
     """Return a page about a film.
 
-    It has a summary, a timeline, a card with pictures for each person, the shares as a table, warnings, and what the
-    numbers come from and mean.  It follows the reader's light or dark setting, fits telephones and prints.  Its size
-    depends on the number of people and pictures, not on the length of the film.
+    It has a summary (where there is sound: faces, voice and both side by side), a timeline, a card with pictures for
+    each person, the shares as a table, warnings, and what the numbers come from and mean.  It follows the reader's
+    light or dark setting, fits telephones and prints.  Its size depends on the number of people and pictures, not on
+    the length of the film.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ def video_page(
     spec : ModelSpec, optional
         The record of the model, for what it was measured to do.
     bands : sequence of Band
-        More bands, below the people's.
+        More bands, below all others.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def video_page(
     heading = html.escape(printable(title, ascii_only=False) if title else name)
     people = film.summary.people[:MOST_PEOPLE]
     sections = (
-        _short(film),
+        _page_short.short(film),
         _odd(film),
         _over_time(film, bands),
         _people(film, people, thumbnails or {}),
@@ -158,53 +160,27 @@ def _lead(film: VideoResult, name: str | None) -> str:
     told = [length(film.duration_s), people]
     if count:
         told.append(f"faces in view for {length(summary.seen_s)}")
+    if film.speech is not None:
+        told.append(f"speech for {length(summary.speech_s)}" if summary.speech_s else "no speech")
     return html.escape(", ".join([*([name] if name else []), *told]))
 
 
-def _section(name: str, heading: str, *parts: str) -> str:
-    return f'<section aria-labelledby="{name}"><h2 id="{name}">{heading}</h2>\n{"".join(parts)}</section>\n'
-
-
-def _legend(shares: Iterable[tuple[str, float | None]], *, away: bool = False) -> str:
-    items = [
-        f'<li><i class="dot {name}"></i>{name}{"" if share is None else f" <b>{100 * share:.0f}%</b>"}</li>'
-        for name, share in shares
-    ]
-    if away:
-        items.append('<li><i class="dot out"></i>not in view</li>')
-    return f'<ul class="legend">{"".join(items)}</ul>\n'
-
-
-def _words(shares: Iterable[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} {100 * share:.0f}%" for name, share in shares)
-
-
-def _short(film: VideoResult) -> str:
-    shares = shares_of_film(film)
-    if not shares:
-        return _section("short", "In short", "<p>No face was found.</p>\n")
-    told = [(name, share) for name, share in shares if share >= LEAST_SHARE]
-    what = "Shares of the time in view, all people together, by the emotion that leads."
-    if film.method != "timeline":
-        what = f"The film's one answer by the method {film.method}."
-    note = f'<p class="quiet">{what}</p>\n'
-    return _section("short", "In short", share_bar(shares, _words(told)), _legend(told), note)
-
-
 def _over_time(film: VideoResult, more: Sequence[Band]) -> str:
-    bands = [*film_bands(film, MOST_PEOPLE), *more]
+    sound, sides = sound_bands(film), sides_of(film)
+    bands = [*film_bands(film, MOST_PEOPLE), *sound, *more]
     if not bands:
         return ""
     span_s, columns = film_span(film), columns_for(len(bands))
     height = next((high for upto, high in _HEIGHTS_PX.items() if len(bands) <= upto), _LEAST_PX)
     people = film.summary.people[:MOST_PEOPLE]
-    told = [_words(list(shares_of(person).items())) for person in people] + ["" for _ in more]
+    told = [words(list(shares_of(person).items())) for person in people]
+    told += [words(side.shares) for side in sides[: len(sound)]] + ["" for _ in more]
     links = [f'<a href="#person-{person.track}">person {person.track}</a>' for person in people]
     rows = []
     for number, band in enumerate(bands):
         name = links[number] if number < len(links) else html.escape(band.title)
-        words = f"{band.title}, {band.note}: {told[number]}" if told[number] else band.title
-        picture = band_picture(band, span_s, columns=columns, height=height, told=words, cuts=film.cuts)
+        label = f"{band.title}, {band.note}: {told[number]}" if told[number] else band.title
+        picture = band_picture(band, span_s, columns=columns, height=height, told=label, cuts=film.cuts)
         note = f'<span class="quiet">{html.escape(band.note)}</span>'
         rows.append(f'<div class="row"><div class="name">{name}{note}</div>{picture}</div>\n')
     rows.append(f'<div class="row"><div class="name"></div>{axis(span_s)}</div>\n')
@@ -214,11 +190,11 @@ def _over_time(film: VideoResult, more: Sequence[Band]) -> str:
         notes.append("1 cut." if len(film.cuts) == 1 else f"{len(film.cuts)} cuts.")
     if left := people_left(film.summary.people, MOST_PEOPLE):
         notes.append(f"Not shown: {left}.")
-    return _section(
+    return section(
         "time",
         "Over time",
         f'<div class="bands" data-span="{span_s[0]:.3f} {span_s[1]:.3f}">\n{"".join(rows)}</div>\n',
-        _legend(((name, None) for name in emotions), away=True),
+        legend(((name, None) for name in emotions), away="not in view, no speech" if sound else "not in view"),
         f'<p class="quiet">{" ".join(notes)}</p>\n',
     )
 
@@ -228,7 +204,7 @@ def _people(film: VideoResult, people: Sequence[PersonSummary], thumbnails: Thum
         return ""
     warnings = {track.number: track.warnings for track in film.tracks}
     cards = [_card(person, film.end_s, thumbnails.get(person.track, ()), warnings[person.track]) for person in people]
-    return _section("people", "People", f'<div class="people">\n{"".join(cards)}</div>\n')
+    return section("people", "People", f'<div class="people">\n{"".join(cards)}</div>\n')
 
 
 def _card(
@@ -242,7 +218,7 @@ def _card(
     return (
         f'<article class="person" id="person-{person.track}"><header><h3>Person {person.track}</h3>'
         f'<span class="quiet">{first}\N{EN DASH}{last}, {seen} in view</span></header>'
-        f"{share_bar(shares, _words(told))}{_legend(told)}"
+        f"{share_bar(shares, words(told))}{legend(told)}"
         + (f'<div class="shots">{shots}</div>' if shots else _moments(person, end_s))
         + f"{odd}</article>\n"
     )
@@ -285,11 +261,11 @@ def _numbers(film: VideoResult, people: Sequence[PersonSummary]) -> str:
             cells.append(f"<td>{100 * share:.0f}%</td>" if share >= 0.005 else '<td class="none">0%</td>')
         rows.append(f'<tr><th scope="row">{person.track}</th>{"".join(cells)}</tr>\n')
     table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table>"
-    return _section("numbers", "In numbers", f"{_REGION}{table}</div>\n")
+    return section("numbers", "In numbers", f"{_REGION}{table}</div>\n")
 
 
 def _odd(film: VideoResult) -> str:
     if not film.warnings:
         return ""
     items = "".join(f"<li>{html.escape(printable(warning, ascii_only=False))}</li>" for warning in film.warnings)
-    return _section("warnings", "Warnings", f'<div class="warnings"><ul>{items}</ul></div>\n')
+    return section("warnings", "Warnings", f'<div class="warnings"><ul>{items}</ul></div>\n')

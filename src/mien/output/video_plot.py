@@ -1,4 +1,4 @@
-"""A film as a picture: one band a person over the film's time.
+"""A film as a picture: one band a person over the film's time, and where it has sound one of the voice and one of both.
 
 Drawn like the charts of `mien.output.plots`: nothing of matplotlib's state is touched, and the same input gives the
 same bytes.
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from mien._checks import whole_number
 from mien._extras import need
-from mien.output._bands import Band, face_band, stacked
+from mien.output._bands import Band, empty_band, face_band, fused_band, ordered, speech_band, stacked
 from mien.output._chart import GREY, emotion_patches, legend, new_figure, shown, time_axis, to_png
 from mien.output._times import length, minutes
 from mien.output.palette import COLOURS, RGB, text_on
-from mien.output.video_summary import people_left
+from mien.output.video_summary import people_left, sides_of
 from mien.output.write import write_encoded
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mien.results import VideoResult
 
-__all__ = ["film_bands", "film_span", "plot_timeline", "write_timeline"]
+__all__ = ["film_bands", "film_span", "plot_timeline", "sound_bands", "write_timeline"]
 
 _WIDTH_IN = 12.0
 _HEIGHTS_IN = {1: 2.1, 2: 1.6, 3: 1.3, 4: 1.1, 6: 0.9, 8: 0.75}
@@ -54,6 +54,9 @@ _MOST_LINES = 60
 _MOST_NAMED = 6
 """Up to so many bands are high enough to name what their ribbons and marks show."""
 
+_MOST_LETTERS, _LETTERS_EACH = 150, 6
+"""Of the legend in one line; and the room beside the words of an entry, in letters."""
+
 _LETTER_SHARE = 0.0066
 """Width of a letter as a share of the axis."""
 
@@ -62,21 +65,21 @@ _LEAST_S = 0.04
 
 
 def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = ()) -> bytes:
-    """Draw what the people of a film show over time.
+    """Draw what the people of a film show over time, and what its voice sounds like.
 
     Each person has a band: the smoothed probabilities of all emotions, stacked, and below them a ribbon of the emotion
     that leads.  Marks above stand at the strongest moments, thin lines where another scene begins.  Where a person is
     out of view, the band is empty.  Where a column of pixels stands for more than one frame, the frames are averaged
-    over time.
+    over time.  Below lie the bands of the voice and of both together (see `sound_bands`).
 
     Parameters
     ----------
     film : VideoResult
-        What was seen.
+        What was seen and heard.
     most : int
         People with a band; those who are in view longest, and the rest in a line that counts them.
     bands : sequence of Band
-        More bands, below the people's, such as a voice's (see `mien.output._bands`).
+        More bands, below all others (see `mien.output._bands`).
 
     Returns
     -------
@@ -90,12 +93,15 @@ def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = 
     MissingExtraError
         If matplotlib is not installed.
     """
-    all_bands = [*film_bands(film, whole_number(most, "most", low=1, high=100)), *bands]
+    all_bands = [*film_bands(film, whole_number(most, "most", low=1, high=100)), *sound_bands(film), *bands]
     start_s, end_s = film_span(film)
     count = max(1, len(all_bands))
     height = next((inches for upto, inches in _HEIGHTS_IN.items() if count <= upto), _LEAST_IN)
     left = people_left(film.summary.people, most)
-    figure = new_figure(_WIDTH_IN, _HEAD_IN + count * height + (0.2 if left else 0))
+    entries = _entries(film, all_bands)
+    lines = 1 if sum(_LETTERS_EACH + len(words) for _, words in entries) <= _MOST_LETTERS else 2
+    below = _LINE_IN if left else 0.0
+    figure = new_figure(_WIDTH_IN, _HEAD_IN + count * height + below + _LINE_IN * (lines - 1))
     # Their own upper and lower edges are room enough between bands.
     engine: Any = figure.get_layout_engine()
     engine.set(hspace=0, h_pad=0.02)
@@ -113,8 +119,7 @@ def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = 
     rows[0].set_title(_title(film), fontsize=11, loc="left", parse_math=False)
     if left:
         rows[-1].set_xlabel(f"{rows[-1].get_xlabel()}\n{left}", fontsize=9)
-    entries = _entries(film, all_bands)
-    legend(figure, entries, loc="outside upper center", ncols=len(entries))
+    legend(figure, entries, loc="outside upper center", ncols=-(-len(entries) // lines))
     return to_png(figure)
 
 
@@ -141,9 +146,27 @@ def film_bands(film: VideoResult, most: int) -> list[Band]:
     return [face_band(tracks[person.track], f"{minutes(person.seen_s, end_s)} in view") for person in people]
 
 
+def sound_bands(film: VideoResult) -> list[Band]:
+    """Return the bands of the voice and of both together: none without sound, nor where nobody is seen and heard.
+
+    Where nobody speaks, the voice's band is empty and says so; both have a band where there are both.
+    """
+    sides = sides_of(film)
+    if film.speech is None or not (film.tracks or sides[0].shares):
+        return []
+    end_s = film_span(film)[1]
+    voice = speech_band(film.speech, "voice", f"{minutes(sides[0].seconds, end_s)} of speech")
+    bands = [voice or empty_band("voice", "no speech", film.tracks[0].labels)]
+    if len(sides) > 1 and film.fused is not None:
+        bands.append(fused_band(film.fused, "face and voice", f"{minutes(sides[1].seconds, end_s)} together"))
+    # One emotion lies at one height in all bands.
+    return [ordered(band, film.tracks[0].labels.emotions) for band in bands] if film.tracks else bands
+
+
 def film_span(film: VideoResult) -> tuple[float, float]:
-    """Return what of a film's time is drawn, in seconds: what was analyzed, and never nothing."""
-    end_s = max([film.end_s, *(track.end_s for track in film.tracks)])
+    """Return what of a film's time is drawn, in seconds: what was analyzed and heard, and never nothing."""
+    heard_s = 0.0 if film.speech is None else max((s.end_s for s in film.speech.spans if s.speech), default=0.0)
+    end_s = max([film.end_s, heard_s, *(track.end_s for track in film.tracks)])
     return film.start_s, max(end_s, film.start_s + _LEAST_S)
 
 
@@ -151,7 +174,8 @@ def _title(film: VideoResult) -> str:
     name = "film" if film.path is None else shown(os.path.basename(film.path))  # noqa: PTH119 - any string
     people = "no face" if not film.tracks else "1 person" if len(film.tracks) == 1 else f"{len(film.tracks)} people"
     title = f"{name}: {length(film.duration_s)}, {people}"
-    return f"{title}, read by {shown(film.model)}" if film.model else title
+    models = [name for name in (film.model, "" if film.speech is None else film.speech.model) if name]
+    return f"{title}, read by {' and '.join(map(shown, models))}" if models else title
 
 
 def _entries(film: VideoResult, bands: Sequence[Band]) -> list[tuple[Any, str]]:
@@ -159,7 +183,8 @@ def _entries(film: VideoResult, bands: Sequence[Band]) -> list[tuple[Any, str]]:
     if not bands:
         return []
     emotions = list(dict.fromkeys(name for band in bands for name in band.labels.emotions))
-    entries = emotion_patches(emotions, {"not in view": _AWAY})
+    voice = film.speech is not None
+    entries = emotion_patches(emotions, {"not in view, no speech" if voice else "not in view": _AWAY})
     lines = need("matplotlib.lines", extra="plot", purpose="drawing charts")
     if any(band.moments for band in bands):
         mark = lines.Line2D([], [], marker="v", color="white", markerfacecolor="white", markeredgecolor="#222222")

@@ -1,20 +1,31 @@
-"""What was seen in films becomes a table for people and a line that sums it up."""
+"""What was seen and heard in films becomes a table for people and a line that sums it up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mien.output._cells import bar, printable, table_of
 from mien.output._times import length, minutes
 from mien.output.palette import COLOURS
-from mien.results import FailedItem, PersonSummary, VideoResult
+from mien.results import Emotion, FailedItem, PersonSummary, VideoResult
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["LEAST_SHARE", "MOST_PEOPLE", "people_left", "shares_of", "shares_of_film", "video_summary", "video_table"]
+__all__ = [
+    "LEAST_SHARE",
+    "MOST_PEOPLE",
+    "Side",
+    "people_left",
+    "shares_of",
+    "shares_of_film",
+    "sides_of",
+    "video_summary",
+    "video_table",
+]
 
 LEAST_SHARE = 0.05
 """Emotions with less of a person's time are left out where people read."""
@@ -38,6 +49,68 @@ _COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
 _FILE: tuple[str, dict[str, Any]] = ("file", {"overflow": "fold"})
 
 
+@dataclass(frozen=True)
+class Side:
+    """What the voice of a film says, or face and voice together.
+
+    Parameters
+    ----------
+    name : str
+        ``"voice"`` or ``"both"``.
+    seconds : float
+        Of speech; or with a face and a voice at the same time.
+    start_s, end_s : float
+        From the first to the last answer.
+    shares : list of (str, float)
+        The share of each emotion, largest first; empty where nobody speaks.
+    moments : list of (float, str, float)
+        Time, emotion and probability of the clearest span of each emotion, clearest first.
+    """
+
+    name: str
+    seconds: float
+    start_s: float = 0.0
+    end_s: float = 0.0
+    shares: Sequence[tuple[str, float]] = ()
+    moments: Sequence[tuple[float, str, float]] = ()
+
+
+def sides_of(film: VideoResult) -> tuple[Side, ...]:
+    """Return what a film says beside its faces: nothing without sound, and both where there is both.
+
+    By the timeline the shares are of the time of speech, and of the time with an answer, by the emotion that leads; by
+    other methods those of the one answer.
+    """
+    if film.speech is None:
+        return ()
+    voice = [(span.start_s, span.end_s, span.emotion) for span in film.speech.spans if span.emotion is not None]
+    sides = [_side("voice", film.speech.speech_s, voice, film.method, film.summary.voice)]
+    if film.fused is not None and film.fused.both_s > 0:
+        both = [(span.start_s, span.end_s, span.fused) for span in film.fused.spans if span.fused is not None]
+        sides.append(_side("both", film.fused.both_s, both, film.method, film.fused.emotion))
+    return tuple(sides)
+
+
+def _side(
+    name: str,
+    length_s: float,
+    told: Sequence[tuple[float, float, Emotion]],
+    method: str,
+    mean: Emotion | None,
+) -> Side:
+    if not told or mean is None:
+        return Side(name, length_s)
+    seconds: dict[str, float] = {}
+    for start, end, emotion in told:
+        seconds[emotion.top] = seconds.get(emotion.top, 0.0) + end - start
+    shares = _shares(seconds) if method == "timeline" else dict(mean.items())
+    clearest: dict[str, tuple[float, str, float]] = {}
+    for start, _, emotion in sorted(told, key=lambda one: -one[2].confidence) if method == "timeline" else ():
+        clearest.setdefault(emotion.top, (start, emotion.top, emotion.confidence))
+    moments = list(clearest.values())
+    return Side(name, length_s, told[0][0], told[-1][1], sorted(shares.items(), key=lambda item: -item[1]), moments)
+
+
 def video_table(
     results: VideoResult | FailedItem | Iterable[VideoResult | FailedItem],
     *,
@@ -47,8 +120,9 @@ def video_table(
     """Return a table for people: who was seen from when to when, what they showed how long, and when most.
 
     People who were in view longest come first.  Each has a line for each emotion that led for a twentieth of the time
-    in view or more, with a bar in its colour, and beside them the strongest moments.  What was odd stands below.  A
-    film's name stands in its first row, where there is more than one film or one failed.
+    in view or more, with a bar in its colour, and beside them the strongest moments.  Below them stand the voice and
+    both together, where the film has sound, and what was odd.  A film's name stands in its first row, where there is
+    more than one film or one failed.
 
     Parameters
     ----------
@@ -85,9 +159,12 @@ def _cells(item: VideoResult | FailedItem, ascii_only: bool) -> Iterator[tuple[s
         yield (name if place == 0 else Text(""), *_person(person, item.end_s, ascii_only))
         if notes := "; ".join(warnings[person.track]):
             yield "", "", "", Text(notes, style="dim"), ""
-    for note in (people_left(people, MOST_PEOPLE), "; ".join(item.warnings)):
-        if note:
-            yield "", "", "", Text(note, style="dim"), ""
+    if left := people_left(people, MOST_PEOPLE):
+        yield "", "", "", Text(left, style="dim"), ""
+    for side in sides_of(item):
+        yield ("", *_of_side(side, item.end_s, ascii_only))
+    if item.warnings:
+        yield "", "", "", Text("; ".join(item.warnings), style="dim"), ""
 
 
 def people_left(people: tuple[PersonSummary, ...], shown: int) -> str:
@@ -100,11 +177,36 @@ def people_left(people: tuple[PersonSummary, ...], shown: int) -> str:
 
 
 def _person(person: PersonSummary, end_s: float, ascii_only: bool) -> tuple[str | Text, ...]:
+    shown = _shown(list(shares_of(person).items()), ascii_only)
+    moments = _moments([(m.time_s, m.emotion, m.probability) for m in person.moments], end_s)
+    times = _times(person.start_s, person.end_s, f"{minutes(person.seen_s, end_s)} in view", end_s, ascii_only)
+    return str(person.track), times, shown, moments
+
+
+def _of_side(side: Side, end_s: float, ascii_only: bool) -> tuple[str | Text, ...]:
+    from rich.text import Text
+
+    if not side.shares:
+        return side.name, "", Text("no speech", style="dim"), ""
+    end_s = max(end_s, side.end_s)
+    note = f"{minutes(side.seconds, end_s)} {'speech' if side.name == 'voice' else 'together'}"
+    times = _times(side.start_s, side.end_s, note, end_s, ascii_only)
+    return side.name, times, _shown(side.shares, ascii_only), _moments(side.moments, end_s)
+
+
+def _times(start_s: float, end_s: float, note: str, whole_s: float, ascii_only: bool) -> Text:
+    from rich.text import Text
+
+    text = Text(f"{minutes(start_s, whole_s)}{'-' if ascii_only else _DASH}{minutes(end_s, whole_s)}{_NEXT}")
+    return text.append(note, style="dim")
+
+
+def _shown(shares: Iterable[tuple[str, float]], ascii_only: bool) -> Text:
     from rich.style import Style
     from rich.text import Text
 
-    shown, moments = Text(), Text()
-    told = [(name, share) for name, share in shares_of(person).items() if share >= LEAST_SHARE][:_MOST_LINES]
+    shown = Text()
+    told = [(name, share) for name, share in shares if share >= LEAST_SHARE][:_MOST_LINES]
     for place, (name, share) in enumerate(told):
         red, green, blue = COLOURS[name]
         shown.append(f"{'' if place == 0 else _NEXT}{name:<9} ", style="bold" if place == 0 else "")
@@ -112,12 +214,17 @@ def _person(person: PersonSummary, end_s: float, ascii_only: bool) -> tuple[str 
             f"{bar(share, ascii_only, cells=_BAR_CELLS):<{_BAR_CELLS}}", style=Style(color=f"rgb({red},{green},{blue})")
         )
         shown.append(f" {100 * share:3.0f}%")
-    for place, moment in enumerate(person.moments[:_MOST_LINES]):
-        moments.append(f"{'' if place == 0 else _NEXT}{minutes(moment.time_s, end_s)} {moment.emotion}")
-        moments.append(f" {100 * moment.probability:.0f}%", style="dim")
-    first, last, seen = (minutes(second, end_s) for second in (person.start_s, person.end_s, person.seen_s))
-    times = Text(f"{first}{'-' if ascii_only else _DASH}{last}{_NEXT}")
-    return str(person.track), times.append(f"{seen} in view", style="dim"), shown, moments
+    return shown
+
+
+def _moments(moments: Iterable[tuple[float, str, float]], end_s: float) -> Text:
+    from rich.text import Text
+
+    told = Text()
+    for place, (time_s, emotion, probability) in enumerate(list(moments)[:_MOST_LINES]):
+        told.append(f"{'' if place == 0 else _NEXT}{minutes(time_s, end_s)} {emotion}")
+        told.append(f" {100 * probability:.0f}%", style="dim")
+    return told
 
 
 def shares_of(person: PersonSummary) -> dict[str, float]:
@@ -150,8 +257,9 @@ def video_summary(film: VideoResult, *, ascii_only: bool = False) -> str:
     """Return one line: how long the film is, how many people are in view for how long, and what they show.
 
     For example ``team.mp4: 12 min 4 s, 3 people, faces in view for 11 min 2 s: happiness 62%, neutral 30%``.  The
-    shares are of the time that all people are in view.  Where the film's one answer is given by another method than
-    its timeline, the line says so: ``by majority-vote happiness 80%``.
+    shares are of the time that all people are in view.  Where the film has sound, the voice and both together follow:
+    ``; voice for 4 min 8 s: anger 51%, neutral 40%; both: neutral 55%, anger 38%``.  Where the film's one answer is
+    given by another method than its timeline, the line says so: ``by majority-vote happiness 80%``.
     """
     summary = film.summary
     name = "" if film.path is None else f"{printable(film.path, ascii_only)}: "
@@ -159,9 +267,20 @@ def video_summary(film: VideoResult, *, ascii_only: bool = False) -> str:
     whole = length(film.duration_s)
     if part < film.duration_s - 0.5:
         whole = f"{length(part)} of {whole} (from {minutes(film.start_s, film.end_s)})"
+    sound = "".join(f"; {_in_words(side)}" for side in sides_of(film))
     if not summary.people or summary.emotion is None:
-        return f"{name}{whole}, no face"
+        return f"{name}{whole}, no face{sound}"
     people = "1 person" if len(summary.people) == 1 else f"{len(summary.people)} people"
-    told = ", ".join(f"{emotion} {100 * share:.0f}%" for emotion, share in shares_of_film(film) if share >= LEAST_SHARE)
     way = "" if film.method == "timeline" else f"by {film.method} "
-    return f"{name}{whole}, {people}, faces in view for {length(summary.seen_s)}: {way}{told}"
+    told = f"{way}{_list(shares_of_film(film))}"
+    return f"{name}{whole}, {people}, faces in view for {length(summary.seen_s)}: {told}{sound}"
+
+
+def _in_words(side: Side) -> str:
+    if not side.shares:
+        return "no speech"
+    return f"{side.name}{f' for {length(side.seconds)}' if side.name == 'voice' else ''}: {_list(side.shares)}"
+
+
+def _list(shares: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{emotion} {100 * share:.0f}%" for emotion, share in shares if share >= LEAST_SHARE)

@@ -1,8 +1,9 @@
-"""What was seen in films becomes a table for people, a line that sums it up, and rows in CSV, Parquet and JSON Lines.
+"""What was seen and heard in films becomes rows in CSV, Parquet and JSON Lines.
 
-A film has three tables: ``frames`` (a row a face of a frame), ``tracks`` (a row a person) and ``segments`` (a row a
-stretch of a person's time with one emotion).  The writers take frames as they come, so that a film of hours is written
-in constant memory.
+A film has these tables: ``frames`` (a row a face of a frame), ``tracks`` (a row a person), ``segments`` (a row a
+stretch of a person's time with one emotion), and where it has sound, ``speech`` (a row a span of its sound) and
+``fused`` (a row a stretch with what face, voice and both say).  The writers take frames as they come, so that a film of
+hours is written in constant memory.
 """
 
 from __future__ import annotations
@@ -26,9 +27,14 @@ _OWN = {
     "frames": ("time_s", "track", *_BOX, "score", "detected"),
     "tracks": ("track", "start_s", "end_s", "seen_s"),
     "segments": ("track", "segment", "start_s", "end_s"),
+    "speech": ("span", "start_s", "end_s", "speech"),
+    "fused": (
+        *("span", "start_s", "end_s", "track", "face_weight", "voice_weight"),
+        *("face", "face_confidence", "voice", "voice_confidence"),
+    ),
 }
 _DIGITS = dict.fromkeys(_BOX, 2)
-"""Digits after the point.  Times have six as the rest has, so that rows of the three tables are joined by them."""
+"""Digits after the point.  Times have six as the rest has, so that rows of all tables are joined by them."""
 
 
 def video_columns(table: str, labels: LabelSet) -> tuple[str, ...]:
@@ -36,7 +42,7 @@ def video_columns(table: str, labels: LabelSet) -> tuple[str, ...]:
 
     Parameters
     ----------
-    table : {"frames", "tracks", "segments"}
+    table : {"frames", "tracks", "segments", "speech", "fused"}
         Which table.
     labels : LabelSet
         The emotions, a column each.
@@ -94,16 +100,28 @@ class _FilmWriter(ABC):
     def write_rest(self, film: VideoResult) -> None:
         """Write what only the whole film tells, after its frames: its tracks or segments, and what was odd about it.
 
-        A film's own warnings have a row of their own at its end; so has a film in which nobody was seen.
+        A film's own warnings have a row of their own at its end; so has a film of which the table has no row.
         """
-        for track in film.tracks:
-            same_labels("a person", track.labels, self.labels)
+        for what, labels in self._parts(film):
+            same_labels(what, labels, self.labels)
         rows: list[dict[str, Any]] = [] if self.table == "frames" else film.table(self.table)
         if self.table == "tracks":
             rows = [{**row, "warnings": "; ".join(t.warnings)} for row, t in zip(rows, film.tracks, strict=True)]
-        if film.warnings or not film.tracks:
+        empty = not (film.tracks if self.table == "frames" else rows)
+        if film.warnings or empty:
             rows.append({"path": film.path, "warnings": "; ".join(film.warnings)})
         self._put(rows)
+
+    def _parts(self, film: VideoResult) -> Iterator[tuple[str, LabelSet | None]]:
+        """Yield the labels of what the table is of."""
+        if self.table == "speech":
+            for span in () if film.speech is None else film.speech.spans:
+                yield "a span of speech", None if span.emotion is None else span.emotion.labels
+        elif self.table == "fused":
+            yield "face and voice", None if film.fused is None else film.fused.labels
+        else:
+            for track in film.tracks:
+                yield "a person", track.labels
 
 
 class VideoCsvWriter(_FilmWriter):
@@ -114,8 +132,8 @@ class VideoCsvWriter(_FilmWriter):
     stream : text file object
         Where to write, opened with ``newline=""`` if it is a file; neither opened nor closed here.
     labels : LabelSet or str
-        The emotions, a column each.
-    table : {"frames", "tracks", "segments"}
+        The emotions, a column each: of the faces, of the voice, or of both, as the table is.
+    table : {"frames", "tracks", "segments", "speech", "fused"}
         Which table.
 
     Raises
@@ -143,8 +161,8 @@ class VideoParquetWriter(ParquetRows, _FilmWriter):
     path : str or os.PathLike
         Ends in ``.parquet``.
     labels : LabelSet or str
-        The emotions, a column each.
-    table : {"frames", "tracks", "segments"}
+        The emotions, a column each: of the faces, of the voice, or of both, as the table is.
+    table : {"frames", "tracks", "segments", "speech", "fused"}
         Which table.
 
     Raises
@@ -162,6 +180,10 @@ class VideoParquetWriter(ParquetRows, _FilmWriter):
         self.table = table
         super().__init__(path, video_columns(table, self.labels))
 
+    def _type(self, name: str) -> Any:
+        # Elsewhere a face is a number.
+        return super()._type("emotion" if name in ("face", "voice") else name)
+
     def _put(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self.hold(rows)
 
@@ -171,8 +193,9 @@ class VideoLinesWriter:
 
     Every object has a ``kind`` and the ``path`` of its film.  ``"frame"`` is `mien.VideoFrame.to_dict`; after the
     frames come ``"track"``, a person without its timeline, ``"segment"``, a stretch of a person's timeline with the
-    number of its ``track``, and last ``"film"``: the film as a whole.  A film that could not be read is one object of
-    the kind ``"failed"``.
+    number of its ``track``, ``"speech"`` and ``"fused"``, the spans of the voice and of both together with their
+    numbers, and last ``"film"``: the film as a whole, its ``speech`` and ``fused`` without their spans.  A film that
+    could not be read is one object of the kind ``"failed"``.
 
     Parameters
     ----------
@@ -213,4 +236,10 @@ def _rest(film: VideoResult) -> Iterator[tuple[str, dict[str, Any]]]:
     for track in film.tracks:
         for number, segment in enumerate(track.timeline, 1):
             yield "segment", {"path": film.path, "track": track.number, "segment": number, **segment.to_dict()}
-    yield "film", film.head()
+    sound: dict[str, Any] = {}
+    for kind, part in (("speech", film.speech), ("fused", film.fused)):
+        told: dict[str, Any] = {"spans": ()} if part is None else part.to_dict()
+        for number, span in enumerate(told.pop("spans"), 1):
+            yield kind, {"path": film.path, "span": number, **span}
+        sound[kind] = told or None
+    yield "film", {**film.head(), **sound}
