@@ -19,10 +19,12 @@ __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
     "analyze": "Read the emotions of faces in pictures and films, and of voices.",
+    "cameras": "List the cameras that answer.",
     "compare": "Compare training runs: a table and a chart.",
     "data": "Inspect, audit, join and prepare data sets.",
     "demo": "Analyze a sample picture: see that everything works.",
     "evaluate": "Measure a model on a data set.",
+    "live": "Show the faces before a camera with their emotions, in real time.",
     "models": "List, show and verify models.",
     "train": "Train a model from a recipe.",
 }

@@ -1,0 +1,421 @@
+"""Live pictures and what their faces show, without ever lagging behind.
+
+One thread takes pictures as they come, another analyzes the newest, and who shows them takes the newest that are ready.
+Nothing waits in a line: what is too slow for every picture leaves some out, and memory does not grow.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import number
+from mien.analyzers.video import VideoAnalyzer
+from mien.api._live_stream import LiveStream
+from mien.errors import MediaError, MienError
+from mien.media.camera import open_source, source_name
+from mien.results import VideoFrame
+
+__all__ = ["PATIENCE_S", "Analyzed", "Live", "Picture", "Sight", "iter_live"]
+
+PATIENCE_S = 0.06
+"""A picture waits so long for its own analysis; then it is shown with what is known of the one before."""
+
+RETRY_S = 1.0
+"""A source that is lost is looked for again as often."""
+
+STILL_S = 2.0
+"""A source that has given no picture for so long is said to stand still."""
+
+_WAITING = 8
+"""Pictures that wait to be shown, at most: at 60 a second they cover twice the patience."""
+
+_UNTAKEN = 4096
+"""Results that nobody has taken are kept up to so many: two minutes of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture as it came.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    image : numpy.ndarray
+        uint8 (H, W, 3), RGB; shared, and not to be changed.
+    time_s : float
+        When, in seconds from the first picture of the source; of a film, by its own clock.
+    taken_s : float
+        When it came, by `time.monotonic`.
+    """
+
+    number: int
+    image: NDArray[np.uint8]
+    time_s: float
+    taken_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analyzed:
+    """What was seen in a picture.
+
+    Parameters
+    ----------
+    picture : int
+        Its number.
+    frame : VideoFrame
+        The faces.
+    clock : datetime.datetime
+        When the picture came, in local time.
+    delay_s : float
+        From then to the result.
+    """
+
+    picture: int
+    frame: VideoFrame
+    clock: datetime
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A picture to show.
+
+    Parameters
+    ----------
+    picture : Picture
+        The picture.
+    frame : VideoFrame or None
+        The newest result that is no newer than the picture; None before the first.
+    exact : bool
+        Whether the result is of this very picture.
+    """
+
+    picture: Picture
+    frame: VideoFrame | None
+    exact: bool
+
+
+class Live:
+    """Takes pictures from a source and analyzes them, in threads of its own; a context manager.
+
+    A source that was lost is opened again until it is back.  Any number of threads may ask for what is new.
+
+    Parameters
+    ----------
+    source : int, str or os.PathLike
+        See `mien.media.camera.open_source`.
+    analyzer : VideoAnalyzer
+        What answers.
+    size : (int, int), optional
+        Width and height to ask a camera for.
+    step_s : float, optional
+        Analyze at most one picture in so many seconds; by default as many as can be.
+    other : callable, optional
+        Makes the analyzer with another detector, by its name; see `use_detector`.
+    told : callable, optional
+        Gets messages for people, such as that the camera is lost; called in threads of this object.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        source: int | str | os.PathLike[str],
+        analyzer: VideoAnalyzer,
+        *,
+        size: tuple[int, int] | None = None,
+        step_s: float | None = None,
+        other: Callable[[str], VideoAnalyzer] | None = None,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = source_name(source)
+        self._source, self._size = source, size
+        self._step_s = 0.0 if step_s is None else number(step_s, "step_s", low=0, high=3600)
+        self._told = told or (lambda _: None)
+        self._other, self._wanted = other, analyzer.detector
+        self._stream = LiveStream(analyzer)
+        self._news = threading.Condition()
+        self._stop = threading.Event()
+        self._pictures: deque[Picture] = deque(maxlen=_WAITING)
+        self._results: deque[Analyzed] = deque(maxlen=_UNTAKEN)
+        self._last: Analyzed | None = None
+        self._error: BaseException | None = None
+        self._taken, self._over, self._done = 0, False, False
+        self._lost = ""
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=f"mien-live-{what}", daemon=True)
+            for what, work in (("capture", self._capture), ("analysis", self._analyze))
+        ]
+
+    # --- for who shows ------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Live:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End; a source that does not answer at the moment is let go when it does, or at the end of the program."""
+        self._stop.set()
+        with self._news:
+            self._news.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=2.0)
+
+    @property
+    def detector(self) -> str:
+        """Name of the detector that is used, or about to be."""
+        return self._wanted
+
+    @property
+    def analyzer(self) -> VideoAnalyzer:
+        """What answers."""
+        return self._stream.analyzer
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the source at the moment; empty where nothing is."""
+        if self._lost:
+            return self._lost
+        with self._news:
+            last_s = self._pictures[-1].taken_s if self._pictures else None
+        still = last_s is not None and not self._over and time.monotonic() - last_s > STILL_S
+        return f"{self.name} stands still" if still else ""
+
+    @property
+    def taken(self) -> int:
+        """How many pictures came so far."""
+        return self._taken
+
+    def use_detector(self, name: str) -> None:
+        """Search with another detector from the next picture on; people get new numbers."""
+        self._wanted = name
+
+    def sight(self, after: int, *, timeout_s: float = 0.0, patience_s: float = PATIENCE_S) -> Sight | None:
+        """Wait for the next picture to show.
+
+        A picture comes with its own result, or, when that takes longer than the patience, with the one before.
+
+        Parameters
+        ----------
+        after : int
+            Number of the picture that was shown last.
+        timeout_s : float
+            How long to wait, in seconds.
+        patience_s : float
+            How long a picture waits for its own result.
+
+        Returns
+        -------
+        Sight or None
+            None where nothing new came in time, and at the end.
+
+        Raises
+        ------
+        MienError
+            If the source gave not one picture; whatever went wrong in the threads.
+        """
+        until = time.monotonic() + timeout_s
+        with self._news:
+            while True:
+                self._raise()
+                found, ready_s = self._ready(after, patience_s)
+                now = time.monotonic()
+                if found is not None or now >= until or self._done:
+                    return found
+                self._news.wait(max(0.0, min(until, ready_s) - now))
+
+    def _ready(self, after: int, patience_s: float) -> tuple[Sight | None, float]:
+        """Return the newest picture that may be shown, and when the next may be without a result of its own."""
+        last, now = self._last, time.monotonic()
+        ready_s = float("inf")
+        for picture in reversed(self._pictures):
+            if picture.number <= after:
+                break
+            exact = last is not None and last.picture == picture.number
+            if exact or self._done or picture.taken_s + patience_s <= now:
+                return Sight(picture, None if last is None else last.frame, exact), 0.0
+            ready_s = picture.taken_s + patience_s
+        return None, ready_s
+
+    def results(self, *, timeout_s: float = 0.0) -> list[Analyzed]:
+        """Return the results that were not taken yet, oldest first; wait for one where there is none.
+
+        Raises
+        ------
+        MienError
+            See `sight`.
+        """
+        with self._news:
+            if not self._results and not self._done:
+                self._news.wait_for(lambda: self._results or self._done or self._error is not None, timeout_s)
+            found = list(self._results)
+            self._results.clear()
+            if not found:
+                self._raise()
+        return found
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more comes: the film is over, and all of it that could be was analyzed."""
+        return self._done and not self._results
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    # --- threads ------------------------------------------------------------------------------------------------------
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  (handed to who asks next, where it is raised)
+            self._error = error
+        finally:
+            with self._news:
+                self._news.notify_all()
+
+    def _capture(self) -> None:
+        """Take pictures until the end; open the source again when it is lost."""
+        begun_s = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                with open_source(self._source, size=self._size) as source:
+                    while (frame := source.read(self._stop)) is not None:
+                        now = time.monotonic()
+                        self._take(frame.image, frame.time_s if source.timed else now - begun_s, now)
+                        if self._stop.is_set():
+                            break
+            except MediaError as error:
+                if not self._taken:
+                    raise
+                if not self._lost:
+                    self._told(f"{error}; looking for it again every {RETRY_S:g} s")
+                self._lost = str(error)
+            else:
+                self._over = True
+                return
+            self._stop.wait(RETRY_S)
+
+    def _take(self, image: NDArray[np.uint8], time_s: float, now: float) -> None:
+        if self._lost:
+            self._lost = ""
+            self._told(f"{self.name} is back")
+        with self._news:
+            self._taken += 1
+            self._pictures.append(Picture(self._taken, image, time_s, now))
+            self._news.notify_all()
+
+    def _analyze(self) -> None:
+        """Analyze the newest picture, again and again."""
+        seen, due_s = 0, float("-inf")
+        while (picture := self._newest(seen, due_s)) is not None:
+            seen, due_s = picture.number, picture.time_s + self._step_s
+            self._follow_wish()
+            frame = self._stream.push(picture.image, picture.time_s)
+            delay_s = time.monotonic() - picture.taken_s
+            clock = datetime.fromtimestamp(time.time() - delay_s).astimezone()
+            with self._news:
+                self._last = Analyzed(picture.number, frame, clock, delay_s)
+                self._results.append(self._last)
+                self._news.notify_all()
+        self._done = True
+
+    def _newest(self, seen: int, due_s: float) -> Picture | None:
+        """Wait for a picture that is new and due; None at the end."""
+        with self._news:
+            while not self._stop.is_set():
+                newest = self._pictures[-1] if self._pictures else None
+                if newest is not None and newest.number > seen and newest.time_s >= due_s:
+                    return newest
+                if self._over or self._error is not None:
+                    return None
+                self._news.wait(0.1)
+        return None
+
+    def _follow_wish(self) -> None:
+        wanted = self._wanted
+        if wanted == self.analyzer.detector or self._other is None:
+            return
+        try:
+            self._stream.change(self._other(wanted))
+        except MienError as error:
+            self._wanted = self.analyzer.detector
+            self._told(str(error))
+
+
+def iter_live(
+    source: int | str | os.PathLike[str] = 0,
+    *,
+    analyzer: VideoAnalyzer | None = None,
+    size: tuple[int, int] | None = None,
+    step_s: float | None = None,
+    told: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Iterator[VideoFrame]:
+    """Yield what the faces before a camera show, as they change; see `Live`.
+
+    It never lags: a caller who takes longer than a picture misses some, not all.  The generator ends with the film, or
+    when it is closed.
+
+    Parameters
+    ----------
+    source : int, str or os.PathLike
+        The number of a camera, an address (``rtsp://``, ``http://``), or a film, which is played in its own time.
+    analyzer : VideoAnalyzer, optional
+        What answers; by default a new one.
+    size : (int, int), optional
+        Width and height to ask a camera for.
+    step_s : float, optional
+        At most one answer in so many seconds.
+    told : callable, optional
+        Gets messages, such as that the camera is lost and found again.
+    **options
+        Of the new `VideoAnalyzer`.
+
+    Yields
+    ------
+    VideoFrame
+        The faces of one picture; its time counts from the start.
+
+    Raises
+    ------
+    MediaNotFoundError, MediaError
+        If the source cannot be opened.
+    InputError
+        If an argument is wrong.
+
+    Examples
+    --------
+    >>> import mien
+    >>> for frame in mien.iter_live(0):  # doctest: +SKIP
+    ...     for face in frame.faces:
+    ...         print(f"{frame.time_s:.2f} {face.track} {face.smoothed.top}")
+    """
+    with Live(source, analyzer or VideoAnalyzer(**options), size=size, step_s=step_s, told=told) as live:
+        while not live.done:
+            # Only the newest: what came while the caller was busy is stale.
+            for result in live.results(timeout_s=1.0)[-1:]:
+                yield result.frame

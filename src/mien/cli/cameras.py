@@ -1,0 +1,42 @@
+"""``mien cameras``: the cameras that answer."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from mien.cli import _shell
+
+__all__ = ["command"]
+
+
+@click.command(name="cameras")
+@click.option("--json", "as_json", is_flag=True, help="A JSON document: a list, empty where there is no camera.")
+def command(as_json: bool) -> int:
+    """List the cameras that give pictures, with what they give when nothing is asked for.
+
+    Each is opened for a moment.  One that is there but does not answer, or is used by another program, is told on
+    stderr.  The exit code is 1 where there is no camera.
+    """
+    from mien.media.camera import find_cameras
+
+    found, notes = find_cameras()
+    for line in notes:
+        _shell.note(line)
+    if as_json:
+        _shell.write(json.dumps([camera.to_dict() for camera in found], indent=2))
+    elif found:
+        rows = [
+            (
+                camera.index,
+                camera.name,
+                f"{camera.width}x{camera.height}",
+                "" if camera.rate is None else f"{camera.rate:g}",
+            )
+            for camera in found
+        ]
+        _shell.write(_shell.table(("index", "name", "size", "rate"), rows, right=(0, 3)))
+    if not found and not notes:
+        _shell.note("no camera found")
+    return 0 if found else _shell.FAILED

@@ -1,0 +1,57 @@
+"""``mien live``: the faces before a camera and what they show, as it changes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["command"]
+
+_PATH = click.Path(path_type=Path)
+
+
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{2,5})[xX]([0-9]{2,5})", value, re.ASCII)
+    if found is None:
+        raise click.BadParameter(f"expected WIDTHxHEIGHT such as 1280x720, but got {value!r}", ctx=ctx, param=param)
+    return int(found[1]), int(found[2])
+
+
+@click.command(name="live")
+@click.option(
+    "--source", default="0", show_default=True, metavar="N|FILE|URL", help="Camera, film, rtsp:// or http://."
+)
+@click.option("--no-window", "windowless", is_flag=True, help="Write JSON Lines to stdout instead: a line a picture.")
+@click.option("--log", type=_PATH, metavar="FILE.csv", help="Write a row a face of every analyzed picture there.")
+@click.option("--record", type=_PATH, metavar="FILE.mp4", help="Record from the start: the film, and a CSV beside it.")
+@click.option("--sound", is_flag=True, help="Listen to the microphone, too.")
+@click.option("--mirror", is_flag=True, help="Show the picture as a mirror does.")
+@click.option("--size", callback=_size, metavar="WxH", help="What to ask a camera for.  [default: 1280x720]")
+@click.option("--detector", default="mtcnn", show_default=True, help="mtcnn or haar.")
+@click.option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
+@click.option("--max-faces", type=click.IntRange(min=1), metavar="N", help="Only the largest N faces.")
+@click.option(
+    "--step", type=float, metavar="S", help="Analyze at most one picture in S seconds.  [default: all it can]"
+)
+@click.option("--fps", type=float, metavar="N", help="The same as pictures a second.")
+def command(**options: Any) -> int:
+    """Show the faces before a camera with their emotions, as they change.
+
+    Keys: q or Esc quits, space freezes, s saves a snapshot (picture and JSON), r records (film and CSV), d switches the
+    detector, m mirrors, h shows this list.  Files go to the current folder.  A film is played in its own time.
+
+    A camera that is lost is looked for until it is back.  Ctrl-C ends everything, and recordings are whole.
+    """
+    from mien.cli._live_run import Run
+
+    if options["step"] is not None and options["fps"] is not None:
+        raise click.UsageError("--step and --fps say the same: give one of them")
+    for name in ("step", "fps"):
+        if options[name] is not None and not 0 < options[name] <= 1000:
+            raise click.UsageError(f"--{name} must be above 0 and at most 1000, but got {options[name]:g}")
+    return Run(**options).run()

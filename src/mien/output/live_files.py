@@ -1,0 +1,271 @@
+"""What is kept of live pictures: logs, recordings, snapshots."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.labels import LabelSet
+from mien.output._film_formats import container_of
+from mien.output._film_writer import FilmWriter
+from mien.output._live_picture import LivePicture
+from mien.output._rows import CsvRows
+from mien.output.video_tables import VideoCsvWriter
+from mien.output.write import encode_png, write_encoded
+from mien.results import VideoFrame
+
+__all__ = ["LiveLog", "LiveRecording", "write_snapshot"]
+
+_FLUSH_S = 1.0
+"""What a log lacks at most, if the machine loses its power."""
+
+_WAITING = 4
+"""Pictures that wait to be drawn into a recording; further ones are left out."""
+
+
+class _Rows(VideoCsvWriter):
+    """Rows of `VideoCsvWriter`, each with the time of day."""
+
+    def __init__(self, stream: IO[str], labels: LabelSet) -> None:
+        super().__init__(stream, labels)
+        stream.seek(0)
+        stream.truncate()
+        self.columns = ("clock", *self.columns)
+        self.clock: datetime | None = None
+        self._rows = CsvRows(stream, self.columns, {"x1": 2, "y1": 2, "x2": 2, "y2": 2})
+
+    def _put(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        clock = None if self.clock is None else self.clock.isoformat(timespec="milliseconds")
+        super()._put({"clock": clock, **row} for row in rows)
+
+
+class LiveLog:
+    """A CSV file with a row a face of an analyzed picture, written as they come; a context manager.
+
+    The columns are those of `VideoCsvWriter`, after ``clock``: when the picture came, in local time (ISO 8601).
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Where it goes; what was there is lost.
+    labels : LabelSet
+        The emotions, a column each.
+    source : str
+        What stands in the column ``path``.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in ``.csv``.
+    MediaNotFoundError, MediaError
+        If the folder does not exist, or the file cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], labels: LabelSet, *, source: str) -> None:
+        self.path = Path(os.fsdecode(path))
+        self._source = source
+        if self.path.suffix.lower() != ".csv":
+            raise InputError(f"a log is written as .csv, but the name is {self.path.name!a}")
+        if not self.path.parent.is_dir():
+            raise MediaNotFoundError(f"no such folder to write to: {str(self.path.parent)!a}", path=self.path)
+        try:
+            self._file = self.path.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise self._failed(error) from error
+        self._rows = _Rows(self._file, labels)
+        self._flushed_s = time.monotonic()
+
+    def write(self, frame: VideoFrame, clock: datetime) -> None:
+        """Write the rows of a picture.
+
+        Raises
+        ------
+        MediaError
+            If the file cannot be written.
+        """
+        self._rows.clock = clock
+        try:
+            self._rows.write_frame(self._source, frame)
+            if time.monotonic() - self._flushed_s >= _FLUSH_S:
+                self._file.flush()
+                self._flushed_s = time.monotonic()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Write what is left."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> MediaError:
+        return MediaError(f"cannot write {str(self.path)!a}: {error.strerror or error}", path=self.path)
+
+
+class LiveRecording:
+    """A film of live pictures with the people drawn on them, and a CSV file beside it with what they showed.
+
+    Drawing and encoding happen in threads of their own; pictures that come faster than that are left out.  Pictures
+    keep their times, counted from the first.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Where the film goes; see `mien.output.film.FilmWriter`.  The table goes beside it, with the suffix ``.csv``.
+    labels : LabelSet
+        The emotions of the table.
+    source : str
+        What stands in the table's column ``path``.
+
+    Raises
+    ------
+    InputError
+        If the suffix is none of a film.
+    MediaNotFoundError, MediaError
+        If the folder does not exist, or the files cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], labels: LabelSet, *, source: str) -> None:
+        self.path = Path(os.fsdecode(path))
+        container_of(self.path, None)
+        self._log = LiveLog(self.path.with_suffix(".csv"), labels, source=source)
+        self._waiting: queue.Queue[tuple[NDArray[np.uint8], VideoFrame | None, float] | None] = queue.Queue(_WAITING)
+        self._zero_s: float | None = None
+        self._begun_s = time.monotonic()
+        self._error: BaseException | None = None
+        self.frames = self.left_out = 0
+        # Not a daemon: a program that is ended by Ctrl-C waits until the film is whole.
+        self._thread = threading.Thread(target=self._run, name="mien-live-recording")
+        self._thread.start()
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has been running."""
+        return time.monotonic() - self._begun_s
+
+    def show(self, image: NDArray[np.uint8], frame: VideoFrame | None, time_s: float) -> None:
+        """Add a picture.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            uint8 (H, W, 3), RGB; not to be changed afterwards.  The first one's size is the film's.
+        frame : VideoFrame or None
+            Who is in it.
+        time_s : float
+            When, rising.
+
+        Raises
+        ------
+        MediaError
+            If the film could not be written any more.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._zero_s is None:
+            self._zero_s = time_s
+        try:
+            self._waiting.put_nowait((image, frame, time_s - self._zero_s))
+        except queue.Full:
+            self.left_out += 1
+
+    def tell(self, frame: VideoFrame, clock: datetime) -> None:
+        """Add what was seen in a picture to the table, at the film's time."""
+        if self._zero_s is not None and frame.time_s >= self._zero_s:
+            self._log.write(replace(frame, time_s=frame.time_s - self._zero_s), clock)
+
+    def close(self) -> None:
+        """Finish both files.
+
+        Raises
+        ------
+        MediaError
+            If the film could not be written.
+        """
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+        self._log.close()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        writer: FilmWriter | None = None
+        try:
+            while (item := self._waiting.get()) is not None:
+                image, frame, time_s = item
+                if writer is None:
+                    height, width = image.shape[:2]
+                    picture = LivePicture(width, height)
+                    writer = FilmWriter(self.path, width=width, height=height, frame_rate=Fraction(30))
+                if writer.takes(time_s):
+                    writer.write(picture.draw(image, frame, time_s), time_s)
+                    self.frames = writer.frames
+            if writer is not None:
+                writer.close()
+        except BaseException as error:  # noqa: BLE001  (handed to who shows pictures, which raises it)
+            self._error = error
+            if writer is not None:
+                writer.__exit__(type(error), error, error.__traceback__)
+
+
+def write_snapshot(
+    path: str | os.PathLike[str],
+    image: NDArray[np.uint8],
+    frame: VideoFrame | None,
+    *,
+    source: str,
+    clock: datetime,
+) -> None:
+    """Write a picture, the same with its people drawn on it, and what they show.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Without suffix: ``NAME.png``, ``NAME-drawn.png`` and ``NAME.json`` are written.
+    image : numpy.ndarray
+        uint8 (H, W, 3), RGB.
+    frame : VideoFrame or None
+        Who is in it.
+    source : str
+        Where it comes from.
+    clock : datetime.datetime
+        When it came.
+
+    Raises
+    ------
+    MediaNotFoundError, MediaError
+        If the folder does not exist, or a file cannot be written.
+    """
+    place = Path(os.fsdecode(path))
+    height, width = image.shape[:2]
+    seen = frame or VideoFrame(0.0, width, height)
+    told = {
+        "source": source,
+        "clock": clock.isoformat(timespec="milliseconds"),
+        "width": width,
+        "height": height,
+        **seen.to_dict(),
+    }
+    drawn = LivePicture(width, height).draw(image, frame, 0.0)
+    files = {
+        ".png": lambda: encode_png(image),
+        "-drawn.png": lambda: encode_png(drawn),
+        ".json": lambda: (json.dumps(told, indent=2, allow_nan=False) + "\n").encode(),
+    }
+    for ending, make in files.items():
+        write_encoded(place.with_name(place.name + ending), Path(ending).suffix or ending, make)
