@@ -26,7 +26,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("batch", "datasets", "metrics"),
     ("prepare", "evaluation"),
     ("training",),
-    ("cli", "web", "window"),
+    # Shells that the command line opens.
+    ("web", "window"),
+    ("cli",),
     ("__main__",),
 )
 
