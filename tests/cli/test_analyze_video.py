@@ -24,7 +24,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import mien
-from mien.analyzers import VideoAnalyzer
+from mien.analyzers import SpeechAnalyzer, VideoAnalyzer
+from mien.api._voicing import Voicing
 from mien.api._watching import Watching, step_of
 from mien.cli import _analyze_video_progress, _shell, main
 from mien.cli._analyze_options import TimeOfFilm
@@ -89,11 +90,13 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def watched(model: Path, **options: Any) -> VideoResult:
-    """Return what Python says of the faces of the film."""
+    """Return what Python says of the film."""
     how = {name: options.pop(name) for name in ("step_s", "fps", "from_s", "to_s") if name in options}
     step_s = step_of(how.pop("step_s", None), how.pop("fps", None))
     watching = Watching(VideoAnalyzer(model, **options), "two.mp4", step_s=step_s, **how)
-    return watching.result(watching.frames())
+    film = watching.result(watching.frames())
+    speech = SpeechAnalyzer(output=options.get("output"))
+    return Voicing(speech, "two.mp4", film, fusion="experts", to_s=how.get("to_s")).run()
 
 
 # --- one film -------------------------------------------------------------------------------------
@@ -104,9 +107,11 @@ def test_a_table_and_a_line_for_people(here: Path, model: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     assert lines[0].split() == ["who", "seen", "shows", "strongest"]
-    starts = [line.split()[0] for line in lines if line.startswith(("   1 ", "   2 "))]
+    starts = [line.split()[0] for line in lines if line.startswith(("     1 ", "     2 "))]
     assert starts == ["1", "2"]
+    assert lines[-2].split() == ["voice", "no", "speech"]
     assert lines[-1].startswith("two.mp4: 2.0 s, 2 people, faces in view for 2.0 s: ")
+    assert lines[-1].endswith("; no speech")
 
 
 def test_json_is_one_document_and_the_answer_of_python(here: Path, model: Path) -> None:
@@ -140,7 +145,7 @@ def test_tracks_and_segments_as_csv(here: Path, model: Path, table: str) -> None
         assert float(row["end_s"]) == pytest.approx(wanted["end_s"], abs=1e-6)
 
 
-@pytest.mark.parametrize("table", ["frames", "tracks", "segments"])
+@pytest.mark.parametrize("table", ["frames", "tracks", "segments", "speech", "fused"])
 def test_parquet_has_the_rows_of_python(here: Path, model: Path, table: str) -> None:
     done = run(model, "two.mp4", "--parquet", "x.parquet", "--table", table)
     assert (done.exit_code, done.stdout) == (0, "")
@@ -158,7 +163,9 @@ def test_json_lines_of_a_film_are_frames_then_the_rest(here: Path, model: Path) 
     kinds = [line["kind"] for line in lines]
     film = watched(model, fps=RATE)
     segments = sum(len(track.timeline) for track in film.tracks)
-    assert kinds == ["frame"] * 20 + ["track"] * 2 + ["segment"] * segments + ["film"]
+    assert film.fused is not None
+    sound = ["speech"] + ["fused"] * len(film.fused.spans)
+    assert kinds == ["frame"] * 20 + ["track"] * 2 + ["segment"] * segments + sound + ["film"]
     assert [line["time_s"] for line in lines[:20]] == [k / RATE for k in range(20)]
     assert {key: lines[-1][key] for key in film.head()} == film.head()
 
@@ -262,7 +269,12 @@ def test_other_times_are_refused(text: str) -> None:
         (("--method", "middle-frame", "--to", "1"), "leave out --to"),
         (("--table", "tracks"), "--table says what --csv and --parquet write: give one of them"),
         (("--json", "--jsonl"), "choose one of --json, --jsonl and --csv"),
-        (("--window", "2"), "--window is for recordings, but there are only films: with --only voice the sound of"),
+        (("--window", "2", "--only", "face"), "--window is about voices: leave out --only face"),
+        (("--fusion", "average", "--only", "face"), "--fusion is about voices: leave out --only face"),
+        (("--fusion", "best"), "'best' is not one of 'experts', 'average', 'most_confident', 'rule_table'"),
+        (("--fusion", "average", "--only", "voice"), "--fusion is for films, but there are only recordings"),
+        (("--csv", "--table", "fused", "--only", "face"), "--table fused needs the voice: leave out --only face"),
+        (("--save-audio", "x.wav"), "--save-audio is for recordings, but there are only films: with --only voice"),
         (("--only", "voice", "--out", "x.mp4"), "there are only recordings: of films only the sound is read"),
         (("--only", "voice", "--step", "1"), "--step is for films, but there are only recordings"),
         (("--explain", "--out", "x.mp4"), "--explain is for pictures, but there are only films"),
@@ -272,7 +284,7 @@ def test_other_times_are_refused(text: str) -> None:
         (("two.mp4", "--out", "x.mkv"), "--out x.mkv is one file, but there are several to read: name a folder"),
         (("a.png", "--csv"), "films have tables of their own: name them and other files in two calls"),
         (
-            ("--model", "speech-base"),
+            ("--model", "speech-base", "--only", "face"),
             "model 'speech-base' is for speech-emotion: reading films needs one for face-emot",
         ),
     ],

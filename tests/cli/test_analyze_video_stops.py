@@ -106,7 +106,7 @@ def test_timeline_and_page_are_of_what_was_watched(here: Path, planted_model: Pa
     places = ["--plot", "x.png", "--html", "x.html", "--save-faces", "faces", "--out", "x.mp4"]
     done = run(planted_model, "film.mp4", "--json", *places)
     assert done.exit_code == 130
-    assert notes(done) == [TOLD, "x.mp4: not drawn, because the film was not watched to its end", "interrupted"]
+    assert notes(done) == [TOLD, "x.mp4: not drawn, because the film was not read to its end", "interrupted"]
     assert sorted(path.name for path in here.iterdir()) == ["faces", "film.mp4", "x.html", "x.png"]
     assert "interrupted: watched only up to" in Path("x.html").read_text()
     assert len(list(Path("faces/person-01").iterdir())) == 10
