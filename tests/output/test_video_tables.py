@@ -22,9 +22,9 @@ from mien.output import (
     VideoLinesWriter,
     VideoParquetWriter,
     to_json,
-    video_summary,
     video_table,
 )
+from mien.output.video_summary import video_summary
 from mien.output.video_tables import video_columns
 from mien.results import VIDEO_TABLES, FailedItem, VideoResult
 from planted_video import crowd, planted_film, with_voice
@@ -358,3 +358,4 @@ def test_the_line_says_what_face_voice_and_both_say() -> None:
     assert line.startswith(video_summary(film()) + "; voice for 4.0 s: anger 50%, calm 50%; both: sadness 44%, ")
     voted = video_summary(with_voice(film(method="majority-vote"), [("anger", 10.0)]))
     assert "; voice for 10.0 s: anger 75%; both: " in voted
+    assert "together" not in shown(video_table(with_voice(film(method="majority-vote"), [("anger", 10.0)])))

@@ -32,9 +32,11 @@ def short(film: VideoResult) -> str:
     seen = _answer(shares) if shares else "<p>No face was found.</p>"
     cards = [_side("Faces", f"{length(film.summary.seen_s)} in view" if shares else "", seen)]
     for side in sides:
-        note = f"{length(side.seconds)} {'of speech' if side.name == 'voice' else 'together'}"
         heard = _answer(side.shares) if side.shares else "<p>Nobody speaks.</p>"
-        cards.append(_side(_NAMES[side.name], note if side.shares else "", heard))
+        note = ""
+        if side.shares and side.seconds is not None:
+            note = f"{length(side.seconds)} {'of speech' if side.name == 'voice' else 'together'}"
+        cards.append(_side(_NAMES[side.name], note, heard))
     if film.method == "timeline":
         what = "Shares of the time with a face, with speech, and with either, by the emotion that leads."
     return section("short", "In short", _columns(cards), f'<p class="quiet">{what}{_assumed(film, sides)}</p>\n')

@@ -155,10 +155,12 @@ def sound_bands(film: VideoResult) -> list[Band]:
     if film.speech is None or not (film.tracks or sides[0].shares):
         return []
     end_s = film_span(film)[1]
-    voice = speech_band(film.speech, "voice", f"{minutes(sides[0].seconds, end_s)} of speech")
+    voice = speech_band(film.speech, "voice", f"{minutes(film.speech.speech_s, end_s)} of speech")
     bands = [voice or empty_band("voice", "no speech", film.tracks[0].labels)]
     if len(sides) > 1 and film.fused is not None:
-        bands.append(fused_band(film.fused, "face and voice", f"{minutes(sides[1].seconds, end_s)} together"))
+        together_s = sides[1].seconds
+        note = "one answer" if together_s is None else f"{minutes(together_s, end_s)} together"
+        bands.append(fused_band(film.fused, "face and voice", note))
     # One emotion lies at one height in all bands.
     return [ordered(band, film.tracks[0].labels.emotions) for band in bands] if film.tracks else bands
 

@@ -57,8 +57,8 @@ class Side:
     ----------
     name : str
         ``"voice"`` or ``"both"``.
-    seconds : float
-        Of speech; or with a face and a voice at the same time.
+    seconds : float or None
+        Of speech; or with a face and a voice at the same time, where the film was followed over time.
     start_s, end_s : float
         From the first to the last answer.
     shares : list of (str, float)
@@ -68,7 +68,7 @@ class Side:
     """
 
     name: str
-    seconds: float
+    seconds: float | None
     start_s: float = 0.0
     end_s: float = 0.0
     shares: Sequence[tuple[str, float]] = ()
@@ -87,13 +87,14 @@ def sides_of(film: VideoResult) -> tuple[Side, ...]:
     sides = [_side("voice", film.speech.speech_s, voice, film.method, film.summary.voice)]
     if film.fused is not None and film.fused.both_s > 0:
         both = [(span.start_s, span.end_s, span.fused) for span in film.fused.spans if span.fused is not None]
-        sides.append(_side("both", film.fused.both_s, both, film.method, film.fused.emotion))
+        together_s = film.fused.both_s if film.method == "timeline" else None
+        sides.append(_side("both", together_s, both, film.method, film.fused.emotion))
     return tuple(sides)
 
 
 def _side(
     name: str,
-    length_s: float,
+    length_s: float | None,
     told: Sequence[tuple[float, float, Emotion]],
     method: str,
     mean: Emotion | None,
@@ -189,8 +190,10 @@ def _of_side(side: Side, end_s: float, ascii_only: bool) -> tuple[str | Text, ..
     if not side.shares:
         return side.name, "", Text("no speech", style="dim"), ""
     end_s = max(end_s, side.end_s)
-    note = f"{minutes(side.seconds, end_s)} {'speech' if side.name == 'voice' else 'together'}"
-    times = _times(side.start_s, side.end_s, note, end_s, ascii_only)
+    times: str | Text = ""
+    if side.seconds is not None:
+        note = f"{minutes(side.seconds, end_s)} {'speech' if side.name == 'voice' else 'together'}"
+        times = _times(side.start_s, side.end_s, note, end_s, ascii_only)
     return side.name, times, _shown(side.shares, ascii_only), _moments(side.moments, end_s)
 
 
@@ -279,7 +282,8 @@ def video_summary(film: VideoResult, *, ascii_only: bool = False) -> str:
 def _in_words(side: Side) -> str:
     if not side.shares:
         return "no speech"
-    return f"{side.name}{f' for {length(side.seconds)}' if side.name == 'voice' else ''}: {_list(side.shares)}"
+    spoken = f" for {length(side.seconds)}" if side.name == "voice" and side.seconds is not None else ""
+    return f"{side.name}{spoken}: {_list(side.shares)}"
 
 
 def _list(shares: Iterable[tuple[str, float]]) -> str:
