@@ -182,7 +182,7 @@ class Live:
             self._news.notify_all()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout=2.0)
+                thread.join(timeout=1.0)
 
     @property
     def detector(self) -> str:
@@ -341,7 +341,8 @@ class Live:
                 self._last = Analyzed(picture.number, frame, clock, delay_s)
                 self._results.append(self._last)
                 self._news.notify_all()
-        self._done = True
+        # What went wrong is to be raised, not to be taken for the end.
+        self._done = self._error is None
 
     def _newest(self, seen: int, due_s: float) -> Picture | None:
         """Wait for a picture that is new and due; None at the end."""

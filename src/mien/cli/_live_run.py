@@ -14,6 +14,7 @@ from mien.cli import _shell
 
 if TYPE_CHECKING:
     from mien.analyzers.video import VideoAnalyzer
+    from mien.api._live_hearing import LiveHearing
     from mien.api._live_keeping import Keeping
     from mien.api.live import Live
 
@@ -49,24 +50,28 @@ class Run:
 
                 # First, because it takes least and is the likeliest to be missing.
                 screen = stack.enter_context(Screen("mien live", self.size or _SIZE))
-            live, keeping = self._begin(stack, told)
+            analyzer = self._analyzer(self.detector)
+            hearing = self._hearing(stack, analyzer, told)
+            live, keeping = self._begin(stack, analyzer, told)
             if screen is None:
-                _lines(live, keeping)
+                _lines(live, keeping, hearing)
             else:
                 from mien.window.live import LiveWindow
 
-                window = LiveWindow(screen, live, keeping, mirror=self.mirror)
+                window = LiveWindow(
+                    screen, live, keeping, mirror=self.mirror, heard=None if hearing is None else hearing.now
+                )
                 told.more = window.tell
                 window.run()
         return 0
 
-    def _begin(self, stack: ExitStack, told: _Told) -> tuple[Live, Keeping]:
+    def _begin(self, stack: ExitStack, analyzer: VideoAnalyzer, told: _Told) -> tuple[Live, Keeping]:
         from mien.api._live_keeping import Keeping
         from mien.api.live import Live
 
         live = Live(
             self.source,
-            self._analyzer(self.detector),
+            analyzer,
             size=self.size or _SIZE,
             step_s=self.step if self.fps is None else 1 / self.fps,
             other=self._analyzer,
@@ -74,6 +79,14 @@ class Run:
         )
         keeping = stack.enter_context(Keeping(live, log=self.log, record=self.record, told=told))
         return stack.enter_context(live), keeping
+
+    def _hearing(self, stack: ExitStack, analyzer: VideoAnalyzer, told: _Told) -> LiveHearing | None:
+        if not self.sound:
+            return None
+        from mien.analyzers.speech import SpeechAnalyzer
+        from mien.api._live_hearing import LiveHearing
+
+        return stack.enter_context(LiveHearing(SpeechAnalyzer(), analyzer.labels, told=told))
 
     def _analyzer(self, detector: str) -> VideoAnalyzer:
         from mien.analyzers.video import VideoAnalyzer
@@ -92,7 +105,7 @@ class _Told:
         self.more(text)
 
 
-def _lines(live: Live, keeping: Keeping) -> None:
+def _lines(live: Live, keeping: Keeping, hearing: LiveHearing | None) -> None:
     """Write results as JSON Lines, each as soon as it is there."""
     shown = 0
     while not live.done:
@@ -100,10 +113,14 @@ def _lines(live: Live, keeping: Keeping) -> None:
         keeping.tell(results)
         for result in results:
             clock = result.clock.isoformat(timespec="milliseconds")
-            told: dict[str, Any] = {"kind": "frame", "path": live.name, "clock": clock}
-            _shell.write(json.dumps({**told, **result.frame.to_dict()}, allow_nan=False))
-        if results:
-            sys.stdout.flush()
+            told: dict[str, Any] = {"kind": "frame", "path": live.name, "clock": clock, **result.frame.to_dict()}
+            if hearing is not None:
+                _, together = hearing.now(result.frame)
+                told["together"] = None if together is None else together.to_dict()
+            _shell.write(json.dumps(told, allow_nan=False))
+        for span in () if hearing is None else hearing.spans():
+            _shell.write(json.dumps({"kind": "speech", **span.to_dict()}, allow_nan=False))
+        sys.stdout.flush()
         if keeping.recording is not None:
             sight = live.sight(shown)
             if sight is not None:

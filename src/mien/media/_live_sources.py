@@ -184,7 +184,7 @@ class NetworkSource(LiveSource):
         import av
 
         self.name = without_password(address)
-        options = {"protocol_whitelist": _PROTOCOLS, "fflags": "nobuffer", "rtsp_transport": "tcp"}
+        options = {"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"}
         try:
             self._container: InputContainer = av.open(
                 address, "r", options=options, timeout=(OPEN_S, STALL_S), metadata_errors="replace"

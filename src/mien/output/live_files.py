@@ -23,7 +23,7 @@ from mien.output._film_formats import container_of
 from mien.output._film_writer import FilmWriter
 from mien.output._live_picture import LivePicture
 from mien.output._rows import CsvRows
-from mien.output.video_tables import VideoCsvWriter
+from mien.output.video_tables import VideoCsvWriter, video_columns
 from mien.output.write import encode_png, write_encoded
 from mien.results import VideoFrame
 
@@ -40,12 +40,10 @@ class _Rows(VideoCsvWriter):
     """Rows of `VideoCsvWriter`, each with the time of day."""
 
     def __init__(self, stream: IO[str], labels: LabelSet) -> None:
-        super().__init__(stream, labels)
-        stream.seek(0)
-        stream.truncate()
-        self.columns = ("clock", *self.columns)
+        self.labels, self.table = labels, "frames"
+        self.columns = ("clock", *video_columns("frames", labels))
         self.clock: datetime | None = None
-        self._rows = CsvRows(stream, self.columns, {"x1": 2, "y1": 2, "x2": 2, "y2": 2})
+        self._rows = CsvRows(stream, self.columns, dict.fromkeys(("x1", "y1", "x2", "y2"), 2))
 
     def _put(self, rows: Iterable[Mapping[str, Any]]) -> None:
         clock = None if self.clock is None else self.clock.isoformat(timespec="milliseconds")
@@ -60,7 +58,7 @@ class LiveLog:
     Parameters
     ----------
     path : str or os.PathLike
-        Where it goes; what was there is lost.
+        Where it goes; what was there is lost with the first picture, not before.
     labels : LabelSet
         The emotions, a column each.
     source : str
@@ -82,10 +80,11 @@ class LiveLog:
         if not self.path.parent.is_dir():
             raise MediaNotFoundError(f"no such folder to write to: {str(self.path.parent)!a}", path=self.path)
         try:
-            self._file = self.path.open("w", encoding="utf-8", newline="")
+            self._file = self.path.open("a", encoding="utf-8", newline="")
         except OSError as error:
             raise self._failed(error) from error
-        self._rows = _Rows(self._file, labels)
+        self._labels = labels
+        self._rows: _Rows | None = None
         self._flushed_s = time.monotonic()
 
     def write(self, frame: VideoFrame, clock: datetime) -> None:
@@ -96,18 +95,29 @@ class LiveLog:
         MediaError
             If the file cannot be written.
         """
-        self._rows.clock = clock
         try:
-            self._rows.write_frame(self._source, frame)
+            rows = self._begun()
+            rows.clock = clock
+            rows.write_frame(self._source, frame)
             if time.monotonic() - self._flushed_s >= _FLUSH_S:
                 self._file.flush()
                 self._flushed_s = time.monotonic()
         except OSError as error:
             raise self._failed(error) from error
 
+    def _begun(self) -> _Rows:
+        if self._rows is None:
+            self._file.truncate(0)
+            self._rows = _Rows(self._file, self._labels)
+        return self._rows
+
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left; once is enough."""
+        if self._file.closed:
+            return
         try:
+            if self._file.tell() == 0:
+                self._begun()
             self._file.close()
         except OSError as error:
             raise self._failed(error) from error

@@ -14,7 +14,7 @@ from mien.window._view import Status, View
 if TYPE_CHECKING:
     from mien.api._live_keeping import Keeping
     from mien.api.live import Live, Sight
-    from mien.results import Emotion
+    from mien.results import Emotion, VideoFrame
 
 __all__ = ["LiveWindow", "Screen", "ScreenError"]
 
@@ -29,7 +29,7 @@ _MESSAGE_S = 4.0
 _OVER_S = 2.0
 """Rates are counted over so long."""
 
-Heard = Callable[[], "tuple[Emotion | None, Emotion | None]"]
+Heard = Callable[["VideoFrame | None"], "tuple[Emotion | None, Emotion | None]"]
 
 
 class LiveWindow:
@@ -46,14 +46,14 @@ class LiveWindow:
     mirror : bool
         Begin mirrored.
     heard : callable, optional
-        Returns what the voice sounds like, and what both say together.
+        Returns what the voice sounds like, and what it says together with the faces of the newest result.
     """
 
     def __init__(
         self, screen: Screen, live: Live, keeping: Keeping, *, mirror: bool = False, heard: Heard | None = None
     ) -> None:
         self._screen, self._live, self._keeping = screen, live, keeping
-        self._heard: Heard = heard or (lambda: (None, None))
+        self._heard: Heard = heard or (lambda _: (None, None))
         self._view = View()
         self._mirror, self._frozen, self._help, self._quit = mirror, False, False, False
         self._sight: Sight | None = None
@@ -138,7 +138,7 @@ class LiveWindow:
     def _status(self) -> Status:
         recent = list(self._delays)[-15:]
         recording = self._keeping.recording
-        voice, together = self._heard()
+        voice, together = self._heard(None if self._sight is None else self._sight.frame)
         return Status(
             rate=self.rate,
             delay_s=sum(recent) / len(recent) if recent else None,
