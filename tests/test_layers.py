@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "mien"
 # From the ground up.  Groups on one floor do not know each other; a group's own modules may.
 FLOORS: tuple[tuple[str, ...], ...] = (
     # On the ground, each may use those that stand before it.
-    ("errors", "labels", "_extras", "_checks", "results"),
+    ("_lazy", "errors", "labels", "_extras", "_checks", "results"),
     ("media", "models", "weights", "samples"),
     ("faces", "voice", "timeline"),
     ("analyzers",),

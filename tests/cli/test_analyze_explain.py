@@ -11,7 +11,8 @@ from PIL import Image
 
 import mien
 from mien.cli import main
-from mien.output import draw, heat
+from mien.output import heat
+from mien.output.draw import draw
 from mien.samples import astronaut_path
 
 

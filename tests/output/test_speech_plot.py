@@ -15,9 +15,9 @@ from PIL import Image
 from mien.errors import InputError, MediaNotFoundError
 from mien.labels import RAVDESS8
 from mien.media.audio import AudioBlock, iter_audio
-from mien.output import COLOURS, speech_plot, write_speech_plot
+from mien.output import COLOURS, write_speech_plot
 from mien.output._sketch import COLUMNS, Sketch, sketch
-from mien.output.speech_plot import _Bands
+from mien.output.speech_plot import _Bands, speech_plot
 from mien.output.wav import save_wav
 from mien.results import Emotion, SpeechResult, SpeechSpan
 from mien.voice.features import log_mel

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from mien.api.anything import analyze
-from mien.api.pictures import analyze_image, analyze_images, prepare_faces, read_image
-from mien.api.recordings import analyze_recordings, analyze_speech, iter_speech
-from mien.api.videos import analyze_video, draw_video, fuse, iter_video, plot_timeline
-from mien.media.audio import iter_audio, read_audio
-from mien.output.draw import draw
-from mien.output.write import write_wav
+from typing import TYPE_CHECKING
+
+from mien._lazy import lazily
+
+if TYPE_CHECKING:
+    from mien.api.anything import analyze as analyze
+    from mien.api.pictures import analyze_image as analyze_image
+    from mien.api.pictures import analyze_images as analyze_images
+    from mien.api.pictures import prepare_faces as prepare_faces
+    from mien.api.pictures import read_image as read_image
+    from mien.api.recordings import analyze_recordings as analyze_recordings
+    from mien.api.recordings import analyze_speech as analyze_speech
+    from mien.api.recordings import iter_speech as iter_speech
+    from mien.api.videos import analyze_video as analyze_video
+    from mien.api.videos import draw_video as draw_video
+    from mien.api.videos import fuse as fuse
+    from mien.api.videos import iter_video as iter_video
+    from mien.api.videos import plot_timeline as plot_timeline
+    from mien.media.audio import iter_audio as iter_audio
+    from mien.media.audio import read_audio as read_audio
+    from mien.output.draw import draw as draw
+    from mien.output.write import write_wav as write_wav
 
 __all__ = [
     "analyze",
@@ -29,3 +44,26 @@ __all__ = [
     "read_image",
     "write_wav",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "analyze": "mien.api.anything",
+        "analyze_image": "mien.api.pictures",
+        "analyze_images": "mien.api.pictures",
+        "analyze_recordings": "mien.api.recordings",
+        "analyze_speech": "mien.api.recordings",
+        "analyze_video": "mien.api.videos",
+        "draw": "mien.output.draw",
+        "draw_video": "mien.api.videos",
+        "fuse": "mien.api.videos",
+        "iter_audio": "mien.media.audio",
+        "iter_speech": "mien.api.recordings",
+        "iter_video": "mien.api.videos",
+        "plot_timeline": "mien.api.videos",
+        "prepare_faces": "mien.api.pictures",
+        "read_audio": "mien.media.audio",
+        "read_image": "mien.api.pictures",
+        "write_wav": "mien.output.write",
+    },
+)

@@ -54,7 +54,8 @@ class PictureFiles:
 
     def write(self, source: Any, image: Any, result: ImageResult) -> None:
         """Write the files of one picture."""
-        from mien.output import draw, write_image
+        from mien.output import write_image
+        from mien.output.draw import draw
         from mien.output.faces_out import cut_face
 
         name = self._given[_key(source)].popleft()

@@ -6,23 +6,16 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mien.cli import _shell
 from mien.cli._analyze_kinds import Kind
 from mien.cli._analyze_options import Options
 from mien.labels import LabelSet
-from mien.output import (
-    CsvWriter,
-    JsonLinesWriter,
-    ParquetWriter,
-    VideoCsvWriter,
-    VideoLinesWriter,
-    VideoParquetWriter,
-    speech_summary,
-    to_json,
-    video_summary,
-)
 from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan, VideoFrame, VideoResult
+
+if TYPE_CHECKING:
+    from mien.output import ParquetWriter, VideoParquetWriter
 
 __all__ = ["Expected", "Item", "Outcome", "ParquetSink", "Sink", "stdout_sink"]
 
@@ -103,6 +96,7 @@ class _People(Sink):
 
     def _film(self, film: VideoResult) -> None:
         from mien.media.paths import shown
+        from mien.output.video_summary import video_summary
 
         _shell.write_films(film, title=shown(film.path or "standard input") if self._many else None)
         _shell.write(video_summary(film, ascii_only=_shell.ascii_only()))
@@ -116,6 +110,8 @@ class _People(Sink):
         if self._done and self._failed_films:
             _shell.write_films(self._failed_films)
         if self._done and self._recordings:
+            from mien.output import speech_summary
+
             _shell.write_spans(self._recordings)
             for item in self._recordings:
                 if isinstance(item, SpeechResult):
@@ -126,11 +122,15 @@ class _Json(Sink):
     """A document for one item, a line each for many."""
 
     def __init__(self, *, many: bool) -> None:
+        from mien.output import JsonLinesWriter
+
         self._lines = JsonLinesWriter(sys.stdout) if many else None
 
     def add(self, outcome: Outcome) -> None:
         item = outcome.item
         if self._lines is None:
+            from mien.output import to_json
+
             _shell.write(to_json(item))
             return
         self._lines.write(item)
@@ -141,6 +141,8 @@ class _Lines(Sink):
     """A line an item, and of films a line a frame as they come."""
 
     def __init__(self) -> None:
+        from mien.output import JsonLinesWriter, VideoLinesWriter
+
         self._lines, self._films = JsonLinesWriter(sys.stdout), VideoLinesWriter(sys.stdout)
 
     def frame(self, path: str | None, frame: VideoFrame) -> None:
@@ -162,6 +164,8 @@ class _Csv(Sink):
     """Rows of pictures and recordings."""
 
     def __init__(self, expected: Expected) -> None:
+        from mien.output import CsvWriter
+
         self._rows = CsvWriter(sys.stdout, expected.get(Kind.PICTURE), speech=expected.get(Kind.RECORDING))
 
     def span(self, path: str | None, number: int, span: SpeechSpan) -> None:
@@ -182,6 +186,8 @@ class _FilmCsv(Sink):
     """Rows of films, when each is over: only then is it smoothed both ways, as in all other tables."""
 
     def __init__(self, labels: LabelSet, table: str) -> None:
+        from mien.output import VideoCsvWriter
+
         self._rows = VideoCsvWriter(sys.stdout, labels, table=table)
 
     def add(self, outcome: Outcome) -> None:
@@ -204,6 +210,8 @@ class ParquetSink(Sink):
     """
 
     def __init__(self, path: Path, expected: Expected, *, table: str) -> None:
+        from mien.output import ParquetWriter, VideoParquetWriter
+
         self.path = path
         self._open = ExitStack()
         self._films: VideoParquetWriter | None = None

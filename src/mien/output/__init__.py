@@ -1,21 +1,40 @@
-"""Results become pictures, tables and files."""
+"""Results become pictures, tables and files.
+
+Some functions have the name of their module and are imported from there, such as `mien.output.draw.draw`.
+"""
 
 from __future__ import annotations
 
-from mien.output._thumbnails import Thumbnails
-from mien.output.draw import draw
-from mien.output.heatmap import heat
-from mien.output.palette import COLOURS, text_on
-from mien.output.parquet import ParquetWriter
-from mien.output.speech_plot import sketch, speech_plot, write_speech_plot
-from mien.output.speech_tables import speech_summary, speech_table
-from mien.output.tables import CsvWriter, JsonLinesWriter, face_table, to_json
-from mien.output.video_page import video_page, write_video_page
-from mien.output.video_plot import plot_timeline, write_timeline
-from mien.output.video_summary import video_summary, video_table
-from mien.output.video_tables import VideoCsvWriter, VideoLinesWriter, VideoParquetWriter
-from mien.output.wav import save_wav
-from mien.output.write import encode_jpeg, encode_png, write_image, write_wav
+from typing import TYPE_CHECKING
+
+from mien._lazy import lazily
+
+if TYPE_CHECKING:
+    from mien.output._thumbnails import Thumbnails as Thumbnails
+    from mien.output.heatmap import heat as heat
+    from mien.output.palette import COLOURS as COLOURS
+    from mien.output.palette import text_on as text_on
+    from mien.output.parquet import ParquetWriter as ParquetWriter
+    from mien.output.speech_plot import sketch as sketch
+    from mien.output.speech_plot import write_speech_plot as write_speech_plot
+    from mien.output.speech_tables import speech_summary as speech_summary
+    from mien.output.speech_tables import speech_table as speech_table
+    from mien.output.tables import CsvWriter as CsvWriter
+    from mien.output.tables import JsonLinesWriter as JsonLinesWriter
+    from mien.output.tables import face_table as face_table
+    from mien.output.tables import to_json as to_json
+    from mien.output.video_page import write_video_page as write_video_page
+    from mien.output.video_plot import plot_timeline as plot_timeline
+    from mien.output.video_plot import write_timeline as write_timeline
+    from mien.output.video_summary import video_table as video_table
+    from mien.output.video_tables import VideoCsvWriter as VideoCsvWriter
+    from mien.output.video_tables import VideoLinesWriter as VideoLinesWriter
+    from mien.output.video_tables import VideoParquetWriter as VideoParquetWriter
+    from mien.output.wav import save_wav as save_wav
+    from mien.output.write import encode_jpeg as encode_jpeg
+    from mien.output.write import encode_png as encode_png
+    from mien.output.write import write_image as write_image
+    from mien.output.write import write_wav as write_wav
 
 __all__ = [
     "COLOURS",
@@ -26,7 +45,6 @@ __all__ = [
     "VideoCsvWriter",
     "VideoLinesWriter",
     "VideoParquetWriter",
-    "draw",
     "encode_jpeg",
     "encode_png",
     "face_table",
@@ -34,13 +52,10 @@ __all__ = [
     "plot_timeline",
     "save_wav",
     "sketch",
-    "speech_plot",
     "speech_summary",
     "speech_table",
     "text_on",
     "to_json",
-    "video_page",
-    "video_summary",
     "video_table",
     "write_image",
     "write_speech_plot",
@@ -48,3 +63,34 @@ __all__ = [
     "write_video_page",
     "write_wav",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "COLOURS": "mien.output.palette",
+        "CsvWriter": "mien.output.tables",
+        "JsonLinesWriter": "mien.output.tables",
+        "ParquetWriter": "mien.output.parquet",
+        "Thumbnails": "mien.output._thumbnails",
+        "VideoCsvWriter": "mien.output.video_tables",
+        "VideoLinesWriter": "mien.output.video_tables",
+        "VideoParquetWriter": "mien.output.video_tables",
+        "encode_jpeg": "mien.output.write",
+        "encode_png": "mien.output.write",
+        "face_table": "mien.output.tables",
+        "heat": "mien.output.heatmap",
+        "plot_timeline": "mien.output.video_plot",
+        "save_wav": "mien.output.wav",
+        "sketch": "mien.output.speech_plot",
+        "speech_summary": "mien.output.speech_tables",
+        "speech_table": "mien.output.speech_tables",
+        "text_on": "mien.output.palette",
+        "to_json": "mien.output.tables",
+        "video_table": "mien.output.video_summary",
+        "write_image": "mien.output.write",
+        "write_speech_plot": "mien.output.speech_plot",
+        "write_timeline": "mien.output.video_plot",
+        "write_video_page": "mien.output.video_page",
+        "write_wav": "mien.output.write",
+    },
+)
