@@ -182,6 +182,8 @@ def test_what_is_missing_is_said() -> None:
     assert "together" not in silent
     alone = Reader(video_page(with_voice(planted_film(), [("anger", 2.0)]))).text
     assert "No face was found. Voice 2.0 s of speech" in alone
+    assert "with speech, by the emotion that leads" in alone
+    assert "Triangles" not in alone
     assert "together" not in alone
     assert "No face was found." in Reader(video_page(with_voice(planted_film(), [(None, 2.0)]))).text
 

@@ -38,7 +38,8 @@ def short(film: VideoResult) -> str:
             note = f"{length(side.seconds)} {'of speech' if side.name == 'voice' else 'together'}"
         cards.append(_side(_NAMES[side.name], note, heard))
     if film.method == "timeline":
-        what = "Shares of the time with a face, with speech, and with either, by the emotion that leads."
+        either = ", and with either" if len(sides) > 1 else ""
+        what = f"Shares of the time with a face, with speech{either}, by the emotion that leads."
     return section("short", "In short", _columns(cards), f'<p class="quiet">{what}{_assumed(film, sides)}</p>\n')
 
 

@@ -185,7 +185,9 @@ def _over_time(film: VideoResult, more: Sequence[Band]) -> str:
         rows.append(f'<div class="row"><div class="name">{name}{note}</div>{picture}</div>\n')
     rows.append(f'<div class="row"><div class="name"></div>{axis(span_s)}</div>\n')
     emotions = list(dict.fromkeys(name for band in bands for name in band.labels.emotions))
-    notes = ["Each band: how probable each emotion is, and below it the one that leads. Triangles: strongest moments."]
+    notes = ["Each band: how probable each emotion is, and below it the one that leads."]
+    if people:
+        notes.append("Triangles: strongest moments.")
     if film.cuts:
         notes.append("1 cut." if len(film.cuts) == 1 else f"{len(film.cuts)} cuts.")
     if left := people_left(film.summary.people, MOST_PEOPLE):

@@ -114,7 +114,7 @@ def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = 
         _draw_band(axes, band, edges, named=count <= _MOST_NAMED)
         _name_band(axes, band, height)
     if not all_bands:
-        _draw_nobody(rows[0])
+        _draw_nobody(rows[0], "no face" if film.speech is None else "no face, no speech")
     _draw_cuts(rows, film, named=bool(all_bands))
     rows[0].set_title(_title(film), fontsize=11, loc="left", parse_math=False)
     if left:
@@ -253,10 +253,10 @@ def _mark_moments(axes: Axes, band: Band, whole_s: float, *, named: bool) -> Non
         free_s = begin + wide_s + gap_s
 
 
-def _draw_nobody(axes: Axes) -> None:
+def _draw_nobody(axes: Axes, words: str) -> None:
     axes.set_facecolor("#F4F4F4")
     axes.set_yticks([])
-    axes.text(0.5, 0.5, "no face", color=GREY, fontsize=11, ha="center", va="center", transform=axes.transAxes)
+    axes.text(0.5, 0.5, words, color=GREY, fontsize=11, ha="center", va="center", transform=axes.transAxes)
 
 
 def _draw_cuts(rows: Sequence[Axes], film: VideoResult, *, named: bool) -> None:
