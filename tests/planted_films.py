@@ -20,7 +20,8 @@ os.environ.setdefault("SVT_LOG", "0")
 
 SPEEDS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "veryfast", "threads": "1"},
-    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
+    # Without B frames: with them, x265 now and then gives a film of a single frame a time that cannot be written.
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1:bframes=0"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "threads": "1"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "threads": "1"},
     "libsvtav1": {"preset": "7", "crf": "15", "svtav1-params": "lp=1"},

@@ -123,7 +123,7 @@ def test_a_way_to_split_needs_folds(here: Path) -> None:
     [
         (("--recipe", "tiny.toml", "--data", "x", "--set", "epoch=3"), "has the unknown key epoch"),
         (("--recipe", "tiny.toml", "--data", "x", "--dataset", "fer"), "unknown data set 'fer'"),
-        (("--recipe", "face-bass", "--data", "x"), "unknown recipe 'face-bass': expected a file or one of cnn, "),
+        (("--recipe", "face-bass", "--data", "x"), "unknown recipe 'face-bass': expected a file or one of c3d, cnn, "),
         (("--recipe", "tiny.toml", "--data", "no.csv"), "no.csv"),
         (("--recipe", "wrong.toml", "--data", "no.csv"), "recipe wrong.toml has the unknown key epoch"),
     ],
