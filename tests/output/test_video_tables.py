@@ -23,6 +23,7 @@ from mien.output import (
     VideoParquetWriter,
     to_json,
     video_table,
+    write_json,
 )
 from mien.output.video_summary import video_summary
 from mien.output.video_tables import video_columns
@@ -359,3 +360,10 @@ def test_the_line_says_what_face_voice_and_both_say() -> None:
     voted = video_summary(with_voice(film(method="majority-vote"), [("anger", 10.0)]))
     assert "; voice for 10.0 s: anger 75%; both: " in voted
     assert "together" not in shown(video_table(with_voice(film(method="majority-vote"), [("anger", 10.0)])))
+
+
+@pytest.mark.parametrize("film", [planted_film([("anger", 2.0)], [(None, 1.0), ("fear", 1.0)]), planted_film()])
+def test_a_film_written_frame_by_frame_is_the_same_document(film: VideoResult) -> None:
+    stream = io.StringIO()
+    write_json(film, stream)
+    assert stream.getvalue() == to_json(film) + "\n"

@@ -129,9 +129,9 @@ class _Json(Sink):
     def add(self, outcome: Outcome) -> None:
         item = outcome.item
         if self._lines is None:
-            from mien.output import to_json
+            from mien.output import write_json
 
-            _shell.write(to_json(item))
+            write_json(item, sys.stdout)
             return
         self._lines.write(item)
         sys.stdout.flush()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mien.output.tables import JsonLinesWriter as JsonLinesWriter
     from mien.output.tables import face_table as face_table
     from mien.output.tables import to_json as to_json
+    from mien.output.tables import write_json as write_json
     from mien.output.video_page import write_video_page as write_video_page
     from mien.output.video_plot import plot_timeline as plot_timeline
     from mien.output.video_plot import write_timeline as write_timeline
@@ -58,6 +59,7 @@ __all__ = [
     "to_json",
     "video_table",
     "write_image",
+    "write_json",
     "write_speech_plot",
     "write_timeline",
     "write_video_page",
@@ -88,6 +90,7 @@ __getattr__ = lazily(
         "to_json": "mien.output.tables",
         "video_table": "mien.output.video_summary",
         "write_image": "mien.output.write",
+        "write_json": "mien.output.tables",
         "write_speech_plot": "mien.output.speech_plot",
         "write_timeline": "mien.output.video_plot",
         "write_video_page": "mien.output.video_page",

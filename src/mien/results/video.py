@@ -322,15 +322,18 @@ class VideoResult:
             "summary": self.summary.to_dict(),
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write: the film, its voice, both together, its tracks, its frames."""
+    def outline(self) -> dict[str, Any]:
+        """Return what `to_dict` does but for the frames: small also for a long film."""
         return {
             **self.head(),
             "speech": None if self.speech is None else self.speech.to_dict(),
             "fused": None if self.fused is None else self.fused.to_dict(),
             "tracks": [track.to_dict() for track in self.tracks],
-            "frames": [frame_.to_dict() for frame_ in self.frames()],
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `json` can write: the film, its voice, both together, its tracks, its frames."""
+        return {**self.outline(), "frames": [frame_.to_dict() for frame_ in self.frames()]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> VideoResult:
