@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -284,12 +283,14 @@ def display(tmp_path: Path) -> Iterator[str]:
     read, write = os.pipe()
     options = ["-screen", "0", "800x600x24", "-nolisten", "tcp", "-displayfd", str(write)]
     with subprocess.Popen(["Xvfb", *options], pass_fds=[write], stderr=subprocess.DEVNULL) as server:
-        os.close(write)
-        with os.fdopen(read) as told:
-            number = told.readline().strip()
-        assert number
-        yield f":{number}"
-        server.send_signal(signal.SIGTERM)
+        try:
+            os.close(write)
+            with os.fdopen(read) as told:
+                number = told.readline().strip()
+            assert number
+            yield f":{number}"
+        finally:
+            server.terminate()
 
 
 def test_a_real_window_obeys_real_keys(display: str, tmp_path: Path) -> None:
