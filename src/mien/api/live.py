@@ -213,7 +213,7 @@ class Live:
         """Search with another detector from the next picture on; people get new numbers."""
         self._wanted = name
 
-    def sight(self, after: int, *, timeout_s: float = 0.0, patience_s: float = PATIENCE_S) -> Sight | None:
+    def sight(self, after: int, *, timeout_s: float = 0.0, patience_s: float | None = None) -> Sight | None:
         """Wait for the next picture to show.
 
         A picture comes with its own result, or, when that takes longer than the patience, with the one before.
@@ -224,8 +224,9 @@ class Live:
             Number of the picture that was shown last.
         timeout_s : float
             How long to wait, in seconds.
-        patience_s : float
-            How long a picture waits for its own result.
+        patience_s : float, optional
+            How long a picture waits for its own result; by default `PATIENCE_S`, and not at all where not every picture
+            is to be analyzed.
 
         Returns
         -------
@@ -238,6 +239,8 @@ class Live:
             If the source gave not one picture; whatever went wrong in the threads.
         """
         until = time.monotonic() + timeout_s
+        if patience_s is None:
+            patience_s = 0.0 if self._step_s else PATIENCE_S
         with self._news:
             while True:
                 self._raise()
@@ -313,7 +316,7 @@ class Live:
                     raise
                 if not self._lost:
                     self._told(f"{error}; looking for it again every {RETRY_S:g} s")
-                self._lost = str(error)
+                self._lost = f"{error}; looking for it"
             else:
                 self._over = True
                 return

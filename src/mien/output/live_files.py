@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
@@ -153,7 +153,8 @@ class LiveRecording:
         self.path = Path(os.fsdecode(path))
         container_of(self.path, None)
         self._log = LiveLog(self.path.with_suffix(".csv"), labels, source=source)
-        self._waiting: queue.Queue[tuple[NDArray[np.uint8], VideoFrame | None, float] | None] = queue.Queue(_WAITING)
+        self._waiting: queue.Queue[tuple[NDArray[np.uint8], VideoFrame | None, float]] = queue.Queue(_WAITING)
+        self._over = threading.Event()
         self._zero_s: float | None = None
         self._begun_s = time.monotonic()
         self._error: BaseException | None = None
@@ -206,18 +207,29 @@ class LiveRecording:
         MediaError
             If the film could not be written.
         """
-        if self._thread.is_alive():
-            self._waiting.put(None)
+        # First, and at once: whatever strikes while this waits, the thread comes to its end.
+        self._over.set()
+        try:
             self._thread.join()
-        self._log.close()
+        finally:
+            self._log.close()
         if self._error is not None:
             raise self._error
+
+    def _items(self) -> Iterator[tuple[NDArray[np.uint8], VideoFrame | None, float]]:
+        """Yield pictures until the recording is over and none is left."""
+        while True:
+            over = self._over.is_set()
+            try:
+                yield self._waiting.get(timeout=0.05)
+            except queue.Empty:
+                if over:
+                    return
 
     def _run(self) -> None:
         writer: FilmWriter | None = None
         try:
-            while (item := self._waiting.get()) is not None:
-                image, frame, time_s = item
+            for image, frame, time_s in self._items():
                 if writer is None:
                     height, width = image.shape[:2]
                     picture = LivePicture(width, height)
