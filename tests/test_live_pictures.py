@@ -85,7 +85,7 @@ def test_a_slow_machine_drops_pictures_and_never_lags(
 ) -> None:
     fake = install(monkeypatch, rate=25.0)
     with Live(0, Slow(min_face_px=60)) as pictures:
-        seen = list(sights(pictures, seconds=2.0))[10:]
+        seen = list(sights(pictures, seconds=1.6))[10:]
         results = pictures.results()
     delays = np.array([delay for _, delay in seen])
     assert fake.opened == 1

@@ -24,9 +24,9 @@ from planted_films import write_film
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of the astronaut."""
+    """Three fifths of a second of the astronaut."""
     path = tmp_path_factory.mktemp("films") / "astronaut.mp4"
-    write_film(path, ((astronaut(), Fraction(k, 25)) for k in range(25)), rate=25)
+    write_film(path, ((astronaut(), Fraction(k, 25)) for k in range(16)), rate=25)
     return path
 
 
@@ -42,7 +42,7 @@ def test_lines_of_a_film(film: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in out.splitlines()]
     assert {line["kind"] for line in lines} == {"frame"}
     assert {line["path"] for line in lines} == {str(film)}
-    assert lines[-1]["time_s"] == pytest.approx(0.96)
+    assert lines[-1]["time_s"] == pytest.approx(0.6)
     assert TrackedFace.from_dict(lines[-1]["faces"][0]).smoothed.top == "happiness"
     rows = list(csv.DictReader(log.read_text().splitlines()))
     assert [float(row["time_s"]) for row in rows] == pytest.approx(
@@ -58,7 +58,7 @@ def test_fewer_frames_a_second(film: Path) -> None:
     code, out, _ = run("--no-window", "--source", film, "--fps", 4)
     times = [json.loads(line)["time_s"] for line in out.splitlines()]
     assert code == 0
-    assert 2 <= len(times) <= 4
+    assert 2 <= len(times) <= 3
     code, out, _ = run("--no-window", "--source", film, "--step", 0.5)
     assert len(out.splitlines()) == 2
 
