@@ -154,7 +154,7 @@ class LiveRecording:
         container_of(self.path, None)
         self._log = LiveLog(self.path.with_suffix(".csv"), labels, source=source)
         self._waiting: queue.Queue[tuple[NDArray[np.uint8], VideoFrame | None, float]] = queue.Queue(_WAITING)
-        self._over = threading.Event()
+        self._over, self._ended = threading.Event(), threading.Event()
         self._zero_s: float | None = None
         self._begun_s = time.monotonic()
         self._error: BaseException | None = None
@@ -210,6 +210,9 @@ class LiveRecording:
         # First, and at once: whatever strikes while this waits, the thread comes to its end.
         self._over.set()
         try:
+            # Not `join` alone: when Ctrl-C strikes in it, Python 3.11 takes the thread for dead, and does not wait for it
+            # at the end of the program either (python/cpython issue 90882).
+            self._ended.wait()
             self._thread.join()
         finally:
             self._log.close()
@@ -243,6 +246,8 @@ class LiveRecording:
             self._error = error
             if writer is not None:
                 writer.__exit__(type(error), error, error.__traceback__)
+        finally:
+            self._ended.set()
 
 
 def write_snapshot(
