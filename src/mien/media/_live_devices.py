@@ -74,7 +74,7 @@ def why_closed(index: int) -> str:
     if not sys.platform.startswith("linux"):
         return ""
     if not node.exists():
-        return f"there is no camera {index}: {str(node)!a} does not exist"
+        return f"there is no camera {index}: {str(node)!a} does not exist (see: mien cameras)"
     if not os.access(node, os.R_OK | os.W_OK):
         return f"camera {index} may not be opened: no permission for {str(node)!a} (is the user in the group 'video'?)"
     return ""

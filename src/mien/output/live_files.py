@@ -210,8 +210,8 @@ class LiveRecording:
         # First, and at once: whatever strikes while this waits, the thread comes to its end.
         self._over.set()
         try:
-            # Not `join` alone: when Ctrl-C strikes in it, Python 3.11 takes the thread for dead, and does not wait for it
-            # at the end of the program either (python/cpython issue 90882).
+            # Not `join` alone: when Ctrl-C strikes in it, Python 3.11 takes the thread for dead, and does not wait for
+            # it at the end of the program either (python/cpython issue 90882).
             self._ended.wait()
             self._thread.join()
         finally:
