@@ -49,6 +49,11 @@ class FaceAnalyzer:
         Threads within one call; by default the cores of the process, at most four.
     device : str
         ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
+    engine : str
+        What computes: ``"onnxruntime"``, or ``"openvino"`` where that extra is installed.
+    precision : str
+        ``"float32"``, or ``"bfloat16"`` for the emotions with OpenVINO, on processors that have it; faces are found in
+        float32.
 
     Raises
     ------
@@ -69,6 +74,8 @@ class FaceAnalyzer:
         min_face_px: float | None = None,
         threads: int | None = None,
         device: str = "cpu",
+        engine: str = "onnxruntime",
+        precision: str = "float32",
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else registry.get(model)
         if spec.task != "face-emotion" or spec.input is None:
@@ -80,8 +87,8 @@ class FaceAnalyzer:
             raise ModelError(
                 f"model {spec.name!r}: its crop is {self._crop.size} px, but its input is {spec.input.size} px"
             )
-        self._detector = get_detector(detector, min_face_px=min_face_px, threads=threads, device=device)
-        self._session = runtime.load(spec, threads=threads, device=device)
+        self._detector = get_detector(detector, min_face_px=min_face_px, threads=threads, device=device, engine=engine)
+        self._session = runtime.load(spec, threads=threads, device=device, engine=engine, precision=precision)
 
     @property
     def detector(self) -> str:

@@ -58,6 +58,11 @@ class SpeechAnalyzer:
         most four.
     device : str
         ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
+    engine : str
+        What computes: ``"onnxruntime"``, or ``"openvino"`` where that extra is installed.
+    precision : str
+        ``"float32"``, or ``"bfloat16"`` with OpenVINO, on processors that have it; speech is found by ONNX
+        Runtime.
 
     Raises
     ------
@@ -78,6 +83,8 @@ class SpeechAnalyzer:
         hop_s: float | None = None,
         threads: int | None = 1,
         device: str = "cpu",
+        engine: str = "onnxruntime",
+        precision: str = "float32",
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else registry.get(model)
         if spec.task != "speech-emotion" or spec.sound is None:
@@ -86,7 +93,7 @@ class SpeechAnalyzer:
         self.output, self.labels = _chosen(spec, output)
         self._mapping = mapping(self.output.labels, self.labels)
         self.window_s, self.hop_s = _windows(spec.sound, window_s, hop_s)
-        self._session = runtime.load(spec, threads=threads, device=device)
+        self._session = runtime.load(spec, threads=threads, device=device, engine=engine, precision=precision)
 
     def analyze(self, wave: Wave, *, rate_hz: int) -> SpeechResult:
         """Read the emotions of a recording.

@@ -65,6 +65,11 @@ class VideoAnalyzer:
         Threads within one call; by default one, since decoding takes another.
     device : str
         ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
+    engine : str
+        What computes: ``"onnxruntime"``, or ``"openvino"`` where that extra is installed.
+    precision : str
+        ``"float32"``, or ``"bfloat16"`` for the emotions with OpenVINO, on processors that have it; faces are found in
+        float32.
 
     Raises
     ------
@@ -88,12 +93,21 @@ class VideoAnalyzer:
         smooth_s: float = SMOOTH_S,
         threads: int | None = 1,
         device: str = "cpu",
+        engine: str = "onnxruntime",
+        precision: str = "float32",
     ) -> None:
         self.max_faces = None if max_faces is None else whole_number(max_faces, "max_faces", low=1)
         self.detect_every_s = number(detect_every_s, "detect_every_s", low=0)
         self.smooth_s = number(smooth_s, "smooth_s", low=0)
         self.faces = FaceAnalyzer(
-            model, detector=detector, output=output, min_face_px=min_face_px, threads=threads, device=device
+            model,
+            detector=detector,
+            output=output,
+            min_face_px=min_face_px,
+            threads=threads,
+            device=device,
+            engine=engine,
+            precision=precision,
         )
         self._crop = Crop.from_dict(self.faces.spec.crop)
 

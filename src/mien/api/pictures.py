@@ -64,6 +64,8 @@ def analyze_image(
     min_face_px: float | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    engine: str = "onnxruntime",
+    precision: str = "float32",
     max_pixels: int = _image.DEFAULT_MAX_PIXELS,
 ) -> ImageResult:
     """Find the faces of a picture and read their emotions.
@@ -74,7 +76,7 @@ def analyze_image(
     ----------
     source : str, os.PathLike, bytes, file object, numpy.ndarray or PIL.Image.Image
         The picture; an array is uint8 (H, W, 3) in RGB.
-    model, detector, output, min_face_px, threads, device
+    model, detector, output, min_face_px, threads, device, engine, precision
         See `mien.FaceAnalyzer`.
     max_pixels : int
         Largest width x height to decode.
@@ -93,7 +95,7 @@ def analyze_image(
     ModelError
         If the model cannot be loaded.
     """
-    analyzer = _analyzer(registry.get(model), detector, output, min_face_px, threads, device)
+    analyzer = _analyzer(registry.get(model), detector, output, min_face_px, threads, device, engine, precision)
     result = _analyzed(analyzer, source, max_pixels)
     for warning in result.warnings:
         warn(warning)
@@ -212,8 +214,19 @@ def _analyzer(
     min_face_px: float | None,
     threads: int | None,
     device: str,
+    engine: str,
+    precision: str,
 ) -> FaceAnalyzer:
-    return FaceAnalyzer(spec, detector=detector, output=output, min_face_px=min_face_px, threads=threads, device=device)
+    return FaceAnalyzer(
+        spec,
+        detector=detector,
+        output=output,
+        min_face_px=min_face_px,
+        threads=threads,
+        device=device,
+        engine=engine,
+        precision=precision,
+    )
 
 
 @dataclass(frozen=True, slots=True)

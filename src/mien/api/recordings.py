@@ -30,6 +30,8 @@ def analyze_speech(
     hop_s: float | None = None,
     threads: int | None = 1,
     device: str = "cpu",
+    engine: str = "onnxruntime",
+    precision: str = "float32",
 ) -> SpeechResult:
     """Find the speech of a recording, or of the sound of a film, and read its emotions over time.
 
@@ -40,7 +42,7 @@ def analyze_speech(
     ----------
     source : str, os.PathLike, bytes, binary file object, or Audio
         A path, the content of a file, a stream, or what `read_audio` returned.
-    model, output, window_s, hop_s, threads, device
+    model, output, window_s, hop_s, threads, device, engine, precision
         See `mien.SpeechAnalyzer`.
 
     Returns
@@ -57,7 +59,7 @@ def analyze_speech(
     ModelError
         If the model cannot be loaded.
     """
-    analyzer = _speech_analyzer(registry.get(model), output, window_s, hop_s, threads, device)
+    analyzer = _speech_analyzer(registry.get(model), output, window_s, hop_s, threads, device, engine, precision)
     result = _heard(analyzer, source)
     for warning in result.warnings:
         warn(warning)
@@ -137,8 +139,19 @@ def _speech_analyzer(
     hop_s: float | None,
     threads: int | None,
     device: str,
+    engine: str,
+    precision: str,
 ) -> SpeechAnalyzer:
-    return SpeechAnalyzer(spec, output=output, window_s=window_s, hop_s=hop_s, threads=threads, device=device)
+    return SpeechAnalyzer(
+        spec,
+        output=output,
+        window_s=window_s,
+        hop_s=hop_s,
+        threads=threads,
+        device=device,
+        engine=engine,
+        precision=precision,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ def analyze_video(
     fusion: str = "experts",
     threads: int | None = 1,
     device: str = "cpu",
+    engine: str = "onnxruntime",
+    precision: str = "float32",
 ) -> VideoResult:
     """Follow the people of a film, and read the emotions of their faces and of its voice over time.
 
@@ -67,7 +69,7 @@ def analyze_video(
         What reads the voice, see `mien.SpeechAnalyzer`.
     fusion : {"experts", "average", "most_confident", "rule_table"}
         How face and voice become one answer, see `mien.fuse`.
-    model, detector, output, min_face_px, max_faces, smooth_s, threads, device
+    model, detector, output, min_face_px, max_faces, smooth_s, threads, device, engine, precision
         See `mien.VideoAnalyzer`.
 
     Returns
@@ -85,10 +87,11 @@ def analyze_video(
     ModelError
         If the model cannot be loaded.
     """
-    analyzer = _analyzer(registry.get(model), detector, output, min_face_px, max_faces, smooth_s, threads, device)
+    how = (threads, device, engine, precision)
+    analyzer = _analyzer(registry.get(model), detector, output, min_face_px, max_faces, smooth_s, *how)
     step_s = step_of(step_s, fps)
     fusion_method(fusion)
-    speech = _speech_analyzer(registry.get(speech_model), threads, device) if voice else None
+    speech = _speech_analyzer(registry.get(speech_model), *how) if voice else None
     begin = source.tell() if hasattr(source, "seekable") and source.seekable() else None
     watching = Watching(analyzer, source, step_s=step_s, from_s=from_s, to_s=to_s, method=method)
     result = watching.result(watching.frames())
@@ -148,8 +151,8 @@ def _with_voice(
 
 
 @functools.lru_cache(maxsize=4)
-def _speech_analyzer(spec: ModelSpec, threads: int | None, device: str) -> SpeechAnalyzer:
-    return SpeechAnalyzer(spec, threads=threads, device=device)
+def _speech_analyzer(spec: ModelSpec, threads: int | None, device: str, engine: str, precision: str) -> SpeechAnalyzer:
+    return SpeechAnalyzer(spec, threads=threads, device=device, engine=engine, precision=precision)
 
 
 @functools.lru_cache(maxsize=4)
@@ -162,6 +165,8 @@ def _analyzer(
     smooth_s: float,
     threads: int | None,
     device: str,
+    engine: str,
+    precision: str,
 ) -> VideoAnalyzer:
     return VideoAnalyzer(
         spec,
@@ -173,6 +178,8 @@ def _analyzer(
         smooth_s=smooth_s,
         threads=threads,
         device=device,
+        engine=engine,
+        precision=precision,
     )
 
 

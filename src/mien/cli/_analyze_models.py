@@ -115,6 +115,8 @@ class Models:
             # Many pictures: one thread each.  One picture: all threads for it.
             threads=self._threads,
             device=self._options.device,
+            engine=self._options.engine,
+            precision=self._options.precision,
         )
 
     def _video(self) -> VideoAnalyzer:
@@ -130,6 +132,8 @@ class Models:
             # Decoding takes a thread of its own.
             threads=self._options.threads or 1,
             device=self._options.device,
+            engine=self._options.engine,
+            precision=self._options.precision,
         )
 
     def _speech(self) -> SpeechAnalyzer:
@@ -154,4 +158,6 @@ class Models:
             hop_s=self._options.hop,
             threads=threads,
             device=self._options.device,
+            engine=self._options.engine,
+            precision=self._options.precision,
         )

@@ -92,6 +92,8 @@ class Options:
     min_face: float | None
     threads: int | None
     device: str
+    engine: str
+    precision: str
     max_pixels: int
 
     @property

@@ -103,6 +103,22 @@ _EXAMPLES = (
 @_option(_HOW, "--labels-as", metavar="OUTPUT", help="Which output of the model answers, or a label set such as fer7.")
 @_option(_HOW, "--threads", type=click.IntRange(min=1), help="Items or computations at once.  [default: cores]")
 @_option(_HOW, "--device", default="cpu", show_default=True, help="cpu or cuda.")
+@_option(
+    _HOW,
+    "--engine",
+    type=click.Choice(("onnxruntime", "openvino")),
+    default="onnxruntime",
+    show_default=True,
+    help="What computes; openvino needs the extra of that name.",
+)
+@_option(
+    _HOW,
+    "--precision",
+    type=click.Choice(("float32", "bfloat16")),
+    default="float32",
+    show_default=True,
+    help="bfloat16 is for openvino.",
+)
 @_option(_HOW, "--max-pixels", type=click.IntRange(min=1), default=200_000_000, show_default=True, help="Size limit.")
 def command(paths: tuple[str, ...], **options: Any) -> int:
     """Read the emotions of the faces in pictures and films, and of the voices in films and recordings.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, number, whole_number
 from mien.errors import InputError
+from mien.models.runtime import check_engine
 
 __all__ = ["DETECTORS", "Detection", "Detector", "default_min_face_px", "get_detector", "no_faces"]
 
@@ -113,7 +114,12 @@ class Detector(Protocol):
 
 
 def get_detector(
-    name: str = "mtcnn", *, min_face_px: float | None = None, threads: int | None = None, device: str = "cpu"
+    name: str = "mtcnn",
+    *,
+    min_face_px: float | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    engine: str = "onnxruntime",
 ) -> Detector:
     """Load a detector by its name.
 
@@ -128,6 +134,8 @@ def get_detector(
         Threads inside one call; by default one.
     device : str
         ``"cpu"``, or ``"cuda"`` where the detector and the installed runtime can.
+    engine : str
+        One of `mien.models.runtime.ENGINES`, for mtcnn; the detectors of OpenCV compute by themselves.
 
     Returns
     -------
@@ -149,4 +157,6 @@ def get_detector(
         threads = whole_number(threads, "threads", low=1)
     module, attribute = _WHERE[name].split(":")
     factory: Callable[..., Detector] = getattr(importlib.import_module(module), attribute)
-    return factory(min_face_px=min_face_px, threads=threads, device=device)
+    check_engine(engine)
+    more = {"engine": engine} if name == "mtcnn" else {}
+    return factory(min_face_px=min_face_px, threads=threads, device=device, **more)

@@ -74,6 +74,8 @@ class MtcnnDetector:
         Threads within one call; by default one, since the nets are too small to gain from more.
     device : str
         ``"cpu"`` or ``"cuda"``, see `mien.models.runtime.load`.
+    engine : str
+        One of `mien.models.runtime.ENGINES`; always in float32.
 
     Raises
     ------
@@ -85,12 +87,19 @@ class MtcnnDetector:
 
     name = "mtcnn"
 
-    def __init__(self, *, min_face_px: float | None = None, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        *,
+        min_face_px: float | None = None,
+        threads: int | None = None,
+        device: str = "cpu",
+        engine: str = "onnxruntime",
+    ) -> None:
         self.min_face_px = None if min_face_px is None else number(min_face_px, "min_face_px", low=1)
         spec = registry.get("mtcnn")
         threads = 1 if threads is None else threads
         self._p, self._r, self._o = (
-            runtime.load(spec, role, threads=threads, device=device) for role in ("pnet", "rnet", "onet")
+            runtime.load(spec, role, threads=threads, device=device, engine=engine) for role in ("pnet", "rnet", "onet")
         )
 
     def detect(self, image: NDArray[np.uint8]) -> Detection:

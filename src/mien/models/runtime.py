@@ -1,4 +1,4 @@
-"""How a model runs: ONNX Runtime, quiet, with threads under control, and without its telemetry."""
+"""How a model runs: in an engine chosen by name, quiet, with threads under control, and without telemetry."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,26 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, whole_number
 from mien.errors import InputError, ModelError
+from mien.models._openvino import OpenVino
 from mien.models.spec import ModelSpec
 from mien.models.store import read_weights
 
-__all__ = ["MAX_DEFAULT_THREADS", "Session", "default_threads", "load", "onnxruntime"]
+__all__ = [
+    "ENGINES",
+    "MAX_DEFAULT_THREADS",
+    "PRECISIONS",
+    "Session",
+    "check_engine",
+    "default_threads",
+    "load",
+    "onnxruntime",
+]
+
+ENGINES = ("onnxruntime", "openvino")
+"""What computes: ONNX Runtime, which comes with mien, or OpenVINO, of the extra of that name."""
+
+PRECISIONS = ("float32", "bfloat16")
+"""What an engine computes in."""
 
 MAX_DEFAULT_THREADS = 4
 """The graphs here are small: beyond four threads the hand-over between them costs what it saves."""
@@ -59,6 +75,36 @@ def default_threads() -> int:
     return min(cores, MAX_DEFAULT_THREADS)
 
 
+class _OnnxRuntime:
+    """One graph in ONNX Runtime."""
+
+    def __init__(self, content: bytes, *, name: str, threads: int, device: str) -> None:
+        runtime = onnxruntime()
+        provider = _provider(device)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+        options.use_deterministic_compute = True
+        # Errors reach the caller as exceptions; the runtime's warnings are about its own optimisations.
+        options.log_severity_level = 3
+        # Spinning threads burn a core between calls, and two of them are slower than one on two cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = runtime.InferenceSession(content, options, providers=[provider])
+        if provider[0] not in self._session.get_providers():
+            # The runtime falls back to the processor without an error; an answer must not depend on that.
+            raise ModelError(
+                f"model {name!r} cannot run on device {device!r}: the runtime could not start {provider[0]}"
+            )
+        self.input_names: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
+        self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """Run the graph once."""
+        values: list[NDArray[Any]] = self._session.run(list(outputs), feeds)
+        return values
+
+
 class Session:
     """One graph, ready to run.  Thread-safe: any number of threads may call `run` at once.
 
@@ -74,35 +120,45 @@ class Session:
         Threads within one call; 1 runs in the caller's thread.
     device : str
         ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    engine : str
+        One of `ENGINES`.
+    precision : str
+        One of `PRECISIONS`.
     """
 
-    def __init__(self, content: bytes, *, name: str, threads: int, device: str) -> None:
-        runtime = onnxruntime()
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        name: str,
+        threads: int,
+        device: str,
+        engine: str = "onnxruntime",
+        precision: str = "float32",
+    ) -> None:
+        check_engine(engine, precision=precision, device=device)
         self.name = name
         self.device = device
         self.threads = threads
-        provider = _provider(device)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
-        options.use_deterministic_compute = True
-        # Errors reach the caller as exceptions; the runtime's warnings are about its own optimisations.
-        options.log_severity_level = 3
-        # Spinning threads burn a core between calls, and two of them are slower than one on two cores.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._failures = _failures(runtime)
+        self.engine = engine
+        self.precision = precision
+        self._graph: _OnnxRuntime | OpenVino
+        self._told: Callable[[Exception], str]
+        make: Callable[[bytes], _OnnxRuntime | OpenVino]
+        if engine == "openvino":
+            # As many calls side by side as the cores allow, as ONNX Runtime does by itself.
+            streams = max(default_threads() // threads, 1)
+            self._failures, self._told = OpenVino.failures, OpenVino.told
+            make = functools.partial(OpenVino, threads=threads, streams=streams, precision=precision)
+        else:
+            self._failures, self._told = _failures(onnxruntime()), str
+            make = functools.partial(_OnnxRuntime, name=name, threads=threads, device=device)
         try:
-            self._session = runtime.InferenceSession(content, options, providers=[provider])
+            self._graph = make(content)
         except self._failures as error:
-            raise ModelError(f"model {name!r} cannot be loaded: {error}") from error
-        if provider[0] not in self._session.get_providers():
-            # The runtime falls back to the processor without an error; an answer must not depend on that.
-            raise ModelError(
-                f"model {name!r} cannot run on device {device!r}: the runtime could not start {provider[0]}"
-            )
-        self.input_names: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
-        self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+            raise ModelError(f"model {name!r} cannot be loaded: {self._told(error)}") from error
+        self.input_names: tuple[str, ...] = self._graph.input_names
+        self.output_names: tuple[str, ...] = self._graph.output_names
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Run the graph once.
@@ -132,17 +188,26 @@ class Session:
                 raise ModelError(f"model {self.name!r} has the {what} {', '.join(have)}, but got {', '.join(asked)}")
         arrays = {key: np.ascontiguousarray(value) for key, value in feeds.items()}
         try:
-            values = self._session.run(list(wanted), arrays)
+            values = self._graph.run(arrays, wanted)
         except self._failures as error:
             got = ", ".join(f"{key}: {describe(value)}" for key, value in arrays.items())
-            raise ModelError(f"model {self.name!r} cannot run on {got}: {error}") from error
+            raise ModelError(f"model {self.name!r} cannot run on {got}: {self._told(error)}") from error
         return dict(zip(wanted, values, strict=True))
 
     def __repr__(self) -> str:
-        return f"Session({self.name!r}, threads={self.threads}, device={self.device!r})"
+        more = "" if self.engine == "onnxruntime" else f", engine={self.engine!r}, precision={self.precision!r}"
+        return f"Session({self.name!r}, threads={self.threads}, device={self.device!r}{more})"
 
 
-def load(spec: ModelSpec, role: str = "graph", *, threads: int | None = None, device: str = "cpu") -> Session:
+def load(
+    spec: ModelSpec,
+    role: str = "graph",
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    engine: str = "onnxruntime",
+    precision: str = "float32",
+) -> Session:
     """Load one of a model's graphs.
 
     Parameters
@@ -156,26 +221,47 @@ def load(spec: ModelSpec, role: str = "graph", *, threads: int | None = None, de
         several sessions side by side should say 1.
     device : str
         ``"cpu"``, or ``"cuda"`` (``"cuda:1"`` for the second card) where a runtime that has it is installed.
+    engine : str
+        One of `ENGINES`: what computes.  The graph is the same file; answers differ by rounding alone.
+    precision : str
+        One of `PRECISIONS`: what the engine computes in.  ``"bfloat16"`` is for OpenVINO, on processors that have it.
 
     Returns
     -------
     Session
-        The graph, ready to run.  The same input gives the same output, for the same threads and device.
+        The graph, ready to run.  The same input gives the same output, for the same threads, device and engine.
 
     Raises
     ------
     InputError
-        If ``threads`` or ``device`` makes no sense.
+        If ``threads``, ``device``, ``engine`` or ``precision`` makes no sense, or they do not go together.
+    MissingExtraError
+        If the engine is not installed.
     WeightsError
         If the file is missing or not the record's.
     ModelError
-        If the device is not available, or the runtime refuses the graph.
+        If the device or the precision is not available, or the runtime refuses the graph.
     """
     count = default_threads() if threads is None else whole_number(threads, "threads", low=1, high=1024)
-    _provider(device)
+    check_engine(engine, precision=precision, device=device)
     content = read_weights(spec, role)
     name = spec.name if role == "graph" else f"{spec.name}/{role}"
-    return Session(content, name=name, threads=count, device=device)
+    return Session(content, name=name, threads=count, device=device, engine=engine, precision=precision)
+
+
+def check_engine(engine: Any, *, precision: Any = "float32", device: Any = "cpu") -> None:
+    """Raise `InputError` where there is no such engine or precision, or the three do not go together.
+
+    A device that this machine does not have is a `ModelError`.
+    """
+    for value, what, known in ((engine, "engine", ENGINES), (precision, "precision", PRECISIONS)):
+        if not isinstance(value, str) or value not in known:
+            raise InputError(f"{what} must be {' or '.join(map(repr, known))}, but got {describe(value)}")
+    if precision != "float32" and engine != "openvino":
+        raise InputError(f"precision {precision!r} is for the engine 'openvino', but the engine is {engine!r}")
+    if engine == "openvino" and device != "cpu":
+        raise InputError(f"device of the engine 'openvino' must be 'cpu', but got {describe(device)}")
+    _provider(device)
 
 
 def _provider(device: Any) -> tuple[str, dict[str, str]]:
