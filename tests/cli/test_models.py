@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from mien.cli import main
 from mien.models import registry, store
+from mien.models.store import Offer
 
 
 def _run(*arguments: str) -> Result:
@@ -29,20 +31,22 @@ def test_list_shows_name_task_size_and_licence() -> None:
     done = _run("list")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["name", "task", "size", "licence"]
-    assert [line.split()[0] for line in lines[1:]] == registry.names()
+    assert lines[0].split() == ["name", "task", "size", "licence", "state"]
+    assert [line.split()[0] for line in lines[1:]] == registry.names() + registry.optional_names()
     for line in lines[1:]:
         spec = registry.get(line.split()[0])
         assert spec.task in line
         assert f"{spec.size_bytes / 1e6:.1f} MB" in line
         assert " ".join(spec.licence.weights.split()) in line
+        assert line.endswith("shipped" if spec.name in registry.names() else "optional, not there")
 
 
 def test_list_as_json() -> None:
     rows = json.loads(_run("list", "--json").stdout)
-    assert [row["name"] for row in rows] == registry.names()
-    assert {tuple(row) for row in rows} == {("name", "task", "bytes", "licence")}
+    assert [row["name"] for row in rows] == registry.names() + registry.optional_names()
+    assert {tuple(row) for row in rows} == {("name", "task", "bytes", "licence", "optional", "there")}
     assert all(row["bytes"] == registry.get(row["name"]).size_bytes for row in rows)
+    assert all(row["optional"] is not row["there"] for row in rows)
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -122,6 +126,59 @@ def test_verify_tells_some_from_all(tmp_path: Path) -> None:
     assert done.exit_code == 3
     assert done.stdout.startswith("mtcnn: 3 files")
     assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
+    """The only optional model: a file of nine bytes, on a server that is not there."""
+    monkeypatch.setenv("MIEN_CACHE_DIR", str(tmp_path / "cache"))
+    record = registry.offer("yunet").spec.to_dict() | {"name": "tiny"}
+    record["files"][0] |= {"file": "tiny.onnx", "bytes": 9, "sha256": hashlib.sha256(b"the model").hexdigest()}
+    folder = tmp_path / "shipped" / registry.OPTIONAL
+    folder.mkdir(parents=True)
+    store.write_record(record, folder / "tiny.toml")
+    with (folder / "tiny.toml").open("a", encoding="utf-8") as stream:
+        stream.write('\n[download]\nurl = "https://127.0.0.1:9/tiny.onnx"\n')
+    monkeypatch.setattr(registry, "SHIPPED", tmp_path / "shipped")
+    return registry.offer("tiny")
+
+
+def test_get_from_a_file_then_list_and_verify_know_it(tiny: Offer, tmp_path: Path) -> None:
+    (tmp_path / "own.onnx").write_bytes(b"the model")
+    assert _run("verify").stdout == ""
+    done = _run("get", "tiny", "--from", str(tmp_path / "own.onnx"))
+    assert done.exit_code == 0
+    assert done.stdout == f"tiny: {tiny.path}, 0.0 MB, sha256 as recorded; licence MIT\n"
+    assert done.stderr.startswith("mien: attribution: Wu, Peng and Yu")
+    assert _run("list").stdout.splitlines()[1].endswith("optional, there")
+    assert _run("verify").stdout == "tiny: 1 files, 0.0 MB, as recorded\n"
+    assert _run("get", "tiny").stdout == done.stdout  # it is there: nobody is asked
+    tiny.path.write_bytes(b"the modem")
+    assert _run("verify").exit_code == 1
+
+
+def test_get_refuses_another_file(tiny: Offer, tmp_path: Path) -> None:
+    (tmp_path / "own.onnx").write_bytes(b"the modem")
+    done = _run("get", "tiny", "--from", str(tmp_path / "own.onnx"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "expected 9 bytes with sha256" in done.stderr
+    assert not tiny.path.exists()
+    assert _run("get", "tiny", "--from", str(tmp_path / "nothing")).exit_code == 2
+
+
+def test_get_offline_is_one_line(tiny: Offer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    done = _run("get", "tiny")
+    assert (done.exit_code, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("mien: model 'tiny': cannot reach 127.0.0.1: ")
+    assert line.endswith(f"mien models get tiny --from FILE (it is {tiny.url})")
+
+
+def test_get_knows_what_is_optional() -> None:
+    done = _run("get", "mtcnn")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("mien: model 'mtcnn' is no download, since it ships with mien: expected one of yunet")
 
 
 def test_nets_are_listed_with_what_they_cost() -> None:

@@ -1,4 +1,4 @@
-"""``mien models``: which models there are, what is known of them, and whether their files are whole."""
+"""``mien models``: which models there are, what is known of them, whether their files are whole, optional downloads."""
 
 from __future__ import annotations
 
@@ -18,23 +18,70 @@ _SEVEN, _EIGHT = {"fer7": 7}, {"ravdess8": 8}
 
 @click.group(name="models")
 def command() -> None:
-    """List, show and verify models, and list the networks that can be trained."""
+    """List, show, verify and download models, and list the networks that can be trained."""
 
 
 @command.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def list_(as_json: bool) -> None:
-    """List the models that ship with mien: name, task, size, licence."""
-    from mien.models import registry
+    """List models: name, task, size, licence, and whether they ship with mien or are downloads, and are there."""
+    from mien.models import registry, store
 
-    specs = [registry.get(name) for name in registry.names()]
+    known = [(registry.get(name), "shipped") for name in registry.names()]
+    for name in registry.optional_names():
+        offer = registry.offer(name)
+        known.append((offer.spec, "optional, there" if store.is_there(offer) else "optional, not there"))
     if as_json:
         _write_json(
-            [{"name": s.name, "task": s.task, "bytes": s.size_bytes, "licence": s.licence.weights} for s in specs]
+            [
+                {
+                    "name": s.name,
+                    "task": s.task,
+                    "bytes": s.size_bytes,
+                    "licence": s.licence.weights,
+                    "optional": state != "shipped",
+                    "there": state != "optional, not there",
+                }
+                for s, state in known
+            ]
         )
         return
-    rows = [(s.name, s.task, _size(s.size_bytes), s.licence.weights) for s in specs]
-    _shell.write(_shell.table(("name", "task", "size", "licence"), rows, right=(2,)))
+    rows = [(s.name, s.task, _size(s.size_bytes), s.licence.weights, state) for s, state in known]
+    _shell.write(_shell.table(("name", "task", "size", "licence", "state"), rows, right=(2,)))
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "from_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Copy this file instead of downloading it.",
+)
+def get(name: str, from_file: str | None) -> None:
+    """Download an optional model, or go on with a download that broke off.
+
+    NAME is one that the list calls optional.  The file is checked against the sha256 of mien's record and kept in the
+    folder "models" of MIEN_CACHE_DIR, else of the user's cache folder.  Proxies are those of the environment.
+    """
+    from mien.models import download, registry
+
+    offer = registry.offer(name)
+    if from_file is not None:
+        path = download.take(offer, from_file)
+    else:
+        done = 0
+        with _shell.progress(offer.file.bytes, f"downloading {name}", unit="bytes") as advance:
+
+            def told(have: int) -> None:
+                nonlocal done
+                advance(have - done)
+                done = have
+
+            path = download.fetch(offer, told=told)
+    _shell.write(f"{name}: {path}, {_size(offer.file.bytes)}, sha256 as recorded; licence {offer.spec.licence.weights}")
+    _shell.note(f"attribution: {offer.spec.licence.attribution}")
 
 
 @command.command()
@@ -57,7 +104,7 @@ def show(model: str, as_json: bool) -> None:
 @command.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 def verify(models: tuple[str, ...]) -> int:
-    """Check the files of models against their records; all shipped models by default.
+    """Check the files of models against their records; by default all shipped models and the downloads that are there.
 
     Exit code 1 when none is whole, 3 when some are not.
     """
@@ -65,7 +112,8 @@ def verify(models: tuple[str, ...]) -> int:
     from mien.models import registry, store
 
     failed = 0
-    asked = models or tuple(registry.names())
+    there = [name for name in registry.optional_names() if store.is_there(registry.offer(name))]
+    asked = models or (*registry.names(), *there)
     for name in asked:
         try:
             spec = registry.get(name)
