@@ -106,12 +106,11 @@ class View:
         elif status.frozen:
             place_chip(canvas, chip(("frozen",), text), 1, 0, margin)
         self._heard(canvas, status, text, margin)
-        lines = tuple(line for line in (status.trouble, status.message) if line)
-        if lines:
+        # What is wrong counts more than what was done.
+        line = status.trouble or status.message
+        if line:
             most = max(20, round(1.6 * canvas.shape[1] / text))
-            place_chip(
-                canvas, chip(tuple(part for line in lines for part in _wrapped(line, most)), text), 0.5, 1, margin
-            )
+            place_chip(canvas, chip(tuple(_wrapped(line, most)), text), 0.5, 1, margin)
         if status.help_:
             place_chip(canvas, chip(tuple("\t".join(row) for row in KEYS), round(text * 1.1)), 0.5, 0.5, margin)
 
