@@ -158,6 +158,7 @@ def test_keys_do_what_they_say(
     import pygame
 
     install(monkeypatch, rate=50.0)
+    monkeypatch.setattr("mien.window.live.DETECTORS", ("mtcnn", "gone", "haar"))
     told: list[str] = []
     live = Live(0, analyzer, other=lambda name: VideoAnalyzer(detector=name, min_face_px=60), told=told.append)
     with Keeping(live, folder=tmp_path, told=told.append) as keeping, live:
@@ -182,6 +183,7 @@ def test_keys_do_what_they_say(
             (lambda: any("saved" in text for text in told), lambda: post(pygame.K_r)),
             (lambda: keeping.recording is not None and keeping.recording.frames > 5, lambda: post(pygame.K_r)),
             (lambda: keeping.recording is None, lambda: post(pygame.K_d)),
+            (lambda: any("detector must be" in text for text in told), lambda: post(pygame.K_d)),
             (lambda: live.analyzer.detector == "haar", lambda: post(pygame.K_SPACE)),
             (lambda: window._frozen, lambda: post(pygame.K_x)),
             (lambda: window._number > window._sight.picture.number + 5, lambda: post(pygame.K_SPACE)),  # type: ignore[union-attr]

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien._checks import number
 from mien.analyzers.video import VideoAnalyzer
+from mien.api._live_sights import Analyzed, Picture, Sight
 from mien.api._live_stream import LiveStream
 from mien.errors import MediaError, MienError
 from mien.media.camera import open_source, source_name
@@ -41,69 +41,6 @@ _WAITING = 8
 
 _UNTAKEN = 4096
 """Results that nobody has taken are kept up to so many: two minutes of them."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A picture as it came.
-
-    Parameters
-    ----------
-    number : int
-        From 1.
-    image : numpy.ndarray
-        uint8 (H, W, 3), RGB; shared, and not to be changed.
-    time_s : float
-        When, in seconds from the first picture of the source; of a film, by its own clock.
-    taken_s : float
-        When it came, by `time.monotonic`.
-    """
-
-    number: int
-    image: NDArray[np.uint8]
-    time_s: float
-    taken_s: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Analyzed:
-    """What was seen in a picture.
-
-    Parameters
-    ----------
-    picture : int
-        Its number.
-    frame : VideoFrame
-        The faces.
-    clock : datetime.datetime
-        When the picture came, in local time.
-    delay_s : float
-        From then to the result.
-    """
-
-    picture: int
-    frame: VideoFrame
-    clock: datetime
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sight:
-    """A picture to show.
-
-    Parameters
-    ----------
-    picture : Picture
-        The picture.
-    frame : VideoFrame or None
-        The newest result that is no newer than the picture; None before the first.
-    exact : bool
-        Whether the result is of this very picture.
-    """
-
-    picture: Picture
-    frame: VideoFrame | None
-    exact: bool
 
 
 class Live:

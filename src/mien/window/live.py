@@ -57,7 +57,7 @@ class LiveWindow:
         self._view = View()
         self._mirror, self._frozen, self._help, self._quit = mirror, False, False, False
         self._sight: Sight | None = None
-        self._number = 0
+        self._number, self._wish = 0, live.detector
         self._message, self._until_s = f"opening {live.name}", float("inf")
         self._shown: deque[float] = deque(maxlen=240)
         self._delays: deque[float] = deque(maxlen=240)
@@ -168,9 +168,10 @@ class LiveWindow:
             self._keeping.snapshot(self._sight)
 
     def _switch(self) -> None:
-        names = DETECTORS
-        self._live.use_detector(names[(names.index(self._live.detector) + 1) % len(names)])
-        self.tell(f"detector: {self._live.detector}")
+        # From the one that was wished last: it may be one that cannot be had.
+        self._wish = DETECTORS[(DETECTORS.index(self._wish) + 1) % len(DETECTORS)]
+        self.tell(f"detector: {self._wish}")
+        self._live.use_detector(self._wish)
 
     def _flip(self) -> None:
         self._mirror = not self._mirror
