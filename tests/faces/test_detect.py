@@ -17,8 +17,13 @@ ASTRONAUT_FACE = (180, 65, 267, 173)
 """Forehead to chin, marked by hand."""
 
 
-@pytest.fixture(scope="module", params=DETECTORS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.data if name == "yunet" else ()) for name in DETECTORS],
+)
 def detector(request: pytest.FixtureRequest) -> Detector:
+    if request.param == "yunet":
+        request.getfixturevalue("yunet_there")
     return get_detector(request.param)
 
 
@@ -163,13 +168,14 @@ def test_refuses_what_is_no_picture(detector, picture, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "dlib"}, "detector must be one of mtcnn, haar, but got 'dlib'"),
+        ({"name": "dlib"}, "detector must be one of mtcnn, haar, yunet, but got 'dlib'"),
         ({"name": None}, "but got None"),
         ({"min_face_px": 0}, "min_face_px must be a number of at least 1, but got 0"),
         ({"min_face_px": float("nan")}, "min_face_px must be a number of at least 1"),
         ({"threads": 0}, "threads must be a whole number of at least 1, but got 0"),
         ({"device": "tpu"}, "device must be"),
         ({"name": "haar", "device": "cuda"}, "device of the detector haar must be 'cpu', but got 'cuda'"),
+        ({"name": "yunet", "device": "cuda"}, "device of the detector yunet must be 'cpu', but got 'cuda'"),
     ],
 )
 def test_get_detector_refuses(arguments, message):

@@ -405,7 +405,7 @@ def test_nothing_is_written_over(pictures: PictureList, tmp_path: Path) -> None:
 def test_wrong_arguments_are_named(pictures: PictureList, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"written as \.csv, \.parquet or a folder"):
         prepare_to(tmp_path / "faces.txt", pictures)
-    with pytest.raises(InputError, match="detector must be one of mtcnn, haar, but got 'dlib'"):
+    with pytest.raises(InputError, match="detector must be one of mtcnn, haar, yunet, but got 'dlib'"):
         Settings(detector="dlib")
     with pytest.raises(InputError, match="workers must be a whole number from 1 to 256, but got 0"):
         list(prepare(pictures, workers=0))

@@ -19,7 +19,11 @@ __all__ = ["DETECTORS", "Detection", "Detector", "default_min_face_px", "get_det
 
 Floats = NDArray[np.float32]
 
-_WHERE = {"mtcnn": "mien.faces.mtcnn:MtcnnDetector", "haar": "mien.faces.haar:HaarDetector"}
+_WHERE = {
+    "mtcnn": "mien.faces.mtcnn:MtcnnDetector",
+    "haar": "mien.faces.haar:HaarDetector",
+    "yunet": "mien.faces.yunet:YunetDetector",
+}
 
 DETECTORS: tuple[str, ...] = tuple(_WHERE)
 """Names that `get_detector` knows; the first is the default of the toolkit."""
