@@ -6,14 +6,21 @@
 ``../shared/data`` beside the checkout.  A true box is found when a box of the
 detector overlaps it by an intersection over union of 0.4 or more; each box counts once, the best pairs first; a box
 that finds nothing is false.  ``testing.xml`` was used to tune the detectors, ``training.xml`` was not.
+
+By size: the pictures of ``training.xml`` at `SCALES` times their size, where every detector is asked for faces from
+`SIZES_MIN_PX` on; a true box counts in the row of its longer side, a false one in that of its own.
+
+A detector whose file is not there (``mien models get yunet``) is left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
+import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -24,10 +31,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import read_image
+from mien.errors import ModelError
 from mien.faces.detect import DETECTORS, Detection, Detector, get_detector
 
 IOU = 0.4
 RUNS = 30
+SCALES = (0.5, 1.0, 2.0, 4.0)
+SIZES_MIN_PX = 16
+EDGES = (0, 24, 40, 80, 160, 10_000)
+"""Rows of the table by size, in pixels."""
 PORTRAIT = Path(__file__).resolve().parents[1] / "src" / "mien" / "samples" / "astronaut.jpg"
 
 
@@ -50,15 +62,20 @@ def overlap(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(common / (area[0][:, None] + area[1] - common), dtype=float)
 
 
-def matches(true: NDArray[Any], found: Detection) -> int:
-    """Count the true boxes that are found, best pairs first."""
+def pairs(true: NDArray[Any], found: Detection) -> list[tuple[int, int]]:
+    """Return which true box is found by which box, best pairs first."""
     table = overlap(true, found.boxes.astype(float))
-    count = 0
+    result = []
     while table.size and table.max() >= IOU:
         row, column = np.unravel_index(table.argmax(), table.shape)
         table[row], table[:, column] = -1, -1
-        count += 1
-    return count
+        result.append((int(row), int(column)))
+    return result
+
+
+def matches(true: NDArray[Any], found: Detection) -> int:
+    """Count the true boxes that are found."""
+    return len(pairs(true, found))
 
 
 def accuracy(detector: Detector, folder: Path) -> dict[str, Any]:
@@ -72,6 +89,29 @@ def accuracy(detector: Detector, folder: Path) -> dict[str, Any]:
     for file in ("bald_guys.jpg", "dogs.jpg"):
         result[file] = {"boxes": len(detector.detect(read_image(folder / file)))}
     return result
+
+
+def by_size(detector: Detector, folder: Path) -> dict[str, dict[str, int]]:
+    """Count true, found and false boxes by their longer side in pixels."""
+    counts = np.zeros((3, len(EDGES) - 1), int)
+    for path, boxes in truth(folder / "training.xml"):
+        original = read_image(path)
+        for scale in SCALES:
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            picture = original if scale == 1 else cv2.resize(original, None, fx=scale, fy=scale, interpolation=how)
+            found = detector.detect(np.asarray(picture, dtype=np.uint8))
+            hits = pairs(boxes * scale, found)
+            wrong = sorted(set(range(len(found))) - {column for _, column in hits})
+            sized: list[NDArray[Any]] = [boxes * scale, boxes[[row for row, _ in hits]] * scale, found.boxes[wrong]]
+            for row, some in enumerate(sized):
+                counts[row] += np.histogram((some[:, 2:] - some[:, :2]).max(axis=1, initial=0), EDGES)[0]
+    names = [
+        f"{low}-{high} px" if high < EDGES[-1] else f"{low} px and more" for low, high in itertools.pairwise(EDGES)
+    ]
+    return {
+        name: {"true": int(true), "found": int(hit), "false": int(wrong)}
+        for name, true, hit, wrong in zip(names, *counts, strict=True)
+    }
 
 
 def speed(detector: Detector, folder: Path) -> dict[str, Any]:
@@ -114,8 +154,13 @@ def main() -> None:
         "detectors": {},
     }
     for name in options.detector or DETECTORS:
-        detector = get_detector(name, threads=1)
-        report["detectors"][name] = {**accuracy(detector, folder), **speed(detector, folder)}
+        try:
+            detector = get_detector(name, threads=1)
+        except ModelError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        sizes = by_size(get_detector(name, threads=1, min_face_px=SIZES_MIN_PX), folder)
+        report["detectors"][name] = {**accuracy(detector, folder), **speed(detector, folder), "by_size": sizes}
     print(json.dumps(report, indent=2) if options.json else text(report))
 
 
@@ -135,6 +180,10 @@ def text(report: dict[str, Any]) -> str:
             f"{name:9} {cells[0]:>18} {cells[1]:>18} {row['bald_guys.jpg']['boxes']:>10} {row['dogs.jpg']['boxes']:>5}"
             f" {times[0]:>22} {times[1]:>25}"
         )
+    lines += ["", f"training.xml at {', '.join(f'{s:g}' for s in SCALES)} times its size, from {SIZES_MIN_PX} px:"]
+    for name, row in report["detectors"].items():
+        cells = [f"{size}: {n['found']}/{n['true']}, {n['false']} false" for size, n in row["by_size"].items()]
+        lines.append(f"{name:9} " + "; ".join(cells))
     return "\n".join(lines)
 
 

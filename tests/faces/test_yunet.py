@@ -38,9 +38,7 @@ def enlarged(picture: np.ndarray, times: float) -> np.ndarray:
 
 def test_without_its_file_it_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_CACHE_DIR", str(tmp_path))
-    with pytest.raises(
-        ModelError, match=r"'yunet' are missing: .*; get them by: mien models get yunet"
-    ):
+    with pytest.raises(ModelError, match=r"'yunet' are missing: .*; get them by: mien models get yunet"):
         get_detector("yunet")
 
 
@@ -102,8 +100,8 @@ def test_its_points_cut_the_face_as_those_of_mtcnn_do(yunet: YunetDetector, astr
 
 @pytest.mark.data
 def test_each_thread_has_its_own_net(yunet: YunetDetector) -> None:
-    nets = [yunet._net(), yunet._net()]
-    other = threading.Thread(target=lambda: nets.append(yunet._net()))
+    nets = [yunet._net(0), yunet._net(0)]
+    other = threading.Thread(target=lambda: nets.append(yunet._net(0)))
     other.start()
     other.join()
     assert nets[0] is nets[1]
@@ -118,9 +116,9 @@ def test_a_huge_picture_is_bounded(yunet_there: Path) -> None:
     seen = []
     look = detector._look
 
-    def told(picture: np.ndarray, columns: int, lines: int) -> np.ndarray:
+    def told(picture: np.ndarray, columns: int, lines: int, number: int) -> np.ndarray:
         seen.append((columns, lines))
-        return look(picture, columns, lines)
+        return look(picture, columns, lines, number)
 
     detector._look = told  # type: ignore[method-assign]
     assert len(detector.detect(np.zeros((4000, 6000, 3), np.uint8))) == 0
