@@ -14,6 +14,7 @@ import pytest
 
 from mien import FaceAnalyzer, SpeechAnalyzer, read_image
 from mien.analyzers.video import VideoAnalyzer
+from mien.datasets import fer2013
 from mien.errors import InputError, MissingExtraError, ModelError
 from mien.faces.detect import get_detector
 from mien.models import ModelSpec, _openvino, registry, runtime
@@ -148,6 +149,20 @@ def test_float32_is_the_default_and_bfloat16_is_another() -> None:
     coarse = runtime.load(spec, threads=1, engine="openvino", precision="bfloat16").run(given)["logits_fer7"]
     # Eight bits of mantissa: far from 1e-4, and still the same answer.
     assert 1e-3 < np.abs(coarse - exact).max() < 0.5
+
+
+@pytest.mark.data
+def test_bfloat16_costs_less_than_a_third_of_a_point(fer2013_dir: Path) -> None:
+    if not has_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    data = fer2013.load(fer2013_dir / "fer2013.csv.xz", split="PublicTest")
+    pictures, truth = data.images[::3], np.array(data.label_set.emotions)[data.labels[::3]]
+    right = []
+    for engine, precision in (("onnxruntime", "float32"), ("openvino", "bfloat16")):
+        analyzer = FaceAnalyzer(detector="haar", output="fer7", threads=1, engine=engine, precision=precision)
+        own = np.array(analyzer.output.labels.emotions)[analyzer.logits(pictures)["fer7"].argmax(axis=1)]
+        right.append(np.mean(own == truth))
+    assert abs(right[1] - right[0]) < 0.003
 
 
 def test_calls_take_their_threads_and_run_side_by_side_where_cores_are_left(spec: ModelSpec) -> None:
