@@ -24,6 +24,7 @@ PUBLIC = [
     "FusedSpan",
     "iter_video",
     "iter_frames",
+    "iter_live",
     "draw_video",
     "analyze_video",
     "Frame",

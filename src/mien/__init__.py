@@ -66,6 +66,7 @@ __all__ = [
     "fuse",
     "iter_audio",
     "iter_frames",
+    "iter_live",
     "iter_speech",
     "iter_video",
     "plot_timeline",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from mien.api import draw as draw
     from mien.api import draw_video as draw_video
     from mien.api import fuse as fuse
+    from mien.api import iter_live as iter_live
     from mien.api import iter_speech as iter_speech
     from mien.api import iter_video as iter_video
     from mien.api import plot_timeline as plot_timeline
@@ -139,6 +141,7 @@ if TYPE_CHECKING:
 _HOME = {
     **dict.fromkeys(("analyze", "analyze_image", "analyze_images", "draw", "prepare_faces", "read_image"), "mien.api"),
     **dict.fromkeys(("analyze_recordings", "analyze_speech", "iter_speech"), "mien.api"),
+    "iter_live": "mien.api",
     **dict.fromkeys(("BAUM8", "FER7", "FERPLUS8", "RAVDESS8", "LabelSet"), "mien.labels"),
     **dict.fromkeys(("Emotion", "Face", "FailedItem", "ImageResult"), "mien.results"),
     **dict.fromkeys(("SpeechResult", "SpeechSpan", "SpeechSummary"), "mien.results"),

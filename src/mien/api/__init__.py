@@ -8,6 +8,7 @@ from mien._lazy import lazily
 
 if TYPE_CHECKING:
     from mien.api.anything import analyze as analyze
+    from mien.api.live import iter_live as iter_live
     from mien.api.pictures import analyze_image as analyze_image
     from mien.api.pictures import analyze_images as analyze_images
     from mien.api.pictures import prepare_faces as prepare_faces
@@ -36,6 +37,7 @@ __all__ = [
     "draw_video",
     "fuse",
     "iter_audio",
+    "iter_live",
     "iter_speech",
     "iter_video",
     "plot_timeline",
@@ -58,6 +60,7 @@ __getattr__ = lazily(
         "draw_video": "mien.api.videos",
         "fuse": "mien.api.videos",
         "iter_audio": "mien.media.audio",
+        "iter_live": "mien.api.live",
         "iter_speech": "mien.api.recordings",
         "iter_video": "mien.api.videos",
         "plot_timeline": "mien.api.videos",
