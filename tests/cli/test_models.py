@@ -175,6 +175,13 @@ def test_get_offline_is_one_line(tiny: Offer, monkeypatch: pytest.MonkeyPatch) -
     assert line.endswith(f"mien models get tiny --from FILE (it is {tiny.url})")
 
 
+def test_show_says_where_a_download_comes_from() -> None:
+    offer = registry.offer("yunet")
+    lines = _run("show", "yunet").stdout.splitlines()
+    assert lines[-1] == f"download: {offer.url}"
+    assert f"attribution: {offer.spec.licence.attribution}" in lines
+
+
 def test_get_knows_what_is_optional() -> None:
     done = _run("get", "mtcnn")
     assert (done.exit_code, done.stdout) == (1, "")

@@ -99,6 +99,8 @@ def show(model: str, as_json: bool) -> None:
         _write_json(spec.to_dict())
     else:
         _shell.write("\n".join(_card(spec)))
+        if model in registry.optional_names():
+            _shell.write(f"download: {registry.offer(model).url}")
 
 
 @command.command()
