@@ -162,7 +162,7 @@ def prepare_faces(
         The picture; an array is uint8 (H, W, 3) in RGB.
     x_factor, y_factor, size, smooth, grey
         See `mien.faces.align.eye_distance_crop`.
-    detector : {"mtcnn", "haar"}
+    detector : {"mtcnn", "haar", "yunet"}
         Haar cascades give no points: their faces are not turned, and the eyes are assumed at their usual place.
 
     Returns

@@ -47,7 +47,7 @@ _EXAMPLES = (
     type=click.Choice(("cam", "occlusion")),
     help="How: class activation maps, or hiding parts.  [default: cam where the model has them]",
 )
-@_option(_FACES, "--detector", default="mtcnn", show_default=True, help="mtcnn or haar.")
+@_option(_FACES, "--detector", default="mtcnn", show_default=True, help="mtcnn, haar or yunet.")
 @_option(_FACES, "--min-face", type=float, metavar="PX", help="Width of the smallest face.  [default: by picture size]")
 @_option(
     _FILMS,

@@ -32,7 +32,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @click.option("--sound", is_flag=True, help="Listen to the microphone, too.")
 @click.option("--mirror", is_flag=True, help="Show the picture as a mirror does.")
 @click.option("--size", callback=_size, metavar="WxH", help="What to ask a camera for.  [default: 1280x720]")
-@click.option("--detector", default="mtcnn", show_default=True, help="mtcnn or haar.")
+@click.option("--detector", default="mtcnn", show_default=True, help="mtcnn, haar or yunet.")
 @click.option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
 @click.option("--max-faces", type=click.IntRange(min=1), metavar="N", help="Only the largest N faces.")
 @click.option(
