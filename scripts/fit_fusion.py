@@ -92,30 +92,35 @@ def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
 
 
 def frames(folder: Path) -> None:
-    """Print the reliability under which means of frames fit best, by their number."""
+    """Print how often the means of frames are right, and the reliability they fit best under, by their number."""
     from mien.analyzers.face import FaceAnalyzer
     from mien.datasets.films import film_index
     from mien.evaluation.calibration import fit_temperature, softmax
     from mien.evaluation.fusion_pairs import common_labels
     from mien.fusion.experts import LEAST
-    from mien.labels import FER7
+    from mien.labels import FER7, mapping
 
     analyzer = FaceAnalyzer("face-base", threads=1)
     data = film_index("baum2", folder).faces(None)
     labels = common_labels(data.labels, data.label_set)
-    output = analyzer.spec.output(FER7.name)
-    p = softmax(analyzer.logits(data.images)[output.name], temperature=output.temperature)
     clip = np.unique(data.clips, return_inverse=True)[1]
     clips = [np.flatnonzero(clip == k) for k in np.unique(clip)]
     clips = [rows for rows in clips if labels[rows[0]] >= 0]
-    random = np.random.default_rng(0)
-    for count in (1, 3, 8, 16):
-        fits = []
-        for _ in range(10):
-            starts = [int(random.integers(0, max(len(rows) - count, 0) + 1)) for rows in clips]
-            means = np.stack([p[r[s : s + count]].mean(axis=0) for r, s in zip(clips, starts, strict=True)])
-            fits.append(1 / fit_temperature(np.log(np.maximum(means, LEAST)), labels[[r[0] for r in clips]]))
-        print(f"{count:2d} frames of {len(clips)} clips: reliability {np.mean(fits):.3f}")
+    truth = labels[[rows[0] for rows in clips]]
+    logits = analyzer.logits(data.images)
+    for name in FACES:
+        output = analyzer.spec.output(name)
+        p = mapping(output.labels, FER7).apply(softmax(logits[name], temperature=output.temperature))
+        random = np.random.default_rng(0)
+        for count in (1, 3, 8, 16):
+            fits, right = [], []
+            for _ in range(10):
+                starts = [int(random.integers(0, max(len(rows) - count, 0) + 1)) for rows in clips]
+                means = np.stack([p[r[s : s + count]].mean(axis=0) for r, s in zip(clips, starts, strict=True)])
+                fits.append(1 / fit_temperature(np.log(np.maximum(means, LEAST)), truth))
+                right.append((means.argmax(axis=1) == truth).mean())
+            told = f"reliability {np.mean(fits):.3f}, accuracy {100 * np.mean(right):.1f} %"
+            print(f"{name}, {count:2d} frames of {len(clips)} clips: {told}")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from live_streams import Jpegs, astronaut, install, serving
 from mien.analyzers.video import VideoAnalyzer
-from mien.api import _live_stream, live
+from mien.api import live
 from mien.api._live_stream import LiveStream
 from mien.api.live import PATIENCE_S, Live, Sight, iter_live
 from mien.errors import InputError, MediaError, MediaNotFoundError
@@ -216,16 +216,17 @@ def test_another_detector_goes_on_with_the_numbers(analyzer: VideoAnalyzer, monk
         assert (told, pictures.detector) == (["no such detector"], "haar")
 
 
-def test_memory_does_not_grow(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_live_stream, "_KEPT", 20)
+def test_memory_does_not_grow(analyzer: VideoAnalyzer) -> None:
     stream, picture = LiveStream(analyzer), astronaut()
     tracks = set()
     for k in range(90):
         frame = stream.push(picture, k / 25)
         tracks |= {face.track for face in frame.faces}
-        assert len(stream._stream._times.values) < 20
-        assert all(len(course._frames.values) <= 20 for course in stream._stream._courses.values())
+    assert len(stream._stream._times.values) == 0
+    assert [len(course._frames.values) for course in stream._stream._courses.values()] == [0]
     assert tracks == {1}
+    with pytest.raises(InputError, match="a stream that keeps nothing has no result"):
+        stream._stream.result()
 
 
 def test_results_that_nobody_takes_are_bounded(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,9 @@ class VideoAnalyzer:
         """Name of the detector."""
         return self.faces.detector
 
-    def stream(self, *, live: bool = False, alone: bool = False, seen: Seen | None = None) -> FaceStream:
+    def stream(
+        self, *, live: bool = False, alone: bool = False, keep: bool = True, seen: Seen | None = None
+    ) -> FaceStream:
         """Begin a film that comes frame by frame.
 
         Parameters
@@ -141,11 +143,13 @@ class VideoAnalyzer:
             it is known which of their faces are real.
         alone : bool
             Look at each frame by itself: every one is searched, nothing is smoothed, no face is doubted.
+        keep : bool
+            Keep what the result tells; without it there is none, and a film without end needs no more memory.
         seen : callable, optional
             Gets pictures with their frames, as they are given back: a whole frame, or the surroundings of one face as
             a picture of its own, with its place in that.
         """
-        return FaceStream(self, live=live, alone=alone, seen=seen)
+        return FaceStream(self, live=live, alone=alone, keep=keep, seen=seen)
 
     def analyze(self, frames: Iterable[tuple[Image, float]]) -> VideoResult:
         """Analyze frames that are at hand.
@@ -208,12 +212,12 @@ class FaceStream:
 
     Parameters
     ----------
-    analyzer, live, alone, seen
+    analyzer, live, alone, keep, seen
         See `VideoAnalyzer.stream`.
     """
 
-    def __init__(self, analyzer: VideoAnalyzer, *, live: bool, alone: bool, seen: Seen | None) -> None:
-        self._analyzer, self._live, self._alone, self._seen = analyzer, live, alone, seen
+    def __init__(self, analyzer: VideoAnalyzer, *, live: bool, alone: bool, keep: bool, seen: Seen | None) -> None:
+        self._analyzer, self._live, self._alone, self._keep, self._seen = analyzer, live, alone, keep, seen
         self._tau_s = 0.0 if alone else analyzer.smooth_s
         self._tracker = FaceTracker(
             analyzer.faces.finder,
@@ -308,11 +312,14 @@ class FaceStream:
         return tuple(given)
 
     def _settle(self, held: _Held, faces: Sequence[_Face]) -> VideoFrame:
-        row = self._times.append(held.time_s)
+        row = self._times.append(held.time_s) if self._keep else 0
+        if not self._keep:
+            self._tracker.cuts.clear()
         tracked = []
         for face in faces:
             course = self._course(face.tracked.id)
-            course.append(row, face.tracked, face.answer, face.sharpness)
+            if self._keep:
+                course.append(row, face.tracked, face.answer, face.sharpness)
             tracked.append(_shown(course.number, face, self._analyzer.labels))
         frame = VideoFrame(held.time_s, *held.size, tuple(sorted(tracked, key=lambda shown: shown.track)))
         if self._seen is not None:
@@ -378,8 +385,10 @@ class FaceStream:
         Raises
         ------
         InputError
-            If no frame was pushed.
+            If no frame was pushed, or nothing was kept.
         """
+        if not self._keep:
+            raise InputError("a stream that keeps nothing has no result")
         if self._size is None:
             raise InputError("a film must have at least one frame, but none was pushed")
         times_s = self._times.values

@@ -10,7 +10,7 @@ from typing import Any
 
 from mien._checks import warn
 from mien.analyzers.speech import SpeechAnalyzer
-from mien.analyzers.video import DETECT_EVERY_S, SMOOTH_S, VideoAnalyzer
+from mien.analyzers.video import SMOOTH_S, VideoAnalyzer
 from mien.api._voicing import ONCE, Voicing, fusion_method
 from mien.api._watching import Watching, step_of
 from mien.errors import MissingExtraError
@@ -174,7 +174,6 @@ def _analyzer(
         output=output,
         min_face_px=min_face_px,
         max_faces=max_faces,
-        detect_every_s=DETECT_EVERY_S,
         smooth_s=smooth_s,
         threads=threads,
         device=device,

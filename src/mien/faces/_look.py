@@ -1,17 +1,10 @@
 """How a face looks: its colours and lights, which tell one person of a film from another for some seconds.
 
-Measured with MTCNN on clips of three talking people and on 70 faces of photographs and clips; 1 is equal, and
-99 of 100 pairs lie on the good side of these values:
+The thresholds of `mien.faces.track` lie between the likeness of one person some seconds apart and that of two people,
+on clips of talking people and on faces of photographs; without colour both come close.  ``benchmarks/tracking.py``
+measures what comes of it, with ``--grey`` without colour.
 
-==============  =====================  ============================  ==========
-faces           same person after 1 s  after 4 s (one of the three)  two people
-==============  =====================  ============================  ==========
-in colour       0.86                   0.83                          0.71
-without colour  0.90                   0.88                          0.89
-==============  =====================  ============================  ==========
-
-The embedding of a net for emotions does not tell people apart: it describes the expression.  On the same clips the
-cosine of the same person a second later has the median 0.69, that of two people in one photograph 0.67.
+The embedding of a net for emotions does not tell people apart: it describes the expression.
 """
 
 from __future__ import annotations
