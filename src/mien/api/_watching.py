@@ -59,6 +59,8 @@ class Watching:
         What is watched of it; by default all.
     method : str
         See `mien.VideoResult`; but for the timeline, the method says which frames are taken.
+    keep : bool
+        Whether there will be a `result`.
     seen : callable, optional
         Gets pictures with their frames, see `VideoAnalyzer.stream`.
     max_pixels : int
@@ -81,6 +83,7 @@ class Watching:
         from_s: float = 0.0,
         to_s: float | None = None,
         method: str = "timeline",
+        keep: bool = True,
         seen: Seen | None = None,
         max_pixels: int = 200_000_000,
         called: str | None = None,
@@ -95,7 +98,7 @@ class Watching:
             raise InputError(f"the method {method} takes its frames from the whole film: leave out from_s and to_s")
         self._source, self._step_s, self._method, self._called = source, step_s, method, called
         self._max_pixels = max_pixels
-        self._stream: FaceStream = analyzer.stream(alone=method != "timeline", seen=seen)
+        self._stream: FaceStream = analyzer.stream(alone=method != "timeline", keep=keep, seen=seen)
         self._film: FrameStream | None = None
         self._notes: list[str] = []
         self._ended = False

@@ -133,7 +133,7 @@ def iter_video(
         As for `analyze_video`.
     """
     step_s = step_of(step_s, fps)
-    watching = Watching(analyzer or VideoAnalyzer(), source, step_s=step_s, from_s=from_s, to_s=to_s)
+    watching = Watching(analyzer or VideoAnalyzer(), source, step_s=step_s, from_s=from_s, to_s=to_s, keep=False)
     yield from watching.frames()
     for warning in watching.warnings:
         warn(warning)
