@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import mien
-from mien.errors import InputError, MienWarning
+from mien.errors import InputError, MienWarning, ModelError
 from mien.fusion import METHODS
 from mien.results import SpeechResult, VideoResult
 from planted_faces import planted
@@ -187,6 +188,18 @@ def test_a_wrong_name_of_a_fusion_is_told_before_anything_is_read(planted_model:
 def test_a_film_without_sound_has_faces_alone(tmp_path: Path, planted_model: Path, speech: Path) -> None:
     film = read(film_of(tmp_path / "x.mp4", None, seconds=2), planted_model, speech)
     assert (film.speech, film.fused, film.warnings) == (None, None, ())
+
+
+def test_the_speech_net_is_loaded_for_sound_and_before_the_pictures(
+    tmp_path: Path, talk: Path, planted_model: Path, speech: Path
+) -> None:
+    broken = tmp_path / "broken" / speech.name
+    shutil.copytree(speech.parent, broken.parent)
+    for graph in broken.parent.glob("*.onnx"):
+        graph.write_bytes(b"no graph")
+    assert read(film_of(tmp_path / "x.mp4", None, seconds=2), planted_model, broken).speech is None
+    with pytest.raises(ModelError, match=r"the weights of model .* are damaged"):
+        read(talk, planted_model, broken)
 
 
 def test_sound_that_ends_early(tmp_path: Path, planted_model: Path, speech: Path) -> None:

@@ -15,6 +15,7 @@ from mien.api._voicing import ONCE, Voicing, fusion_method
 from mien.api._watching import Watching, step_of
 from mien.errors import MissingExtraError
 from mien.fusion import fuse
+from mien.media.video import FrameStream
 from mien.models import ModelSpec, registry
 from mien.output.film import draw_film as draw_video
 from mien.output.video_plot import plot_timeline
@@ -91,11 +92,19 @@ def analyze_video(
     analyzer = _analyzer(registry.get(model), detector, output, min_face_px, max_faces, smooth_s, *how)
     step_s = step_of(step_s, fps)
     fusion_method(fusion)
-    speech = _speech_analyzer(registry.get(speech_model), *how) if voice else None
+    spoken = registry.get(speech_model) if voice else None
     begin = source.tell() if hasattr(source, "seekable") and source.seekable() else None
     watching = Watching(analyzer, source, step_s=step_s, from_s=from_s, to_s=to_s, method=method)
-    result = watching.result(watching.frames())
-    if speech is not None and watching.has_sound:
+    speech: SpeechAnalyzer | None = None
+
+    def opened(film: FrameStream) -> None:
+        # Before a frame is read, so that a net that cannot be loaded costs nobody the pictures; not for silent films.
+        nonlocal speech
+        if spoken is not None and film.has_sound:
+            speech = _speech_analyzer(spoken, *how)
+
+    result = watching.result(watching.frames(opened=opened))
+    if speech is not None:
         result = _with_voice(result, source, begin, speech, fusion, to_s)
     result = replace(result, preview=_VideoPreview())
     for warning in result.warnings:
