@@ -55,6 +55,8 @@ def prepare(data: bytes, name: str) -> Prepared:
         return _webp(data)
     if name == "tiff":
         return Prepared(*clean_tiff(data))
+    if name == "gif":
+        return _gif(data)
     return Prepared(data)
 
 
@@ -152,3 +154,46 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
         bits = int.from_bytes(body[1:5], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     return None
+
+
+# --- GIF: GIF89a specification, sections 17 to 24 --------------------------------------------------
+
+_GIF_TABLES = 13
+_EXTENSION, _IMAGE, _GIF_END, _CONTROL = 0x21, 0x2C, 0x3B, 0xF9
+
+
+def _gif(data: bytes) -> Prepared:
+    """Keep of what stands before the first picture only its control block, and let the screen hold the picture.
+
+    Pillow makes the screen larger where the picture goes beyond it, and warns of the result's size by its own limit.
+    """
+    head = data[:_GIF_TABLES]
+    if len(head) < _GIF_TABLES:
+        raise ValueError("it ends within its header")
+    at = _GIF_TABLES + (3 << (head[10] & 7) + 1 if head[10] & 0x80 else 0)
+    kept = [data[_GIF_TABLES:at]]
+    while at < len(data) and data[at] not in (_IMAGE, _GIF_END):
+        end = at + 1
+        if data[at] == _EXTENSION:
+            end = _after_blocks(data, at + 2)
+            if data[at + 1 : at + 2] == bytes([_CONTROL]):
+                kept.append(data[at:end])
+        at = end
+    if data[at : at + 1] != bytes([_IMAGE]) or at + 10 > len(data):
+        raise ValueError("it ends before its first picture")
+    left, top, width, height = (int.from_bytes(data[at + n : at + n + 2], "little") for n in (1, 3, 5, 7))
+    size = (
+        max(left + width, int.from_bytes(head[6:8], "little")),
+        max(top + height, int.from_bytes(head[8:10], "little")),
+    )
+    if max(size) > 0xFFFF:
+        raise ValueError("its first picture lies outside of its screen")
+    screen = size[0].to_bytes(2, "little") + size[1].to_bytes(2, "little")
+    return Prepared(b"".join([head[:6], screen, head[10:], *kept, data[at:]]), size=size)
+
+
+def _after_blocks(data: bytes, at: int) -> int:
+    """Skip a chain of blocks, each with its length before it, and the empty one that ends it."""
+    while at < len(data) and data[at]:
+        at += 1 + data[at]
+    return at + 1

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, image_array, whole_number
 from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
+from mien.media._pixels import ValuesError, to_rgb, upright
 from mien.media.formats import HEAD_BYTES, READABLE, identify, sniff
 from mien.media.headers import complete_jpeg, prepare
 from mien.media.paths import count_image_paths, iter_image_paths, shown
@@ -39,6 +40,12 @@ __all__ = [
 DEFAULT_MAX_PIXELS = 200_000_000
 """Largest picture read by default: every camera of today fits, and 600 MB of pixels still fit a small machine."""
 
+_BELIEVED_PIXELS = 24_000_000
+"""A file may claim so many pixels whatever its length: at most some 27 bytes each while an animation is decoded."""
+
+_PIXELS_OF_A_BYTE = 1000
+"""Photographs have less than 100, and even a white page as JPEG or in colours as PNG less than 350 pixels a byte."""
+
 _CLASSES = {
     "jpeg": ("PIL.JpegImagePlugin", "JpegImageFile"),
     "png": ("PIL.PngImagePlugin", "PngImageFile"),
@@ -50,7 +57,6 @@ _CLASSES = {
 _TITLES = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP", "gif": "GIF"}
 _EXPECTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 _TRUNCATED = "the file is truncated: a part of the picture is missing"
-_ON_WHITE = "transparent parts are shown on white"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +123,8 @@ def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     UnsupportedMediaError
         If the content is a film, a recording, no known picture, a picture with float or 32-bit values, or too large.
     DecodeError
-        If the file is empty, or so damaged that no pixel comes out.
+        If the file is empty, so damaged that no pixel comes out, or claims over 24 million pixels and more than 1,000
+        for each of its bytes.
     InputError
         If the source is of another type, or an array of another shape or dtype.
 
@@ -201,23 +208,30 @@ def _decode(data: bytes, path: str | None, limit: int) -> Picture:
     name = _readable_format(data[:HEAD_BYTES], path)
     try:
         prepared = prepare(data, name)
-        _check_size(prepared.size, limit, path)
+        _check_size(prepared.size, limit, path, len(data))
         content, whole = expand_tiff(prepared.data) if name == "tiff" else (prepared.data, True)
         image = _open(name, content)
-        _check_size(image.size, limit, path)
+        _check_size(image.size, limit, path, len(data))
         image, whole = _load(image, name, content, whole)
-        pixels, notes = _to_rgb(image, path)
+        pixels, notes = to_rgb(image)
     except MediaError:
         raise
     except TiffKindError as error:
         raise UnsupportedMediaError(f"{_label(path)} is a TIFF {error}", path=path) from None
+    except ValuesError as error:
+        raise UnsupportedMediaError(f"{_label(path)} has {error}", path=path) from None
     except Exception as error:  # on damaged files decoders raise almost anything, from IndexError to MemoryError
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DecodeError(f"{_label(path)} cannot be decoded as {_TITLES[name]}: {reason}", path=path) from error
-    return Picture(_upright(pixels, prepared.orientation), path, name, notes if whole else (_TRUNCATED, *notes))
+        came = f"{_label(path)} cannot be decoded as {_TITLES[name]}: {_reason(error)}"
+        raise DecodeError(came, path=path) from error
+    return Picture(upright(pixels, prepared.orientation), path, name, notes if whole else (_TRUNCATED, *notes))
 
 
-def _check_size(size: tuple[int, int] | None, limit: int, path: str | None) -> None:
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _check_size(size: tuple[int, int] | None, limit: int, path: str | None, stored: int | None = None) -> None:
+    """Refuse sizes over the limit, and those that a file of so many bytes cannot mean."""
     if size is None:
         return
     width, height = size
@@ -226,6 +240,12 @@ def _check_size(size: tuple[int, int] | None, limit: int, path: str | None) -> N
     if width * height > limit:
         raise UnsupportedMediaError(
             f"{_label(path)} has {width} x {height} pixels, more than the limit of {limit:,} pixels", path=path
+        )
+    if stored is not None and width * height > max(_BELIEVED_PIXELS, stored * _PIXELS_OF_A_BYTE):
+        raise DecodeError(
+            f"{_label(path)} claims {width} x {height} pixels, but has only {stored:,} bytes: at most "
+            f"{_PIXELS_OF_A_BYTE:,} pixels a byte are believed of so large a picture",
+            path=path,
         )
 
 
@@ -264,74 +284,18 @@ def _is_flat(image: Image.Image) -> bool:
     return all(low == high for low, high in ranges)
 
 
-def _to_rgb(image: Image.Image, path: str | None) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Convert any mode of Pillow to RGB pixels."""
-    mode = image.mode
-    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):  # Pillow before 11 gives PNG as "I"
-        return _from_16_bit(np.asarray(image)), ()
-    if mode in ("I", "F"):
-        kind = "32-bit" if mode == "I" else "float"
-        raise UnsupportedMediaError(
-            f"{_label(path)} has {kind} values, whose range nobody knows: expected 8 or 16 bits a channel", path=path
-        )
-    if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
-    return _array(image if mode == "RGB" else image.convert("RGB")), ()
-
-
-def _from_16_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
-    table = ((np.arange(65536, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    return np.repeat(table[values.astype(np.uint16)][..., None], 3, axis=2)
-
-
-def _on_white(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    if image.getchannel("A").getextrema()[0] == 255:
-        return _array(image.convert("RGB")), ()
-    from PIL import Image
-
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image)
-    return _array(white), (_ON_WHITE,)
-
-
-def _array(image: Image.Image) -> NDArray[np.uint8]:
-    """Copy an RGB image into an array, in bands: `numpy.asarray` holds three copies of a large picture at once."""
-    width, height = image.size
-    pixels = np.empty((height, width, 3), dtype=np.uint8)
-    rows = max(1, (1 << 20) // (3 * width))
-    if rows >= height:
-        pixels[:] = np.asarray(image)
-        return pixels
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
-    return pixels
-
-
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo an EXIF orientation: 2 to 4 mirror and turn, 5 to 8 also swap the axes."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    # After the transposition, 6 and 7 run from right to left, 7 and 8 from bottom to top.
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
-
-
 def _from_pil(image: Image.Image, limit: int) -> Picture:
     name = getattr(image, "filename", None)
     path = name if isinstance(name, str) and name else None
     _check_size(image.size, limit, path)
     try:
         image.load()
-        pixels, notes = _to_rgb(image, path)
-    except MediaError:
-        raise
+        pixels, notes = to_rgb(image)
+    except ValuesError as error:
+        raise UnsupportedMediaError(f"{_label(path)} has {error}", path=path) from None
     except Exception as error:  # a lazily opened image decodes only here
-        raise DecodeError(f"{_label(path)} cannot be decoded: {error}", path=path) from error
+        raise DecodeError(f"{_label(path)} cannot be decoded: {_reason(error)}", path=path) from error
     tags = getattr(image, "tag_v2", None)
     exif = image.info.get("exif")
     orientation = tags.get(274, 1) if tags is not None else exif_orientation(exif) if isinstance(exif, bytes) else 1
-    return Picture(_upright(pixels, orientation if orientation in range(1, 9) else 1), path, "pil", notes)
+    return Picture(upright(pixels, orientation if orientation in range(1, 9) else 1), path, "pil", notes)

@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ _DEFLATE = (8, 32946)
 _LZW = 5
 _PACKBITS = 32773
 _MAX_SAMPLES = 5  # CMYK with alpha; more is no photograph
+_MAX_BITS = 16
+_SPARE_PIXELS = 1 << 24  # room for one tile of 4096 x 4096, in which a small picture may lie
 
 
 class TiffKindError(ValueError):
@@ -166,7 +169,10 @@ class _Layout:
             raise ValueError("its strips or tiles do not fit together")
         down, across = -(-height // rows), -(-width // columns)
         planes = 1 if self.samples > 1 else self.get(_SAMPLES, 1)
-        if len(offsets) != down * across * planes or columns * rows > 2 * (width + 1024) * (height + 1024):
+        # The blocks of a plane are together hardly larger than the picture; the last ones may go beyond it.
+        if columns * across * rows * down > 2 * width * height + _SPARE_PIXELS:
+            raise ValueError(f"its tiles of {columns} x {rows} pixels do not fit its {width} x {height} pixels")
+        if len(offsets) != down * across * planes:
             raise ValueError(f"it has {len(offsets)} strips or tiles where {down * across * planes} are expected")
         for number, (offset, size) in enumerate(zip(offsets, sizes, strict=True)):
             last = not tiled and number % down == down - 1
@@ -191,52 +197,48 @@ def expand_tiff(data: bytes) -> tuple[bytes, bool]:
         If the file is damaged.
     """
     layout = _Layout({entry.tag: entry for entry in _entries(data)}, data)
-    compression = layout.get(_COMPRESSION, 1)
-    if layout.get(_SAMPLES, 1) > _MAX_SAMPLES:
+    compression, bits = layout.get(_COMPRESSION, 1), layout.get(_BITS, 1)
+    if not 1 <= layout.get(_SAMPLES, 1) <= _MAX_SAMPLES:
         raise TiffKindError(f"with {layout.get(_SAMPLES, 1)} samples a pixel: expected at most {_MAX_SAMPLES}")
     if compression == 1:
         return data, True
     if compression not in (*_DEFLATE, _LZW, _PACKBITS) or layout.get(_FILL_ORDER, 1) != 1:
         raise TiffKindError(f"with compression {compression}: expected none, LZW, deflate or PackBits")
-    bits = layout.get(_BITS, 1)
-    parts, whole = [], True
+    if not 1 <= bits <= _MAX_BITS:
+        raise TiffKindError(f"with {bits} bits a sample: expected at most {_MAX_BITS}")
+    plain_file = bytearray(data.ljust(len(data) + len(data) % 2, b"\0"))
+    sizes, whole = [], True
     for offset, size, columns, rows in layout.blocks():
-        row_bytes = -(-columns * layout.samples * bits // 8)
-        plain = _decompress(data[offset : offset + size], compression, row_bytes * rows)
-        whole = whole and len(plain) == row_bytes * rows
-        plain = plain.ljust(row_bytes * rows, b"\0")
-        parts.append(_undo_predictor(plain, layout, bits, rows, columns))
-    return _plain_file(layout, parts), whole
+        sizes.append(-(-columns * layout.samples * bits // 8) * rows)
+        plain = _decompress(data[offset : offset + size], compression, sizes[-1])
+        whole = whole and len(plain) == sizes[-1]
+        plain_file += _undo_predictor(plain.ljust(sizes[-1], b"\0"), layout, bits, rows, columns)
+    _point_to_blocks(plain_file, layout, sizes)
+    return bytes(plain_file), whole
 
 
-def _plain_file(layout: _Layout, parts: list[bytes]) -> bytes:
-    """Put plain blocks behind the old file and let its directory point to them."""
+def _point_to_blocks(plain_file: bytearray, layout: _Layout, sizes: list[int]) -> None:
+    """Let the directory say that plain blocks of these sizes stand at the end."""
     tiled = _TILES in layout.tags
-    start = len(layout.data) + len(layout.data) % 2
-    offsets, at = [], start
-    for part in parts:
-        offsets.append(at)
-        at += len(part)
+    start = len(plain_file) - sum(sizes)
     changed = {
         _COMPRESSION: [1],
         _PREDICTOR: [1],
-        _TILES if tiled else _STRIPS: offsets,
-        _TILE_BYTES if tiled else _STRIP_BYTES: [len(part) for part in parts],
+        _TILES if tiled else _STRIPS: list(accumulate(sizes[:-1], initial=start)),
+        _TILE_BYTES if tiled else _STRIP_BYTES: sizes,
     }
-    result = bytearray(b"".join([layout.data.ljust(start, b"\0"), *parts]))
     for tag, values in changed.items():
         entry = layout.tags.get(tag)
         if entry is None:
             continue
         packed = struct.pack(f"{entry.order}{len(values)}L", *values)
         code = "Q" if entry.wide == 8 else "L"
-        struct.pack_into(f"{entry.order}HH{code}", result, entry.at, tag, _LONG, len(values))
+        struct.pack_into(f"{entry.order}HH{code}", plain_file, entry.at, tag, _LONG, len(values))
         if len(packed) <= entry.wide:
-            result[entry.at + 4 + entry.wide : entry.at + 4 + entry.wide + len(packed)] = packed
+            plain_file[entry.at + 4 + entry.wide : entry.at + 4 + entry.wide + len(packed)] = packed
         else:
-            struct.pack_into(entry.order + code, result, entry.at + 4 + entry.wide, len(result))
-            result += packed
-    return bytes(result)
+            struct.pack_into(entry.order + code, plain_file, entry.at + 4 + entry.wide, len(plain_file))
+            plain_file += packed
 
 
 def _decompress(block: bytes, compression: int, expected: int) -> bytes:
@@ -250,7 +252,7 @@ def _decompress(block: bytes, compression: int, expected: int) -> bytes:
         raise ValueError(f"its compressed data is damaged ({error})") from error
 
 
-def _undo_predictor(plain: bytes, layout: _Layout, bits: int, rows: int, columns: int) -> bytes:
+def _undo_predictor(plain: bytes, layout: _Layout, bits: int, rows: int, columns: int) -> bytes | memoryview:
     """Undo horizontal differencing: each sample was stored as the difference from the one to its left (section 14)."""
     predictor = layout.get(_PREDICTOR, 1)
     if predictor == 1:
@@ -260,7 +262,8 @@ def _undo_predictor(plain: bytes, layout: _Layout, bits: int, rows: int, columns
     order = layout.tags[_PREDICTOR].order
     dtype = np.dtype(np.uint8 if bits == 8 else order + "u2")
     differences = np.frombuffer(plain, dtype=dtype).reshape(rows, columns, layout.samples)
-    return np.add.accumulate(differences, axis=1, dtype=dtype.newbyteorder("=")).astype(dtype).tobytes()
+    samples = np.add.accumulate(differences, axis=1, dtype=dtype.newbyteorder("=")).astype(dtype, copy=False)
+    return samples.reshape(-1).view(np.uint8).data
 
 
 def _packbits(block: bytes, expected: int) -> bytes:
