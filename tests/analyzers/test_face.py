@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,29 +132,48 @@ def test_largest_face_first(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> No
     assert widths == sorted(widths, reverse=True)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 16])
-def test_many_pictures_give_what_each_gives_alone(analyzer: FaceAnalyzer, astronaut: np.ndarray, batch: int) -> None:
+@pytest.mark.parametrize(("batch", "workers"), [(1, 1), (2, 2), (16, 3), (2, None)])
+def test_many_pictures_give_what_each_gives_alone(
+    analyzer: FaceAnalyzer, astronaut: np.ndarray, batch: int, workers: int | None
+) -> None:
     pictures = [astronaut[::2, ::2], np.zeros((40, 50, 3), np.uint8), astronaut[40:220, 120:320]]
     alone = [analyzer.analyze(picture) for picture in pictures]
-    assert list(analyzer.analyze_many(pictures, batch=batch)) == alone
+    assert list(analyzer.analyze_many(pictures, batch=batch, workers=workers)) == alone
     assert [len(result.faces) for result in alone] == [1, 0, 1]
-    assert list(analyzer.analyze_many([])) == []
+    assert list(analyzer.analyze_many([], workers=workers)) == []
 
 
-def test_many_pictures_are_read_as_they_are_needed(analyzer: FaceAnalyzer) -> None:
-    taken = 0
+@pytest.mark.parametrize("workers", [1, 2])
+def test_many_pictures_are_read_as_they_are_needed_and_not_kept(analyzer: FaceAnalyzer, workers: int) -> None:
+    taken: list[weakref.ref[np.ndarray]] = []
 
     def pictures() -> Iterator[np.ndarray]:
-        nonlocal taken
         while True:  # an endless source: reading ahead without end would never come back
-            taken += 1
-            yield np.zeros((24, 24, 3), np.uint8)
+            picture = np.zeros((24, 24, 3), np.uint8)
+            taken.append(weakref.ref(picture))
+            yield picture
 
-    results = analyzer.analyze_many(pictures(), batch=3)
-    assert taken == 0
-    for done in range(1, 8):
+    ahead = 0 if workers == 1 else 2 * workers
+    results = analyzer.analyze_many(pictures(), batch=5, workers=workers)
+    assert taken == []
+    for done in range(1, 42):
         assert isinstance(next(results), ImageResult)
-        assert taken <= 3 * -(-done // 3)
+        assert len(taken) <= 5 * -(-done // 5) + ahead
+        # One more is in the hands of the source.
+        assert sum(picture() is not None for picture in taken) <= ahead + 1
+
+
+def test_a_bad_picture_among_many_ends_them_and_their_threads(analyzer: FaceAnalyzer) -> None:
+    before = set(threading.enumerate())
+    good = np.zeros((24, 24, 3), np.uint8)
+    results = analyzer.analyze_many([good, good, good[0, 0], good], batch=2, workers=2)
+    assert [next(results).width, next(results).width] == [24, 24]
+    with pytest.raises(InputError, match=r"image must be uint8 of shape \(H, W, 3\), but got uint8 of shape \(3,\)"):
+        next(results)
+    results = analyzer.analyze_many([good] * 9, batch=2, workers=2)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) <= before
 
 
 def test_two_threads_on_one_analyzer_get_what_one_gets(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
@@ -320,6 +341,8 @@ def test_what_is_no_picture_is_refused(analyzer: FaceAnalyzer, image: object, me
 def test_a_batch_is_a_whole_number(analyzer: FaceAnalyzer, batch: object) -> None:
     with pytest.raises(InputError, match="batch must be a whole number"):
         list(analyzer.analyze_many([], batch=batch))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="workers must be a whole number of at least 1, but got 0"):
+        list(analyzer.analyze_many([], workers=0))
 
 
 # --- models ---------------------------------------------------------------------------------------

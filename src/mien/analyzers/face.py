@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe, image_array, warn, whole_number
+from mien.analyzers._in_order import in_order
 from mien.errors import InputError, ModelError
 from mien.faces.align import Crop, crop_matrix, fit_crop, model_crop
 from mien.faces.detect import Detection, Detector, get_detector
@@ -125,29 +128,37 @@ class FaceAnalyzer:
         InputError
             If the array is no picture.
         """
-        (result,) = self._analyze_group([image_array(image)])
+        (result,) = self._results([self._find(image)])
         for warning in () if quiet else result.warnings:
             warn(warning)
         return result
 
     def analyze_many(
-        self, images: Iterable[NDArray[np.uint8]], *, batch: int = 16, quiet: bool = False
+        self,
+        images: Iterable[NDArray[np.uint8]],
+        *,
+        batch: int = 16,
+        workers: int | None = None,
+        quiet: bool = False,
     ) -> Iterator[ImageResult]:
-        """Analyze pictures as they come; the faces of several pictures share one run of the model.
+        """Analyze pictures as they come: faces are found in several at once, and their emotions are read together.
 
         Parameters
         ----------
         images : iterable of numpy.ndarray
-            uint8 (H, W, 3), RGB.  At most ``batch`` of them are held at a time.
+            uint8 (H, W, 3), RGB.  They are taken in the caller's thread, so a generator may read them, and at most
+            ``2 * workers`` of them are held at a time; of the others only the crops of their faces.
         batch : int
-            Pictures whose faces share a run.
+            Pictures whose faces share a run of the model; their results come together.
+        workers : int, optional
+            Pictures in which faces are found at the same time; by default the cores of the process, at most four.
         quiet : bool
             As for `analyze`.
 
         Yields
         ------
         ImageResult
-            In the order of the pictures.
+            In the order of the pictures, the same as `analyze` gives for each.
 
         Raises
         ------
@@ -155,12 +166,15 @@ class FaceAnalyzer:
             If an array is no picture.
         """
         whole_number(batch, "batch", low=1)
-        iterator = iter(images)
-        while group := list(islice(iterator, batch)):
-            for result in self._analyze_group([image_array(image) for image in group]):
-                for warning in () if quiet else result.warnings:
-                    warn(warning)
-                yield result
+        count = runtime.default_threads() if workers is None else whole_number(workers, "workers", low=1)
+        # One worker is the caller's own thread: nothing is taken ahead.
+        found = in_order(images, self._find, count) if count > 1 else _each(images, self._find)
+        with closing(found):
+            while group := list(islice(found, batch)):
+                for result in self._results(group):
+                    for warning in () if quiet else result.warnings:
+                        warn(warning)
+                    yield result
 
     def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Emotion]:
         """Read the emotion of ready face crops.
@@ -305,26 +319,33 @@ class FaceAnalyzer:
         ready = [fit_crop(crop, self.size) for crop in crops]
         return np.stack(ready) if ready else np.zeros((0, self.size, self.size, 3), np.uint8)
 
-    def _analyze_group(self, images: list[NDArray[np.uint8]]) -> Iterator[ImageResult]:
-        found = [self._detector.detect(image) for image in images]
+    def _find(self, image: NDArray[np.uint8]) -> _Found:
+        """Find the faces of a picture and cut them out."""
+        picture = image_array(image)
+        detection = self._detector.detect(picture)
         crops = [
-            model_crop(image, box, points, self._crop, self.detector)
-            for image, detection in zip(images, found, strict=True)
+            model_crop(picture, box, points, self._crop, self.detector)
             for box, points in zip(detection.boxes, _points(detection), strict=True)
         ]
+        height, width = picture.shape[:2]
+        return _Found(width, height, detection, crops, _picture_warnings(picture, detection))
+
+    def _results(self, group: Sequence[_Found]) -> Iterator[ImageResult]:
+        """Read the emotions of the faces of several pictures in one run."""
+        crops = [crop for found in group for crop in found.crops]
         emotions = iter(self._emotions(np.stack(crops)) if crops else [])
-        for image, detection in zip(images, found, strict=True):
-            faces = tuple(
-                self._face(box, score, points, next(emotions))
-                for box, score, points in zip(detection.boxes, detection.scores, _points(detection), strict=True)
-            )
+        for found in group:
+            detection = found.detection
             yield ImageResult(
-                width=image.shape[1],
-                height=image.shape[0],
-                faces=faces,
+                width=found.width,
+                height=found.height,
+                faces=tuple(
+                    self._face(box, score, points, next(emotions))
+                    for box, score, points in zip(detection.boxes, detection.scores, _points(detection), strict=True)
+                ),
                 model=self.spec.name,
                 detector=self.detector,
-                warnings=_picture_warnings(image, faces),
+                warnings=found.warnings,
             )
 
     def _face(self, box: Any, score: Any, points: Any, outputs: dict[str, Emotion]) -> Face:
@@ -359,6 +380,21 @@ class FaceAnalyzer:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is kept of a picture whose faces were found."""
+
+    width: int
+    height: int
+    detection: Detection
+    crops: list[NDArray[np.uint8]]
+    warnings: tuple[str, ...]
+
+
+def _each(images: Iterable[Any], work: Callable[[Any], _Found]) -> Generator[_Found, None, None]:
+    yield from map(work, images)
+
+
 def _points(detection: Detection) -> Sequence[Any]:
     return [None] * len(detection) if detection.points is None else list(detection.points)
 
@@ -371,19 +407,19 @@ def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float
     return shares
 
 
-def _picture_warnings(image: NDArray[np.uint8], faces: Sequence[Face]) -> tuple[str, ...]:
-    if any(_looks_like_bgr(image, face) for face in faces[:1]):
+def _picture_warnings(image: NDArray[np.uint8], detection: Detection) -> tuple[str, ...]:
+    if any(_looks_like_bgr(image, box) for box in detection.boxes[:1].tolist()):
         return ("the skin is bluer than it is red: is the array BGR? mien takes RGB",)
     return ()
 
 
-def _looks_like_bgr(image: NDArray[np.uint8], face: Face) -> bool:
+def _looks_like_bgr(image: NDArray[np.uint8], box: Sequence[float]) -> bool:
     """Tell whether the middle of a face is clearly bluer than red.
 
     Skin of every tone reflects more long than short wavelengths (Angelopoulou 2001, The reflectance spectrum of human
     skin), so a face whose blue exceeds its red by far has its channels swapped, or stands in coloured light.
     """
-    x1, y1, x2, y2 = face.box
+    x1, y1, x2, y2 = box
     rows = slice(max(int(y1 + 0.4 * (y2 - y1)), 0), max(int(y1 + 0.7 * (y2 - y1)), 1))
     columns = slice(max(int(x1 + 0.3 * (x2 - x1)), 0), max(int(x1 + 0.7 * (x2 - x1)), 1))
     patch = image[rows, columns].reshape(-1, 3)

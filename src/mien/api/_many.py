@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from mien._checks import describe, whole_number
+from mien.analyzers import _in_order
 from mien.errors import InputError, MienError
 from mien.models.runtime import default_threads
 from mien.results import FailedItem, ImageResult, SpeechResult
@@ -34,18 +33,7 @@ def in_order(sources: Iterable[Any], work: Callable[[Any], Result], count: int) 
         except MienError as error:
             return FailedItem(_named(source), type(error).__name__, str(error))
 
-    pending: deque[Future[Result | FailedItem]] = deque()
-    pool = ThreadPoolExecutor(count, thread_name_prefix="mien")
-    try:
-        for source in sources:
-            pending.append(pool.submit(tried, source))
-            if len(pending) >= 2 * count:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        # Reached early when the caller stops: what has not begun is not begun any more.
-        pool.shutdown(cancel_futures=True)
+    yield from _in_order.in_order(sources, tried, count)
 
 
 def path_of(source: Any) -> str | None:
