@@ -159,16 +159,24 @@ def _bmps() -> dict[str, bytes]:
         "bmp-1": encoded(image.convert("1"), "bmp"),
         "bmp-palette": encoded(image.quantize(32), "bmp"),
         "bmp-alpha": encoded(image.convert("RGBA"), "bmp"),
-        "bmp-packed": _packed_bmp(),
+        "bmp-packed": packed_bmp(),
+        "bmp-packed-4": packed_bmp(4),
         "bmp-old": b"BM" + struct.pack("<LLLLHHHH", 26 + 16, 0, 26, 12, 2, 2, 1, 24) + bytes(range(16)),
     }
 
 
-def _packed_bmp() -> bytes:
-    """Return runs of 8-bit pixels, a stretch as it is, a jump and an end (BI_RLE8)."""
-    body = b"\x10\1\0\0" + b"\0\3\1\2\3\0\x0d\0\0\0" + b"\5\2\0\2\2\0\x09\1\0\1"
+# Rows from the bottom: a run; three pixels as they are, and a run; a run, a jump by two, and a run; the end.
+_PACKED = {
+    8: b"\x10\1\0\0" + b"\0\3\1\2\3\0\x0d\0\0\0" + b"\5\2\0\2\2\0\x09\1\0\1",
+    4: b"\x10\x11\0\0" + b"\0\3\x12\x30\x0d\0\0\0" + b"\5\x22\0\2\2\0\x09\x11\0\1",
+}
+
+
+def packed_bmp(bits: int = 8, *, width: int = 16, height: int = 3, packed: bytes | None = None) -> bytes:
+    """Return a BMP of four colours whose pixels are packed (BI_RLE8 or BI_RLE4)."""
+    body = _PACKED[bits] if packed is None else packed
     palette = bytes((0, 0, 0, 0, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0))
-    header = struct.pack("<LllHHLLllLL", 40, 16, 3, 1, 8, 1, len(body), 2835, 2835, 4, 0)
+    header = struct.pack("<LllHHLLllLL", 40, width, height, 1, bits, {8: 1, 4: 2}[bits], len(body), 2835, 2835, 4, 0)
     return b"BM" + struct.pack("<LLL", 54 + 16 + len(body), 0, 54 + 16) + header + palette + body
 
 

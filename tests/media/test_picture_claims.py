@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
+import time
 import tracemalloc
 import zlib
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hostile_pictures import encoded, png, scene, tiff
+from hostile_pictures import encoded, packed_bmp, png, scene, tiff
 from mien.errors import DecodeError, UnsupportedMediaError
 from mien.media import read_image
 
@@ -118,3 +120,58 @@ def test_tiles_of_a_tiff_that_would_fill_the_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * MEGABYTE
+
+
+# --- BMP: what each kind of pair means, by hand -----------------------------------------------------------------------
+
+COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)])
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_packed_pixels_of_a_bmp(bits: int) -> None:
+    rows = np.array([[2] * 5 + [0] * 2 + [1] * 9, [1, 2, 3] + [0] * 13, [1] * 16])
+    picture = read_image(packed_bmp(bits))
+    np.testing.assert_array_equal(picture.pixels, COLOURS[rows])
+    assert picture.warnings == ()
+
+
+def test_packed_pixels_agree_with_pillow() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        body = b""
+        for _ in range(12):
+            at = 0
+            while at < 50:
+                count = min(50 - at, int(rng.integers(3, 9)))
+                if count < 3 or rng.random() < 0.5:
+                    body += bytes([count, rng.integers(4)])
+                else:
+                    body += bytes([0, count, *rng.integers(0, 4, count + count % 2)])
+                at += count
+            body += b"\0\0"
+        data = packed_bmp(width=50, height=12, packed=body + b"\0\1")
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            np.testing.assert_array_equal(read_image(data).pixels, np.asarray(image.convert("RGB")))
+
+
+def test_a_packed_bmp_may_leave_out_its_last_rows_but_not_be_cut() -> None:
+    run = b"\4\1\0\0"
+    whole = read_image(packed_bmp(width=4, height=3, packed=run + b"\0\1"))
+    np.testing.assert_array_equal(whole.pixels, np.repeat(COLOURS[[[0], [0], [1]]], 4, axis=1))
+    assert whole.warnings == ()
+    cut = read_image(packed_bmp(width=4, height=3, packed=run))
+    assert cut.warnings == ("the file is truncated: a part of the picture is missing",)
+    with pytest.raises(DecodeError, match="ends within its header"):
+        read_image(packed_bmp()[:33])
+    with pytest.raises(DecodeError, match="packed in a way that 8 bits a pixel or rows from the top cannot be"):
+        read_image(packed_bmp(height=-3))
+
+
+def test_the_end_of_a_long_packed_row_comes_at_once() -> None:
+    data = packed_bmp(width=4_000_000, height=5, packed=b"\1\1\0\0")
+    start = time.process_time()
+    picture = read_image(data)
+    assert time.process_time() - start < 1
+    assert picture.pixels[-1, 0].tolist() == [255, 0, 0]
+    assert not picture.pixels[:-1].any()

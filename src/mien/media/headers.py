@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mien.media.tiff import clean_tiff, exif_orientation
+from mien.media.bmp import bmp_size, expand_bmp
+from mien.media.tiff import clean_tiff, exif_orientation, expand_tiff
 
-__all__ = ["Prepared", "complete_jpeg", "prepare"]
+__all__ = ["Prepared", "complete_jpeg", "expand", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +48,18 @@ def prepare(data: bytes, name: str) -> Prepared:
     ValueError
         If the structure is so damaged that no decoder should see it; the message says what is wrong.
     """
-    if name == "jpeg":
-        return _jpeg(data)
-    if name == "png":
-        return _png(data)
-    if name == "webp":
-        return _webp(data)
     if name == "tiff":
         return Prepared(*clean_tiff(data))
-    if name == "gif":
-        return _gif(data)
-    return Prepared(data)
+    return {"jpeg": _jpeg, "png": _png, "webp": _webp, "gif": _gif, "bmp": _bmp}[name](data)
+
+
+def expand(data: bytes, name: str) -> tuple[bytes, bool]:
+    """Undo the compressions that Pillow leaves to libtiff or undoes slowly; say whether the pixels are whole."""
+    if name == "tiff":
+        return expand_tiff(data)
+    if name == "bmp":
+        return expand_bmp(data)
+    return data, True
 
 
 # --- JPEG: ITU-T T.81, annex B --------------------------------------------------------------------
@@ -197,3 +199,10 @@ def _after_blocks(data: bytes, at: int) -> int:
     while at < len(data) and data[at]:
         at += 1 + data[at]
     return at + 1
+
+
+# --- BMP ------------------------------------------------------------------------------------------
+
+
+def _bmp(data: bytes) -> Prepared:
+    return Prepared(data, size=bmp_size(data))

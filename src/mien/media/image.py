@@ -20,9 +20,9 @@ from mien._checks import describe, image_array, whole_number
 from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
 from mien.media._pixels import ValuesError, to_rgb, upright
 from mien.media.formats import HEAD_BYTES, READABLE, identify, sniff
-from mien.media.headers import complete_jpeg, prepare
+from mien.media.headers import complete_jpeg, expand, prepare
 from mien.media.paths import count_image_paths, iter_image_paths, shown
-from mien.media.tiff import TiffKindError, exif_orientation, expand_tiff
+from mien.media.tiff import TiffKindError, exif_orientation
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -209,7 +209,7 @@ def _decode(data: bytes, path: str | None, limit: int) -> Picture:
     try:
         prepared = prepare(data, name)
         _check_size(prepared.size, limit, path, len(data))
-        content, whole = expand_tiff(prepared.data) if name == "tiff" else (prepared.data, True)
+        content, whole = expand(prepared.data, name)
         image = _open(name, content)
         _check_size(image.size, limit, path, len(data))
         image, whole = _load(image, name, content, whole)
