@@ -1,0 +1,87 @@
+"""``mien analyze FOLDER`` on damaged and whole pictures, as a real process: all are answered or named, none is lost."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from hostile_pictures import encoded, face, mutated, whole_pictures
+from mien.errors import MediaError
+from mien.media import iter_image_paths, read_image
+
+DAMAGED = 100
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with damaged pictures, whole ones, an empty one, and what is none under a picture's name."""
+    place = tmp_path_factory.mktemp("hostile")
+    for name, data in mutated(DAMAGED, seed=7):
+        (place / name).with_suffix(".jpg").write_bytes(data)
+    for name, data in whole_pictures().items():
+        (place / f"whole-{name}.png").write_bytes(data)
+    (place / "whole-face.bmp").write_bytes(encoded(face().resize((160, 160)), "bmp"))
+    (place / "empty.gif").write_bytes(b"")
+    (place / "words.webp").write_text("no picture")
+    return place
+
+
+@pytest.fixture(scope="module")
+def sizes(folder: Path) -> dict[str, tuple[int, int] | None]:
+    """Return what reading alone says of each file: its size, or None."""
+    found: dict[str, tuple[int, int] | None] = {}
+    for path in iter_image_paths([folder]):
+        try:
+            picture = read_image(path)
+            found[path] = (picture.width, picture.height)
+        except MediaError:
+            found[path] = None
+    assert len(found) >= DAMAGED
+    assert 30 < sum(size is None for size in found.values()) < len(found) - 30
+    return found
+
+
+def analyze(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mien", "analyze", str(folder), *options]
+    return subprocess.run(command, capture_output=True, check=False, text=True, timeout=250)
+
+
+def test_all_are_answered_or_named(folder: Path, sizes: dict[str, tuple[int, int] | None]) -> None:
+    done = analyze(folder, "--json")
+    assert done.returncode == 3, done.stderr[-2000:]
+    items = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [item["path"] for item in items] == list(sizes)
+    for item in items:
+        if sizes[item["path"]] is None:
+            assert set(item) == {"path", "error", "message"}
+            assert Path(item["path"]).name in item["message"]
+        else:
+            assert (item["width"], item["height"]) == sizes[item["path"]]
+            for found in item["faces"]:
+                assert sum(found["emotion"]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert any(item.get("faces") for item in items if item["path"].endswith("whole-face.bmp"))
+
+
+def test_each_bad_file_is_named_once_with_its_reason(folder: Path, sizes: dict[str, tuple[int, int] | None]) -> None:
+    done = analyze(folder, "--csv")
+    assert done.returncode == 3
+    *lines, total = done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
+    bad = {path for path, size in sizes.items() if size is None}
+    reasons = [line.removeprefix("mien: ") for line in lines if not line.startswith("mien: warning: ")]
+    named = Counter(path for path in bad for line in reasons if line.startswith(path))
+    assert named == Counter(dict.fromkeys(bad, 1))
+    assert len(reasons) == len(bad)
+    assert f"{len(sizes) - len(bad)} pictures, " in total
+    assert f"{len(bad)} failed" in total
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["path"] for row in rows} == set(sizes)
+    assert {row["path"]: row["message"] for row in rows if row["error"]}.keys() == bad
+    assert sorted(row["message"] for row in rows if row["error"]) == sorted(reasons)
