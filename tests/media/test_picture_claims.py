@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import struct
@@ -44,7 +45,7 @@ def strip(**changes: tuple[str, tuple[int, ...]]) -> bytes:
 
 @pytest.mark.parametrize(
     ("width", "height", "stored"),
-    [(5000, 5000, "PNG"), (24_000_001, 1, "PNG"), (8000, 8000, "GIF"), (9000, 9000, "WebP")],
+    [(5000, 5000, "PNG"), (24_000_001, 1, "PNG"), (1, 9_000_000, "PNG"), (8000, 8000, "GIF"), (9000, 9000, "WebP")],
 )
 def test_a_few_bytes_are_no_large_picture(width: int, height: int, stored: str) -> None:
     if stored == "PNG":
@@ -120,6 +121,63 @@ def test_tiles_of_a_tiff_that_would_fill_the_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * MEGABYTE
+
+
+# --- little data, much work -------------------------------------------------------------------------------------------
+
+
+def seconds(data: bytes) -> float:
+    """Return the processor time that a file takes, whatever comes of it."""
+    start = time.process_time()
+    with contextlib.suppress(DecodeError):
+        read_image(data)
+    return time.process_time() - start
+
+
+def packed_strip(body: bytes, *, compression: int, width: int, height: int) -> bytes:
+    """Return a grey TIFF in one strip."""
+    entries = {256: ("L", (width,)), 257: ("L", (height,)), 258: ("H", (8,)), 259: ("H", (compression,))}
+    entries |= {262: ("H", (1,)), 273: ("L", (8,)), 277: ("H", (1,)), 278: ("L", (height,)), 279: ("L", (len(body),))}
+    return tiff(entries, body)
+
+
+def test_lzw_with_a_new_table_after_each_code() -> None:
+    codes = [256, *(code for value in range(20) for code in (value, 256)), 257]
+    bits = "".join(f"{code:09b}" for code in codes)
+    body = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    picture = read_image(packed_strip(body, compression=5, width=10, height=2))
+    assert picture.pixels[..., 0].ravel().tolist() == list(range(20))
+    # 40,000 tables of nothing: each once took as long as a full one.
+    nothing = int(f"{256:09b}" * 40_000, 2).to_bytes(45_000, "big")
+    assert seconds(packed_strip(nothing, compression=5, width=3000, height=3000)) < 1
+
+
+def test_strips_that_all_are_the_same_bytes() -> None:
+    body, count = zlib.compress(bytes(100_000)), 3000
+    whole = tiff(
+        {
+            256: ("L", (10,)),
+            257: ("L", (count,)),
+            258: ("H", (8,)),
+            259: ("H", (8,)),
+            262: ("H", (1,)),
+            273: ("L", (8,) * count),
+            278: ("L", (1,)),
+            279: ("L", (len(body),) * count),
+        },
+        body.ljust(30_000, b"\0"),
+    )
+    with pytest.raises(DecodeError, match="its strips or tiles lie upon each other"):
+        read_image(whole)
+
+
+def test_a_flood_of_scans() -> None:
+    data = encoded(scene(), "jpeg", progressive=True)
+    first, last = data.index(b"\xff\xda"), data.rindex(b"\xff\xda")
+    scan = data[last:-2]
+    assert read_image(data[:-2] + scan * 10 + b"\xff\xd9").pixels.shape == scene().shape
+    with pytest.raises(DecodeError, match="it has 120 scans, more than 100"):
+        read_image(data[:-2] + scan * (120 - data.count(b"\xff\xda", first)) + b"\xff\xd9")
 
 
 # --- BMP: what each kind of pair means, by hand -----------------------------------------------------------------------

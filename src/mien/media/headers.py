@@ -65,6 +65,7 @@ def expand(data: bytes, name: str) -> tuple[bytes, bool]:
 # --- JPEG: ITU-T T.81, annex B --------------------------------------------------------------------
 
 _SOS, _COM, _APP0, _APP1, _APP14 = 0xDA, 0xFE, 0xE0, 0xE1, 0xEE
+_MAX_SCANS = 100
 _STANDALONE = {0x01, 0xD8, *range(0xD0, 0xD8)}
 
 
@@ -83,6 +84,7 @@ def _jpeg(data: bytes) -> Prepared:
             at += 2
             continue
         if marker == _SOS:
+            _count_scans(data, at)
             return Prepared(b"".join([*kept, data[at:]]), orientation)
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         # APP0 and APP14 (Adobe) tell the decoder the colour space.
@@ -91,6 +93,16 @@ def _jpeg(data: bytes) -> Prepared:
         elif marker == _APP1 and orientation == 1 and data[at + 4 : at + 10] == b"Exif\0\0":
             orientation = exif_orientation(data[at + 4 : end])
         at = end
+
+
+def _count_scans(data: bytes, at: int) -> None:
+    """Refuse a flood of scans: each may have a few bytes only, and passes over the whole picture.
+
+    Encoders write some ten.  Within a scan no byte but zero or a restart marker's follows 0xff.
+    """
+    scans = data.count(bytes((0xFF, _SOS)), at)
+    if scans > _MAX_SCANS:
+        raise ValueError(f"it has {scans} scans, more than {_MAX_SCANS}")
 
 
 def complete_jpeg(data: bytes) -> bytes:

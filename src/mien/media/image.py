@@ -241,7 +241,8 @@ def _check_size(size: tuple[int, int] | None, limit: int, path: str | None, stor
         raise UnsupportedMediaError(
             f"{_label(path)} has {width} x {height} pixels, more than the limit of {limit:,} pixels", path=path
         )
-    if stored is not None and width * height > max(_BELIEVED_PIXELS, stored * _PIXELS_OF_A_BYTE):
+    # A row costs Pillow a pointer in each of its copies, as much as two pixels do.
+    if stored is not None and (width + 2) * height > max(_BELIEVED_PIXELS, stored * _PIXELS_OF_A_BYTE):
         raise DecodeError(
             f"{_label(path)} claims {width} x {height} pixels, but has only {stored:,} bytes: at most "
             f"{_PIXELS_OF_A_BYTE:,} pixels a byte are believed of so large a picture",

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mien.media._lzw import unpack_lzw
 
 __all__ = ["TiffKindError", "clean_tiff", "exif_orientation", "expand_tiff"]
 
@@ -174,6 +175,10 @@ class _Layout:
             raise ValueError(f"its tiles of {columns} x {rows} pixels do not fit its {width} x {height} pixels")
         if len(offsets) != down * across * planes:
             raise ValueError(f"it has {len(offsets)} strips or tiles where {down * across * planes} are expected")
+        # Nor may one stored block, which takes its time, stand for thousands of the picture's.
+        stored = sum(max(0, min(size, len(self.data) - at)) for at, size in zip(offsets, sizes, strict=True))
+        if stored > 2 * len(self.data):
+            raise ValueError("its strips or tiles lie upon each other")
         for number, (offset, size) in enumerate(zip(offsets, sizes, strict=True)):
             last = not tiled and number % down == down - 1
             yield offset, size, columns, height - rows * (down - 1) if last else rows
@@ -243,7 +248,7 @@ def _point_to_blocks(plain_file: bytearray, layout: _Layout, sizes: list[int]) -
 
 def _decompress(block: bytes, compression: int, expected: int) -> bytes:
     if compression == _LZW:
-        return _lzw(block, expected)
+        return unpack_lzw(block, expected)
     if compression == _PACKBITS:
         return _packbits(block, expected)
     try:
@@ -281,66 +286,3 @@ def _packbits(block: bytes, expected: int) -> bytes:
             out += block[at + 1 : at + 2] * (257 - length)
             at += 2
     return bytes(out[:expected])
-
-
-# --- LZW (section 13) -------------------------------------------------------------------------------------------------
-
-_CLEAR, _END = 256, 257
-# A code has 9 bits until the table holds 511 entries, then 10, 11 and 12: the k-th code after a clear code therefore
-# lies at a known place, and a whole table's worth of codes is cut out at once.
-_LZW_CODES = 4096 - 256
-_LZW_WIDTHS: NDArray[np.int64] = 9 + np.searchsorted((254, 766, 1790), np.arange(_LZW_CODES), side="right")
-_LZW_STARTS: NDArray[np.int64] = np.concatenate([[0], np.cumsum(_LZW_WIDTHS)])
-_SINGLE_BYTES = [bytes([value]) for value in range(256)] + [b"", b""]
-
-
-def _lzw(block: bytes, expected: int) -> bytes:
-    stored = np.frombuffer(block + bytes(4), dtype=np.uint8).astype(np.int64)
-    bits = 8 * len(block)
-    out: list[bytes] = []
-    done = at = 0
-    while done < expected and at + 9 <= bits:
-        codes = _lzw_codes(stored, at, bits)
-        stops = np.flatnonzero((codes == _CLEAR) | (codes == _END))
-        stop = int(stops[0]) if stops.size else len(codes)
-        done += _lzw_run(codes[:stop].tolist(), out, expected - done)
-        if not stops.size or codes[stop] == _END:
-            break
-        at += int(_LZW_STARTS[stop + 1])
-    return b"".join(out)[:expected]
-
-
-def _lzw_codes(stored: NDArray[np.int64], at: int, bits: int) -> NDArray[np.int64]:
-    """Cut out the codes that follow the bit `at`, up to one table's worth."""
-    number = int(np.searchsorted(_LZW_STARTS[1:], bits - at, side="right"))
-    first = at + _LZW_STARTS[:number]
-    widths = _LZW_WIDTHS[:number]
-    byte = first >> 3
-    words = stored[byte] << 16 | stored[byte + 1] << 8 | stored[byte + 2]
-    codes: NDArray[np.int64] = (words >> (24 - (first & 7) - widths)) & ((1 << widths) - 1)
-    return codes
-
-
-def _lzw_run(codes: list[int], out: list[bytes], room: int) -> int:
-    """Decode the codes between two clear codes, append what they mean to `out`, and return how many bytes that is."""
-    if not codes:
-        return 0
-    table = _SINGLE_BYTES.copy()
-    before = b""
-    done = 0
-    for code in codes:
-        size = len(table)
-        if code < size:
-            entry = table[code]
-        elif code == size and before:
-            entry = before + before[:1]
-        else:
-            raise ValueError("its compressed data is damaged (a code that is not in the table)")
-        if before:
-            table.append(before + entry[:1])
-        out.append(entry)
-        before = entry
-        done += len(entry)
-        if done >= room:
-            break
-    return done
