@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ __all__ = ["SMALL_FACE_PX", "FaceAnalyzer"]
 
 SMALL_FACE_PX = 24
 """A face narrower than this covers less than half of the model's 48 x 48 crop in each direction."""
+
+Source = TypeVar("Source")
+Result = TypeVar("Result")
 
 _BATCH = 64
 _HUE_PIXELS = 4096
@@ -90,8 +93,8 @@ class FaceAnalyzer:
             raise ModelError(
                 f"model {spec.name!r}: its crop is {self._crop.size} px, but its input is {spec.input.size} px"
             )
-        self._detector = get_detector(detector, min_face_px=min_face_px, threads=threads, device=device, engine=engine)
         self._session = runtime.load(spec, threads=threads, device=device, engine=engine, precision=precision)
+        self._detector = get_detector(detector, min_face_px=min_face_px, threads=threads, device=device, engine=engine)
 
     @property
     def detector(self) -> str:
@@ -146,8 +149,8 @@ class FaceAnalyzer:
         Parameters
         ----------
         images : iterable of numpy.ndarray
-            uint8 (H, W, 3), RGB.  They are taken in the caller's thread, so a generator may read them, and at most
-            ``2 * workers`` of them are held at a time; of the others only the crops of their faces.
+            uint8 (H, W, 3), RGB.  They are taken lazily in the caller's thread, so a generator may read them.  At most
+            ``2 * workers`` are held at a time; of at most two batches more, the crops of their faces.
         batch : int
             Pictures whose faces share a run of the model; their results come together.
         workers : int, optional
@@ -167,14 +170,17 @@ class FaceAnalyzer:
         """
         whole_number(batch, "batch", low=1)
         count = runtime.default_threads() if workers is None else whole_number(workers, "workers", low=1)
-        # One worker is the caller's own thread: nothing is taken ahead.
-        found = in_order(images, self._find, count) if count > 1 else _each(images, self._find)
-        with closing(found):
-            while group := list(islice(found, batch)):
-                for result in self._results(group):
-                    for warning in () if quiet else result.warnings:
-                        warn(warning)
-                    yield result
+        # One worker is the caller's own thread: nothing is taken ahead.  With more, that thread hands out pictures and
+        # another one reads emotions, so that those who find faces need not wait.
+        several = in_order if count > 1 else _one_by_one
+        found = several(images, self._find, count)
+        groups = iter(lambda: list(islice(found, batch)), [])
+        read = several(groups, self._results, 1)
+        with closing(found), closing(read):
+            for result in chain.from_iterable(read):
+                for warning in () if quiet else result.warnings:
+                    warn(warning)
+                yield result
 
     def classify(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Emotion]:
         """Read the emotion of ready face crops.
@@ -330,23 +336,26 @@ class FaceAnalyzer:
         height, width = picture.shape[:2]
         return _Found(width, height, detection, crops, _picture_warnings(picture, detection))
 
-    def _results(self, group: Sequence[_Found]) -> Iterator[ImageResult]:
+    def _results(self, group: Sequence[_Found]) -> list[ImageResult]:
         """Read the emotions of the faces of several pictures in one run."""
         crops = [crop for found in group for crop in found.crops]
         emotions = iter(self._emotions(np.stack(crops)) if crops else [])
-        for found in group:
-            detection = found.detection
-            yield ImageResult(
+        return [
+            ImageResult(
                 width=found.width,
                 height=found.height,
                 faces=tuple(
                     self._face(box, score, points, next(emotions))
-                    for box, score, points in zip(detection.boxes, detection.scores, _points(detection), strict=True)
+                    for box, score, points in zip(
+                        found.detection.boxes, found.detection.scores, _points(found.detection), strict=True
+                    )
                 ),
                 model=self.spec.name,
                 detector=self.detector,
                 warnings=found.warnings,
             )
+            for found in group
+        ]
 
     def _face(self, box: Any, score: Any, points: Any, outputs: dict[str, Emotion]) -> Face:
         width = float(box[2] - box[0])
@@ -391,8 +400,11 @@ class _Found:
     warnings: tuple[str, ...]
 
 
-def _each(images: Iterable[Any], work: Callable[[Any], _Found]) -> Generator[_Found, None, None]:
-    yield from map(work, images)
+def _one_by_one(
+    sources: Iterable[Source], work: Callable[[Source], Result], _workers: int
+) -> Generator[Result, None, None]:
+    """Do what `in_order` does in the caller's thread."""
+    yield from map(work, sources)
 
 
 def _points(detection: Detection) -> Sequence[Any]:
