@@ -50,7 +50,9 @@ def test_pictures_have_the_same_answers_by_either_engine(made: list[runtime.Sess
     assert {session.engine for session in made} == {"onnxruntime"}
     made.clear()
     (other,) = faces("--engine", "openvino")
-    assert {(session.engine, session.precision) for session in made} == {("openvino", "float32")}
+    # Faces are found by ONNX Runtime, which is the faster there.
+    engines = {session.name.split("/")[0]: session.engine for session in made}
+    assert engines == {"mtcnn": "onnxruntime", "face-base": "openvino"}
     np.testing.assert_allclose(other["box"], ours["box"], atol=0.01)
     ours, other = (face["emotion"]["probabilities"] for face in (ours, other))
     assert other.keys() == ours.keys()
@@ -78,7 +80,7 @@ def test_recordings_are_read_by_the_engine(tmp_path: Path, made: list[runtime.Se
         (("--precision", "bfloat16"), "precision 'bfloat16' is for the engine 'openvino', but the engine is 'onnxrunt"),
         (("--engine", "openvino", "--device", "cuda"), "device of the engine 'openvino' must be 'cpu', but got 'cuda'"),
         (("--engine", "tensorrt"), "'tensorrt' is not one of 'onnxruntime', 'openvino'"),
-        (("--engine", "openvino", "--precision", "int8"), "'int8' is not one of 'float32', 'bfloat16'"),
+        (("--precision", "float16"), "'float16' is not one of 'float32', 'bfloat16', 'int8'"),
     ],
 )
 def test_what_does_not_go_together_is_told(options: tuple[str, ...], message: str) -> None:

@@ -56,10 +56,11 @@ class FaceAnalyzer:
     device : str
         ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
     engine : str
-        What computes: ``"onnxruntime"``, or ``"openvino"`` where that extra is installed.
+        What reads the emotions: ``"onnxruntime"``, or ``"openvino"`` where that extra is installed.  Faces are found by
+        ONNX Runtime in float32 whatever is said here: on one thread it is the faster there.
     precision : str
-        ``"float32"``, or ``"bfloat16"`` for the emotions with OpenVINO, on processors that have it; faces are found in
-        float32.
+        ``"float32"``; ``"bfloat16"`` for the emotions with OpenVINO, on processors that have it; ``"int8"`` with either
+        engine, for models that have such a graph.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from mien.errors import MissingExtraError
 from mien.fusion import fuse
 from mien.media.video import FrameStream
 from mien.models import ModelSpec, registry
+from mien.models.runtime import closest_precision
 from mien.output.film import draw_film as draw_video
 from mien.output.video_plot import plot_timeline
 from mien.results import VideoFrame, VideoResult
@@ -161,6 +162,8 @@ def _with_voice(
 
 @functools.lru_cache(maxsize=4)
 def _speech_analyzer(spec: ModelSpec, threads: int | None, device: str, engine: str, precision: str) -> SpeechAnalyzer:
+    # int8 is for faces: a voice that has no such graph is read in float32 beside them.
+    precision = closest_precision(spec, precision)
     return SpeechAnalyzer(spec, threads=threads, device=device, engine=engine, precision=precision)
 
 

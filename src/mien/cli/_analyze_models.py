@@ -137,18 +137,19 @@ class Models:
         )
 
     def _speech(self) -> SpeechAnalyzer:
-        return self._hearing(self._options.labels_as, self._threads)
+        return self._hearing(self._options.labels_as, self._threads, self._options.precision)
 
     def _voices(self) -> SpeechAnalyzer:
-        from mien.models import registry
+        from mien.models import registry, runtime
 
         # An output of the model of faces is no matter of the voice; the common labels are one of both.
         spec = self._specs.setdefault(SPEECH, registry.get("speech-base"))
         known = {FER7.name, *(output.name for output in spec.outputs)}
         name = self._options.labels_as
-        return self._hearing(name if name in known else None, self._options.threads or 1)
+        precision = runtime.closest_precision(spec, self._options.precision)
+        return self._hearing(name if name in known else None, self._options.threads or 1, precision)
 
-    def _hearing(self, output: str | None, threads: int | None) -> SpeechAnalyzer:
+    def _hearing(self, output: str | None, threads: int | None, precision: str) -> SpeechAnalyzer:
         from mien.analyzers import SpeechAnalyzer
 
         return SpeechAnalyzer(
@@ -159,5 +160,5 @@ class Models:
             threads=threads,
             device=self._options.device,
             engine=self._options.engine,
-            precision=self._options.precision,
+            precision=precision,
         )

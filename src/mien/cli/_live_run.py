@@ -39,6 +39,9 @@ class Run:
     max_faces: int | None
     step: float | None
     fps: float | None
+    device: str
+    engine: str
+    precision: str
 
     def run(self) -> int:
         """Run until the source ends or somebody quits; return the exit code."""
@@ -91,7 +94,14 @@ class Run:
     def _analyzer(self, detector: str) -> VideoAnalyzer:
         from mien.analyzers.video import VideoAnalyzer
 
-        return VideoAnalyzer(self.model, detector=detector, max_faces=self.max_faces)
+        return VideoAnalyzer(
+            self.model,
+            detector=detector,
+            max_faces=self.max_faces,
+            device=self.device,
+            engine=self.engine,
+            precision=self.precision,
+        )
 
 
 class _Told:

@@ -109,15 +109,15 @@ _EXAMPLES = (
     type=click.Choice(("onnxruntime", "openvino")),
     default="onnxruntime",
     show_default=True,
-    help="What computes; openvino needs the extra of that name.",
+    help="What reads the emotions; openvino needs that extra. Faces are found by onnxruntime, the faster there.",
 )
 @_option(
     _HOW,
     "--precision",
-    type=click.Choice(("float32", "bfloat16")),
+    type=click.Choice(("float32", "bfloat16", "int8")),
     default="float32",
     show_default=True,
-    help="bfloat16 is for openvino.",
+    help="bfloat16 is for openvino; int8 for faces, where the model has it.",
 )
 @_option(_HOW, "--max-pixels", type=click.IntRange(min=1), default=200_000_000, show_default=True, help="Size limit.")
 def command(paths: tuple[str, ...], **options: Any) -> int:

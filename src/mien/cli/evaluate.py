@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from mien._extras import need
 from mien.cli import _shell
+from mien.cli._engine import ENGINE_OPTIONS, engine_options
 from mien.cli._evaluate_films import evaluate_films, is_films
 from mien.cli._evaluate_fusion import fusion_asked, fusion_options
 from mien.cli._evaluate_show import called_apart, report_places, show
@@ -31,8 +32,9 @@ __all__ = ["command"]
 
 _NOT_FOR = {
     "faces": ("noise",),
-    "speech": ("labels", "protocol", "flip", "batch"),
-    "clips": ("labels", "protocol", "flip", "batch", "noise", "labels_as", "threads"),
+    "speech": ("labels", "protocol", "flip", "batch", *ENGINE_OPTIONS),
+    "clips": ("labels", "protocol", "flip", "batch", "noise", "labels_as", "threads", *ENGINE_OPTIONS),
+    "--fusion": ENGINE_OPTIONS,
 }
 """Options that mean nothing for a kind of data."""
 
@@ -59,6 +61,7 @@ class _Done(NamedTuple):
 @click.option("--noise", is_flag=True, help="Speech: measure in white noise and babble too, at 20, 10, 5 and 0 dB.")
 @click.option("--flip", is_flag=True, help="Average each picture with its mirror image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the model's runtime.")
+@engine_options
 @click.option("--batch", type=click.IntRange(min=1), default=256, show_default=True, help="Pictures at once.")
 @click.option(
     "--report", type=click.Path(path_type=Path, file_okay=False), help="Write tables, charts and mistakes there."
@@ -78,6 +81,9 @@ def command(
     noise: bool,
     flip: bool,
     threads: int | None,
+    device: str,
+    engine: str,
+    precision: str,
     batch: int,
     report: Path | None,
     as_json: bool,
@@ -101,6 +107,8 @@ def command(
     from mien.evaluation.models import find_model, split_names
 
     words = split_names(models) if models else []
+    if fused["fusion"] is not None:
+        _refuse(_given(*_NOT_FOR["--fusion"]), "--fusion")
     code = fusion_asked(fused, words, dataset, report=report, as_json=as_json, threads=threads)
     if code is not None:
         return code
@@ -126,7 +134,8 @@ def command(
     from mien.evaluation.report import to_text
 
     # The models first: a wrong name must not wait for the data to be read.
-    analyzers = [FaceAnalyzer(find_model(word), threads=threads) for word in words]
+    how: dict[str, Any] = {"device": device, "engine": engine, "precision": precision}
+    analyzers = [FaceAnalyzer(find_model(word), threads=threads, **how) for word in words]
     called = called_apart(words, [analyzer.spec.name for analyzer in analyzers])
     options = {"labels_as": labels_as, "flip": flip, "batch_size": batch}
     several = len(choices) * len(words) > 1
@@ -141,7 +150,8 @@ def command(
     if not done:
         return _shell.FAILED
     if report is not None:
-        _write(report, done, comparisons, several=several)
+        own = "".join(f" --{name} {value}" for name, value in how.items() if _given(name)[f"--{name}"])
+        _write(report, done, comparisons, several=several, how=own)
         _shell.note(f"wrote {report}")
     found = [(d.called, d.result) for d in done]
     show(found, comparisons, text=to_text, unit="pictures", as_json=as_json, several=several)
@@ -239,7 +249,7 @@ def _load(
     return loaded[key]
 
 
-def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, several: bool) -> None:
+def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, several: bool, how: str) -> None:
     from mien.evaluation.examine import attention
     from mien.evaluation.folder import write_folder
 
@@ -249,5 +259,6 @@ def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, 
         command = f"mien evaluate {d.called} {d.choice.name} --data DATA --split {d.result.split}"
         command += f" --labels-as {d.result.output}" if d.forced else ""
         command += " --flip" if d.result.views == 2 else ""
+        command += how
         heated = attention(d.analyzer, d.answers)
         write_folder(place, d.result, d.answers, heated=heated, command=command)

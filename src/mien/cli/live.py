@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from mien.cli._engine import engine_options
+
 __all__ = ["command"]
 
 _PATH = click.Path(path_type=Path)
@@ -39,6 +41,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     "--step", type=float, metavar="S", help="Analyze at most one picture in S seconds.  [default: all it can]"
 )
 @click.option("--fps", type=float, metavar="N", help="The same as pictures a second.")
+@engine_options
 def command(**options: Any) -> int:
     """Show the faces before a camera with their emotions, as they change.
 

@@ -189,7 +189,7 @@ def _card(spec: Any) -> list[str]:
     """Return the lines of a model's card."""
     lines = [f"{spec.name} {spec.version} ({spec.date.isoformat()}): {spec.description}", ""]
     facts = [("task", spec.task), ("size", _size(spec.size_bytes))]
-    facts += [("file", f"{f.file} ({f.role}), sha256 {f.sha256}") for f in spec.files]
+    facts += [("file", f"{f.file} ({f.role}, {_size(f.bytes)}), sha256 {f.sha256}") for f in spec.files]
     for output in spec.outputs:
         default = ", the default answer" if output.default else ""
         labels = f"{', '.join(output.labels.emotions)} (temperature {output.temperature:.3f}{default})"

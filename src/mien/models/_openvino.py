@@ -1,4 +1,4 @@
-"""OpenVINO as an engine: the same ONNX files, float32 or bfloat16, without its telemetry."""
+"""OpenVINO as an engine: the same ONNX files, in float32, bfloat16 or int8, without its telemetry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from mien.errors import ModelError
 
 __all__ = ["OpenVino", "openvino"]
 
-_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+_TYPES = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+"""What is computed in where a graph does not say int8 itself."""
+
 _TELEMETRY = "openvino_telemetry"
 _import_lock = threading.Lock()
 
@@ -63,8 +65,8 @@ class OpenVino:
     streams : int
         How many calls may run at the same time; more wait.
     precision : str
-        ``"float32"`` or ``"bfloat16"``: what matrix products and convolutions compute in.  OpenVINO by itself takes
-        bfloat16 wherever the processor has it.
+        ``"float32"``, ``"bfloat16"`` or ``"int8"``: what matrix products and convolutions compute in.  OpenVINO by
+        itself takes bfloat16 wherever the processor has it; int8 is in the graph, and what is not is in float32.
 
     Raises
     ------

@@ -20,10 +20,12 @@ from mien.models.store import read_weights
 
 __all__ = [
     "ENGINES",
+    "INT8",
     "MAX_DEFAULT_THREADS",
     "PRECISIONS",
     "Session",
     "check_engine",
+    "closest_precision",
     "default_threads",
     "load",
     "onnxruntime",
@@ -32,8 +34,11 @@ __all__ = [
 ENGINES = ("onnxruntime", "openvino")
 """What computes: ONNX Runtime, which comes with mien, or OpenVINO, of the extra of that name."""
 
-PRECISIONS = ("float32", "bfloat16")
-"""What an engine computes in."""
+PRECISIONS = ("float32", "bfloat16", "int8")
+"""What an engine computes in.  ``int8`` takes another file of the model, whose role ends in `INT8`."""
+
+INT8 = "-int8"
+"""What the role of a graph in int8 has behind that of the same graph in float32: ``graph-int8``."""
 
 MAX_DEFAULT_THREADS = 4
 """The graphs here are small: beyond four threads the hand-over between them costs what it saves."""
@@ -224,7 +229,8 @@ def load(
     engine : str
         One of `ENGINES`: what computes.  The graph is the same file; answers differ by rounding alone.
     precision : str
-        One of `PRECISIONS`: what the engine computes in.  ``"bfloat16"`` is for OpenVINO, on processors that have it.
+        One of `PRECISIONS`: what the engine computes in.  ``"bfloat16"`` is for OpenVINO, on processors that have it;
+        ``"int8"`` for models that have such a graph, on ``"cpu"``.
 
     Returns
     -------
@@ -240,12 +246,14 @@ def load(
     WeightsError
         If the file is missing or not the record's.
     ModelError
-        If the device or the precision is not available, or the runtime refuses the graph.
+        If the device or the precision is not available, the model has no such graph, or the runtime refuses it.
     """
     count = default_threads() if threads is None else whole_number(threads, "threads", low=1, high=1024)
     check_engine(engine, precision=precision, device=device)
+    if precision == "int8":
+        role = _in_int8(spec, role)
     content = read_weights(spec, role)
-    name = spec.name if role == "graph" else f"{spec.name}/{role}"
+    name = spec.name if role in ("graph", f"graph{INT8}") else f"{spec.name}/{role}"
     return Session(content, name=name, threads=count, device=device, engine=engine, precision=precision)
 
 
@@ -257,11 +265,31 @@ def check_engine(engine: Any, *, precision: Any = "float32", device: Any = "cpu"
     for value, what, known in ((engine, "engine", ENGINES), (precision, "precision", PRECISIONS)):
         if not isinstance(value, str) or value not in known:
             raise InputError(f"{what} must be {' or '.join(map(repr, known))}, but got {describe(value)}")
-    if precision != "float32" and engine != "openvino":
+    if precision == "bfloat16" and engine != "openvino":
         raise InputError(f"precision {precision!r} is for the engine 'openvino', but the engine is {engine!r}")
     if engine == "openvino" and device != "cpu":
         raise InputError(f"device of the engine 'openvino' must be 'cpu', but got {describe(device)}")
+    if precision == "int8" and device != "cpu":
+        raise InputError(f"precision 'int8' is for the device 'cpu', but got {describe(device)}")
     _provider(device)
+
+
+def closest_precision(spec: ModelSpec, precision: str) -> str:
+    """Return what a model is computed in where others beside it are asked to be in ``precision``.
+
+    That is ``precision`` itself, but float32 for int8 where the model has no such graph.
+    """
+    has = any(entry.role == f"graph{INT8}" for entry in spec.files)
+    return "float32" if precision == "int8" and not has else precision
+
+
+def _in_int8(spec: ModelSpec, role: str) -> str:
+    """Return the role of a graph in int8, or say what the model has instead."""
+    roles = [entry.role for entry in spec.files]
+    if role + INT8 in roles:
+        return role + INT8
+    files = ", ".join(f"{entry.file} ({entry.role})" for entry in spec.files)
+    raise ModelError(f"model {spec.name!r} has no graph in int8: expected a file {role + INT8!r}, but it has {files}")
 
 
 def _provider(device: Any) -> tuple[str, dict[str, str]]:
