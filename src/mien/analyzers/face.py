@@ -95,7 +95,7 @@ class FaceAnalyzer:
                 f"model {spec.name!r}: its crop is {self._crop.size} px, but its input is {spec.input.size} px"
             )
         self._session = runtime.load(spec, threads=threads, device=device, engine=engine, precision=precision)
-        self._detector = get_detector(detector, min_face_px=min_face_px, threads=threads, device=device, engine=engine)
+        self._detector = get_detector(detector, min_face_px=min_face_px, threads=threads, device=device)
 
     @property
     def detector(self) -> str:
