@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -68,6 +69,20 @@ def test_a_result_that_is_ready_does_not_wait_for_as_many_as_may_wait() -> None:
     assert next(results) == 0
     assert len(taken) < 20
     results.close()
+
+
+def test_memory_does_not_grow_with_what_is_done() -> None:
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        try:
+            for result in in_order(range(count), lambda number: bytes(1000 + number % 2), 2):
+                assert len(result) >= 1000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)
+    assert peak(5000) < peak(500) + 50_000  # 4,500 results more would be 4.5 MB
 
 
 def test_what_work_raises_is_raised_in_its_turn() -> None:

@@ -191,6 +191,23 @@ def test_progress_writes_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatc
     ]
 
 
+def test_progress_may_learn_the_total_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    stream = StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(_shell.time, "monotonic", lambda: now)
+    with _shell.progress(None, "reading", unit="pictures") as advance:
+        for second in range(20):
+            now += 1.0
+            if second == 15:
+                advance.expect(100)
+            advance(2)
+    assert stream.getvalue().splitlines() == [
+        "mien: reading: 20 pictures, 2.0/s",
+        "mien: reading: 40 of 100 pictures, 2.0/s, 30 s left",
+    ]
+
+
 def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(StringIO):
         def isatty(self) -> bool:
@@ -199,7 +216,8 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
-    with _shell.progress(4, "reading", unit="pictures") as advance:
+    with _shell.progress(None, "reading", unit="pictures") as advance:
+        advance.expect(4)
         advance(4)
     assert "reading" in stream.getvalue()
     assert "4/4" in stream.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,21 @@ def test_walk_is_lazy(tree: Path) -> None:
     assert Path(next(paths)).name == "a.PNG"
 
 
+def test_only_the_names_of_one_folder_are_held(tmp_path: Path) -> None:
+    for folder in range(40):
+        (tmp_path / f"{folder:02}").mkdir()
+        for file in range(50):
+            (tmp_path / f"{folder:02}" / f"{'long name ' * 10}{file}.jpg").touch()
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in iter_image_paths([tmp_path])) == 2000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Fifty names of 150 bytes are 8 kB, two thousand 300 kB.
+    assert peak < 100_000
+
+
 def test_count_counts_errors_too(tree: Path) -> None:
     assert count_image_paths([str(tree), str(tree / "missing"), str(tree / "b.jpg")]) == 6
     assert count_image_paths(str(tree)) == 4
@@ -91,10 +107,12 @@ def test_linked_folders_do_not_make_the_walk_endless(tree: Path) -> None:
     try:
         (tree / "sub" / "loop").symlink_to(tree, target_is_directory=True)
         (tree / "link.jpg").symlink_to(tree / "b.jpg")
+        (tree / "album.jpg").symlink_to(tree / "sub", target_is_directory=True)
+        (tree / "self.jpg").symlink_to("self.jpg")
     except OSError:
         pytest.skip("this system makes no links")
-    assert names(list(iter_image_paths([str(tree)])), tree)[:3] == ["a.PNG", "b.jpg", "link.jpg"]
-    assert count_image_paths([str(tree)]) == 5
+    found = names(list(iter_image_paths([str(tree)])), tree)
+    assert found == ["a.PNG", "b.jpg", "link.jpg", "self.jpg", "sub/c.webp", "sub/deep/d.tiff"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may read everything")

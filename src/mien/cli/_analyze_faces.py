@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -46,11 +47,24 @@ class PictureFiles:
         self._names = Names(_drawable)
         # A source named twice is written twice: one name each time.
         self._given: dict[Any, deque[Path]] = {}
+        self._lock = threading.Lock()
 
     def place(self, source: Any, name: str) -> None:
         """Choose the name of a source's files: its own, with a number where another picture has it already."""
         if self.wanted:
-            self._given.setdefault(_key(source), deque()).append(self._names.give(name))
+            given = self._names.give(name)
+            with self._lock:
+                self._given.setdefault(_key(source), deque()).append(given)
+
+    def _taken(self, source: Any) -> Path:
+        """Return the name that was given to a source, and forget it: a million of them would fill the memory."""
+        key = _key(source)
+        with self._lock:
+            names = self._given[key]
+            name = names.popleft()
+            if not names:
+                del self._given[key]
+        return name
 
     def write(self, source: Any, image: Any, result: ImageResult) -> None:
         """Write the files of one picture."""
@@ -58,7 +72,7 @@ class PictureFiles:
         from mien.output.draw import draw
         from mien.output.faces_out import cut_face
 
-        name = self._given[_key(source)].popleft()
+        name = self._taken(source)
         if self._out is not None:
             shown = image if self.maps is None else self.maps(image, result.faces)
             write_image(self._guard.ready(_drawable(self._out / name)), draw(shown, result))

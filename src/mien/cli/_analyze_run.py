@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from mien.cli._analyze_models import Models
 from mien.cli._analyze_options import Options
 from mien.cli._analyze_places import Guard, Target
 from mien.cli._analyze_report import Report
-from mien.cli._analyze_sources import Plan, Source, Stdin, iter_sources
+from mien.cli._analyze_sources import Plan, Source, Stdin, count_beside, iter_sources
 from mien.cli._analyze_speech import Hearing, RecordingFiles, failed, hear_many
 from mien.cli._analyze_video import FilmFiles, OneFilm, Watching
 from mien.cli._analyze_voice import FilmVoice
@@ -76,7 +76,7 @@ class Run:
             self._pictures.maps = maps(self._models.pictures, options.explain_by or "auto")
         read = {Kind.PICTURE: self._see, Kind.RECORDING: self._hear, Kind.FILM: self._watch}
         with Report(options, self._expected, many=self._plan.many) as report:
-            with self._progress() as advance:
+            with self._progress() as advance, self._counting(advance):
                 sources = iter_sources(self._paths, self._stdin, options.only, twice=self._twice)
                 try:
                     for kind, group in groupby(sources, key=lambda source: source.kind):
@@ -101,6 +101,18 @@ class Run:
             return _shell.progress(None, "analyzing", unit="s")
         # A single picture is done at once; a film shows how far it is by itself.
         return nullcontext(_shell.Advance())
+
+    @contextmanager
+    def _counting(self, advance: _shell.Advance) -> Iterator[None]:
+        """Count beside the work what is to come, where that is not known yet."""
+        if self._plan.whole:
+            yield
+            return
+        over = count_beside(self._paths, advance.expect)
+        try:
+            yield
+        finally:
+            over.set()
 
     def _see(self, group: Iterator[Source], report: Report, advance: _shell.Advance) -> None:
         """Analyze pictures."""
@@ -196,7 +208,8 @@ class Run:
                 advance(1)
 
     def _watch_one(self, source: Source, report: Report) -> None:
-        place = f"{report.done + report.failed + 1}/{self._plan.total} " if self._plan.many else ""
+        of = f"/{self._plan.total}" if self._plan.whole else ""
+        place = f"{report.done + report.failed + 1}{of} " if self._plan.many else ""
         try:
             files = self._films.begin(source)
             watching = Watching(source, self._models.films, self._options, files, report.frame)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,9 +18,26 @@ from mien.errors import MediaNotFoundError, MienError
 if TYPE_CHECKING:
     from io import BufferedReader
 
-__all__ = ["STDIN", "Plan", "Source", "Stdin", "identities", "identity", "iter_sources", "plan", "standard_input"]
+__all__ = [
+    "FIRST_LOOK",
+    "STDIN",
+    "Plan",
+    "Source",
+    "Stdin",
+    "count_beside",
+    "identities",
+    "identity",
+    "iter_sources",
+    "plan",
+    "standard_input",
+]
 
 STDIN = "-"
+
+FIRST_LOOK = 10_000
+"""So many files are looked at before the first is read: a folder of a million takes seconds, on a slow disk minutes."""
+
+_END = object()
 
 _NEEDS_SEEKING = ("mp4", "mov", "m4a", "3gp")
 """Formats whose table of contents may lie at their end."""
@@ -75,12 +93,15 @@ class Plan:
         Files that are films, however they are read.
     many : bool
         Whether several items are read.
+    whole : bool
+        Whether all was looked at; otherwise there is more, of any kind.
     """
 
     counts: dict[Kind, int]
     missing: int
     films: int
     many: bool
+    whole: bool = True
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -88,9 +109,9 @@ class Plan:
         return tuple(kind for kind in Kind if kind in self.counts)
 
     @property
-    def total(self) -> int:
-        """How many items there are."""
-        return sum(self.counts.values()) + self.missing
+    def total(self) -> int | None:
+        """How many items there are, if that is known."""
+        return sum(self.counts.values()) + self.missing if self.whole else None
 
 
 class Stdin:
@@ -159,7 +180,7 @@ def standard_input(paths: Sequence[str]) -> Stdin | None:
     return Stdin(cast("BufferedReader", sys.stdin.buffer)) if STDIN in paths else None
 
 
-def plan(paths: Sequence[str], stdin: Stdin | None, only: str | None = None) -> Plan:
+def plan(paths: Sequence[str], stdin: Stdin | None, only: str | None = None, *, at_most: int | None = None) -> Plan:
     """Count what there is.  Files of folders are told by their names: opening a million of them takes minutes.
 
     Parameters
@@ -170,33 +191,60 @@ def plan(paths: Sequence[str], stdin: Stdin | None, only: str | None = None) -> 
         Standard input, if it is named.
     only : {"face", "voice"} or None
         What is read of films.
+    at_most : int or None
+        How many files are looked at; of folders with more, the walk goes on while the first are read.
     """
     counts: Counter[Kind] = Counter()
     missing = films = 0
-    for argument in paths:
-        if argument == STDIN and stdin is not None:
-            counts[stdin.kind(only)] += 1
-            films += stdin.film
+    every = chain.from_iterable(
+        [(stdin.kind(only), stdin.film)] if argument == STDIN and stdin is not None else _kinds(argument, only)
+        for argument in paths
+    )
+    for found in islice(every, at_most):
+        if found is None:
+            missing += 1
             continue
-        for found in _kinds(argument, only):
-            if found is None:
-                missing += 1
-                continue
-            counts[found[0]] += 1
-            films += found[1]
-    return Plan(dict(counts), missing, films, len(paths) > 1 or _is_many(paths[0]))
+        counts[found[0]] += 1
+        films += found[1]
+    whole = at_most is None or next(every, _END) is _END
+    return Plan(dict(counts), missing, films, len(paths) > 1 or _is_many(paths[0]), whole)
+
+
+def count_beside(paths: Sequence[str], tell: Callable[[int], None]) -> threading.Event:
+    """Count in a thread what the arguments name, and tell how many there are; setting the event ends it.
+
+    The thread is not waited for: a slow disk must not hold up the end of the program.
+    """
+    over = threading.Event()
+
+    def count() -> None:
+        total = 0
+        for argument in paths:
+            for _ in [None] if argument == STDIN else _names(argument):
+                if over.is_set():
+                    return
+                total += 1
+        tell(total)
+
+    threading.Thread(target=count, name="mien-count", daemon=True).start()
+    return over
+
+
+def _names(argument: str) -> Iterator[str | None]:
+    """Yield the files of an argument, or None where there is no file."""
+    from mien.media.paths import iter_media_paths
+
+    try:
+        yield from iter_media_paths([argument])
+    except MediaNotFoundError:
+        yield None
 
 
 def _kinds(argument: str, only: str | None) -> Iterator[tuple[Kind, bool] | None]:
     """Yield for each file of an argument its kind and whether it is a film, or None where there is no file."""
-    from mien.media.paths import iter_media_paths
-
     single = not _is_many(argument)
-    try:
-        for path in iter_media_paths([argument]):
-            yield kind_of_file(path, only=only, look=single)
-    except MediaNotFoundError:
-        yield None
+    for path in _names(argument):
+        yield None if path is None else kind_of_file(path, only=only, look=single)
 
 
 def _is_many(path: str) -> bool:
@@ -249,14 +297,11 @@ class _Missing:
 
 def identities(paths: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield the `identity` of each file that the arguments name."""
-    from mien.media.paths import iter_media_paths
-
     for argument in paths:
-        with suppress(MediaNotFoundError):
-            for path in iter_media_paths([argument]):
-                found = identity(path)
-                if found is not None:
-                    yield found
+        for path in _names(argument):
+            found = None if path is None else identity(path)
+            if found is not None:
+                yield found
 
 
 def identity(path: str | Path) -> tuple[int, int] | None:

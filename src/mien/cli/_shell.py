@@ -231,6 +231,9 @@ class Advance:
     def __call__(self, count: int) -> None:
         """Count items."""
 
+    def expect(self, total: int) -> None:
+        """Take how many items there are, where that was not known at first; from any thread."""
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Leave the place to another display, or to results that go to the same terminal."""
@@ -290,6 +293,9 @@ class _Bar(Advance):
         rate_text = f"{rate:.1f} {self._unit}/s" if self._unit else f"{rate:.1f}/s"
         self._bar.update(self._task, advance=count, rate=rate_text)
 
+    def expect(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         self._bar.stop()
@@ -308,6 +314,9 @@ class _Lines(Advance):
         self._unit = unit
         self._done = 0
         self._started = self._last = time.monotonic()
+
+    def expect(self, total: int) -> None:
+        self._total = total
 
     def __call__(self, count: int) -> None:
         self._done += count

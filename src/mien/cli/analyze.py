@@ -129,11 +129,11 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     """
     from mien.cli._analyze_options import Options
     from mien.cli._analyze_run import Run
-    from mien.cli._analyze_sources import plan, standard_input
+    from mien.cli._analyze_sources import FIRST_LOOK, plan, standard_input
 
     chosen = Options(**options)
     chosen.check()
     stdin = standard_input(paths)
-    there = plan(paths, stdin, chosen.only)
+    there = plan(paths, stdin, chosen.only, at_most=None if chosen.by_kind else FIRST_LOOK)
     chosen.fit(there)
     return Run(paths, stdin, there, chosen).run()

@@ -143,20 +143,28 @@ def _ends_in(name: str, suffixes: frozenset[str]) -> bool:
 
 
 def _walk(folder: str, suffixes: frozenset[str]) -> Iterator[str]:
+    # Of a million files in one folder, only the names are held, and none is asked what it is.
+    names, folders = [], set()
     try:
         with os.scandir(folder) as listing:
-            entries = sorted(
-                (entry.name, entry.path, entry.is_dir(follow_symlinks=False))
-                for entry in listing
-                if not entry.name.startswith(".")
-            )
+            for entry in listing:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.add(name)
+                    names.append(name)
+                elif _ends_in(name, suffixes) and not (entry.is_symlink() and Path(entry.path).is_dir()):
+                    names.append(name)
     except OSError:
         yield folder
         return
-    for name, path, is_folder in entries:
-        if is_folder:
+    names.sort()
+    for name in names:
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if name in folders:
             yield from _walk(path, suffixes)
-        elif _ends_in(name, suffixes) and not Path(path).is_dir():
+        else:
             yield path
 
 

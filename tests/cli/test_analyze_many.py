@@ -1,0 +1,159 @@
+"""``mien analyze`` on folders too large to list before the first answer: here, of more than three files."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mien.cli import _analyze_sources, _shell, main
+from mien.media import paths as media_paths
+
+
+@pytest.fixture
+def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of 40 pictures without a face, of which at most three are looked at first."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    stream = io.BytesIO()
+    Image.new("RGB", (30, 20), (90, 120, 90)).save(stream, "PNG")
+    for number in range(40):
+        (folder / f"{number:02}.png").write_bytes(stream.getvalue())
+    monkeypatch.setattr(_analyze_sources, "FIRST_LOOK", 3)
+    return folder
+
+
+def run(model: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(main, ["analyze", "--model", str(model), *map(str, arguments)])
+
+
+def quick(*arguments: object) -> Result:
+    """Run with the shipped model: one that is named is fitted to all kinds that there are."""
+    return CliRunner().invoke(main, ["analyze", *map(str, arguments)])
+
+
+def walks_of(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Let each walk of the main thread tell, for each file that it comes to, how many lines are out by then."""
+    walk = media_paths.iter_media_paths
+    walks: list[list[int]] = []
+
+    def watched(arguments: Any) -> Iterator[str]:
+        told: list[int] = []
+        if threading.current_thread() is threading.main_thread():
+            walks.append(told)
+        for path in walk(arguments):
+            out: Any = sys.stdout.buffer
+            told.append(out.getvalue().count(b"\n"))
+            yield path
+
+    monkeypatch.setattr(media_paths, "iter_media_paths", watched)
+    return walks
+
+
+@pytest.mark.parametrize("how", ["--jsonl", "--json"])
+def test_the_first_answers_are_out_before_the_walk_has_ended(
+    album: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    walks = walks_of(monkeypatch)
+    done = quick(album, how, "--threads", "2")
+    assert done.exit_code == 0, done.output
+    names = [Path(json.loads(line)["path"]).name for line in done.stdout.splitlines()]
+    assert names == [f"{number:02}.png" for number in range(40)]
+    first, read = walks
+    assert len(first) == 4  # one more than it looks at, to know that there is more
+    # Two threads, two pictures each that are read or wait, and the one that is found next.
+    assert all(lines >= found - 4 for found, lines in enumerate(read))
+    assert len(read) == 40
+
+
+def test_what_columns_there_are_is_known_before_the_first(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (album / "z.wav").write_bytes(b"no sound")
+    walks = walks_of(monkeypatch)
+    done = quick(album, "--csv")
+    assert done.exit_code == 3
+    assert "start_s" in done.stdout.splitlines()[0].split(",")
+    assert len(walks[0]) == 41
+
+
+def test_what_comes_late_is_read_as_its_kind(album: Path) -> None:
+    (album / "z.wav").write_bytes(b"no sound")
+    done = quick(album, "--jsonl")
+    assert done.exit_code == 3
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert Path(last["path"]).name == "z.wav"
+    assert "recording" in last["message"]
+
+
+def test_an_option_that_fits_nothing_is_refused_all_the_same(album: Path, planted_model: Path) -> None:
+    done = run(planted_model, album, "--step", "1")
+    assert done.exit_code == 2
+    assert "--step is for films, but there are only pictures" in done.stderr
+
+
+def test_files_are_counted_beside(album: Path) -> None:
+    told: list[int] = []
+    said = threading.Event()
+
+    def tell(total: int) -> None:
+        told.append(total)
+        said.set()
+
+    _analyze_sources.count_beside([str(album), str(album / "00.png"), "-", "no/such.png"], tell)
+    assert said.wait(20)
+    assert told == [43]
+
+
+def test_counting_ends_when_the_work_does(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    walk = media_paths.iter_media_paths
+
+    def slow(arguments: Any) -> Iterator[str]:
+        for number, path in enumerate(walk(arguments)):
+            if number == 5:
+                assert over.wait(20)
+            yield path
+
+    monkeypatch.setattr(media_paths, "iter_media_paths", slow)
+    told: list[int] = []
+    ended = _analyze_sources.count_beside([str(album)], told.append)
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "mien-count")
+    ended.set()
+    over.set()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert told == []
+
+
+def test_progress_takes_the_total_when_it_is_known(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected: list[int] = []
+    said = threading.Event()
+
+    class Told(_shell.Advance):
+        def expect(self, total: int) -> None:
+            expected.append(total)
+            said.set()
+
+        def __call__(self, count: int) -> None:
+            assert said.wait(20)
+
+    class Shown:
+        def __init__(self, total: int | None, what: str, *, unit: str = "") -> None:
+            assert (total, what, unit) == (None, "analyzing", "pictures")
+
+        def __enter__(self) -> Told:
+            return Told()
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    monkeypatch.setattr(_shell, "progress", Shown)
+    assert quick(album, "--jsonl").exit_code == 0
+    assert expected == [40]
