@@ -1,10 +1,10 @@
 """Search for files on which the reading of pictures breaks, guided by the lines that each file reaches.
 
 What an attacker sends never passes the tests' own imagination, so a fuzzer invents it.  A file passes if it gives a
-sound picture or one of mien's errors, on one line, within 2 s of processor time and 1 GB of memory, and nothing is
-warned about on the way.  The file's own checksum decides how it comes in (bytes, a path with some suffix, a stream, a
-PIL image) and whether the whole analysis follows, so that a finding repeats itself.  Python code of mien and Pillow
-guides the search; their C code takes part unseen.
+sound picture or one of mien's errors, on one line, within 2 s of processor time and 1 GB of memory, and nothing prints,
+logs or warns, not even C code.  The file's own checksum decides how it comes in (bytes, a path with some suffix, a
+stream, a PIL image) and whether the whole analysis follows, so that a finding repeats itself.  Python code of mien and
+Pillow guides the search; their C code takes part unseen.
 
 Stands beside benchmarks/, on no floor of the house: like them it uses the package and is used by nobody.
 
@@ -23,14 +23,18 @@ libFuzzer (LLVM, https://llvm.org/docs/LibFuzzer.html); atheris (Google, Apache 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import logging
+import os
 import resource
 import sys
 import tempfile
 import time
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,24 +70,52 @@ ANALYZED_PX = 300_000
 OPENED_PX = 4_000_000
 SUFFIXES = ("jpg", "png", "webp", "tif", "bmp", "gif", "txt", "mp4")
 
-warned: list[str] = []
+told: list[str] = []
+CAUGHT = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115  (open as long as the process)
 
 
 def one_file(data: bytes) -> None:
     """Read one file and see that what comes out is sound."""
     start = time.process_time()
-    warned.clear()
-    try:
-        way_in(data, zlib.crc32(data) % 64)
-    except MienError as error:
-        message = str(error)
-        assert message, "an error without a message"
-        assert message.isprintable(), f"a message that is not one line: {message!r}"
+    told.clear()
+    with output_to(CAUGHT.fileno()):
+        try:
+            way_in(data, zlib.crc32(data) % 64)
+        except MienError as error:
+            message = str(error)
+            assert message, "an error without a message"
+            assert message.isprintable(), f"a message that is not one line: {message!r}"
     seconds = time.process_time() - start
-    assert not warned, f"a warning: {warned[0]}"
+    assert not told, f"a warning or log: {told[0]}"
+    printed = os.fstat(CAUGHT.fileno()).st_size
+    if printed:
+        text = os.pread(CAUGHT.fileno(), 200, 0)
+        CAUGHT.truncate(0)
+        raise AssertionError(f"printed {printed} bytes: {text!r}")
     assert seconds < SECONDS, f"took {seconds:.1f} s of processor time"
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     assert megabytes < MEGABYTES, f"memory rose to {megabytes:.0f} MB"
+
+
+@contextlib.contextmanager
+def output_to(place: int) -> Iterator[None]:
+    """Send to a file what is written to the standard streams, by C code too."""
+    before = [os.dup(1), os.dup(2)]
+    try:
+        os.dup2(place, 1)
+        os.dup2(place, 2)
+        yield
+    finally:
+        for number, old in enumerate(before, start=1):
+            os.dup2(old, number)
+            os.close(old)
+
+
+class Heard(logging.Handler):
+    """Keeps what is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: D102
+        told.append(record.getMessage())
 
 
 def way_in(data: bytes, lot: int) -> None:
@@ -166,7 +198,7 @@ def mutant(data: bytes, max_size: int, seed: int) -> bytes:
 def note_warning(message: Any, category: type[Warning], *_: object, **__: object) -> None:
     """Keep what is warned about; mien's own warnings are meant to be seen."""
     if not issubclass(category, MienWarning):
-        warned.append(f"{category.__name__}: {message}")
+        told.append(f"{category.__name__}: {message}")
 
 
 def arguments(given: list[str]) -> list[str]:
@@ -191,6 +223,7 @@ SEEDS = list({**whole_pictures(), **other_pictures()}.values())
 def main() -> None:
     warnings.simplefilter("always")
     warnings.showwarning = note_warning
+    logging.getLogger().addHandler(Heard(logging.WARNING))
     analyze_image(SEEDS[1], threads=1)  # loads detector and model, which is no part of any file's time
     atheris.Setup([sys.argv[0], *arguments(sys.argv[1:])], one_file, custom_mutator=mutant)
     atheris.Fuzz()

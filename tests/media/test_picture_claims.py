@@ -8,6 +8,7 @@ import re
 import struct
 import time
 import tracemalloc
+import warnings
 import zlib
 from typing import Any
 
@@ -171,6 +172,15 @@ def test_strips_that_all_are_the_same_bytes() -> None:
         read_image(whole)
 
 
+def test_a_tag_that_stands_twice_is_refused_before_pillow_logs_about_it(caplog: pytest.LogCaptureFixture) -> None:
+    data = strip(t278=("L", (30,)), t32=("L", (232,)))
+    at = data.index(struct.pack("<HHL", 32, 4, 1))
+    twice = data[:at] + struct.pack("<H", 277) + data[at + 2 :]
+    with pytest.raises(DecodeError, match="its tag 277 stands there twice"):
+        read_image(twice)
+    assert not caplog.records
+
+
 def test_a_flood_of_scans() -> None:
     data = encoded(scene(), "jpeg", progressive=True)
     first, last = data.index(b"\xff\xda"), data.rindex(b"\xff\xda")
@@ -233,3 +243,25 @@ def test_the_end_of_a_long_packed_row_comes_at_once() -> None:
     assert time.process_time() - start < 1
     assert picture.pixels[-1, 0].tolist() == [255, 0, 0]
     assert not picture.pixels[:-1].any()
+
+
+# --- JPEG: what a decoder would take for metadata ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marker", [0xF0, 0xC8, 0xFD, 0x4F])
+def test_metadata_within_a_reserved_segment_is_not_seen(marker: int) -> None:
+    data = encoded(scene(), "jpeg")
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x1b\0\5\0\0\0\1\xff\xff\xff\0" + bytes(4)  # its resolution lies beyond it
+    inner = b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif
+    hidden = bytes((0xFF, marker)) + struct.pack(">H", 2 + len(inner)) + inner
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        np.testing.assert_array_equal(read_image(data[:2] + hidden + data[2:]).pixels, read_image(data).pixels)
+    assert not caught, caught[0].message
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_segment_with_an_impossible_length(length: int) -> None:
+    data = encoded(scene(), "jpeg")
+    with pytest.raises(DecodeError, match="a part of its header has an impossible length"):
+        read_image(data[:2] + b"\xff\xdb" + struct.pack(">H", length) + data[2:])

@@ -64,9 +64,12 @@ def expand(data: bytes, name: str) -> tuple[bytes, bool]:
 
 # --- JPEG: ITU-T T.81, annex B --------------------------------------------------------------------
 
-_SOS, _COM, _APP0, _APP1, _APP14 = 0xDA, 0xFE, 0xE0, 0xE1, 0xEE
+_SOS, _APP0, _APP1, _APP14 = 0xDA, 0xE0, 0xE1, 0xEE
+# Frames, tables, the restart interval, and APP0 and APP14 (Adobe), which tell the decoder the colour space.  Within
+# what else there may be, such as the reserved segments, Pillow would look for markers.
+_JPEG_PIXELS = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), 0xDB, 0xDD, _APP0, _APP14}
 _MAX_SCANS = 100
-_STANDALONE = {0x01, 0xD8, *range(0xD0, 0xD8)}
+_STANDALONE = {0x01, *range(0xD0, 0xDA)}
 
 
 def _jpeg(data: bytes) -> Prepared:
@@ -86,9 +89,11 @@ def _jpeg(data: bytes) -> Prepared:
         if marker == _SOS:
             _count_scans(data, at)
             return Prepared(b"".join([*kept, data[at:]]), orientation)
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        # APP0 and APP14 (Adobe) tell the decoder the colour space.
-        if marker in (_APP0, _APP14) or not (_APP0 <= marker <= 0xEF or marker == _COM):
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if length < 2:
+            raise ValueError("a part of its header has an impossible length")
+        end = at + 2 + length
+        if marker in _JPEG_PIXELS:
             kept.append(data[at:end])
         elif marker == _APP1 and orientation == 1 and data[at + 4 : at + 10] == b"Exif\0\0":
             orientation = exif_orientation(data[at + 4 : end])

@@ -124,6 +124,7 @@ def clean_tiff(data: bytes) -> tuple[bytes, int, tuple[int, int]]:
     cleaned = bytearray(data)
     orientation, total = 1, 0
     sizes = {_WIDTH: 0, _HEIGHT: 0}
+    seen: set[int] = set()
     end = wide = 0
     for entry in _entries(data):
         end, wide = entry.at + 4 + 2 * entry.wide, entry.wide
@@ -132,6 +133,9 @@ def clean_tiff(data: bytes) -> tuple[bytes, int, tuple[int, int]]:
         if entry.tag not in _PIXEL_TAGS:
             struct.pack_into(entry.order + ("HHQ" if wide == 8 else "HHL"), cleaned, entry.at, _UNKNOWN_TAG, 1, 1)
             continue
+        if entry.tag in seen:  # of which Pillow would take the one, and this module the other
+            raise ValueError(f"its tag {entry.tag} stands there twice")
+        seen.add(entry.tag)
         total += entry.nbytes
         if entry.value_at + entry.nbytes > len(data) or total > len(data):
             raise ValueError(f"the value of its tag {entry.tag} goes beyond its end")
