@@ -1,13 +1,14 @@
-"""A face net in each engine, against what the machine's matrix products allow.
+"""A face net in each engine and precision, against what the machine's matrix products allow; tables for the docs.
 
     python benchmarks/engines.py [--model face-base] [--batch 1,8,32] [--threads 1,2] [--rounds 30] [--json]
-    python benchmarks/engines.py --accuracy fer2013.csv
+    python benchmarks/engines.py --accuracy fer2013.csv [--labels fer2013new.csv]
 
 The graph's multiply-adds are counted in its file, without those that meet the zeros that pad its convolutions.  The
 machine's rate is the best of matrix products of 768 x 768 with the same threads and precision, by numpy and by each
-engine; the share is the net's own rate over that.  Both are taken from the fastest run, because other work on the
-machine only ever slows; median and middle half are given beside.  All take turns run by run, so that they see the same
-machine.  ``--accuracy`` gives instead what each engine and precision answers to the rows of FER2013's PublicTest.
+engine, in int8 of uint8 by int8 into float32; the share is the net's own rate over that.  Both are taken from the
+fastest run, because other work on the machine only ever slows; the median is given beside.  All take turns run by run,
+so that they see the same machine.  ``--accuracy`` gives instead what each engine and precision answers to the rows of
+FER2013's PublicTest, as its own labels and as the majority of FER+ votes have them.
 """
 
 from __future__ import annotations
@@ -29,23 +30,30 @@ from onnx import helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
 from mien.analyzers import FaceAnalyzer
-from mien.datasets import fer2013
-from mien.models import registry, runtime
+from mien.datasets import fer2013, ferplus
+from mien.errors import MissingExtraError
+from mien.models import ModelSpec, registry, runtime
 from mien.models.store import read_weights
 
 SIDE = 768
 WARM = 5
+NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
-def kinds() -> list[tuple[str, str]]:
-    """Return the engines and precisions that are here."""
-    found = [("onnxruntime", "float32")]
-    for precision in runtime.PRECISIONS:
-        try:
-            product(1, "openvino", precision)
-        except (ImportError, runtime.ModelError):
-            continue
-        found.append(("openvino", precision))
+def kinds(spec: ModelSpec | None = None) -> list[tuple[str, str]]:
+    """Return the engines and precisions that are here, and that a model has."""
+    found = []
+    for engine in runtime.ENGINES:
+        for precision in runtime.PRECISIONS:
+            if engine == "onnxruntime" and precision == "bfloat16":
+                continue
+            if spec is not None and runtime.closest_precision(spec, precision) != precision:
+                continue
+            try:
+                product(1, engine, precision)
+            except (MissingExtraError, runtime.ModelError):
+                continue
+            found.append((engine, precision))
     return found
 
 
@@ -86,10 +94,30 @@ def taps(node: onnx.NodeProto, size: tuple[int, ...], kernel: tuple[int, ...], m
 
 def product(threads: int, engine: str, precision: str) -> runtime.Session:
     """Return a session that multiplies by a matrix of `SIDE` x `SIDE`."""
-    weights = np.random.default_rng(0).normal(0, 1, (SIDE, SIDE)).astype(np.float32)
-    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [SIDE, SIDE]) for name in "ac"]
-    nodes = [helper.make_node("MatMul", ["a", "b"], ["c"])]
-    graph = helper.make_graph(nodes, "product", values[:1], values[1:], [numpy_helper.from_array(weights, "b")])
+    random = np.random.default_rng(0)
+    makers: list[onnx.NodeProto] = []
+    if precision == "int8":
+        # Uint8 by int8, summed in int32: what a convolution of a net in int8 does.
+        parts = {
+            "b_whole": random.integers(-63, 64, (SIDE, SIDE)).astype(np.int8),
+            "step": np.float32(0.01),
+            "zero_a": np.uint8(0),
+            "zero_b": np.int8(0),
+        }
+        makers.append(helper.make_node("DequantizeLinear", ["a", "step", "zero_a"], ["a_"]))
+        makers.append(helper.make_node("DequantizeLinear", ["b_whole", "step", "zero_b"], ["b"]))
+    else:
+        parts = {"b": random.normal(0, 1, (SIDE, SIDE)).astype(np.float32)}
+        makers.append(helper.make_node("Identity", ["a"], ["a_"]))
+    makers.append(helper.make_node("MatMul", ["a_", "b"], ["c"]))
+    kind = onnx.TensorProto.UINT8 if precision == "int8" else onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        makers,
+        "product",
+        [helper.make_tensor_value_info("a", kind, [SIDE, SIDE])],
+        [helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [SIDE, SIDE])],
+        [numpy_helper.from_array(np.asarray(values), name) for name, values in parts.items()],
+    )
     content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
     return runtime.Session(content, name="product", threads=threads, device="cpu", engine=engine, precision=precision)
 
@@ -112,9 +140,11 @@ def in_turns(calls: dict[Any, Callable[[], Any]], rounds: int) -> dict[Any, dict
 def products(threads: int) -> dict[Any, Callable[[], Any]]:
     """Return matrix products of 768 x 768 by numpy and by each engine and precision."""
     left = np.random.default_rng(1).normal(0, 1, (SIDE, SIDE)).astype(np.float32)
+    whole = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE), np.uint8)
     calls: dict[Any, Callable[[], Any]] = {("product", "numpy", "float32"): partial(np.matmul, left, left)}
     for engine, precision in kinds():
-        calls["product", engine, precision] = partial(product(threads, engine, precision).run, {"a": left})
+        given = {"a": whole if precision == "int8" else left}
+        calls["product", engine, precision] = partial(product(threads, engine, precision).run, given)
     return calls
 
 
@@ -128,7 +158,7 @@ def measure(model: str, batches: list[int], threads: list[int], rounds: int) -> 
     rates: dict[int, dict[str, float]] = {}
     for count in threads:
         calls = products(count)
-        for engine, precision in kinds():
+        for engine, precision in kinds(spec):
             session = runtime.load(spec, threads=count, engine=engine, precision=precision)
             for batch in batches:
                 crops = np.random.default_rng(batch).integers(0, 256, (batch, side, side, 3), np.uint8)
@@ -148,24 +178,28 @@ def measure(model: str, batches: list[int], threads: list[int], rounds: int) -> 
     return {"multiply_adds": every, "without_padding": real, "machine_multiply_adds_per_s": rates, "rows": rows}
 
 
-def accuracy(model: str, table: Path) -> dict[str, Any]:
-    """Return the accuracy of each engine and precision on PublicTest, and how far its answers are from the first."""
-    data = fer2013.load(table, split="PublicTest")
-    truth = np.array(data.label_set.emotions)[data.labels]
+def accuracy(model: str, table: Path, votes: Path | None) -> dict[str, Any]:
+    """Return what each engine and precision answers to PublicTest, and how far that is from the first."""
+    public = fer2013.load(table, split="PublicTest")
+    majority = ferplus.with_votes(public, votes or ferplus.votes_beside(table), protocol="majority")
+    spec = registry.get(model)
     found: dict[str, Any] = {}
-    first: np.ndarray | None = None
-    for engine, precision in kinds():
-        analyzer = FaceAnalyzer(model, detector="haar", output="fer7", threads=1, engine=engine, precision=precision)
-        logits = analyzer.logits(data.images)["fer7"]
-        names = np.array(analyzer.output.labels.emotions)[logits.argmax(axis=1)]
-        right = float(np.mean(names == truth))
-        first = logits if first is None else first
-        found[f"{engine} {precision}"] = {
-            "accuracy": round(right, 4),
-            "rows": len(names),
-            "other answers": int((logits.argmax(axis=1) != first.argmax(axis=1)).sum()),
-            "farthest logit": float(np.abs(logits - first).max()),
-        }
+    first: dict[str, np.ndarray] = {}
+    for engine, precision in kinds(spec):
+        analyzer = FaceAnalyzer(spec, detector="haar", threads=1, engine=engine, precision=precision)
+        row = found[f"{engine} {precision}"] = {}
+        for name, data in (("fer7", public), ("ferplus8", majority)):
+            labelled = data.labels >= 0
+            logits = analyzer.logits(data.images[labelled])[name]
+            answers = np.array(spec.output(name).labels.emotions)[logits.argmax(axis=1)]
+            right = answers == np.array(data.label_set.emotions)[data.labels[labelled]]
+            exact = first.setdefault(name, logits)
+            row[name] = {
+                "accuracy": float(right.mean()),
+                "rows": len(right),
+                "other_answers": int((logits.argmax(axis=1) != exact.argmax(axis=1)).sum()),
+                "farthest_logit": float(np.abs(logits - exact).max()),
+            }
     return found
 
 
@@ -176,6 +210,7 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--accuracy", type=Path, metavar="FER2013.CSV")
+    parser.add_argument("--labels", type=Path, metavar="FER2013NEW.CSV")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     report: dict[str, Any] = {
@@ -185,7 +220,7 @@ def main() -> None:
         "model": options.model,
     }
     if options.accuracy:
-        report["accuracy"] = accuracy(options.model, options.accuracy)
+        report["accuracy"] = accuracy(options.model, options.accuracy, options.labels)
     else:
         batches, threads = ([int(n) for n in text.split(",")] for text in (options.batch, options.threads))
         report |= measure(options.model, batches, threads, options.rounds)
@@ -193,24 +228,45 @@ def main() -> None:
         print(json.dumps(report, indent=2))
         return
     print(f"{report['machine']}; Python {report['python']}; {report['date']}; {options.model}")
-    for name, row in report.get("accuracy", {}).items():
-        print(f"{name:22}", "  ".join(f"{key} {value:.6g}" for key, value in row.items()))
-    if "rows" in report:
-        show(report, options.rounds)
+    if options.accuracy:
+        show_accuracy(report["accuracy"])
+    else:
+        show(report, batches, options.rounds)
 
 
-def show(report: dict[str, Any], rounds: int) -> None:
-    """Print the table."""
+def show_accuracy(rows: dict[str, Any]) -> None:
+    """Print a table of Markdown."""
+    print(
+        "\n| engine | precision | `fer7` | `ferplus8` (majority) | other answers | farthest logit |\n"
+        + 6 * "|---"
+        + "|"
+    )
+    for name, row in rows.items():
+        engine, precision = name.split()
+        parts = [row["fer7"], row["ferplus8"]]
+        right = " | ".join(f"{100 * part['accuracy']:.2f} %" for part in parts)
+        others = ", ".join(f"{part['other_answers']} of {part['rows']:,}" for part in parts)
+        print(f"| {NAMES[engine]} | {precision} | {right} | {others} | {max(p['farthest_logit'] for p in parts):.1g} |")
+
+
+def show(report: dict[str, Any], batches: list[int], rounds: int) -> None:
+    """Print a table of Markdown."""
     every, real = (report[key] / 1e6 for key in ("multiply_adds", "without_padding"))
-    print(f"{every:.1f} million multiply-adds a crop, {real:.1f} without padded zeros; {rounds} rounds")
+    print(f"{every:.1f} million multiply-adds a crop, {real:.1f} without padded zeros")
+    print(f"times: fastest of {rounds} rounds (median)")
     for count, rates in report["machine_multiply_adds_per_s"].items():
-        told = ", ".join(f"{rate / 1e9:.1f} in {precision}" for precision, rate in rates.items() if rate)
+        told = ", ".join(f"{rate / 1e9:.0f} in {precision}" for precision, rate in rates.items() if rate)
         print(f"matrix products, {count} thread(s), thousand million multiply-adds a second: {told}")
-    print("engine       precision  batch  threads  best ms  median (middle half)     share of the matrix rate")
+    crops = " | ".join(f"{batch} crop{'s' * (batch > 1)}" for batch in batches)
+    print(f"\n| threads | engine | precision | {crops} | share of the matrix rate at {', '.join(map(str, batches))} |")
+    print((4 + len(batches)) * "|---" + "|")
+    lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in report["rows"]:
-        spread = f"{row['median_ms']:.2f} ({row['q25_ms']:.2f}-{row['q75_ms']:.2f})"
-        start = f"{row['engine']:12} {row['precision']:9} {row['batch']:6} {row['threads']:8}"
-        print(f"{start} {row['best_ms']:8.2f}  {spread:24} {row['share']:.0%}")
+        lines.setdefault((row["threads"], NAMES[row["engine"]], row["precision"]), []).append(row)
+    for key, rows in lines.items():
+        times = [f"{row['best_ms']:.2f} ms ({row['median_ms']:.2f})" for row in rows]
+        share = ", ".join(f"{100 * row['share']:.0f}" for row in rows)
+        print("| " + " | ".join([*map(str, key), *times, f"{share} %"]) + " |")
 
 
 if __name__ == "__main__":
