@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, whole_number
 from mien.errors import InputError, ModelError
+from mien.models._onnxruntime import OnnxRuntime, failures, onnxruntime, provider
 from mien.models._openvino import OpenVino
 from mien.models.spec import ModelSpec
 from mien.models.store import read_weights
@@ -43,71 +42,11 @@ INT8 = "-int8"
 MAX_DEFAULT_THREADS = 4
 """The graphs here are small: beyond four threads the hand-over between them costs what it saves."""
 
-_SWITCH = "ORT_DISABLE_TELEMETRY"
-_import_lock = threading.Lock()
-
-
-@functools.cache
-def onnxruntime() -> Any:
-    """Return the module ``onnxruntime``, imported without its telemetry.
-
-    From 1.29 on, importing ONNX Runtime on any system writes a device id and a database under the home directory and
-    reports to its maker, unless the environment variable ``ORT_DISABLE_TELEMETRY`` is set at that moment.  It is set
-    for the import only, because the runtime reads it once; the caller's environment stays as it was.  Where the caller
-    has imported the runtime before, what is left to switch off is switched off.
-
-    References
-    ----------
-    microsoft/onnxruntime, pull requests 27379 and 29843.
-    """
-    with _import_lock:
-        before = os.environ.get(_SWITCH)
-        os.environ[_SWITCH] = "1"
-        try:
-            import onnxruntime as module
-        finally:
-            if before is None:
-                del os.environ[_SWITCH]
-            else:
-                os.environ[_SWITCH] = before
-    module.disable_telemetry_events()
-    return module
-
 
 def default_threads() -> int:
     """Return how many threads a session takes when nothing is said: the cores of this process, at most four."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MAX_DEFAULT_THREADS)
-
-
-class _OnnxRuntime:
-    """One graph in ONNX Runtime."""
-
-    def __init__(self, content: bytes, *, name: str, threads: int, device: str) -> None:
-        runtime = onnxruntime()
-        provider = _provider(device)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
-        options.use_deterministic_compute = True
-        # Errors reach the caller as exceptions; the runtime's warnings are about its own optimisations.
-        options.log_severity_level = 3
-        # Spinning threads burn a core between calls, and two of them are slower than one on two cores.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = runtime.InferenceSession(content, options, providers=[provider])
-        if provider[0] not in self._session.get_providers():
-            # The runtime falls back to the processor without an error; an answer must not depend on that.
-            raise ModelError(
-                f"model {name!r} cannot run on device {device!r}: the runtime could not start {provider[0]}"
-            )
-        self.input_names: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
-        self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
-
-    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """Run the graph once."""
-        values: list[NDArray[Any]] = self._session.run(list(outputs), feeds)
-        return values
 
 
 class Session:
@@ -147,17 +86,17 @@ class Session:
         self.threads = threads
         self.engine = engine
         self.precision = precision
-        self._graph: _OnnxRuntime | OpenVino
+        self._graph: OnnxRuntime | OpenVino
         self._told: Callable[[Exception], str]
-        make: Callable[[bytes], _OnnxRuntime | OpenVino]
+        make: Callable[[bytes], OnnxRuntime | OpenVino]
         if engine == "openvino":
             # As many calls side by side as the cores allow, as ONNX Runtime does by itself.
             streams = max(default_threads() // threads, 1)
             self._failures, self._told = OpenVino.failures, OpenVino.told
             make = functools.partial(OpenVino, threads=threads, streams=streams, precision=precision)
         else:
-            self._failures, self._told = _failures(onnxruntime()), str
-            make = functools.partial(_OnnxRuntime, name=name, threads=threads, device=device)
+            self._failures, self._told = failures(), str
+            make = functools.partial(OnnxRuntime, name=name, threads=threads, device=device)
         try:
             self._graph = make(content)
         except self._failures as error:
@@ -271,7 +210,7 @@ def check_engine(engine: Any, *, precision: Any = "float32", device: Any = "cpu"
         raise InputError(f"device of the engine 'openvino' must be 'cpu', but got {describe(device)}")
     if precision == "int8" and device != "cpu":
         raise InputError(f"precision 'int8' is for the device 'cpu', but got {describe(device)}")
-    _provider(device)
+    provider(device)
 
 
 def closest_precision(spec: ModelSpec, precision: str) -> str:
@@ -290,27 +229,3 @@ def _in_int8(spec: ModelSpec, role: str) -> str:
         return role + INT8
     files = ", ".join(f"{entry.file} ({entry.role})" for entry in spec.files)
     raise ModelError(f"model {spec.name!r} has no graph in int8: expected a file {role + INT8!r}, but it has {files}")
-
-
-def _provider(device: Any) -> tuple[str, dict[str, str]]:
-    """Return the runtime's name for a device, with its options, or say why there is none."""
-    match = re.fullmatch(r"(cpu)|cuda(?::(\d{1,3}))?", device) if isinstance(device, str) else None
-    if match is None:
-        raise InputError(f"device must be 'cpu', 'cuda' or 'cuda:0', but got {describe(device)}")
-    if match[1]:
-        return "CPUExecutionProvider", {}
-    available = onnxruntime().get_available_providers()
-    if "CUDAExecutionProvider" not in available:
-        have = ", ".join(p.removesuffix("ExecutionProvider") for p in available)
-        raise ModelError(
-            f"device {device!r} is not available: the installed ONNX Runtime has {have}; "
-            "for CUDA install onnxruntime-gpu in place of onnxruntime"
-        )
-    return "CUDAExecutionProvider", {"device_id": match[2] or "0"}
-
-
-def _failures(runtime: Any) -> tuple[type[Exception], ...]:
-    """Return the runtime's exceptions, which have no base class in common, and those that its wrapper raises."""
-    state = vars(runtime.capi.onnxruntime_pybind11_state)
-    own = tuple(v for v in state.values() if isinstance(v, type) and issubclass(v, Exception))
-    return (*own, RuntimeError, ValueError, TypeError)
