@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from mien.faces.mtcnn import MtcnnDetector, _Halves, contained, non_maximum
+from mien.faces import mtcnn
+from mien.faces.mtcnn import MtcnnDetector, _Halves, bands, contained, non_maximum
 from mien.media.image import read_image
 
 
@@ -69,7 +72,43 @@ def test_a_huge_picture_costs_no_more_than_its_bound():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mien.faces.mtcnn.MAX_LEVEL_PIXELS", mtcnn_limit)
         assert len(detector.detect(np.full((1000, 1500, 3), 90, np.uint8))) == 0
+        assert max(sizes) < 1.4 * mtcnn.BAND_PIXELS
+        patch.setattr("mien.faces.mtcnn.BAND_PIXELS", 10**9)
+        sizes.clear()
+        assert len(detector.detect(np.full((1000, 1500, 3), 90, np.uint8))) == 0
     assert 0.9 * mtcnn_limit < max(sizes) < 1.1 * mtcnn_limit
+
+
+@settings(max_examples=200, deadline=None)
+@given(height=st.integers(12, 3000), width=st.integers(12, 3000))
+def test_bands_make_up_the_level(height, width):
+    def answers(rows):  # of a convolution of 3, a pooling of 2 that keeps what is left over, and two more of 3
+        return (rows - 2 + 1) // 2 - 4
+
+    found = bands(height, width)
+    assert sum(answers(band.stop - band.start) for band in found) == answers(height)
+    assert (found[0].start, found[-1].stop) == (0, height)
+    for above, below in itertools.pairwise(found):
+        assert below.start % 2 == 0
+        assert below.start == 2 * answers(above.stop - above.start) + above.start
+    assert len(found) == 1 or max(band.stop - band.start for band in found) * width <= max(80_000, 90 * width)
+
+
+def test_bands_do_not_change_the_answers(monkeypatch):
+    portrait = data.astronaut()
+    picture = np.full((601, 901, 3), 90, np.uint8)
+    picture[50:562, 100:612] = portrait
+    picture[301:601, 601:] = cv2.resize(portrait[:256, 96:352], (300, 300))
+    detector = MtcnnDetector(min_face_px=20)
+    found = []
+    for pixels, rows in ((10**9, 64), (60_000, 64), (1, 2), (1, 13)):
+        monkeypatch.setattr(mtcnn, "BAND_PIXELS", pixels)
+        monkeypatch.setattr(mtcnn, "BAND_ROWS", rows)
+        found.append(detector.detect(picture))
+    assert len(found[0]) == 2
+    for other in found[1:]:
+        for name in ("boxes", "scores", "points"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(found[0], name))
 
 
 def test_finds_a_face_that_fills_the_picture():

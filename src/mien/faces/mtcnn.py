@@ -46,8 +46,12 @@ MAX_PER_LEVEL, MAX_PROPOSALS = 500, 1000
 """A picture of noise or of a stadium must not cost minutes: the best-scored proposals are kept."""
 
 MAX_LEVEL_PIXELS = 3_000_000
-"""Bound of the pyramid's largest level, and so of the memory (about 0.3 GB): more would only find faces that are tiny
-parts of a huge picture."""
+"""Bound of the pyramid's largest level, and so of the time: more would only find faces that are tiny parts of a huge
+picture."""
+
+BAND_PIXELS, BAND_ROWS = 60_000, 64
+"""P sees a level in bands of about so many pixels, at least so many rows: the maps of a whole large level do not fit
+the processor's cache, and take a sixth more time; from 45,000 to 100,000 pixels it makes no difference."""
 
 MAX_PLACE = 1e6
 """Pixels from the picture's corner, more than any picture has: what float32 still places to a tenth of a pixel."""
@@ -195,15 +199,16 @@ class MtcnnDetector:
     def _window(self, level: Image) -> tuple[Floats, Floats]:
         """Run P over one level; return boxes in its pixels and scores."""
         framed = cv2.copyMakeBorder(level, PAD, PAD, PAD, PAD, cv2.BORDER_CONSTANT, value=GREY)
-        result = self._p.run({"image": framed[None]})
-        score_map = result["scores"][0, 0]
+        parts = [self._p.run({"image": framed[None, rows]}) for rows in bands(*framed.shape[:2])]
+        score_map, offset_map = (np.concatenate([part[name][0] for part in parts], 1) for name in ("scores", "offsets"))
+        score_map = score_map[0]
         rows, columns = np.nonzero(score_map > P_SCORE)
         scores = score_map[rows, columns]
         if len(scores) > MAX_PER_LEVEL:
             best = np.argsort(-scores, kind="stable")[:MAX_PER_LEVEL]
             rows, columns, scores = rows[best], columns[best], scores[best]
         corners = np.stack([columns, rows], axis=1) * P_STRIDE - PAD
-        offsets = result["offsets"][0][:, rows, columns].T
+        offsets = offset_map[:, rows, columns].T
         boxes = (np.concatenate([corners, corners + P_WINDOW], axis=1) + offsets * P_WINDOW).astype(np.float32)
         kept = non_maximum(boxes, scores, SAME_LEVEL)
         return boxes[kept], scores[kept]
@@ -267,6 +272,18 @@ class _Halves:
                 level, matrix, (side, side), dst=patch, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=GREY
             )
         return out
+
+
+def bands(height: int, width: int) -> list[slice]:
+    """Return the rows of a level that P sees at a time; its answers for them, one below the other, are the level's.
+
+    Two neighbours share as many rows as the window has more than its stride.
+    """
+    at_once = max(BAND_PIXELS // width, BAND_ROWS)
+    count = -(-height // at_once)
+    step = -(-height // (count * P_STRIDE)) * P_STRIDE
+    starts = [top for top in range(0, height, step) if top == 0 or height - top >= P_WINDOW]
+    return [slice(top, top + step + P_WINDOW - P_STRIDE) for top in starts[:-1]] + [slice(starts[-1], height)]
 
 
 def _square(boxes: Floats) -> Floats:
