@@ -436,7 +436,10 @@ def test_a_real_process_reads_standard_input(here: Path, model: Path, face: byte
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
-def test_ctrl_c_keeps_what_was_done(here: Path, model: Path, face: bytes) -> None:
+@pytest.mark.parametrize(
+    ("sign", "code", "told"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_ctrl_c_and_sigterm_keep_what_was_done(here: Path, model: Path, sign: int, code: int, told: str) -> None:
     Path("many").mkdir()
     shutil.copy(astronaut_path(), "many/0000.jpg")
     # So many that a slow machine cannot be done with them before the signal comes.
@@ -448,15 +451,15 @@ def test_ctrl_c_keeps_what_was_done(here: Path, model: Path, face: bytes) -> Non
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listening) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sign)
         rest, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == code
     done = [json.loads(line) for line in (first + rest).splitlines()]
     assert 1 <= len(done) < 3000
     assert [item["path"] for item in done] == [str(Path(f"many/{n:04d}.jpg")) for n in range(len(done))]
     assert all(len(item["faces"]) == 1 for item in done)
     assert b"Traceback" not in errors
-    assert errors.decode().splitlines()[-1] == "mien: interrupted"
+    assert errors.decode().splitlines()[-1] == f"mien: {told}"
 
 
 def test_ctrl_c_still_shows_the_table(here: Path, model: Path, face: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,25 @@ def test_ctrl_c_leaves_a_recording_that_plays(tmp_path: Path, times: int) -> Non
     assert len(list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))) >= 10
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, SIGTERM ends a process at once")
+def test_sigterm_leaves_a_recording_that_plays(tmp_path: Path) -> None:
+    with serving(Jpegs([astronaut()], rate=25)) as address:
+        process = started(tmp_path, address, "--record", "a.mp4", "--log", "log.csv")
+        assert process.stdout is not None
+        for _ in range(20):
+            process.stdout.readline()
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert errors.splitlines()[-1] == "mien: terminated"
+    assert "Traceback" not in errors
+    assert "recorded a.mp4 and a.csv" in errors
+    with iter_frames(tmp_path / "a.mp4") as film:
+        assert sum(1 for _ in film) > 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.mp4", "log.csv"]
+    assert len(list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))) >= 10
+
+
 def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
     with serving(Jpegs([astronaut()], rate=50)) as address:
         process = started(tmp_path, address)

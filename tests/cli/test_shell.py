@@ -167,6 +167,32 @@ def test_a_table_is_aligned_whatever_the_script() -> None:
     assert _shell.table(("x",), []) == "x"
 
 
+def test_sigterm_ends_work_once_and_only_where_nobody_else_handles_it() -> None:
+    script = (
+        "import signal\n"
+        "from mien.cli import _shell\n"
+        "def strike(times):\n"
+        "    with _shell.terminable():\n"
+        "        try:\n"
+        "            signal.raise_signal(signal.SIGTERM)\n"
+        "            print('not ended')\n"
+        "        finally:\n"
+        "            for _ in range(times):\n"
+        "                signal.raise_signal(signal.SIGTERM)\n"
+        "            print('finished')\n"
+        "for _ in range(2):\n"
+        "    try:\n"
+        "        strike(2)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('ended', signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('theirs'))\n"
+        "strike(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines() == ["finished", "ended True"] * 2 + ["theirs", "not ended", "finished"]
+    assert signal.SIGTERM + 128 == _shell.TERMINATED
+
+
 def test_progress_is_silent_while_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = StringIO()
     monkeypatch.setattr(sys, "stderr", stream)

@@ -75,7 +75,7 @@ class Run:
         if options.explained:
             self._pictures.maps = maps(self._models.pictures, options.explain_by or "auto")
         read = {Kind.PICTURE: self._see, Kind.RECORDING: self._hear, Kind.FILM: self._watch}
-        with Report(options, self._expected, many=self._plan.many) as report:
+        with _shell.terminable(), Report(options, self._expected, many=self._plan.many) as report:
             with self._progress() as advance, self._counting(advance):
                 sources = iter_sources(self._paths, self._stdin, options.only, twice=self._twice)
                 try:

@@ -46,7 +46,7 @@ class Run:
     def run(self) -> int:
         """Run until the source ends or somebody quits; return the exit code."""
         told = _Told()
-        with ExitStack() as stack:
+        with _shell.terminable(), ExitStack() as stack:
             screen = None
             if not self.windowless:
                 from mien.window.live import Screen

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
+import threading
 import time
 import unicodedata
 import warnings
@@ -23,6 +25,7 @@ __all__ = [
     "INTERRUPTED",
     "LINE_EVERY_S",
     "SOME_FAILED",
+    "TERMINATED",
     "Advance",
     "ascii_only",
     "guard",
@@ -30,6 +33,7 @@ __all__ = [
     "one_line",
     "progress",
     "table",
+    "terminable",
     "write",
     "write_faces",
     "write_films",
@@ -44,6 +48,9 @@ SOME_FAILED = 3
 
 INTERRUPTED = 130
 """Exit code: stopped by Ctrl-C, as shells report it (128 + SIGINT)."""
+
+TERMINATED = 143
+"""Exit code: ended by SIGTERM, as shells report it (128 + SIGTERM)."""
 
 LINE_EVERY_S = 10.0
 """How often long work reports where there is no terminal."""
@@ -63,6 +70,16 @@ class _Interrupted(_Failure):
     """Ctrl-C."""
 
     exit_code = INTERRUPTED
+
+
+class _Terminated(_Failure):
+    """SIGTERM."""
+
+    exit_code = TERMINATED
+
+
+class _TerminateError(KeyboardInterrupt):
+    """SIGTERM, which ends work as Ctrl-C does."""
 
 
 @contextmanager
@@ -104,10 +121,35 @@ def guard() -> Iterator[None]:
         if error.errno == errno.EPIPE:
             raise
         raise _Failure(str(error)) from error
+    except _TerminateError as error:
+        raise _Terminated("terminated") from error
     except KeyboardInterrupt as error:
         raise _Interrupted("interrupted") from error
     finally:
         warnings.showwarning = shown_before
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end work as Ctrl-C does, so that what was written is finished; the exit code is then `TERMINATED`.
+
+    A second one is ignored, since the first is being obeyed.  Outside the main thread, and where somebody else handles
+    SIGTERM, nothing changes.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(_signal: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _TerminateError
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _never_fail_on_a_name(stream: TextIO) -> None:
