@@ -23,6 +23,7 @@ libFuzzer (LLVM, https://llvm.org/docs/LibFuzzer.html); atheris (Google, Apache 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import json
@@ -72,6 +73,7 @@ SUFFIXES = ("jpg", "png", "webp", "tif", "bmp", "gif", "txt", "mp4")
 
 told: list[str] = []
 CAUGHT = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115  (open as long as the process)
+atexit.register(CAUGHT.close)
 
 
 def one_file(data: bytes) -> None:
@@ -220,11 +222,16 @@ def arguments(given: list[str]) -> list[str]:
 SEEDS = list({**whole_pictures(), **other_pictures()}.values())
 
 
-def main() -> None:
+def watch() -> None:
+    """Hear what is warned about and logged; load detector and model, which is no part of any file's time."""
     warnings.simplefilter("always")
     warnings.showwarning = note_warning
     logging.getLogger().addHandler(Heard(logging.WARNING))
-    analyze_image(SEEDS[1], threads=1)  # loads detector and model, which is no part of any file's time
+    analyze_image(SEEDS[1], threads=1)
+
+
+def main() -> None:
+    watch()
     atheris.Setup([sys.argv[0], *arguments(sys.argv[1:])], one_file, custom_mutator=mutant)
     atheris.Fuzz()
 
