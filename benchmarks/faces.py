@@ -26,7 +26,13 @@ from mien.faces.align import Crop, model_crop
 from mien.faces.detect import get_detector
 from mien.samples import astronaut_path
 
-OTHERS = (("yunet", "onnxruntime", "float32"), ("mtcnn", "openvino", "bfloat16"), ("yunet", "openvino", "bfloat16"))
+OTHERS = (
+    ("mtcnn", "openvino", "bfloat16"),
+    ("mtcnn", "onnxruntime", "int8"),
+    ("yunet", "onnxruntime", "float32"),
+    ("yunet", "openvino", "bfloat16"),
+    ("yunet", "onnxruntime", "int8"),
+)
 """Detector of faces, and engine and precision of emotions."""
 
 
