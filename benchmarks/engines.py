@@ -9,6 +9,8 @@ engine, in int8 of uint8 by int8 into float32; the share is the net's own rate o
 taken from the fastest run, because other work on the machine only ever slows; the median is given beside.  All take
 turns run by run, so that they see the same machine.  ``--accuracy`` gives instead what each engine and precision
 answers to the rows of FER2013's PublicTest, as its own labels and as the majority of FER+ votes have them.
+
+The last table is of finding faces (mtcnn, float32) in the sample picture of 512 x 512 with one face.
 """
 
 from __future__ import annotations
@@ -29,11 +31,14 @@ import onnx
 from onnx import helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
+from mien import read_image
 from mien.analyzers import FaceAnalyzer
 from mien.datasets import fer2013, ferplus
 from mien.errors import MissingExtraError
+from mien.faces.detect import get_detector
 from mien.models import ModelSpec, registry, runtime
 from mien.models.store import read_weights
+from mien.samples import astronaut_path
 
 SIDE = 768
 WARM = 5
@@ -179,6 +184,17 @@ def measure(model: str, batches: list[int], threads: list[int], rounds: int) -> 
     return {"multiply_adds": every, "without_padding": real, "machine_multiply_adds_per_s": best, "rows": rows}
 
 
+def finding(threads: list[int], rounds: int) -> list[dict[str, Any]]:
+    """Time the detector by each engine, in turns."""
+    picture = read_image(astronaut_path())
+    calls: dict[Any, Callable[[], Any]] = {}
+    for engine in dict(kinds()):
+        for count in threads:
+            calls[engine, count] = partial(get_detector("mtcnn", threads=count, engine=engine).detect, picture)
+    times = in_turns(calls, rounds)
+    return [{"engine": engine, "threads": count, **taken} for (engine, count), taken in times.items()]
+
+
 def accuracy(model: str, table: Path, votes: Path | None) -> dict[str, Any]:
     """Return what each engine and precision answers to PublicTest, and how far that is from the first."""
     public = fer2013.load(table, split="PublicTest")
@@ -225,6 +241,7 @@ def main() -> None:
     else:
         batches, threads = ([int(n) for n in text.split(",")] for text in (options.batch, options.threads))
         report |= measure(options.model, batches, threads, options.rounds)
+        report["finding"] = finding(threads, options.rounds)
     if options.json:
         print(json.dumps(report, indent=2))
         return
@@ -267,6 +284,9 @@ def show(report: dict[str, Any], batches: list[int], rounds: int) -> None:
         times = [f"{row['best_ms']:.2f} ms ({row['median_ms']:.2f})" for row in rows]
         share = ", ".join(f"{100 * row['share']:.0f}" for row in rows)
         print("| " + " | ".join([*map(str, key), *times, f"{share} %"]) + " |")
+    print("\n| threads | engine | faces found in 512 x 512 |\n|---|---|---|")
+    for row in sorted(report["finding"], key=lambda row: row["threads"]):
+        print(f"| {row['threads']} | {NAMES[row['engine']]} | {row['best_ms']:.1f} ms ({row['median_ms']:.1f}) |")
 
 
 if __name__ == "__main__":
