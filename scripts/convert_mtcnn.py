@@ -10,8 +10,8 @@ Without an argument, the installed package is read.  Beside the files the record
 
 What is changed, exactly: kernels are transposed to ONNX's layout; the first dense layer's rows are put into the order
 of an (N, C, H, W) map; ``(x - 127.5) / 128`` is folded into the first convolution, which has no padding; PReLU before a
-max-pooling is computed after it (see `Graph.first_conv`); and the softmax over two classes becomes the sigmoid of their
-difference.
+max-pooling is computed after it (see `Graph.first_conv`), and as a product and a maximum where it can be (see
+`Graph.prelu`); and the softmax over two classes becomes the sigmoid of their difference.
 """
 
 from __future__ import annotations
@@ -120,7 +120,19 @@ class Graph:
         """Convolution, and PReLU with one slope a channel."""
         self._conv(name, self._kernel(kernel), bias)
         if slope is not None:
-            self.add("PRelu", self.weight(f"{name}.slope", slope.reshape(-1, 1, 1)))
+            self.prelu(name, slope.reshape(-1, 1, 1))
+
+    def prelu(self, name: str, slope: Array, source: str | None = None) -> str:
+        """PReLU; return the name of its output.
+
+        With slopes a <= 1 it is max(x, a x), to the bit; the runtime computes a product and a maximum in less time than
+        its PReLU (on large maps 14 to 19 % of the whole net).
+        """
+        weight = self.weight(f"{name}.slope", slope)
+        if slope.max() > 1:
+            return self.add("PRelu", weight, source=source)
+        value = source or self.last
+        return self.add("Max", self.add("Mul", weight, source=value), source=value)
 
     def first_conv(self, name: str, kernel: Array, bias: Array, slope: Array, pool: int) -> None:
         """Normalisation, convolution, PReLU and max-pooling; the activation is computed after the pooling.
@@ -149,9 +161,7 @@ class Graph:
         sizes = np.array([length for length in lengths.values() if length], np.int64)
         self.weights.append(numpy_helper.from_array(sizes, f"{name}.parts"))
         self.nodes.append(helper.make_node("Split", [pooled, f"{name}.parts"], parts, name=f"{name}_split", axis=1))
-        above = self.weight(f"{name}.slope", slope[below:].reshape(-1, 1, 1))
-        self.add("PRelu", above, source=parts[1])
-        above = self.last
+        above = self.prelu(name, slope[below:].reshape(-1, 1, 1), parts[1])
         self.add("Max", parts[2], source=parts[0])
         self.add("Concat", above, axis=1)
         self.order = order
@@ -246,7 +256,7 @@ def onet(w: list[Array]) -> bytes:
 def heads(graph: Graph, w: list[Array], *, side: int, names: tuple[str, str], points: bool) -> None:
     graph.add("Flatten", axis=1)
     graph.dense(names[0], first_dense(w[0], side), w[1])
-    trunk = graph.add("PRelu", graph.weight(f"{names[0]}.slope", w[2]))
+    trunk = graph.prelu(names[0], w[2])
     graph.output("Identity", "offsets", graph.dense(f"{names[1]}_1", w[3], w[4], source=trunk))
     if points:
         graph.output("Identity", "points", graph.dense(f"{names[1]}_2", w[5], w[6], source=trunk))
