@@ -41,9 +41,10 @@ def encoded(
     pictures: bool = False,
     start_s: float = 0.0,
     gap: tuple[float, float] | None = None,
+    gaps: tuple[tuple[float, float], ...] = (),
     tracks: int = 1,
 ) -> bytes:
-    """Encode a waveform; ``gap`` (at, length) leaves a hole in its times, ``start_s`` begins it late."""
+    """Encode a waveform; ``gap`` (at, length) and ``gaps`` leave holes in its times, ``start_s`` begins it late."""
     stream = io.BytesIO()
     with av.open(stream, "w", format=container) as target:
         film = None
@@ -59,7 +60,7 @@ def encoded(
                 target.mux(film.encode(frame))
             target.mux(film.encode(None))
         for sound in sounds:
-            frames = _frames(wave, rate, sound.codec_context, start_s, gap)
+            frames = _frames(wave, rate, sound.codec_context, start_s, [*gaps, *([gap] if gap else [])])
             for frame in frames:
                 target.mux(sound.encode(frame))
             target.mux(sound.encode(None))
@@ -78,13 +79,13 @@ def silent_film() -> bytes:
     return stream.getvalue()
 
 
-def _frames(wave: NDArray[np.float32], rate: int, context: Any, start_s: float, gap: Any) -> Any:
+def _frames(wave: NDArray[np.float32], rate: int, context: Any, start_s: float, gaps: Any) -> Any:
     size = context.frame_size or 1024
     convert = av.AudioResampler(format=context.format, layout="mono", rate=rate)
     for begin in range(0, len(wave), size):
         frame = av.AudioFrame.from_ndarray(wave[None, begin : begin + size], format="fltp", layout="mono")
         frame.sample_rate = rate
-        shift = start_s + (gap[1] if gap and begin >= gap[0] * rate else 0.0)
+        shift = start_s + sum(length for at_s, length in gaps if begin >= at_s * rate)
         for made in convert.resample(frame):
             made.pts, made.time_base = begin + round(shift * rate), Fraction(1, rate)
             yield made

@@ -150,6 +150,13 @@ def test_a_jump_of_hours_is_refused() -> None:
         read_audio(data)
 
 
+def test_many_gaps_of_hours_together_are_refused() -> None:
+    gaps = ((0.512, 2500.0), (1.024, 2500.0))
+    data = encoded(sine(16000, 2.0), 16000, "matroska", "pcm_s16le", gaps=gaps)
+    with pytest.raises(DecodeError, match="has damaged times: they jump by 5000 s"):
+        read_audio(data)
+
+
 @pytest.mark.parametrize("block_s", [0.01, 0.3, 1.0, 7.0])
 def test_blocks_are_the_whole(block_s: float) -> None:
     noise = np.random.default_rng(1).uniform(-0.5, 0.5, 44100 * 3 + 17).astype(np.float32)

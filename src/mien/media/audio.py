@@ -28,7 +28,7 @@ LOWEST_HZ, HIGHEST_HZ = 1000, 384_000
 """Rates that can be asked for."""
 
 LONGEST_GAP_S = 3600.0
-"""`read_audio` fills gaps with silence up to this length: a file whose times are damaged must not fill the memory."""
+"""`read_audio` fills gaps with silence up to this length in all: damaged times must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,7 +281,7 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
     Raises
     ------
     MediaNotFoundError, UnsupportedMediaError, DecodeError, InputError
-        See `iter_audio`; also `DecodeError` if the file's times jump by more than an hour.
+        See `iter_audio`; also `DecodeError` if the file's times jump by more than an hour in all.
     """
     with iter_audio(source, rate_hz=rate_hz, block_s=10.0) as stream:
         waves: list[Wave] = []
@@ -290,14 +290,12 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
         for block in stream:
             if not waves:
                 start_s = end_s = block.start_s
-            gap_s = block.start_s - end_s
-            if gap_s > LONGEST_GAP_S:
-                raise DecodeError(
-                    f"{label(stream.path, 'recording')} has damaged times: they jump by {gap_s:.0f} s", path=stream.path
-                )
-            missing = round(gap_s * stream.rate_hz)
+            missing = round((block.start_s - end_s) * stream.rate_hz)
             if missing > 0:
-                gaps.append(gap_s)
+                gaps.append(block.start_s - end_s)
+                if sum(gaps) > LONGEST_GAP_S:
+                    what = label(stream.path, "recording")
+                    raise DecodeError(f"{what} has damaged times: they jump by {sum(gaps):.0f} s", path=stream.path)
                 waves.append(np.zeros(missing, np.float32))
             waves.append(block.wave)
             end_s = start_s + sum(map(len, waves)) / stream.rate_hz
