@@ -237,7 +237,7 @@ def test_sources_are_read_as_they_are_needed(analyzer: FaceAnalyzer, workers: in
     assert taken == 0
     for done in range(1, 9):
         next(results)
-        assert taken <= done + 2 * workers
+        assert taken <= done + 3 * workers
     results.close()
 
 

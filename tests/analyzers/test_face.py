@@ -153,7 +153,7 @@ def test_many_pictures_are_read_as_they_are_needed_and_not_kept(analyzer: FaceAn
             taken.append(weakref.ref(picture))
             yield picture
 
-    held, ahead = (1, 0) if workers == 1 else (2 * workers, 2 * workers + 5)
+    held, ahead = (1, 0) if workers == 1 else (3 * workers, 3 * workers + 5)
     results = analyzer.analyze_many(pictures(), batch=5, workers=workers)
     assert taken == []
     for done in range(1, 42):

@@ -41,9 +41,9 @@ def test_no_more_is_taken_than_can_wait() -> None:
         nonlocal taken
         while True:
             taken += 1
-            if taken > 6:  # the results so far are not handed out: the first is not done
+            if taken > 9:  # the results so far are not handed out: the first is not done
                 raise AssertionError("too much was taken")
-            if taken == 6:
+            if taken == 9:
                 free.set()
             yield taken
 

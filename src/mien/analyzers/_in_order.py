@@ -24,7 +24,7 @@ def in_order(
     Parameters
     ----------
     sources : iterable
-        What to work on; at most ``2 * workers`` of them are under way or wait to be handed out.
+        What to work on; at most ``3 * workers`` of them are under way or wait to be handed out.
     work : callable
         What is done to each, in one of the threads.  What it raises is raised when it is this result's turn.
     workers : int
@@ -40,7 +40,7 @@ def in_order(
     try:
         for source in sources:
             pending.append(pool.submit(work, source))
-            while pending and (len(pending) >= 2 * workers or pending[0].done()):
+            while pending and (len(pending) >= 3 * workers or pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -151,7 +151,7 @@ class FaceAnalyzer:
         ----------
         images : iterable of numpy.ndarray
             uint8 (H, W, 3), RGB.  They are taken lazily in the caller's thread, so a generator may read them.  At most
-            ``2 * workers`` are held at a time; of at most two batches more, the crops of their faces.
+            ``3 * workers`` are held at a time; of at most two batches more, the crops of their faces.
         batch : int
             Pictures whose faces share a run of the model; their results come together.
         workers : int, optional

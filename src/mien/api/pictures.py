@@ -115,7 +115,7 @@ def analyze_images(
     Parameters
     ----------
     sources : iterable
-        What `analyze_image` takes, read lazily; at most ``2 * workers`` pictures are held.
+        What `analyze_image` takes, read lazily; at most ``3 * workers`` pictures are held.
     analyzer : FaceAnalyzer, optional
         What analyzes; by default the shipped model with one thread a worker.
     workers : int, optional

@@ -103,7 +103,7 @@ def analyze_recordings(
     Parameters
     ----------
     sources : iterable
-        What `analyze_speech` takes, read lazily; at most ``2 * workers`` recordings are held.
+        What `analyze_speech` takes, read lazily; at most ``3 * workers`` recordings are held.
     analyzer : SpeechAnalyzer, optional
         What analyzes; by default the shipped model with one thread a worker.
     workers : int, optional

@@ -14,7 +14,7 @@ __all__ = ["ValuesError", "to_rgb", "upright"]
 
 _ON_WHITE = "transparent parts are shown on white"
 # Pillow warns, through Python, of a crop of more than 89 million pixels; this is far below, and fast.
-_BAND_BYTES = 1 << 20
+_BAND_BYTES = 1 << 18
 _BAND_COLUMNS = 1 << 16
 
 
@@ -51,7 +51,10 @@ def _on_white(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
 
 
 def _array(image: Image.Image) -> NDArray[np.uint8]:
-    """Copy an RGB image into an array, in bands: `numpy.asarray` holds three copies of a large picture at once."""
+    """Copy an RGB image into an array, in bands: `numpy.asarray` holds three copies of a large picture at once.
+
+    The bands fit the cache, and stay below what the C library takes from the system anew for each.
+    """
     width, height = image.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     if pixels.nbytes <= _BAND_BYTES:
