@@ -5,27 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from mien._extras import need
-from mien.cli import _shell
 from mien.cli._engine import ENGINE_OPTIONS, engine_options
+from mien.cli._evaluate_faces import evaluate_faces, face_analyzers
 from mien.cli._evaluate_films import evaluate_films, is_films
 from mien.cli._evaluate_fusion import fusion_asked, fusion_options
-from mien.cli._evaluate_show import called_apart, report_places, show
 from mien.cli._evaluate_speech import evaluate_speech, is_speech, speech_choice
-from mien.cli.data._options import Choice, choose, open_faces
-from mien.errors import MienError
-
-if TYPE_CHECKING:
-    from mien.analyzers.face import FaceAnalyzer
-    from mien.datasets import FaceData
-    from mien.evaluation import EvaluationResult
-    from mien.evaluation.answers import Answers
-    from mien.evaluation.paired import PairedResult
+from mien.cli.data._options import Choice, choose
 
 __all__ = ["command"]
 
@@ -37,15 +28,6 @@ _NOT_FOR = {
     "--fusion": ENGINE_OPTIONS,
 }
 """Options that mean nothing for a kind of data."""
-
-
-class _Done(NamedTuple):
-    called: str
-    analyzer: FaceAnalyzer
-    choice: Choice
-    answers: Answers
-    result: EvaluationResult
-    forced: bool
 
 
 @click.command(name="evaluate")
@@ -104,7 +86,7 @@ def command(
     With --fusion, faces and voices together: simulated pairs of --faces and --speech, or labelled --films; MODEL may
     then name a face model and a speech model.
     """
-    from mien.evaluation.models import find_model, split_names
+    from mien.evaluation.models import split_names
 
     words = split_names(models) if models else []
     if fused["fusion"] is not None:
@@ -129,33 +111,12 @@ def command(
         return evaluate_speech(
             words, choices, labels_as=labels_as, threads=threads, noise=noise, report=report, as_json=as_json
         )
-    from mien.analyzers.face import FaceAnalyzer
-    from mien.evaluation.examine import compare_all
-    from mien.evaluation.report import to_text
-
-    # The models first: a wrong name must not wait for the data to be read.
-    how: dict[str, Any] = {"device": device, "engine": engine, "precision": precision}
-    analyzers = [FaceAnalyzer(find_model(word), threads=threads, **how) for word in words]
-    called = called_apart(words, [analyzer.spec.name for analyzer in analyzers])
     options = {"labels_as": labels_as, "flip": flip, "batch_size": batch}
-    several = len(choices) * len(words) > 1
-    done: list[_Done] = []
-    comparisons: list[PairedResult] = []
-    failed = 0
-    for choice in choices:
-        some, wrong = _examine(choice, list(zip(called, analyzers, strict=True)), options, several=several)
-        comparisons += compare_all([(d.called, d.answers) for d in some])
-        done += some
-        failed += wrong
-    if not done:
-        return _shell.FAILED
-    if report is not None:
-        own = "".join(f" --{name} {value}" for name, value in how.items() if _given(name)[f"--{name}"])
-        _write(report, done, comparisons, several=several, how=own)
-        _shell.note(f"wrote {report}")
-    found = [(d.called, d.result) for d in done]
-    show(found, comparisons, text=to_text, unit="pictures", as_json=as_json, several=several)
-    return _shell.SOME_FAILED if failed else 0
+    how = {"device": device, "engine": engine, "precision": precision}
+    given = _given(*how)
+    told = "".join(f" --{name} {value}" for name, value in how.items() if given[f"--{name}"])
+    analyzers = face_analyzers(words, threads=threads, **how)
+    return evaluate_faces(words, analyzers, choices, options, report=report, as_json=as_json, told=told)
 
 
 def _choices(
@@ -195,70 +156,7 @@ def _given(*names: str) -> dict[str, bool]:
     return {f"--{name.replace('_', '-')}": source(name) is ParameterSource.COMMANDLINE for name in names}
 
 
-def _refuse_fusion(given: dict[str, bool]) -> None:
-    wrong = [flag.replace("_", "-") for flag, stands in given.items() if stands]
-    if wrong:
-        raise click.UsageError(f"{' and '.join(wrong)}: only with --fusion")
-
-
 def _refuse(given: dict[str, bool], kind: str) -> None:
     wrong = [flag for flag, stands in given.items() if stands]
     if wrong:
         raise click.UsageError(f"{' and '.join(wrong)}: not for {kind}")
-
-
-def _examine(
-    choice: Choice, models: list[tuple[str, FaceAnalyzer]], options: dict[str, Any], *, several: bool
-) -> tuple[list[_Done], int]:
-    """Let all models answer about one data set; where there is more to do, what fails is noted and passed over."""
-    from mien.evaluation.answers import answer
-    from mien.evaluation.protocols import measure
-
-    done: list[_Done] = []
-    failed = 0
-    # Models of one input size share the pictures, read at that size.
-    loaded: dict[int | None, tuple[FaceData, FaceData | None]] = {}
-    for called, analyzer in models:
-        try:
-            rows, training = _load(choice, analyzer.size, loaded)
-            count = int((rows.labels >= 0).sum())
-            what = f"evaluating {called}" if several else "evaluating"
-            with _shell.progress(count, what, unit="pictures") as advance:
-                answers = answer(analyzer, rows, progress=advance, **options)
-            result = measure(answers, training=training)
-            done.append(_Done(called, analyzer, choice, answers, result, options["labels_as"] is not None))
-        except MienError as error:
-            if not several:
-                raise
-            _shell.note(f"{called} on {choice.name}: {error}")
-            failed += 1
-    return done, failed
-
-
-def _load(
-    choice: Choice, size: int, loaded: dict[int | None, tuple[FaceData, FaceData | None]]
-) -> tuple[FaceData, FaceData | None]:
-    from mien import datasets
-    from mien.evaluation.examine import take_split
-
-    key = size if datasets.has_files(choice.name) else None
-    if key not in loaded:
-        # All splits are read: copies of Training's pictures can be told only where those are at hand.
-        whole = Choice(choice.name, choice.path, None, choice.options)
-        loaded[key] = take_split(open_faces(whole, size=key), choice.split)
-    return loaded[key]
-
-
-def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, several: bool, how: str) -> None:
-    from mien.evaluation.examine import attention
-    from mien.evaluation.folder import write_folder
-
-    found = [(d.called, d.result) for d in done]
-    places = report_places(folder, found, comparisons, unit="pictures", several=several)
-    for d, place in zip(done, places, strict=True):
-        command = f"mien evaluate {d.called} {d.choice.name} --data DATA --split {d.result.split}"
-        command += f" --labels-as {d.result.output}" if d.forced else ""
-        command += " --flip" if d.result.views == 2 else ""
-        command += how
-        heated = attention(d.analyzer, d.answers)
-        write_folder(place, d.result, d.answers, heated=heated, command=command)
