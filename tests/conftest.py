@@ -7,8 +7,12 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from mien.models.runtime import Session
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,3 +63,19 @@ def planted_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from planted import write_planted
 
     return write_planted(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture
+def sessions_made(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
+    """Collect the sessions that a command makes."""
+    from mien.models import runtime
+
+    sessions: list[runtime.Session] = []
+    begin = runtime.Session.__init__
+
+    def kept(self: runtime.Session, *args: Any, **more: Any) -> None:
+        begin(self, *args, **more)
+        sessions.append(self)
+
+    monkeypatch.setattr(runtime.Session, "__init__", kept)
+    return sessions

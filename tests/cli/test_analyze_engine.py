@@ -20,20 +20,6 @@ from speech_mixtures import RATE, voiced
 pytest.importorskip("openvino")
 
 
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[runtime.Session]:
-    """Collect the sessions that a command makes."""
-    sessions: list[runtime.Session] = []
-    begin = runtime.Session.__init__
-
-    def kept(self: runtime.Session, *args: Any, **more: Any) -> None:
-        begin(self, *args, **more)
-        sessions.append(self)
-
-    monkeypatch.setattr(runtime.Session, "__init__", kept)
-    return sessions
-
-
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["analyze", "--threads", "1", *map(str, arguments)])
 
@@ -45,13 +31,13 @@ def faces(*arguments: object) -> list[dict[str, Any]]:
     return found
 
 
-def test_pictures_have_the_same_answers_by_either_engine(made: list[runtime.Session]) -> None:
+def test_pictures_have_the_same_answers_by_either_engine(sessions_made: list[runtime.Session]) -> None:
     (ours,) = faces()
-    assert {session.engine for session in made} == {"onnxruntime"}
-    made.clear()
+    assert {session.engine for session in sessions_made} == {"onnxruntime"}
+    sessions_made.clear()
     (other,) = faces("--engine", "openvino")
     # Faces are found by ONNX Runtime, which is the faster there.
-    engines = {session.name.split("/")[0]: session.engine for session in made}
+    engines = {session.name.split("/")[0]: session.engine for session in sessions_made}
     assert engines == {"mtcnn": "onnxruntime", "face-base": "openvino"}
     np.testing.assert_allclose(other["box"], ours["box"], atol=0.01)
     ours, other = (face["emotion"]["probabilities"] for face in (ours, other))
@@ -59,19 +45,19 @@ def test_pictures_have_the_same_answers_by_either_engine(made: list[runtime.Sess
     np.testing.assert_allclose(list(other.values()), list(ours.values()), atol=1e-4)
 
 
-def test_bfloat16_is_for_emotions_and_faces_are_found_in_float32(made: list[runtime.Session]) -> None:
+def test_bfloat16_is_for_emotions_and_faces_are_found_in_float32(sessions_made: list[runtime.Session]) -> None:
     if "BF16" not in _openvino.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     assert len(faces("--engine", "openvino", "--precision", "bfloat16")) == 1
-    found = {session.name.split("/")[0]: session.precision for session in made}
+    found = {session.name.split("/")[0]: session.precision for session in sessions_made}
     assert found == {"mtcnn": "float32", "face-base": "bfloat16"}
 
 
-def test_recordings_are_read_by_the_engine(tmp_path: Path, made: list[runtime.Session]) -> None:
+def test_recordings_are_read_by_the_engine(tmp_path: Path, sessions_made: list[runtime.Session]) -> None:
     write_wav(tmp_path / "a.wav", voiced(2 * RATE, np.random.default_rng(3)), RATE)
     done = run(tmp_path / "a.wav", "--json", "--engine", "openvino")
     assert done.exit_code == 0, done.stderr
-    assert {session.name: session.engine for session in made}["speech-base"] == "openvino"
+    assert {session.name: session.engine for session in sessions_made}["speech-base"] == "openvino"
 
 
 @pytest.mark.parametrize(

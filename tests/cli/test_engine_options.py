@@ -7,7 +7,6 @@ import json
 import shutil
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -59,20 +58,6 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[runtime.Session]:
-    """Collect the sessions that a command makes."""
-    sessions: list[runtime.Session] = []
-    begin = runtime.Session.__init__
-
-    def kept(self: runtime.Session, *args: Any, **more: Any) -> None:
-        begin(self, *args, **more)
-        sessions.append(self)
-
-    monkeypatch.setattr(runtime.Session, "__init__", kept)
-    return sessions
-
-
 def run(*words: object) -> Result:
     return CliRunner().invoke(main, [*map(str, words)])
 
@@ -100,30 +85,30 @@ def test_evaluate_refuses_what_it_does_not_take(table: Path, tmp_path: Path) -> 
     assert (done.exit_code, "--precision: not for --fusion" in done.stderr) == (2, True)
 
 
-def test_live_reads_by_what_is_asked_for(model: Path, tmp_path: Path, made: list[runtime.Session]) -> None:
+def test_live_reads_by_what_is_asked_for(model: Path, tmp_path: Path, sessions_made: list[runtime.Session]) -> None:
     film = tmp_path / "astronaut.mp4"
     write_film(film, ((astronaut(), Fraction(k, 5)) for k in range(2)), rate=5)
     done = run("live", "--no-window", "--source", film, "--model", model, "--precision", "int8")
     assert done.exit_code == 0, done.stderr
-    assert {session.name: session.precision for session in made}["planted"] == "int8"
+    assert {session.name: session.precision for session in sessions_made}["planted"] == "int8"
     done = run("live", "--no-window", "--source", film, "--model", model, "--device", "cuda:7")
     assert done.exit_code == 1
     assert "device 'cuda:7' is not available" in done.stderr
 
 
 def test_voices_of_films_are_float32_beside_faces_in_int8(
-    model: Path, tmp_path: Path, made: list[runtime.Session]
+    model: Path, tmp_path: Path, sessions_made: list[runtime.Session]
 ) -> None:
     film = tmp_path / "film.mp4"
     sound = (voiced(2 * RATE, np.random.default_rng(1)), RATE)
     write_film(film, ((astronaut(), Fraction(k, 5)) for k in range(10)), rate=5, sound=sound)
     done = run("analyze", film, "--model", model, "--precision", "int8", "--json")
     assert done.exit_code == 0, done.stderr
-    kinds = {session.name: session.precision for session in made}
+    kinds = {session.name: session.precision for session in sessions_made}
     assert (kinds["planted"], kinds["speech-base"]) == ("int8", "float32")
-    made.clear()
+    sessions_made.clear()
     mien.analyze_video(film, model=model, precision="int8")
-    kinds = {session.name: session.precision for session in made}
+    kinds = {session.name: session.precision for session in sessions_made}
     assert (kinds["planted"], kinds["speech-base"]) == ("int8", "float32")
 
 
