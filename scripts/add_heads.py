@@ -21,12 +21,15 @@ from mien.training.nets import build
 from mien.training.recipe import load_recipe
 
 
-def add_heads(spec: ModelSpec) -> ModelSpec | None:
-    """Write the heads file beside the graph and name it in the record; None where the heads are not linear."""
+def add_heads(spec: ModelSpec, source: str | None = None) -> ModelSpec | None:
+    """Write the heads file beside the graph and name it in the record; None where the heads are not linear.
+
+    The weights are those of ``source``, a run folder, where the graph itself is in eight bits.
+    """
     assert spec.input is not None
     recipe = load_recipe(str(spec.training["recipe"]))
     net = build(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options)
-    init_net(net, spec.name)
+    init_net(net, source or spec.name)
     side = spec.input.size
     crops = np.random.default_rng(0).integers(0, 256, (16, side, side, 3), dtype=np.uint8)
     content = heads_file(net.eval(), runtime.load(spec, threads=1), crops)

@@ -30,6 +30,7 @@ from mien.models.runtime import INT8
 from mien.training.quantise import quantise
 
 ROLE = f"graph{INT8}"
+ROWS, SEED, MOST = 1024, 1, 0.3
 
 
 def chosen(pictures: FaceData, count: int, seed: int, side: int) -> NDArray[np.uint8]:
@@ -81,13 +82,18 @@ def worst(found: dict[str, dict[str, float]]) -> float:
     return max(first[name] - row[name] for row in others for name in row)
 
 
-def note(spec: ModelSpec, found: dict[str, dict[str, float]], rows: int, seed: int) -> ModelSpec:
-    """Write into the record's card what int8 was measured to do."""
-    record: dict[str, Any] = tomllib.loads(spec.path.read_text("utf-8"))
-    record.setdefault("card", {})["int8"] = {
+def card(found: dict[str, dict[str, float]], rows: int, seed: int) -> dict[str, Any]:
+    """Return what a record's card says of int8."""
+    return {
         "ranges": f"from {rows} rows of FER2013 Training, seed {seed}; scripts/quantise_model.py",
         "percent_on_PublicTest": {key.replace(" ", "_"): row for key, row in found.items()},
     }
+
+
+def note(spec: ModelSpec, told: dict[str, Any]) -> ModelSpec:
+    """Write into the record's card what int8 was measured to do."""
+    record: dict[str, Any] = tomllib.loads(spec.path.read_text("utf-8"))
+    record.setdefault("card", {})["int8"] = told
     return store.write_record(record, spec.path)
 
 
@@ -96,9 +102,9 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labels", type=Path)
-    parser.add_argument("--rows", type=int, default=1024)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--most", type=float, default=0.3, metavar="POINTS")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--most", type=float, default=MOST, metavar="POINTS")
     options = parser.parse_args()
 
     spec = registry.get(options.model)
@@ -113,7 +119,7 @@ def main() -> None:
     if worst(found) > options.most:
         raise SystemExit(f"int8 loses {worst(found):.2f} points, more than {options.most:g}: nothing is written")
     spec = add_graph(spec, content)
-    spec = note(spec, found, options.rows, options.seed)
+    spec = note(spec, card(found, options.rows, options.seed))
     store.verify(spec)
     entry = spec.file(ROLE)
     print(f"wrote {entry.file} ({entry.bytes / 1e6:.2f} MB) and {spec.path.name}; LICENSES.md must name both")

@@ -1,9 +1,11 @@
 """Make the trained model of a run the shipped one: graph, record with measured results and card, into the weights.
 
     python scripts/ship_model.py runs/face-base --data fer2013.csv [--labels fer2013new.csv]
+    python scripts/ship_model.py runs/face-small --int8 --card scripts/face-small-card.toml --data fer2013.csv
 
 Every figure of the record is measured here, through the exported graph, by what ``mien evaluate`` runs; nothing is
-copied by hand.  Only splits that the data holds are measured.
+copied by hand.  Only splits that the data holds are measured.  With ``--int8`` the graph in eight bits is shipped and
+measured alone; without, ``scripts/quantise_model.py`` adds one.
 """
 
 from __future__ import annotations
@@ -12,17 +14,20 @@ import argparse
 import datetime as dt
 import hashlib
 import shutil
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from add_heads import add_heads
+from quantise_model import MOST, ROLE, ROWS, SEED, card, chosen, measure, worst
 
 import mien
 from mien.datasets import FaceData, fer2013, ferplus
 from mien.evaluation import evaluate
 from mien.evaluation.result import EvaluationResult
-from mien.models import registry, store
+from mien.models import ModelSpec, registry, store
+from mien.training.quantise import quantise
 
 WEIGHTS = Path(mien.__file__).resolve().parent / "weights"
 
@@ -64,26 +69,62 @@ def by_class(result: EvaluationResult) -> dict[str, float]:
     return {row.label: round(row.recall, 3) for row in result.per_class if row.recall is not None}
 
 
+def files(path: Path, *roles: str) -> list[dict[str, Any]]:
+    """Return a record's entries of one file in these roles."""
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return [{"role": role, "file": path.name, "sha256": digest, "bytes": len(content)} for role in roles]
+
+
+def in_eight_bits(
+    spec: ModelSpec, pictures: FaceData, cases: list[FaceData], folder: Path
+) -> tuple[ModelSpec, dict[str, Any]]:
+    """Return a copy of the model in a folder with its graph in eight bits, and what is told of it."""
+    assert spec.input is not None
+    content = quantise(store.read_weights(spec), chosen(pictures, ROWS, SEED, spec.input.size))
+    found = measure(spec, content, cases)
+    if worst(found) > MOST:
+        raise SystemExit(f"int8 loses {worst(found):.2f} points, more than {MOST:g}: nothing is written")
+    path = folder / spec.file().file
+    path.write_bytes(content)
+    record = tomllib.loads(spec.path.read_text("utf-8"))
+    record["files"] = files(path, "graph", ROLE)
+    return store.write_record(record, folder / spec.path.name), card(found, ROWS, SEED)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
+    parser.add_argument("--int8", action="store_true", help="ship the graph in eight bits, and no other")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--card", type=Path, default=Path(__file__).with_name("face-base-card.toml"))
     options = parser.parse_args()
 
     spec = registry.get(options.run)
-    analyzer = mien.FaceAnalyzer(spec, threads=2)
     pictures = fer2013.load(options.data)
     training, tested = pictures.split("Training"), pictures.split("PublicTest")
-    record = spec.to_dict()
-    record["results"] = []
-    record["card"] = tomllib.loads(options.card.read_text("utf-8"))
     votes = options.labels or ferplus.votes_beside(options.data)
     cases: list[tuple[FaceData, str]] = [
         (tested, ""),
         *((ferplus.with_votes(tested, votes, protocol=p), f" --protocol {p}") for p in ferplus.PROTOCOLS),
     ]
+    told: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if options.int8:
+            majority = [data for data, extra in cases if not extra or extra.endswith("majority")]
+            spec, told["int8"] = in_eight_bits(spec, pictures, majority, Path(folder))
+        ship(spec, cases, training, tomllib.loads(options.card.read_text("utf-8")) | told, str(options.run))
+
+
+def ship(
+    spec: ModelSpec, cases: list[tuple[FaceData, str]], training: FaceData, about: dict[str, Any], source: str
+) -> None:
+    """Measure a model and write its graph, heads and record."""
+    analyzer = mien.FaceAnalyzer(spec, threads=2)
+    record = spec.to_dict()
+    record["results"] = []
+    record["card"] = about
     for data, extra in cases:
         result = evaluate(analyzer, data, training=training)
         command = f"mien evaluate {spec.name} {result.dataset} --data fer2013.csv --split {result.split}{extra}"
@@ -96,13 +137,12 @@ def main() -> None:
 
     graph = WEIGHTS / f"{spec.name}.onnx"
     shutil.copyfile(spec.path.parent / spec.file().file, graph)
-    content = graph.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    record["files"] = [{"role": "graph", "file": graph.name, "sha256": digest, "bytes": len(content)}]
+    record["files"] = files(graph, "graph", *([ROLE] if "int8" in about else []))
     shipped = store.write_record(record, WEIGHTS / f"{spec.name}.toml")
-    shipped = add_heads(shipped) or shipped
+    shipped = add_heads(shipped, source) or shipped
     store.verify(shipped)
-    print(f"wrote {graph.name} ({len(content) / 1e6:.1f} MB) and {shipped.path.name}; LICENSES.md must name both")
+    size = graph.stat().st_size / 1e6
+    print(f"wrote {graph.name} ({size:.1f} MB) and {shipped.path.name}; LICENSES.md must name both")
 
 
 if __name__ == "__main__":

@@ -24,10 +24,18 @@ from speech_mixtures import RATE, voiced
 pytest.importorskip("openvino")
 
 NETS = tuple((name, file.role) for name in registry.names() for file in registry.get(name).files)
+
+
+def in_eight_bits(name: str, role: str) -> bool:
+    """Tell whether a graph computes in int8, which the engines round in their own ways."""
+    files = registry.get(name).files
+    return registry.get(name).file(role).file in {file.file for file in files if file.role.endswith(runtime.INT8)}
+
+
 GRAPHS = tuple(
     (name, role)
     for name, role in NETS
-    if registry.get(name).file(role).file.endswith(".onnx") and not role.endswith(runtime.INT8)
+    if registry.get(name).file(role).file.endswith(".onnx") and not in_eight_bits(name, role)
 )
 
 
@@ -174,7 +182,8 @@ def test_int8_of_a_shipped_model_answers_nearly_as_float32_does(name: str, engin
     for output, values in exact.items():
         assert coarse[output].shape == values.shape
         assert np.sqrt(np.square(coarse[output] - values).mean()) < 0.1 * np.sqrt(np.square(values).mean())
-    assert spec.file(f"graph{runtime.INT8}").bytes < 0.3 * spec.file().bytes
+    if not in_eight_bits(name, "graph"):
+        assert spec.file(f"graph{runtime.INT8}").bytes < 0.3 * spec.file().bytes
 
 
 @pytest.mark.data

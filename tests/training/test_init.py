@@ -82,6 +82,21 @@ def test_a_shipped_model_answers_as_its_graph_does() -> None:
     assert parity(net.eval(), runtime.load(spec, threads=1), crops.numpy()) < 1e-4
 
 
+def test_a_shallower_net_starts_from_the_first_blocks_of_a_deeper_one(tmp_path: Path) -> None:
+    sizes = {"fer7": 7, "other": 3}
+    deep = build("face_resnet", sizes, stem=4, widths=[6, 8, 8], strides=[2, 2, 1])
+    shallow = build("face_resnet", sizes, stem=4, widths=[6, 8], strides=[2, 2])
+    save_file(deep.state_dict(), tmp_path / "model.safetensors")
+    told: list[str] = []
+    init_net(shallow, str(tmp_path), report=told.append)
+    for key, value in shallow.state_dict().items():
+        assert torch.equal(value, deep.state_dict()[key]), key
+    assert told[0].endswith("left out: blocks.2")
+    save_file(shallow.state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"it has no blocks\.2\.\w+"):
+        init_net(deep, str(tmp_path))
+
+
 def test_heads_of_another_size_or_name_stay_fresh_and_are_named(tmp_path: Path) -> None:
     told: list[str] = []
     source = write("safetensors", tiny(1), tmp_path)
@@ -107,7 +122,7 @@ def test_heads_of_another_size_or_name_stay_fresh_and_are_named(tmp_path: Path) 
             {"blocks.0.conv1.weight": torch.zeros(6, 4, 5, 5)},
             r"blocks\.0\.conv1\.weight has the shape \(6, 4, 5, 5\), but the net's has \(6, 4, 3, 3\)",
         ),
-        ({"blocks.7.conv1.weight": torch.zeros(2)}, r"the net has no blocks\.7\.conv1\.weight, .* \(2,\)"),
+        ({"blocks.1.conv9.weight": torch.zeros(2)}, r"the net has no blocks\.1\.conv9\.weight, .* \(2,\)"),
         ({"norm.running_mean": torch.full((8,), torch.nan)}, r"norm\.running_mean holds numbers that are not finite"),
         (
             {"heads.fer7.weight": torch.zeros(7, 9)},

@@ -124,7 +124,8 @@ def verify(models: tuple[str, ...]) -> int:
             failed += 1
             _shell.note(str(error))
         else:
-            _shell.write(f"{_shell.one_line(name)}: {len(spec.files)} files, {_size(spec.size_bytes)}, as recorded")
+            count = len({file.file for file in spec.files})
+            _shell.write(f"{_shell.one_line(name)}: {count} files, {_size(spec.size_bytes)}, as recorded")
     if failed == 0:
         return 0
     return _shell.FAILED if failed == len(asked) else _shell.SOME_FAILED

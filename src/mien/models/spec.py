@@ -218,8 +218,8 @@ class ModelSpec:
 
     @property
     def size_bytes(self) -> int:
-        """Size of all its files together, in bytes."""
-        return sum(f.bytes for f in self.files)
+        """Size of all its files together, in bytes; a file with two roles counts once."""
+        return sum({f.file: f.bytes for f in self.files}.values())
 
     @property
     def default_output(self) -> Output:

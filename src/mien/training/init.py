@@ -33,7 +33,9 @@ _RANGE = re.compile(r"(?P<stem>.*\.)(?P<first>\d+)-(?P<last>\d+)")
 def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = str) -> None:
     """Give a net the weights of a model, a run, a file or a public collection.
 
-    Heads with the same name and number of classes are taken over; other heads stay as they are.
+    Heads with the same name and number of classes are taken over; other heads stay as they are.  Residual blocks that
+    come after the net's last are left out, so that a shallower net can start from a deeper one: such a net answers much
+    as before without one of its blocks (Veit et al. 2016, arXiv:1605.06431).
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = 
             report(f"{public.layout.name} weights: {len(state)} tensors of the convolutions")
             if advice := public.advice(net):
                 report(f"warning: {advice}")
+    later = _later_blocks(state, own)
+    state = {key: value for key, value in state.items() if _block(key) not in later}
     heads = _fitting_heads(state, own)
     fresh |= {key for key in own if _head(key) and _head(key) not in heads}
     _check(state, own, fresh, source)
@@ -73,7 +77,7 @@ def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = 
     with torch.no_grad():
         for key, value in taken.items():
             own[key].copy_(value)
-    _tell(report, source, len(taken), fresh, heads, state)
+    _tell(report, source, len(taken), fresh, heads, state, later)
 
 
 def read_state(source: str) -> dict[str, Tensor]:
@@ -178,7 +182,9 @@ def _of_graph(content: bytes, source: str) -> dict[str, Tensor]:
         raise ModelError(f"cannot read weights from {source}: it is no ONNX graph: {error}") from error
     named = {i.name.removeprefix("net."): i for i in graph.initializer if i.name.startswith("net.")}
     if not named:
-        raise ModelError(f"{source} has no weights named net.*: only graphs that mien exported can be started from")
+        raise ModelError(
+            f"{source} has no weights named net.*: only graphs in floats that mien exported can be started from"
+        )
     return {name: torch.from_numpy(onnx.numpy_helper.to_array(entry).copy()) for name, entry in named.items()}
 
 
@@ -192,6 +198,19 @@ def _head(key: str) -> str:
     """Return the head that a key belongs to, or nothing."""
     parts = key.split(".")
     return ".".join(parts[1:-1]) if parts[0] == "heads" else ""
+
+
+def _block(key: str) -> str:
+    """Return the residual block that a key belongs to, such as ``blocks.3``, or nothing."""
+    parts = key.split(".")
+    return ".".join(parts[:2]) if parts[0] == "blocks" and len(parts) > 2 and parts[1].isdecimal() else ""
+
+
+def _later_blocks(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:
+    """Return the blocks of the source that come after the net's last."""
+    count = len({_block(key) for key in own} - {""})
+    blocks = {_block(key) for key in state} - {""}
+    return {block for block in blocks if count and int(block.split(".")[1]) >= count}
 
 
 def _fitting_heads(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:
@@ -226,9 +245,10 @@ def _tell(
     fresh: set[str],
     heads: set[str],
     state: Mapping[str, Tensor],
+    later: set[str],
 ) -> None:
     others = sorted({_head(key) or key.split(".")[0] for key in fresh})
-    unused = sorted({_head(key) for key in state if _head(key)} - heads - set(others))
+    unused = sorted({_head(key) for key in state if _head(key)} - heads - set(others)) + sorted(later)
     text = f"started from {source}: {taken} tensors"
     text += f", with the heads {', '.join(sorted(heads))}" if heads else ""
     text += f"; fresh: {', '.join(others)}" if others else ""
