@@ -97,6 +97,28 @@ def test_a_shallower_net_starts_from_the_first_blocks_of_a_deeper_one(tmp_path: 
         init_net(deep, str(tmp_path))
 
 
+def test_a_net_of_fewer_inner_channels_takes_those_that_give_something(tmp_path: Path) -> None:
+    sizes, options = {"fer7": 7, "other": 3}, {"stem": 4, "widths": [6, 8], "strides": [2, 2]}
+    wide = build("face_resnet", sizes, **options).eval()
+    narrow = build("face_resnet", sizes, **options, inner=[4, 5]).eval()
+    with torch.no_grad():
+        for number, gone in ((0, [0, 3]), (1, [1, 2, 7])):
+            block = wide.get_submodule(f"blocks.{number}")
+            block.norm2.weight.uniform_(0.5, 2.0)
+            block.norm2.bias.normal_()
+            # A channel gives nothing if nobody takes it, or if it is never above zero.
+            block.conv2.weight[:, gone[1:]] = 0
+            block.norm2.weight[gone[0]] = 1e-3
+            block.norm2.bias[gone[0]] = -1
+    save_file(wide.state_dict(), tmp_path / "model.safetensors")
+    told: list[str] = []
+    init_net(narrow, str(tmp_path), report=told.append)
+    assert told[-1] == "inner channels kept: blocks.0 4 of 6, blocks.1 5 of 8"
+    crops = torch.rand(3, 1, 16, 16) * 255
+    for head, logits in wide(crops).items():
+        torch.testing.assert_close(narrow(crops)[head], logits)
+
+
 def test_heads_of_another_size_or_name_stay_fresh_and_are_named(tmp_path: Path) -> None:
     told: list[str] = []
     source = write("safetensors", tiny(1), tmp_path)

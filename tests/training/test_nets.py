@@ -76,6 +76,7 @@ def test_every_net_answers_each_head(name: str) -> None:
         ("mini_xception", {"size": 64}, (128, 4, 4)),
         ("face_resnet", {}, (256, 6, 6)),
         ("face_resnet", {**TINY, "widths": [6, 10, 12], "strides": [2, 2, 1]}, (12, 12, 12)),
+        ("face_resnet", {**TINY, "widths": [6, 12], "strides": [2, 2], "inner": [3, 20]}, (12, 12, 12)),
     ],
 )
 def test_the_last_map_has_the_shape_of_the_papers(
@@ -293,6 +294,7 @@ def test_deployed_takes_colour_and_answers_as_the_net_does() -> None:
         ("face_resnet", {"depth": 3}, "net 'face_resnet': .*unexpected keyword argument 'depth'"),
         ("face_resnet", {**TINY, "widths": [8, 8]}, r"needs a stride for each width, but got \[8, 8\] and \[4\]"),
         ("face_resnet", {"widths": [], "strides": []}, "needs a stride for each width"),
+        ("face_resnet", {**TINY, "inner": [8, 8]}, r"inner channels for each width, but got \[8\] and \[8, 8\]"),
         ("face_resnet", {"stem": "wide"}, "net 'face_resnet': "),
         ("dexpression", {"size": 64}, "dexpression takes crops of 48 or 224 pixels, but got 64"),
         ("vgg16", {"size": 24}, "vgg16 takes crops of at least 32 pixels, but got 24"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,8 @@ def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = 
 
     Heads with the same name and number of classes are taken over; other heads stay as they are.  Residual blocks that
     come after the net's last are left out, so that a shallower net can start from a deeper one: such a net answers much
-    as before without one of its blocks (Veit et al. 2016, arXiv:1605.06431).
+    as before without one of its blocks (Veit et al. 2016, arXiv:1605.06431).  Where the net's blocks have fewer inner
+    channels, those are taken over that give most to the block's output.
 
     Parameters
     ----------
@@ -70,6 +72,7 @@ def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = 
                 report(f"warning: {advice}")
     later = _later_blocks(state, own)
     state = {key: value for key, value in state.items() if _block(key) not in later}
+    state, pruned = _pruned(state, own)
     heads = _fitting_heads(state, own)
     fresh |= {key for key in own if _head(key) and _head(key) not in heads}
     _check(state, own, fresh, source)
@@ -78,6 +81,8 @@ def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = 
         for key, value in taken.items():
             own[key].copy_(value)
     _tell(report, source, len(taken), fresh, heads, state, later)
+    if pruned:
+        report(f"inner channels kept: {', '.join(pruned)}")
 
 
 def read_state(source: str) -> dict[str, Tensor]:
@@ -211,6 +216,36 @@ def _later_blocks(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set
     count = len({_block(key) for key in own} - {""})
     blocks = {_block(key) for key in state} - {""}
     return {block for block in blocks if count and int(block.split(".")[1]) >= count}
+
+
+def _pruned(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Leave out inner channels of residual blocks that have more than the net's; say how many were kept.
+
+    Between the two convolutions of a block nothing else hangs on a channel, so that only it is missing afterwards (Li
+    et al. 2017, arXiv:1608.08710).  What it gives is the size of its weights in the second convolution, times the root
+    mean square of what they see: of the positive part of a normal variable with the mean and deviation that the norm
+    before sets.
+    """
+    result, told = dict(state), []
+    for key in sorted(own):
+        block = _block(key)
+        if key != f"{block}.conv1.weight" or key not in state or len(state[key]) <= len(own[key]):
+            continue
+        after = state.get(f"{block}.conv2.weight")
+        weight, bias = (state.get(f"{block}.norm2.{part}") for part in ("weight", "bias"))
+        if after is None or weight is None or bias is None:
+            continue  # the check of all tensors says what is missing
+        mean, deviation = bias.double(), weight.double().abs().clamp_min(1e-12)
+        ratio = mean / deviation
+        density = (-(ratio**2) / 2).exp() / math.sqrt(2 * math.pi)
+        power = (mean**2 + deviation**2) * torch.special.ndtr(ratio) + mean * deviation * density
+        share = power.clamp_min(0).sqrt() * after.double().pow(2).sum(dim=(0, 2, 3)).sqrt()
+        kept = share.topk(len(own[key])).indices.sort().values
+        result[key], result[f"{block}.conv2.weight"] = state[key][kept], after[:, kept]
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            result[f"{block}.norm2.{part}"] = state[f"{block}.norm2.{part}"][kept]
+        told.append(f"{block} {len(kept)} of {len(share)}")
+    return result, told
 
 
 def _fitting_heads(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:

@@ -17,14 +17,17 @@ class ResidualBlock(nn.Module):
         Channels of input and output.
     stride : int or (int, int)
         Of the first convolution, and of the 1 x 1 convolution in the shortcut where shapes differ.
+    inner : int, optional
+        Channels between the two convolutions; by default as many as come out.
     """
 
-    def __init__(self, before: int, after: int, stride: int | tuple[int, int]) -> None:
+    def __init__(self, before: int, after: int, stride: int | tuple[int, int], inner: int | None = None) -> None:
         super().__init__()
+        between = after if inner is None else inner
         self.norm1 = nn.BatchNorm2d(before)
-        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(after)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(before, between, 3, stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(between)
+        self.conv2 = nn.Conv2d(between, after, 3, padding=1, bias=False)
         same = before == after and stride in (1, (1, 1))
         self.skip = None if same else nn.Conv2d(before, after, 1, stride, bias=False)
 

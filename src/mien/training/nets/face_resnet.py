@@ -31,6 +31,8 @@ class FaceResNet(FaceNet):
         Channels of the first 3 x 3 convolution, at full resolution.
     widths, strides : sequence of int
         Channels and stride of each residual block.
+    inner : sequence of int, optional
+        Channels between the two convolutions of each block; by default its own.
     dropout : float
         Dropout before the heads.
     size : int
@@ -44,17 +46,21 @@ class FaceResNet(FaceNet):
         stem: int = 24,
         widths: Sequence[int] = (48, 128, 256, 256),
         strides: Sequence[int] = (2, 2, 2, 1),
+        inner: Sequence[int] | None = None,
         dropout: float = 0.3,
         size: int = 48,
     ) -> None:
         if len(widths) != len(strides) or not widths:
             raise InputError(f"face_resnet needs a stride for each width, but got {widths} and {strides}")
+        between = list(widths if inner is None else inner)
+        if len(between) != len(widths):
+            raise InputError(f"face_resnet needs inner channels for each width, but got {widths} and {inner}")
         super().__init__(heads=heads, features=widths[-1], dropout=dropout, size=size)
         self.step = math.prod(strides)
         self.stem = nn.Conv2d(1, stem, 3, padding=1, bias=False)
         before = [stem, *widths[:-1]]
         self.blocks = nn.Sequential(
-            *(ResidualBlock(i, o, s) for i, o, s in zip(before, widths, strides, strict=True)),
+            *(ResidualBlock(i, o, s, b) for i, o, s, b in zip(before, widths, strides, between, strict=True)),
         )
         self.norm = nn.BatchNorm2d(widths[-1])
         for module in self.modules():
