@@ -126,7 +126,7 @@ class Graph:
         """PReLU; return the name of its output.
 
         With slopes a <= 1 it is max(x, a x), to the bit; the runtime computes a product and a maximum in less time than
-        its PReLU (on large maps 14 to 19 % of the whole net).
+        its PReLU.
         """
         weight = self.weight(f"{name}.slope", slope)
         if slope.max() > 1:

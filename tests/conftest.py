@@ -79,3 +79,19 @@ def sessions_made(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
 
     monkeypatch.setattr(runtime.Session, "__init__", kept)
     return sessions
+
+
+@pytest.fixture
+def ctrl_c_at_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ctrl-C come when the frame at two seconds has been taken from a film."""
+    from mien.media.video import FrameStream
+
+    take = FrameStream.__next__
+
+    def interrupted(self: FrameStream) -> Any:
+        frame = take(self)
+        if frame.time_s >= 2:
+            raise KeyboardInterrupt
+        return frame
+
+    monkeypatch.setattr(FrameStream, "__next__", interrupted)

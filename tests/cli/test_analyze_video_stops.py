@@ -59,24 +59,10 @@ def notes(done: Result) -> list[str]:
     return [line.removeprefix("mien: ") for line in done.stderr.splitlines()]
 
 
-@pytest.fixture
-def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Ctrl-C come when the frame at two seconds has been taken from a film."""
-    take = FrameStream.__next__
-
-    def interrupted(self: FrameStream) -> Any:
-        frame = take(self)
-        if frame.time_s >= 2:
-            raise KeyboardInterrupt
-        return frame
-
-    monkeypatch.setattr(FrameStream, "__next__", interrupted)
-
-
 TOLD = "warning: film.mp4: interrupted: watched only up to 0:01.8"
 
 
-@pytest.mark.usefixtures("stopped")
+@pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_the_table_is_of_what_was_watched(here: Path, planted_model: Path) -> None:
     done = run(planted_model, "film.mp4")
     assert done.exit_code == 130
@@ -85,7 +71,7 @@ def test_the_table_is_of_what_was_watched(here: Path, planted_model: Path) -> No
     assert "film.mp4: 1.9 s of 4.0 s" in done.stdout
 
 
-@pytest.mark.usefixtures("stopped")
+@pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_every_format_keeps_what_was_watched(here: Path, planted_model: Path) -> None:
     done = run(planted_model, "film.mp4", "--json", "--parquet", "x.parquet")
     assert done.exit_code == 130
@@ -101,7 +87,7 @@ def test_every_format_keeps_what_was_watched(here: Path, planted_model: Path) ->
     assert (kinds[:10], kinds[10], kinds[-1]) == (["frame"] * 10, "track", "film")
 
 
-@pytest.mark.usefixtures("stopped")
+@pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_timeline_and_page_are_of_what_was_watched(here: Path, planted_model: Path) -> None:
     places = ["--plot", "x.png", "--html", "x.html", "--save-faces", "faces", "--out", "x.mp4"]
     done = run(planted_model, "film.mp4", "--json", *places)
@@ -112,7 +98,7 @@ def test_timeline_and_page_are_of_what_was_watched(here: Path, planted_model: Pa
     assert len(list(Path("faces/person-01").iterdir())) == 10
 
 
-@pytest.mark.usefixtures("stopped")
+@pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_of_many_the_rest_is_not_begun(here: Path, planted_model: Path, made: Path) -> None:
     shutil.copy(made / "film.mkv", "a.mkv")
     done = run(planted_model, "a.mkv", "film.mp4", "--json", "--to", "1.9", "--from", "1")

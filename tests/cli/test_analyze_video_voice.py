@@ -23,7 +23,6 @@ from mien.cli import _analyze_voice, main
 from mien.fusion import METHODS
 from mien.labels import FER7, RAVDESS8
 from mien.media.audio import AudioStream
-from mien.media.video import FrameStream
 from mien.results import VideoResult
 from planted_faces import planted
 from planted_films import write_film
@@ -237,21 +236,7 @@ def test_sound_of_another_length_is_one_note(here: Path, models: list[str]) -> N
 # --- Ctrl-C ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Ctrl-C come when the frame at two seconds has been taken from a film."""
-    take = FrameStream.__next__
-
-    def interrupted(self: FrameStream) -> Any:
-        frame = take(self)
-        if frame.time_s >= 2:
-            raise KeyboardInterrupt
-        return frame
-
-    monkeypatch.setattr(FrameStream, "__next__", interrupted)
-
-
-@pytest.mark.usefixtures("watched")
+@pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_what_was_watched_has_its_voice(here: Path, models: list[str]) -> None:
     done = run(models, "talk.mp4", "--json")
     assert done.exit_code == 130
@@ -265,7 +250,7 @@ def test_what_was_watched_has_its_voice(here: Path, models: list[str]) -> None:
     assert film.summary.voice.top == "anger"
 
 
-@pytest.mark.usefixtures("watched")
+@pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_after_ctrl_c_patience_is_short(here: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_analyze_voice, "_PATIENCE_S", -1.0)
     done = run(models, "talk.mp4", "--json")

@@ -19,6 +19,7 @@ from PIL import Image
 from hostile_pictures import encoded, packed_bmp, png, scene, tiff
 from mien.errors import DecodeError, UnsupportedMediaError
 from mien.media import read_image
+from mien.media.image import _PIXELS_OF_A_BYTE
 
 MEGABYTE = 1 << 20
 
@@ -42,6 +43,11 @@ def strip(**changes: tuple[str, tuple[int, ...]]) -> bytes:
     entries = {256: ("H", (40,)), 257: ("H", (30,)), 258: ("H", (8,)), 259: ("H", (8,)), 262: ("H", (1,))}
     entries |= {273: ("L", (8,)), 277: ("H", (1,)), 278: ("L", (30,)), 279: ("L", (len(body),))}
     return tiff(entries | {int(tag[1:]): value for tag, value in changes.items()}, body)
+
+
+@pytest.mark.parametrize("stored", ["jpeg", "png", "webp"])
+def test_white_pages_have_fewer_pixels_a_byte_than_are_believed(stored: str) -> None:
+    assert 2500**2 / len(encoded(Image.new("RGB", (2500, 2500), "white"), stored)) < 0.7 * _PIXELS_OF_A_BYTE
 
 
 @pytest.mark.parametrize(

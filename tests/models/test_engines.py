@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from int8_graphs import in_eight_bits
 from mien import FaceAnalyzer, SpeechAnalyzer, read_image
 from mien.analyzers.video import VideoAnalyzer
 from mien.datasets import fer2013
@@ -24,14 +25,6 @@ from speech_mixtures import RATE, voiced
 pytest.importorskip("openvino")
 
 NETS = tuple((name, file.role) for name in registry.names() for file in registry.get(name).files)
-
-
-def in_eight_bits(name: str, role: str) -> bool:
-    """Tell whether a graph computes in int8, which the engines round in their own ways."""
-    files = registry.get(name).files
-    return registry.get(name).file(role).file in {file.file for file in files if file.role.endswith(runtime.INT8)}
-
-
 GRAPHS = tuple(
     (name, role)
     for name, role in NETS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from int8_graphs import in_eight_bits
 from mien.faces.align import Crop
 from mien.models import ModelSpec, registry, runtime, store
 from speech_mixtures import voiced
@@ -13,11 +14,6 @@ SHIPPED = registry.names()
 FACES = registry.names("face-emotion")
 VOICES = registry.names("speech-emotion")
 LARGEST_MB = 28  # the whole wheel stays under 30
-
-
-def in_floats(name: str) -> bool:
-    """Tell whether a model's graph is not the one in eight bits, whose weights no net can take."""
-    return registry.get(name).file().file not in [f.file for f in registry.get(name).files if f.role != "graph"]
 
 
 def crops_of(spec: ModelSpec, count: int) -> np.ndarray:
@@ -86,7 +82,7 @@ def test_a_picture_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name
     assert dim[spec.default_output.tensor].argmax() == bright[spec.default_output.tensor].argmax()
 
 
-@pytest.mark.parametrize("name", [name for name in FACES if in_floats(name)])
+@pytest.mark.parametrize("name", [name for name in FACES if not in_eight_bits(name)])
 def test_net_and_graph_agree(name: str) -> None:
     pytest.importorskip("torch", reason="parity with the net needs the training extra")
     from mien.training.export import parity

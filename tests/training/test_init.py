@@ -117,6 +117,13 @@ def test_a_net_of_fewer_inner_channels_takes_those_that_give_something(tmp_path:
     crops = torch.rand(3, 1, 16, 16) * 255
     for head, logits in wide(crops).items():
         torch.testing.assert_close(narrow(crops)[head], logits)
+    state = wide.state_dict()
+    del state["blocks.1.norm2.running_mean"]
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(
+        ModelError, match=r"blocks\.1\.conv1\.weight has the shape \(8, 6, 3, 3\), but the net's has \(5, 6"
+    ):
+        init_net(narrow, str(tmp_path))
 
 
 def test_heads_of_another_size_or_name_stay_fresh_and_are_named(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ picture."""
 
 BAND_PIXELS, BAND_ROWS = 60_000, 64
 """P sees a level in bands of about so many pixels, at least so many rows: the maps of a whole large level do not fit
-the processor's cache, and take a sixth more time; from 45,000 to 100,000 pixels it makes no difference."""
+the processor's cache, and take more time."""
 
 MAX_PLACE = 1e6
 """Pixels from the picture's corner, more than any picture has: what float32 still places to a tenth of a pixel."""

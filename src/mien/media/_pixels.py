@@ -51,10 +51,7 @@ def _on_white(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
 
 
 def _array(image: Image.Image) -> NDArray[np.uint8]:
-    """Copy an RGB image into an array, in bands: `numpy.asarray` holds three copies of a large picture at once.
-
-    The bands fit the cache, and stay below what the C library takes from the system anew for each.
-    """
+    """Copy an RGB image into an array, in bands: `numpy.asarray` holds three copies of a large picture at once."""
     width, height = image.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     if pixels.nbytes <= _BAND_BYTES:

@@ -44,8 +44,8 @@ _BELIEVED_PIXELS = 24_000_000
 """A file may claim so many pixels whatever its length: at most some 27 bytes each while an animation is decoded."""
 
 _PIXELS_OF_A_BYTE = 1000
-"""Photographs have less than 100; a white page, as Pillow writes it, 64 to 170 as JPEG, 301 as PNG in colours and 561
-as WebP.  Only blank GIF (1,300) and blank pages of one bit a pixel have more."""
+"""Even white pages have less as JPEG, PNG in colours and WebP; only blank GIF and blank pages of one bit a pixel have
+more."""
 
 _CLASSES = {
     "jpeg": ("PIL.JpegImagePlugin", "JpegImageFile"),

@@ -218,34 +218,59 @@ def _later_blocks(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set
     return {block for block in blocks if count and int(block.split(".")[1]) >= count}
 
 
-def _pruned(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Leave out inner channels of residual blocks that have more than the net's; say how many were kept.
+_INNER = {
+    "conv1.weight": 0,
+    "norm2.weight": 0,
+    "norm2.bias": 0,
+    "norm2.running_mean": 0,
+    "norm2.running_var": 0,
+    "conv2.weight": 1,
+}
+"""Tensors of a residual block that have its inner channels, and along which axis."""
 
-    Between the two convolutions of a block nothing else hangs on a channel, so that only it is missing afterwards (Li
-    et al. 2017, arXiv:1608.08710).  What it gives is the size of its weights in the second convolution, times the root
-    mean square of what they see: of the positive part of a normal variable with the mean and deviation that the norm
-    before sets.
-    """
+
+def _pruned(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Leave out inner channels of residual blocks that have more than the net's, and say how many were kept."""
     result, told = dict(state), []
-    for key in sorted(own):
-        block = _block(key)
-        if key != f"{block}.conv1.weight" or key not in state or len(state[key]) <= len(own[key]):
-            continue
-        after = state.get(f"{block}.conv2.weight")
-        weight, bias = (state.get(f"{block}.norm2.{part}") for part in ("weight", "bias"))
-        if after is None or weight is None or bias is None:
-            continue  # the check of all tensors says what is missing
-        mean, deviation = bias.double(), weight.double().abs().clamp_min(1e-12)
-        ratio = mean / deviation
-        density = (-(ratio**2) / 2).exp() / math.sqrt(2 * math.pi)
-        power = (mean**2 + deviation**2) * torch.special.ndtr(ratio) + mean * deviation * density
-        share = power.clamp_min(0).sqrt() * after.double().pow(2).sum(dim=(0, 2, 3)).sqrt()
-        kept = share.topk(len(own[key])).indices.sort().values
-        result[key], result[f"{block}.conv2.weight"] = state[key][kept], after[:, kept]
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            result[f"{block}.norm2.{part}"] = state[f"{block}.norm2.{part}"][kept]
-        told.append(f"{block} {len(kept)} of {len(share)}")
+    for block in sorted({_block(key) for key in own} - {""}):
+        inner = {f"{block}.{name}": axis for name, axis in _INNER.items()}
+        if not _only_wider(state, own, inner):
+            continue  # the check of all tensors says what does not fit
+        weight, bias, after = (state[f"{block}.{name}"] for name in ("norm2.weight", "norm2.bias", "conv2.weight"))
+        count = len(own[f"{block}.conv1.weight"])
+        kept = _given(weight.double(), bias.double(), after.double()).topk(count).indices.sort().values
+        result |= {key: state[key].index_select(axis, kept) for key, axis in inner.items()}
+        told.append(f"{block} {count} of {len(weight)}")
     return result, told
+
+
+def _only_wider(state: Mapping[str, Tensor], own: Mapping[str, Tensor], inner: Mapping[str, int]) -> bool:
+    """Tell whether these tensors differ from the net's only in more channels along their axes, all as many."""
+    if not all(key in state and key in own and state[key].ndim == own[key].ndim for key in inner):
+        return False
+    counts = {(state[key].shape[axis], own[key].shape[axis]) for key, axis in inner.items()}
+    others = all(
+        size == mine
+        for key, axis in inner.items()
+        for place, (size, mine) in enumerate(zip(state[key].shape, own[key].shape, strict=True))
+        if place != axis
+    )
+    return others and len(counts) == 1 and all(have > want for have, want in counts)
+
+
+def _given(weight: Tensor, bias: Tensor, after: Tensor) -> Tensor:
+    """Return what each inner channel gives to its block, (n,), by its norm (n,) and what takes it (m, n, 3, 3).
+
+    Between the two convolutions of a block nothing else hangs on a channel, so that only it is missing without it (Li
+    et al. 2017, arXiv:1608.08710).  It gives the size of its weights in the second convolution, times the root mean
+    square of what they see: of the positive part of a normal variable with the mean and deviation that the norm sets.
+    """
+    deviation = weight.abs().clamp_min(1e-12)
+    ratio = bias / deviation
+    density = (-(ratio**2) / 2).exp() / math.sqrt(2 * math.pi)
+    power = (bias**2 + deviation**2) * torch.special.ndtr(ratio) + bias * deviation * density
+    share: Tensor = power.clamp_min(0).sqrt() * after.pow(2).sum(dim=(0, 2, 3)).sqrt()
+    return share
 
 
 def _fitting_heads(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:
