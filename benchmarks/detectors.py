@@ -19,7 +19,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -28,6 +27,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from _here import here
 from numpy.typing import NDArray
 
 from mien import read_image
@@ -148,9 +148,7 @@ def main() -> None:
         print(f"nothing measured: there is no {folder}; say --data FOLDER or set MIEN_DATA")
         return
     report: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **here(),
         "detectors": {},
     }
     for name in options.detector or DETECTORS:

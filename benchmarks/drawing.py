@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _here import here
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -113,9 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     width, height = (int(part) for part in options.size.split("x"))
     report: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **here(),
         "film": f"{options.size}, {RATE} frames/s, {options.seconds} s, {options.people} people, to {options.to}",
         "frames_per_second": measure((width, height), options.people, options.seconds, options.runs, options.to),
     }

@@ -18,8 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from _here import here
 from onnx import helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
@@ -231,9 +230,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     report: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **here(),
         "model": options.model,
     }
     if options.accuracy:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from _here import here
 
 import mien
 from mien.errors import MissingExtraError, ModelError
@@ -95,9 +94,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     report: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **here(),
         "model": options.model,
         "threads": options.threads,
         "times": measure(options.model, options.threads, options.runs),

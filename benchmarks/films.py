@@ -13,16 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _here import here
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE, RATE = (1280, 720), 30
@@ -191,9 +190,7 @@ def main() -> None:
         if options.only == "hour" or options.hour:
             measured |= hour(path, folder, 3600)
     report = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **here(),
         "film": f"{SIZE[0]}x{SIZE[1]}, {RATE} frames/s, {options.seconds} s",
         "measured": measured,
     }

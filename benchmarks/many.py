@@ -23,7 +23,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _here import here
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -216,9 +216,7 @@ def main() -> None:
         return
     cores = [int(n) for n in options.cores.split(",")]
     report: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **here(),
         "rows": measure(ways, cores, options.pictures, options.rounds),
     }
     if len(cores) > 1:

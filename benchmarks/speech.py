@@ -14,7 +14,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _here import here
 from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,9 +223,7 @@ def main() -> None:
         if "activity" in parts and corpus.is_dir():
             found = activity(corpus, options.mixtures)
     report = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **here(),
         "times": times,
         "activity": found,
     }

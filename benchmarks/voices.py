@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _here import here
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -148,9 +148,7 @@ def main() -> None:
     with threadpool_limits(1):
         times = clip(options.model, options.runs) | hours(corpus, options.model, options.runs)
     report = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **here(),
         "sound": "RAVDESS" if corpus.is_dir() else "a synthetic voice",
         "times": times,
     }
