@@ -59,7 +59,7 @@ with atheris.instrument_imports(include=["mien", "PIL"]):
 
     from mien.api import analyze_image
     from mien.errors import MienError, MienWarning
-    from mien.media.image import Picture, read_image
+    from mien.media.image import LoadedImage, read_image
 
 from hostile_pictures import WAYS, damage, other_pictures, whole_pictures, with_checksums  # noqa: E402
 

@@ -48,7 +48,7 @@ class Fake:
         return {name: z[at].astype(np.float32) for name, z in self.planted.items()}
 
 
-def pictures(n: int, seed: int = 0) -> np.ndarray:
+def make_images(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, 6, 6), dtype=np.uint8)
 
 

@@ -164,7 +164,7 @@ def with_voice(film: VideoResult, plan: Plan, *, method: str = "average") -> Vid
     return replace(film, speech=speech, fused=fuse(film, speech, method=method))
 
 
-def pictures(film: VideoResult, *, seed: int = 0) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:
+def make_images(film: VideoResult, *, seed: int = 0) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:
     """Yield a picture for each frame of a film: noise, and in each face's box a colour of the person's own."""
     noise = np.random.default_rng(seed).integers(90, 110, (film.height, film.width, 3)).astype(np.uint8)
     for frame in film.frames():

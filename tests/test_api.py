@@ -181,7 +181,7 @@ def test_a_preview_of_a_file_keeps_no_pixels(small: Path, options: dict[str, Any
 # --- many -----------------------------------------------------------------------------------------
 
 
-def pictures(n: int) -> list[np.ndarray]:
+def make_images(n: int) -> list[np.ndarray]:
     """Return pictures of different sizes without a face, so that the order shows."""
     return [np.zeros((20 + i, 30, 3), np.uint8) for i in range(n)]
 
@@ -193,7 +193,7 @@ def test_many_come_in_order_and_bad_ones_become_rows(
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"text")
     with bad.open("rb") as opened:
-        sources = [*pictures(3), "no/such.jpg", small, bad, b"", 5, opened, *pictures(2)]
+        sources = [*make_images(3), "no/such.jpg", small, bad, b"", 5, opened, *make_images(2)]
         found = list(mien.analyze_images(sources, analyzer=analyzer, workers=workers))
     assert [getattr(item, "height", None) for item in found] == [20, 21, 22, None, 200, *[None] * 4, 20, 21]
     failed = [item for item in found if isinstance(item, FailedItem)]
@@ -210,7 +210,7 @@ def test_many_come_in_order_and_bad_ones_become_rows(
 
 
 def test_workers_do_not_change_the_answers(small: Path, analyzer: FaceAnalyzer) -> None:
-    sources = [small, *pictures(2), small.read_bytes(), mien.read_image(small)[::-1]]
+    sources = [small, *make_images(2), small.read_bytes(), mien.read_image(small)[::-1]]
     one, two = (list(mien.analyze_images(sources, analyzer=analyzer, workers=n)) for n in (1, 2))
     assert one == two
 
@@ -249,7 +249,7 @@ def test_closing_early_stops_the_pool(analyzer: FaceAnalyzer) -> None:
         started.append(source)
         time.sleep(0.02)
 
-    results = mien.analyze_images(pictures(50), analyzer=analyzer, workers=2, seen=seen)
+    results = mien.analyze_images(make_images(50), analyzer=analyzer, workers=2, seen=seen)
     next(results)
     results.close()  # type: ignore[attr-defined]
     count = len(started)
@@ -265,14 +265,14 @@ def test_seen_gets_pixels_and_its_error_becomes_the_row(analyzer: FaceAnalyzer) 
         if result.height == 21:
             raise InputError("not this one")
 
-    found = list(mien.analyze_images(pictures(3), analyzer=analyzer, workers=2, seen=seen))
+    found = list(mien.analyze_images(make_images(3), analyzer=analyzer, workers=2, seen=seen))
     assert found[1] == FailedItem(None, "InputError", "not this one")
     assert [isinstance(item, ImageResult) for item in found] == [True, False, True]
 
 
 def test_an_error_of_the_source_itself_is_not_hidden(analyzer: FaceAnalyzer) -> None:
     def broken() -> Iterator[np.ndarray]:
-        yield from pictures(1)
+        yield from make_images(1)
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):

@@ -147,14 +147,14 @@ def test_many_pictures_give_what_each_gives_alone(
 def test_many_pictures_are_read_as_they_are_needed_and_not_kept(analyzer: FaceAnalyzer, workers: int) -> None:
     taken: list[weakref.ref[np.ndarray]] = []
 
-    def pictures() -> Iterator[np.ndarray]:
+    def make_images() -> Iterator[np.ndarray]:
         while True:  # an endless source: reading ahead without end would never come back
             picture = np.zeros((24, 24, 3), np.uint8)
             taken.append(weakref.ref(picture))
             yield picture
 
     held, ahead = (1, 0) if workers == 1 else (3 * workers, 3 * workers + 5)
-    results = analyzer.analyze_many(pictures(), batch=5, workers=workers)
+    results = analyzer.analyze_many(make_images(), batch=5, workers=workers)
     assert taken == []
     for done in range(1, 42):
         assert isinstance(next(results), ImageResult)

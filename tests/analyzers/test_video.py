@@ -152,12 +152,12 @@ def test_pictures_are_shown_with_their_faces_also_those_that_waited(analyzer: Vi
     images = {time_s: image for image, time_s, _ in walk}
     assert [frame.time_s for _, frame in seen] == list(images)
     whole = 0
-    for picture, frame in seen:
-        assert picture.shape[:2] == (frame.height, frame.width)
+    for view, frame in seen:
+        assert view.shape[:2] == (frame.height, frame.width)
         x1, y1, x2, y2 = (round(v) for v in frame.faces[0].face.box)
         original = images[frame.time_s]
-        whole += picture.shape == original.shape
-        found = picture[y1:y2, x1:x2]
+        whole += view.shape == original.shape
+        found = view[y1:y2, x1:x2]
         _, _, (left, top), _ = cv2.minMaxLoc(cv2.matchTemplate(original, found, cv2.TM_SQDIFF))
         np.testing.assert_array_equal(original[top : top + found.shape[0], left : left + found.shape[1]], found)
     assert 0 < whole < len(seen)

@@ -21,7 +21,7 @@ from mien.samples import astronaut_path
 Pictures = NDArray[np.uint8]
 
 
-def pictures(n: int, seed: int = 0) -> Pictures:
+def make_images(n: int, seed: int = 0) -> Pictures:
     """Make different pictures; the first ones are the same for every n."""
     noise = np.random.default_rng(seed).normal(0, 1, (n, 48, 48)).astype(np.float32)
     blurred = [cv2.GaussianBlur(p, (0, 0), 1.5) for p in noise]
@@ -49,7 +49,7 @@ def rows_of(found: Audit, kind: str) -> list[list[int]]:
 
 
 def test_clean_data_is_clean() -> None:
-    found = audit(faces(pictures(30), "T" * 20 + "V" * 10, subjects=[f"s{i // 10}" for i in range(30)]))
+    found = audit(faces(make_images(30), "T" * 20 + "V" * 10, subjects=[f"s{i // 10}" for i in range(30)]))
     assert (found.leaks, found.pictures, found.between, found.problems) == (0, 30, (), ())
     assert found.sides == ("train", "val")
     assert all(not finding.groups for finding in found.findings)
@@ -59,7 +59,7 @@ def test_clean_data_is_clean() -> None:
 
 
 def test_identical_pictures_leak_only_between_splits() -> None:
-    images = pictures(8)
+    images = make_images(8)
     images[3] = images[0]  # within train
     images[6] = images[7] = images[1]  # train and val
     found = audit(faces(images, "TTTTTVVV", labels=[0, 1, 2, 0, 4, 5, -1, 3]))
@@ -76,7 +76,7 @@ def test_identical_pictures_leak_only_between_splits() -> None:
 
 
 def test_near_copies_come_in_groups_with_their_identical_ones() -> None:
-    images = pictures(10)
+    images = make_images(10)
     images[4] = np.clip(images[0] * 0.7 + 50, 0, 255)
     images[5] = images[0]
     images[9] = images[4][:, ::-1]
@@ -96,7 +96,7 @@ def test_near_copies_come_in_groups_with_their_identical_ones() -> None:
 def test_subjects_and_clips_on_both_sides() -> None:
     subjects = ["a", "a", "b", "b", "", "", "c", "c"]
     clips = ["a1", "a2", "b1", "b1", "", "", "c1", "c1"]
-    found = audit(faces(pictures(8), "TTTVTV T", subjects=subjects, clips=clips))
+    found = audit(faces(make_images(8), "TTTVTV T", subjects=subjects, clips=clips))
     assert [(g.note, [i.row for i in g.items]) for g in found.finding("subject").groups] == [("b", [102, 103])]
     assert [(g.note, [i.row for i in g.items]) for g in found.finding("clip").groups] == [("b1", [102, 103])]
     assert found.leaks == 2
@@ -104,7 +104,7 @@ def test_subjects_and_clips_on_both_sides() -> None:
 
 
 def test_empty_pictures_are_no_near_copies_of_each_other() -> None:
-    images = pictures(5)
+    images = make_images(5)
     images[1], images[3] = 0, 0
     images[4] = 200 + (np.indices((48, 48)).sum(axis=0) % 2)
     found = audit(faces(images, "TTTVV"))
@@ -114,7 +114,7 @@ def test_empty_pictures_are_no_near_copies_of_each_other() -> None:
 
 
 def test_other_data_sets_are_other_sides() -> None:
-    images = pictures(12)
+    images = make_images(12)
     mine = faces(images[:6], "TTTTVV", subjects=["p1"] * 6)
     other = faces(images[5:9], "TTTT", subjects=["p1"] * 4, name="other")
     twin = faces(images[9:], "", subjects=["p1", "", ""])
@@ -131,7 +131,7 @@ def test_other_data_sets_are_other_sides() -> None:
 @pytest.fixture
 def files(tmp_path: Path) -> PictureList:
     """Files: a picture, its copies as grey and colour PNG, three that are none, a missing one, a name with a line."""
-    images = pictures(3)
+    images = make_images(3)
     names = ["a.png", "b.png", "cut.png", "text.png", "empty.png", "gone.png", "odd\nname ü.png"]
     for name, image in zip((names[0], names[1], names[6]), images, strict=True):
         cv2.imwrite(str(tmp_path / name), image)
@@ -156,18 +156,18 @@ def test_unreadable_files_are_told_and_stop_nothing(files: PictureList, threads:
 
 
 def test_a_table_and_files_share_pictures(files: PictureList) -> None:
-    found = audit(faces(pictures(1), "T"), against=[files])
+    found = audit(faces(make_images(1), "T"), against=[files])
     assert [item.file for item in found.finding("identical").groups[0].items] == ["", "a.png", "c.png"]
 
 
 def test_nothing_to_look_at(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"made\.csv has no pictures"):
-        audit(faces(pictures(0)))
+        audit(faces(make_images(0)))
     bad = picture_list("made", tmp_path, [Found("x.png", "fear")], FER7, [])
     with pytest.raises(DatasetError, match=r"none of the 1 pictures of .* can be read: .*x\.png"):
         audit(bad)
     with pytest.raises(InputError, match=r"no_faces must be bool of shape \(2,\), but got int64 of shape \(3,\)"):
-        audit(faces(pictures(2)), no_faces=np.zeros(3, np.int64))  # type: ignore[arg-type]
+        audit(faces(make_images(2)), no_faces=np.zeros(3, np.int64))  # type: ignore[arg-type]
 
 
 def test_votes_for_no_face(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_pictures_without_a_face(tmp_path: Path) -> None:
     side = min(head.shape[:2])
     small = cv2.resize(cv2.cvtColor(head[:side, :side], cv2.COLOR_BGR2GRAY), (48, 48), interpolation=cv2.INTER_AREA)
     told: list[tuple[str, int, int]] = []
-    data = faces(np.stack([small, pictures(1)[0], small[:, ::-1]]))
+    data = faces(np.stack([small, make_images(1)[0], small[:, ::-1]]))
     found = audit(data, faces=True, threads=2, progress=lambda *step: told.append(step))
     assert rows_of(found, "no_face") == [[101]]
     assert [sum(count for what, count, _ in told if what == kind) for kind in ("reading", "looking for faces")] == [
@@ -219,12 +219,12 @@ def test_the_work_is_spread_over_threads(monkeypatch: pytest.MonkeyPatch) -> Non
             return [1]
 
     monkeypatch.setattr(_faceless, "get_detector", lambda **_: Detector())
-    assert not audit(faces(pictures(6)), faces=True, threads=3).finding("no_face").groups
+    assert not audit(faces(make_images(6)), faces=True, threads=3).finding("no_face").groups
     assert len(seen) == 3
 
 
 def test_json_holds_everything(tmp_path: Path) -> None:
-    images = pictures(4)
+    images = make_images(4)
     images[3] = images[0]
     found = audit(faces(images, "TTTV", labels=[0, 0, 0, 6]))
     write_json(found, tmp_path / "audit.json")
@@ -246,7 +246,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
 
 
 def test_the_sheet_shows_leaks_first(files: PictureList) -> None:
-    images = pictures(6)
+    images = make_images(6)
     images[1] = images[0]
     images[5] = images[2]
     images[4] = np.clip(images[3] * 0.8 + 20, 0, 255)
@@ -259,9 +259,9 @@ def test_the_sheet_shows_leaks_first(files: PictureList) -> None:
     assert one.shape[1] < 2 * 48 + 80
     shown = [one[y : y + 48, x : x + 48, 0] for y in range(one.shape[0] - 47) for x in range(one.shape[1] - 47)]
     assert sum((square == images[0]).all() for square in shown) == 2  # in train and in a file of the other
-    clean = audit(faces(pictures(3)))
+    clean = audit(faces(make_images(3)))
     with pytest.raises(DatasetError, match="made has no copies to draw"):
-        pair_sheet(clean, [faces(pictures(3))])
+        pair_sheet(clean, [faces(make_images(3))])
 
 
 @pytest.mark.data

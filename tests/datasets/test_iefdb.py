@@ -15,7 +15,7 @@ from mien.errors import DatasetError, InputError, MissingExtraError
 openpyxl = pytest.importorskip("openpyxl")
 
 
-def pictures(root: Path, *names: str) -> Path:
+def make_images(root: Path, *names: str) -> Path:
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def told(listed: object) -> dict[str, str]:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_tells_delimiter_and_encoding(delimiter: str, encoding: str, tmp_path: Path) -> None:
-    pictures(tmp_path, "چهره.png", "b.png")
+    make_images(tmp_path, "چهره.png", "b.png")
     rows = (("Image Name", "Emotion", "Remark"), ("چهره.png", "Happy", "1,5"), ("b.png", "sad", '"a; b"'))
     write(tmp_path / "labels.csv", "\r\n".join(delimiter.join(row) for row in rows), encoding)
     if delimiter == ",":
@@ -54,7 +54,7 @@ def test_tells_delimiter_and_encoding(delimiter: str, encoding: str, tmp_path: P
     ["a/one.jpg", "a/one", "one.jpg", "one", "ONE.JPG", r"a\one.jpg", "./a/one.jpg", "C:/data/a/one.jpg", "a/one.png"],
 )
 def test_finds_files_however_they_are_named(name: str, tmp_path: Path) -> None:
-    pictures(tmp_path, "a/one.jpg", "a/two.jpg")
+    make_images(tmp_path, "a/one.jpg", "a/two.jpg")
     write(tmp_path / "t.csv", f"file,emotion\n{name},fear\ntwo,anger\n")
     listed = iefdb.index(tmp_path)
     assert told(listed) == {"a/one.jpg": "fear", "a/two.jpg": "anger"}
@@ -62,13 +62,13 @@ def test_finds_files_however_they_are_named(name: str, tmp_path: Path) -> None:
 
 
 def test_composed_and_decomposed_letters_are_the_same(tmp_path: Path) -> None:
-    pictures(tmp_path, "e\u0301.jpg", "b.jpg")
+    make_images(tmp_path, "e\u0301.jpg", "b.jpg")
     write(tmp_path / "t.csv", "file,emotion\n\u00e9.jpg,fear\nb,anger\n")
     assert iefdb.index(tmp_path).problems == ()
 
 
 def test_another_folder_is_another_file(tmp_path: Path) -> None:
-    pictures(tmp_path, "happy/1.jpg", "sad/1.jpg", "sad/2.jpg")
+    make_images(tmp_path, "happy/1.jpg", "sad/1.jpg", "sad/2.jpg")
     write(tmp_path / "t.csv", "file,emotion\nhappy/1.jpg,happy\nsad/1,sad\nhappy/2.jpg,happy\n1.jpg,sad\n")
     listed = iefdb.index(tmp_path)
     assert told(listed) == {"happy/1.jpg": "happiness", "sad/1.jpg": "sadness"}
@@ -80,7 +80,7 @@ def test_another_folder_is_another_file(tmp_path: Path) -> None:
 
 
 def test_says_which_rows_and_files_do_not_fit(tmp_path: Path) -> None:
-    pictures(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg")
+    make_images(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg")
     (tmp_path / "notes.txt").write_text("", "utf-8")
     rows = [
         "file,emotion",
@@ -115,7 +115,7 @@ def test_says_which_rows_and_files_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_columns_by_common_names_or_by_option(tmp_path: Path) -> None:
-    pictures(tmp_path, "1.jpg", "2.jpg")
+    make_images(tmp_path, "1.jpg", "2.jpg")
     write(tmp_path / "t.csv", "Nr,Who,Bild,file_name,Gefühl,label\n1,x,1,2,fear,sad\n2,y,2,1,anger,sad\n")
     assert told(iefdb.index(tmp_path)) == {"2.jpg": "sadness", "1.jpg": "sadness"}
     listed = iefdb.index(tmp_path, file_column="Bild", emotion_column="gefühl", subject_column="Who")
@@ -136,7 +136,7 @@ def test_columns_by_common_names_or_by_option(tmp_path: Path) -> None:
     ],
 )
 def test_says_which_column_it_cannot_tell(header: str, options: dict[str, str], message: str, tmp_path: Path) -> None:
-    pictures(tmp_path, "a.jpg")
+    make_images(tmp_path, "a.jpg")
     write(tmp_path / "t.csv", f"{header}\na,anger,x,y\n")
     with pytest.raises(DatasetError) as caught:
         iefdb.index(tmp_path, **options)
@@ -144,7 +144,7 @@ def test_says_which_column_it_cannot_tell(header: str, options: dict[str, str], 
 
 
 def test_says_which_table_it_cannot_tell(tmp_path: Path) -> None:
-    pictures(tmp_path, "a.jpg")
+    make_images(tmp_path, "a.jpg")
     with pytest.raises(DatasetError, match=r"must hold one table \(\.csv, \.tsv, \.xlsx\), but holds none: name it by"):
         iefdb.index(tmp_path)
     write(tmp_path / "t.csv", "file,emotion\na,anger\n")
@@ -160,14 +160,14 @@ def test_says_which_table_it_cannot_tell(tmp_path: Path) -> None:
 
 
 def test_the_table_itself_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(pictures(tmp_path, "a.jpg") / "t.csv", "file,emotion\na,anger\n")
+    write(make_images(tmp_path, "a.jpg") / "t.csv", "file,emotion\na,anger\n")
     monkeypatch.chdir(tmp_path)
     assert iefdb.index(".", table=tmp_path / "t.csv").problems == ()
     assert iefdb.index(tmp_path, table="t.csv").problems == ()
 
 
 def test_contempt_needs_a_set_that_has_it(tmp_path: Path) -> None:
-    pictures(tmp_path, "a.jpg", "b.jpg")
+    make_images(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path / "t.csv", "file,emotion\na,contempt\nb,neutral\n")
     assert told(iefdb.index(tmp_path)) == {"b.jpg": "neutral"}
     assert told(iefdb.index(tmp_path, label_set="ferplus8")) == {"a.jpg": "contempt", "b.jpg": "neutral"}
@@ -190,7 +190,7 @@ def test_contempt_needs_a_set_that_has_it(tmp_path: Path) -> None:
     ids=["nothing", "blank lines", "header only", "latin", "half utf-16", "zero bytes", "long field", "one column"],
 )
 def test_refuses_what_is_no_table(content: bytes, message: str, tmp_path: Path) -> None:
-    pictures(tmp_path, "a.jpg")
+    make_images(tmp_path, "a.jpg")
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DatasetError) as caught:
         iefdb.index(tmp_path)
@@ -213,7 +213,7 @@ def workbook(path: Path) -> Path:
 
 
 def test_reads_a_workbook(tmp_path: Path) -> None:
-    workbook(pictures(tmp_path, "1.jpg", "b.jpg") / "labels.xlsx")
+    workbook(make_images(tmp_path, "1.jpg", "b.jpg") / "labels.xlsx")
     listed = iefdb.index(tmp_path)
     assert told(listed) == {"1.jpg": "happiness", "b.jpg": "sadness"}
     assert listed.subjects.tolist() == ["12", "w2"]
@@ -225,12 +225,12 @@ def test_reads_a_workbook(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_workbook_have_the_numbers_that_it_shows(tmp_path: Path) -> None:
-    workbook(pictures(tmp_path, "1.jpg") / "labels.xlsx")
+    workbook(make_images(tmp_path, "1.jpg") / "labels.xlsx")
     assert iefdb.index(tmp_path).problems == ("labels.xlsx, row 4: b.jpg: there is no such picture",)
 
 
 def test_a_csv_has_no_sheets(tmp_path: Path) -> None:
-    write(pictures(tmp_path, "a.jpg") / "t.csv", "file,emotion\na,anger\n")
+    write(make_images(tmp_path, "a.jpg") / "t.csv", "file,emotion\na,anger\n")
     with pytest.raises(DatasetError, match=r"t\.csv is no XLSX file: it has no sheet 'More'"):
         iefdb.index(tmp_path, sheet="More")
 
@@ -246,14 +246,14 @@ def edited(path: Path, member: str, old: bytes, new: bytes) -> None:
 
 
 def test_a_wrong_size_of_the_sheet_cuts_nothing(tmp_path: Path) -> None:
-    path = workbook(pictures(tmp_path, "1.jpg", "b.jpg") / "labels.xlsx")
+    path = workbook(make_images(tmp_path, "1.jpg", "b.jpg") / "labels.xlsx")
     edited(path, "xl/worksheets/sheet1.xml", b'<dimension ref="A1:C4"', b'<dimension ref="A1"')
     assert len(iefdb.index(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9, 0.99])
 def test_refuses_a_truncated_workbook(share: float, tmp_path: Path) -> None:
-    path = workbook(pictures(tmp_path, "1.jpg") / "labels.xlsx")
+    path = workbook(make_images(tmp_path, "1.jpg") / "labels.xlsx")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(DatasetError, match=r"labels\.xlsx is no XLSX file, or a damaged one: "):
         iefdb.index(tmp_path)
@@ -262,7 +262,7 @@ def test_refuses_a_truncated_workbook(share: float, tmp_path: Path) -> None:
 @pytest.mark.parametrize("member", ["xl/workbook.xml", "xl/worksheets/sheet1.xml", "[Content_Types].xml"])
 @pytest.mark.parametrize("content", [b"", b"<broken", b"<x/>"])
 def test_refuses_a_workbook_with_damaged_parts(member: str, content: bytes, tmp_path: Path) -> None:
-    path = workbook(pictures(tmp_path, "1.jpg") / "labels.xlsx")
+    path = workbook(make_images(tmp_path, "1.jpg") / "labels.xlsx")
     with zipfile.ZipFile(path) as archive:
         whole = archive.read(member)
     edited(path, member, whole, content)
@@ -271,7 +271,7 @@ def test_refuses_a_workbook_with_damaged_parts(member: str, content: bytes, tmp_
 
 
 def test_any_damaged_byte_gives_an_answer_or_one_error(tmp_path: Path) -> None:
-    path = workbook(pictures(tmp_path, "1.jpg") / "labels.xlsx")
+    path = workbook(make_images(tmp_path, "1.jpg") / "labels.xlsx")
     whole = path.read_bytes()
     for at in range(0, len(whole), 61):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
@@ -283,13 +283,13 @@ def test_an_archive_that_is_no_workbook(tmp_path: Path) -> None:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("a.txt", "nothing")
-    (pictures(tmp_path, "a.jpg") / "t.xlsx").write_bytes(stream.getvalue())
+    (make_images(tmp_path, "a.jpg") / "t.xlsx").write_bytes(stream.getvalue())
     with pytest.raises(DatasetError, match="is no XLSX file, or a damaged one"):
         iefdb.index(tmp_path)
 
 
 def test_names_the_extra_for_workbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workbook(pictures(tmp_path, "1.jpg") / "labels.xlsx")
+    workbook(make_images(tmp_path, "1.jpg") / "labels.xlsx")
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(MissingExtraError, match=r'reading XLSX tables needs openpyxl: pip install "mien\[xlsx\]"'):
         iefdb.index(tmp_path)

@@ -20,7 +20,7 @@ def encoded(value: int, kind: str = "PNG") -> bytes:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> PictureList:
+def make_images(tmp_path: Path) -> PictureList:
     """Four files, of which the second is cut off and the third is none."""
     content = (encoded(0), encoded(1)[:-900], b"not a picture", encoded(3))
     for number, data in enumerate(content):

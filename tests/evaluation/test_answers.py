@@ -8,7 +8,7 @@ from mien.errors import InputError, ModelError
 from mien.evaluation import evaluate
 from mien.evaluation.answers import answer, choose_output, mapping_to
 from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet, mapping
-from planted_answers import Fake, data, output, pictures, spec
+from planted_answers import Fake, data, output, make_images, spec
 
 CK7 = LabelSet("ck7", ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"))
 SIX = LabelSet("six", ("anger", "disgust", "fear", "happiness", "sadness", "surprise"))
@@ -48,7 +48,7 @@ def test_what_the_data_does_not_have_is_dropped_and_said() -> None:
 
 
 def rows(n: int = 40, *, subjects: list[str] | None = None, clips: list[str] | None = None) -> tuple[Fake, FaceData]:
-    images = pictures(n)
+    images = make_images(n)
     truth = np.arange(n) % 7
     fake = Fake(images, {"fer7": 3 * np.eye(7)[truth]}, spec(output(FER7, default=True)))
     plain = data(images, truth)

@@ -11,11 +11,11 @@ from mien.evaluation.examine import attention, own_names, take_split
 from mien.evaluation.folder import worst_rows
 from mien.evaluation.parts import WORST
 from mien.labels import FER7
-from planted_answers import data, pictures
+from planted_answers import data, make_images
 
 
 def split_data(*names: str) -> FaceData:
-    images = pictures(len(names))
+    images = make_images(len(names))
     return FaceData(
         "x", images, np.zeros(len(names), dtype=np.int64), FER7, np.array(names), np.arange(len(names)), "here"
     )

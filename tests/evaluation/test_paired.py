@@ -12,7 +12,7 @@ from mien.errors import InputError
 from mien.evaluation.answers import Answers, answer
 from mien.evaluation.paired import compare, mcnemar
 from mien.labels import FER7
-from planted_answers import Fake, data, output, pictures, spec
+from planted_answers import Fake, data, output, make_images, spec
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
@@ -34,7 +34,7 @@ def test_mcnemar_far_out() -> None:
 def two(right_a: np.ndarray, right_b: np.ndarray, subjects: np.ndarray | None = None) -> tuple[Answers, Answers]:
     n = len(right_a)
     truth = np.arange(n) % 7
-    rows = replace(data(pictures(n), truth), subjects=subjects)
+    rows = replace(data(make_images(n), truth), subjects=subjects)
     models = [
         Fake(
             rows.images, {"fer7": np.eye(7)[np.where(right, truth, (truth + 1) % 7)]}, spec(output(FER7, default=True))

@@ -12,7 +12,7 @@ from mien.errors import DatasetError, InputError, ModelError
 from mien.evaluation import EvaluationResult, evaluate, softmax
 from mien.evaluation.protocols import choose_output
 from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet
-from planted_answers import Fake, data, output, pictures, spec
+from planted_answers import Fake, data, output, make_images, spec
 
 
 def setting(
@@ -22,7 +22,7 @@ def setting(
     z = generator.normal(0, 2, (n, len(labels)))
     truth = np.arange(n) % len(labels)
     z[np.arange(n), truth] += 2
-    images = pictures(n, seed)
+    images = make_images(n, seed)
     fake = Fake(images, {labels.name: z}, spec(output(labels, default=True, **options)))  # type: ignore[arg-type]
     return fake, data(images, truth, labels), z, truth
 
@@ -130,7 +130,7 @@ def test_rows_without_a_label_are_left_out_and_counted() -> None:
 def test_overlap_with_training() -> None:
     fake, rows, z, truth = setting()
     right = z.astype(np.float32).argmax(axis=1) == truth
-    training = data(np.concatenate([pictures(5, seed=9), rows.images[[3, 17, 50]]]), np.zeros(8), split="Training")
+    training = data(np.concatenate([make_images(5, seed=9), rows.images[[3, 17, 50]]]), np.zeros(8), split="Training")
     result = evaluate(fake, rows, training=training)
     assert result.n_overlap == 3
     assert result.accuracy_overlap_free == pytest.approx(np.delete(right, [3, 17, 50]).mean())
@@ -141,7 +141,7 @@ def test_overlap_with_training() -> None:
     assert unknown.accuracy == result.accuracy
     all_known = evaluate(fake, rows, training=data(rows.images, truth, split="Training"))
     assert (all_known.n_overlap, all_known.accuracy_overlap_free) == (140, None)
-    none_known = evaluate(fake, rows, training=data(pictures(5, seed=9), np.zeros(5), split="Training"))
+    none_known = evaluate(fake, rows, training=data(make_images(5, seed=9), np.zeros(5), split="Training"))
     assert (none_known.n_overlap, none_known.accuracy_overlap_free) == (0, none_known.accuracy)
 
 
@@ -153,7 +153,7 @@ def test_copies_of_a_picture_widen_the_interval() -> None:
 
 
 def test_two_views_average_the_mirror_image() -> None:
-    images = pictures(2)
+    images = make_images(2)
     both = np.concatenate([images, images[:, :, ::-1]])
     z = np.zeros((4, 7))
     z[0, 1], z[2, 0] = 2, 5  # alone the first view says 1; with its mirror image the answer is 0

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
-from mien.media import Picture, read_image
+from mien.media import LoadedImage, read_image
 from mien.samples import astronaut_path
 
 Pixels = NDArray[np.uint8]
@@ -456,8 +456,8 @@ def test_any_array_is_a_picture_or_an_input_error(array: NDArray[Any]) -> None:
 
 
 def test_picture_is_frozen_and_checked(scene: Pixels) -> None:
-    picture = Picture(scene)
+    picture = LoadedImage(scene)
     with pytest.raises(AttributeError):
         picture.path = "x"  # type: ignore[misc]
     with pytest.raises(InputError, match="pixels must be uint8"):
-        Picture(scene.astype(float))
+        LoadedImage(scene.astype(float))

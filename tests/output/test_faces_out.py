@@ -30,7 +30,7 @@ def ramp() -> Any:
 def test_each_person_has_a_folder_and_each_face_its_time(tmp_path: Path) -> None:
     film = planted_film([("anger", 1.0)], [(None, 0.4), ("happiness", 0.6)])
     saver = FaceSaver(tmp_path / "faces")
-    for image, frame in pictures(film):
+    for image, frame in make_images(film):
         saver.save(image, frame)
     names = sorted(path.relative_to(tmp_path / "faces").as_posix() for path in tmp_path.rglob("*.png"))
     tenths = [("01", k) for k in (0, 2, 4, 6, 8)] + [("02", k) for k in (4, 6, 8)]

@@ -282,8 +282,8 @@ def test_nobody_is_drawn_from_a_cut_on_until_the_new_scene_was_analyzed(tmp_path
     film = planted_film([("anger", 2.0)], cuts=(1.2, 1.6))
     draw_film(tmp_path / "in.mp4", film, tmp_path / "out.mp4", quality="best")
     drawn = [
-        np.abs(image.astype(int) - picture.astype(int)).max(axis=2)[20:80, :140].mean() > 8
-        for (_, image), picture in zip(read(tmp_path / "out.mp4"), pictures, strict=True)
+        np.abs(image.astype(int) - original.astype(int)).max(axis=2)[20:80, :140].mean() > 8
+        for (_, image), original in zip(read(tmp_path / "out.mp4"), pictures, strict=True)
     ]
     assert drawn == [not (31 <= k < 36 or 43 <= k < 48) for k in range(60)]
 

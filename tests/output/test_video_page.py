@@ -73,7 +73,7 @@ def film(**more: Any) -> VideoResult:
 
 def seen(result: VideoResult, **options: int) -> Thumbnails:
     thumbnails = Thumbnails(**options)
-    for image, frame in pictures(result):
+    for image, frame in make_images(result):
         thumbnails.see(image, frame)
     return thumbnails
 
@@ -328,7 +328,7 @@ def test_faces_at_the_edge_and_of_any_size_are_cut_square(size: tuple[int, int])
 
 def test_faces_come_one_by_one_as_pictures_of_their_own() -> None:
     result, thumbnails = film(), Thumbnails()
-    for image, frame in pictures(result):
+    for image, frame in make_images(result):
         for face in frame.faces:
             one = type(frame)(frame.time_s, frame.width, frame.height, (face,))
             thumbnails.see(image, one)
@@ -342,7 +342,7 @@ def test_memory_does_not_grow_with_the_film() -> None:
     for repeats in (2, 20):
         result = planted_film(plan * repeats)
         frames = list(result.frames())
-        image = next(pictures(result))[0]
+        image = next(make_images(result))[0]
         thumbnails = Thumbnails(size=96)
         tracemalloc.start()
         for frame in frames:
@@ -356,7 +356,7 @@ def test_memory_does_not_grow_with_the_film() -> None:
 def test_a_crowd_makes_room() -> None:
     thumbnails = Thumbnails(count=1, size=32)
     face = next(planted_film([("fear", 1.0)]).frames()).faces[0]
-    image, frame = next(pictures(planted_film([("fear", 1.0)])))
+    image, frame = next(make_images(planted_film([("fear", 1.0)])))
     for number in range(1, 260):
         for part in range(1 + (number == 1)):
             one = type(face)(number, face.face, face.smoothed)
@@ -370,7 +370,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         Thumbnails(0)
     with pytest.raises(InputError, match="size must be a whole number from 32 to 512, but got 10"):
         Thumbnails(size=10)
-    _, frame = next(pictures(film()))
+    _, frame = next(make_images(film()))
     with pytest.raises(InputError, match="image must be uint8"):
         Thumbnails().see(np.zeros((4, 4)), frame)
     assert Thumbnails().pick(film()) == {}

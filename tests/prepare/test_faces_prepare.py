@@ -50,7 +50,7 @@ def photographs(root: Path, count: int = 6) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> PictureList:
+def make_images(tmp_path_factory: pytest.TempPathFactory) -> PictureList:
     return datasets.index("folder", photographs(tmp_path_factory.mktemp("photographs")))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mien.datasets.speech import ClipList, load_index
 from mien.errors import DatasetError, InputError
-from mien.prepare.spectrograms import KINDS, Spectrograms, picture, spectrogram
+from mien.prepare.spectrograms import KINDS, Spectrograms, spectrogram, spectrogram_image
 from mien.voice.features import SYSTEM_A, Settings, log_mel, mfcc, stft_db
 from speech_corpora import tone, touch, write_wav
 
@@ -57,11 +57,11 @@ def test_wrong_names() -> None:
 
 def test_a_picture_has_one_pixel_a_value_low_frequencies_below() -> None:
     values = np.arange(12, dtype=np.float32).reshape(3, 4)
-    drawn = picture(values)
+    drawn = spectrogram_image(values)
     assert drawn.shape == (3, 4, 3)
     light = drawn.astype(int).sum(axis=2)[::-1].ravel()
     assert (np.diff(light) > 0).all(), "larger is lighter"
-    assert len(np.unique(picture(np.zeros((2, 2), np.float32)).reshape(-1, 3), axis=0)) == 1
+    assert len(np.unique(spectrogram_image(np.zeros((2, 2), np.float32)).reshape(-1, 3), axis=0)) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,7 +80,7 @@ def test_a_corpus_becomes_arrays_pictures_and_a_table(corpus: ClipList, tmp_path
         assert made.dtype == np.float32
         assert made.shape == (int(row["bands"]), int(row["frames"]))
         with Image.open((tmp_path / "out" / row["file"]).with_suffix(".png")) as image:
-            assert (np.asarray(image) == picture(made)).all()
+            assert (np.asarray(image) == spectrogram_image(made)).all()
     assert json.loads((tmp_path / "out" / "spectrograms.json").read_text("utf-8"))["kind"] == kind
     assert not list((tmp_path / "out").rglob(".mien-*"))
 

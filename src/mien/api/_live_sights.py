@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from mien.results import VideoFrame
 
-__all__ = ["Analyzed", "Picture", "Sight"]
+__all__ = ["Analyzed", "LiveImage", "Sight"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class LiveImage:
     """A picture as it came.
 
     Parameters
@@ -63,7 +63,7 @@ class Sight:
 
     Parameters
     ----------
-    picture : Picture
+    picture : LiveImage
         The picture.
     frame : VideoFrame or None
         The newest result that is no newer than the picture; None before the first.
@@ -71,6 +71,6 @@ class Sight:
         Whether the result is of this very picture.
     """
 
-    picture: Picture
+    picture: LiveImage
     frame: VideoFrame | None
     exact: bool

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from mien._checks import number
 from mien.analyzers.video import VideoAnalyzer
-from mien.api._live_sights import Analyzed, Picture, Sight
+from mien.api._live_sights import Analyzed, LiveImage, Sight
 from mien.api._live_stream import LiveStream
 from mien.errors import MediaError, MienError
 from mien.media.camera import open_source, source_name
 from mien.results import VideoFrame
 
-__all__ = ["PATIENCE_S", "Analyzed", "Live", "Picture", "Sight", "iter_live"]
+__all__ = ["PATIENCE_S", "Analyzed", "Live", "LiveImage", "Sight", "iter_live"]
 
 PATIENCE_S = 0.06
 """A picture waits so long for its own analysis; then it is shown with what is known of the one before."""
@@ -87,7 +87,7 @@ class Live:
         self._stream = LiveStream(analyzer)
         self._news = threading.Condition()
         self._stop = threading.Event()
-        self._pictures: deque[Picture] = deque(maxlen=_WAITING)
+        self._pictures: deque[LiveImage] = deque(maxlen=_WAITING)
         self._results: deque[Analyzed] = deque(maxlen=_UNTAKEN)
         self._last: Analyzed | None = None
         self._error: BaseException | None = None
@@ -265,7 +265,7 @@ class Live:
             self._told(f"{self.name} is back")
         with self._news:
             self._taken += 1
-            self._pictures.append(Picture(self._taken, image, time_s, now))
+            self._pictures.append(LiveImage(self._taken, image, time_s, now))
             self._news.notify_all()
 
     def _analyze(self) -> None:
@@ -284,7 +284,7 @@ class Live:
         # What went wrong is to be raised, not to be taken for the end.
         self._done = self._error is None
 
-    def _newest(self, seen: int, due_s: float) -> Picture | None:
+    def _newest(self, seen: int, due_s: float) -> LiveImage | None:
         """Wait for a picture that is new and due; None at the end."""
         with self._news:
             while not self._stop.is_set():

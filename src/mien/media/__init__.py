@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mien.media.formats import sniff
-from mien.media.image import DEFAULT_MAX_PIXELS, Picture, read_image
+from mien.media.image import DEFAULT_MAX_PIXELS, LoadedImage, read_image
 from mien.media.paths import IMAGE_SUFFIXES, count_image_paths, iter_image_paths
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "IMAGE_SUFFIXES",
-    "Picture",
+    "LoadedImage",
     "count_image_paths",
     "iter_image_paths",
     "read_image",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
-    "Picture",
+    "LoadedImage",
     "count_image_paths",
     "iter_image_paths",
     "read_image",
@@ -61,7 +61,7 @@ _TRUNCATED = "the file is truncated: a part of the picture is missing"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class LoadedImage:
     """A picture, ready for analysis.
 
     Parameters
@@ -95,7 +95,7 @@ class Picture:
         return int(self.pixels.shape[0])
 
 
-def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> LoadedImage:
     """Read a picture from whatever holds one.
 
     Reads JPEG, PNG, WebP, TIFF, BMP and GIF (the first frame or page), told by content.  16 bits become 8 by rounding
@@ -114,7 +114,7 @@ def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
 
     Returns
     -------
-    Picture
+    LoadedImage
         Pixels and what is known about them.
 
     Raises
@@ -135,7 +135,7 @@ def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     """
     limit = whole_number(max_pixels, "max_pixels", low=1)
     if isinstance(source, np.ndarray):
-        return Picture(image_array(source))
+        return LoadedImage(image_array(source))
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
         return _decode(_read_file(path), path, limit)
@@ -174,7 +174,7 @@ def _read_stream(file: IO[bytes], path: str | None) -> bytes:
     return head + file.read()
 
 
-def _from_stream(file: IO[bytes], limit: int) -> Picture:
+def _from_stream(file: IO[bytes], limit: int) -> LoadedImage:
     name = getattr(file, "name", None)
     path = name if isinstance(name, str) else None
     try:
@@ -205,7 +205,7 @@ def _readable_format(head: bytes, path: str | None) -> str:
 # --- decoding -------------------------------------------------------------------------------------
 
 
-def _decode(data: bytes, path: str | None, limit: int) -> Picture:
+def _decode(data: bytes, path: str | None, limit: int) -> LoadedImage:
     name = _readable_format(data[:HEAD_BYTES], path)
     try:
         prepared = prepare(data, name)
@@ -224,7 +224,7 @@ def _decode(data: bytes, path: str | None, limit: int) -> Picture:
     except Exception as error:  # on damaged files decoders raise almost anything, from IndexError to MemoryError
         came = f"{_label(path)} cannot be decoded as {_TITLES[name]}: {_reason(error)}"
         raise DecodeError(came, path=path) from error
-    return Picture(upright(pixels, prepared.orientation), path, name, notes if whole else (_TRUNCATED, *notes))
+    return LoadedImage(upright(pixels, prepared.orientation), path, name, notes if whole else (_TRUNCATED, *notes))
 
 
 def _reason(error: Exception) -> str:
@@ -286,7 +286,7 @@ def _is_flat(image: Image.Image) -> bool:
     return all(low == high for low, high in ranges)
 
 
-def _from_pil(image: Image.Image, limit: int) -> Picture:
+def _from_pil(image: Image.Image, limit: int) -> LoadedImage:
     name = getattr(image, "filename", None)
     path = name if isinstance(name, str) and name else None
     _check_size(image.size, limit, path)
@@ -300,4 +300,4 @@ def _from_pil(image: Image.Image, limit: int) -> Picture:
     tags = getattr(image, "tag_v2", None)
     exif = image.info.get("exif")
     orientation = tags.get(274, 1) if tags is not None else exif_orientation(exif) if isinstance(exif, bytes) else 1
-    return Picture(upright(pixels, orientation if orientation in range(1, 9) else 1), path, "pil", notes)
+    return LoadedImage(upright(pixels, orientation if orientation in range(1, 9) else 1), path, "pil", notes)

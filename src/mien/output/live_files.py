@@ -235,10 +235,10 @@ class LiveRecording:
             for image, frame, time_s in self._items():
                 if writer is None:
                     height, width = image.shape[:2]
-                    picture = LivePicture(width, height)
+                    painter = LivePicture(width, height)
                     writer = FilmWriter(self.path, width=width, height=height, frame_rate=Fraction(30))
                 if writer.takes(time_s):
-                    writer.write(picture.draw(image, frame, time_s), time_s)
+                    writer.write(painter.draw(image, frame, time_s), time_s)
                     self.frames = writer.frames
             if writer is not None:
                 writer.close()

@@ -34,7 +34,7 @@ from mien.voice.features import (
     stft_db,
 )
 
-__all__ = ["KINDS", "SETTINGS", "Outcome", "Spectrograms", "picture", "spectrogram"]
+__all__ = ["KINDS", "SETTINGS", "Outcome", "Spectrograms", "spectrogram", "spectrogram_image"]
 
 KINDS = ("stft", "mel", "mfcc")
 """Power spectrum in dB, mel energies in dB, mel-frequency cepstral coefficients."""
@@ -104,7 +104,7 @@ _COLOURS = np.stack(
 _COLOURS = _COLOURS.round().astype(np.uint8)
 
 
-def picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def spectrogram_image(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return a spectrogram as a picture: one pixel a value, low frequencies at the bottom.
 
     Parameters
@@ -137,7 +137,7 @@ class Spectrograms(SoundWork):
     kind, settings, coefficients
         See `spectrogram`.
     png : bool
-        Draw pictures, too; see `picture`.
+        Draw pictures, too; see `spectrogram_image`.
     parquet : bool
         One table instead of arrays in files.
 
@@ -230,6 +230,6 @@ def _make(task: Task, *, kind: str, settings: str, coefficients: int) -> str:
     array, *image = task.targets
     # The array comes last: where it is, all is there.
     for target in image:
-        write_whole(Path(target), encode_png(picture(values)))
+        write_whole(Path(target), encode_png(spectrogram_image(values)))
     write_whole(Path(array), stream.getvalue())
     return ""
