@@ -31,7 +31,7 @@ BATCH, SIDE = 128, 48
 
 READ = """
 import sys, time
-from mien.datasets import load
+from mien.data import load
 clock, processor = time.perf_counter(), time.process_time()
 n = len(load("fer2013", sys.argv[1]))
 print(n, time.process_time() - processor, time.perf_counter() - clock)
@@ -63,13 +63,13 @@ def augmentation(recipe: str, runs: int) -> dict[str, Any]:
     import cv2
     import torch
 
-    from mien.training.recipe import load_recipe
+    from mien.train.recipe import load_recipe
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     augment = load_recipe(recipe).augmentation
     generator = torch.Generator().manual_seed(0)
-    # Smooth blobs: JPEG and equalisation take as long as on faces, on noise they would take longer.
+    # Smooth blobs: JPEG and equalization take as long as on faces, on noise they would take longer.
     coarse = 255 * torch.rand((BATCH, 1, 6, 6), generator=generator)
     faces = torch.nn.functional.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic").clamp(0, 255)
     processor, clock = [], []

@@ -7,7 +7,7 @@
 detector overlaps it by an intersection over union of 0.4 or more; each box counts once, the best pairs first; a box
 that finds nothing is false.  ``testing.xml`` was used to tune the detectors, ``training.xml`` was not.
 
-By size: the pictures of ``training.xml`` at `SCALES` times their size, where every detector is asked for faces from
+By size: the images of ``training.xml`` at `SCALES` times their size, where every detector is asked for faces from
 `SIZES_MIN_PX` on; a true box counts in the row of its longer side, a false one in that of its own.
 
 A detector whose file is not there (``mien models get yunet``) is left out.
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from mien import read_image
 from mien.errors import ModelError
-from mien.faces.detect import DETECTORS, Detection, Detector, get_detector
+from mien.face.detect import DETECTORS, Detection, Detector, get_detector
 
 IOU = 0.4
 RUNS = 30
@@ -44,13 +44,13 @@ PORTRAIT = Path(__file__).resolve().parents[1] / "src" / "mien" / "samples" / "a
 
 
 def truth(file: Path) -> list[tuple[Path, NDArray[np.float64]]]:
-    """Read dlib's XML: pictures with boxes x1, y1, x2, y2."""
-    pictures = []
+    """Read dlib's XML: images with boxes x1, y1, x2, y2."""
+    images = []
     for image in ET.parse(file).getroot().iter("image"):
         sides = [[int(box.get(key, "")) for key in ("left", "top", "width", "height")] for box in image.iter("box")]
         boxes = np.array([(x, y, x + width, y + height) for x, y, width, height in sides], dtype=float)
-        pictures.append((file.parent / image.get("file", ""), boxes))
-    return pictures
+        images.append((file.parent / image.get("file", ""), boxes))
+    return images
 
 
 def overlap(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
@@ -98,8 +98,8 @@ def by_size(detector: Detector, folder: Path) -> dict[str, dict[str, int]]:
         original = read_image(path)
         for scale in SCALES:
             how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-            picture = original if scale == 1 else cv2.resize(original, None, fx=scale, fy=scale, interpolation=how)
-            found = detector.detect(np.asarray(picture, dtype=np.uint8))
+            image = original if scale == 1 else cv2.resize(original, None, fx=scale, fy=scale, interpolation=how)
+            found = detector.detect(np.asarray(image, dtype=np.uint8))
             hits = pairs(boxes * scale, found)
             wrong = sorted(set(range(len(found))) - {column for _, column in hits})
             sized: list[NDArray[Any]] = [boxes * scale, boxes[[row for row, _ in hits]] * scale, found.boxes[wrong]]
@@ -117,13 +117,13 @@ def by_size(detector: Detector, folder: Path) -> dict[str, dict[str, int]]:
 def speed(detector: Detector, folder: Path) -> dict[str, Any]:
     """Median and middle half of the time of one call, in ms: a portrait, and a group of six enlarged to 720p."""
     group = cv2.resize(read_image(folder / "2008_002470.jpg"), (1280, 720), interpolation=cv2.INTER_LINEAR)
-    pictures = {"512x512": read_image(PORTRAIT), "1280x720": np.asarray(group, dtype=np.uint8)}
+    images = {"512x512": read_image(PORTRAIT), "1280x720": np.asarray(group, dtype=np.uint8)}
     result = {}
-    for name, picture in pictures.items():
+    for name, image in images.items():
         times = []
         for _ in range(RUNS + 3):
             start = time.perf_counter()
-            faces = len(detector.detect(picture))
+            faces = len(detector.detect(image))
             times.append((time.perf_counter() - start) * 1e3)
         low, middle, high = np.percentile(times[3:], [25, 50, 75])
         result[name] = {

@@ -1,9 +1,9 @@
-"""Films with people drawn on them: frames written per second, and what reading, drawing and encoding take of it.
+"""Videos with people drawn on them: frames written per second, and what reading, drawing and encoding take of it.
 
     python benchmarks/drawing.py [--seconds 10] [--runs 3] [--size 1280x720] [--people 1] [--to mp4] [--json]
 
-The film is H.264 at 30 frames/s with sound: one planted face (the astronaut's) that walks before a textured ground, as
-in benchmarks/films.py.  More people stand where they are planted in results; what is behind them does not matter here.
+The video is H.264 at 30 frames/s with sound: one planted face (the astronaut's) that walks before a textured ground, as
+in benchmarks/videos.py.  More people stand where they are planted in results; what is behind them does not matter here.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from _here import here
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from mien.media.video import iter_frames
-from mien.output._film_paint import FilmPainter
-from mien.output._film_people import People
-from mien.output.film import FilmWriter, draw_film
+from mien.io.video import iter_frames
+from mien.output._video_paint import VideoPainter
+from mien.output._video_people import People
+from mien.output.video import VideoWriter, draw_video
 from mien.results.video import VideoResult
 from planted_faces import planted
-from planted_films import write_film
-from planted_video import planted_film
+from planted_video import planted_video
+from planted_videos import write_video
 
 RATE = 30
 
 
 def write(path: Path, size: tuple[int, int], seconds: int) -> None:
-    """Write the film."""
+    """Write the video."""
     width, height = size
     turns = [(t, width * (0.3 + 0.4 * (t // 4 % 2)), height / 2, height / 3.6) for t in range(0, seconds + 4, 4)]
     shots = planted({0: turns}, size=size, seed=1, rate=RATE, seconds=seconds)
     frames = ((shot[0], Fraction(i, RATE)) for i, shot in enumerate(shots))
     tone = np.sin(np.arange(48000 * seconds) * 2 * np.pi * 220 / 48000).astype(np.float32) * 0.1
-    write_film(path, frames, rate=RATE, sound=(tone, 48000), options={"preset": "veryfast", "crf": "23"})
+    write_video(path, frames, rate=RATE, sound=(tone, 48000), options={"preset": "veryfast", "crf": "23"})
 
 
 def timed(call: Callable[[], Any], frames: int, runs: int) -> dict[str, float]:
@@ -60,20 +60,20 @@ def timed(call: Callable[[], Any], frames: int, runs: int) -> dict[str, float]:
     }
 
 
-def paint(film: VideoResult, image: Any, times: list[float]) -> None:
-    """Draw on one picture again and again."""
-    painter = FilmPainter(film.width, film.height)
-    people = People(film)
+def paint(video: VideoResult, image: Any, times: list[float]) -> None:
+    """Draw on one image again and again."""
+    painter = VideoPainter(video.width, video.height)
+    people = People(video)
     for time_s in times:
         painter.paint(image, people.at(image, time_s), time_s)
 
 
-def encode(pictures: list[Any], target: Path, times: list[float]) -> None:
-    """Write the same few pictures in turn."""
-    height, width = pictures[0].shape[:2]
-    with FilmWriter(target, width=width, height=height, frame_rate=Fraction(RATE)) as writer:
+def encode(images: list[Any], target: Path, times: list[float]) -> None:
+    """Write the same few images in turn."""
+    height, width = images[0].shape[:2]
+    with VideoWriter(target, width=width, height=height, frame_rate=Fraction(RATE)) as writer:
         for k, time_s in enumerate(times):
-            writer.write(pictures[k % len(pictures)], time_s)
+            writer.write(images[k % len(images)], time_s)
 
 
 def read(path: Path) -> None:
@@ -85,19 +85,19 @@ def read(path: Path) -> None:
 def measure(size: tuple[int, int], people: int, seconds: int, runs: int, suffix: str) -> dict[str, Any]:
     """Time the whole and its parts."""
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "film.mp4", Path(folder) / f"drawn.{suffix}"
+        source, target = Path(folder) / "video.mp4", Path(folder) / f"drawn.{suffix}"
         write(source, size, seconds)
         count = seconds * RATE
-        film = planted_film(*[[("happiness", seconds / 2), ("anger", seconds / 2)]] * people, size=size)
+        video = planted_video(*[[("happiness", seconds / 2), ("anger", seconds / 2)]] * people, size=size)
         times = [k / RATE for k in range(count)]
         with iter_frames(source, to_s=20 / RATE) as frames:
-            pictures = [frame.image for frame in frames]
-        canvas = pictures[0].copy()
+            images = [frame.image for frame in frames]
+        canvas = images[0].copy()
         return {
-            "read, draw, encode, write": timed(lambda: draw_film(source, film, target), count, runs),
+            "read, draw, encode, write": timed(lambda: draw_video(source, video, target), count, runs),
             "read alone": timed(lambda: read(source), count, runs),
-            "draw alone": timed(lambda: paint(film, canvas, times), count, runs),
-            "encode and write alone": timed(lambda: encode(pictures, target, times), count, runs),
+            "draw alone": timed(lambda: paint(video, canvas, times), count, runs),
+            "encode and write alone": timed(lambda: encode(images, target, times), count, runs),
         }
 
 
@@ -113,14 +113,14 @@ def main() -> None:
     width, height = (int(part) for part in options.size.split("x"))
     report: dict[str, Any] = {
         **here(),
-        "film": f"{options.size}, {RATE} frames/s, {options.seconds} s, {options.people} people, to {options.to}",
+        "video": f"{options.size}, {RATE} frames/s, {options.seconds} s, {options.people} people, to {options.to}",
         "frames_per_second": measure((width, height), options.people, options.seconds, options.runs, options.to),
     }
     if options.json:
         print(json.dumps(report, indent=2))
         return
     print(f"{report['machine']}; Python {report['python']}; {report['date']}")
-    print(f"{report['film']}; {options.runs} runs: frames per second, median (best); processor ms a frame")
+    print(f"{report['video']}; {options.runs} runs: frames per second, median (best); processor ms a frame")
     for name, row in report["frames_per_second"].items():
         print(f"{name:28} {row['median']:8.1f}  ({row['best']:.1f})  {row['cpu_ms']:8.2f} ms")
 

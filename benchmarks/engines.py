@@ -10,7 +10,7 @@ taken from the fastest run, because other work on the machine only ever slows; t
 turns run by run, so that they see the same machine.  ``--accuracy`` gives instead what each engine and precision
 answers to the rows of FER2013's PublicTest, as its own labels and as the majority of FER+ votes have them.
 
-The last table is of finding faces (mtcnn, float32) in the sample picture of 512 x 512 with one face.
+The last table is of finding faces (mtcnn, float32) in the sample image of 512 x 512 with one face.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from onnx import helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
 from mien import read_image
-from mien.analyzers import FaceAnalyzer
-from mien.datasets import fer2013, ferplus
+from mien.data import fer2013, ferplus
 from mien.errors import MissingExtraError
-from mien.faces.detect import get_detector
+from mien.face.analyzer import FaceAnalyzer
+from mien.face.detect import get_detector
 from mien.models import ModelSpec, registry, runtime
 from mien.models.store import read_weights
 from mien.samples import astronaut_path
@@ -185,11 +185,11 @@ def measure(model: str, batches: list[int], threads: list[int], rounds: int) -> 
 
 def finding(threads: list[int], rounds: int) -> list[dict[str, Any]]:
     """Time the detector by each engine, in turns."""
-    picture = read_image(astronaut_path())
+    image = read_image(astronaut_path())
     calls: dict[Any, Callable[[], Any]] = {}
     for engine in dict(kinds()):
         for count in threads:
-            calls[engine, count] = partial(get_detector("mtcnn", threads=count, engine=engine).detect, picture)
+            calls[engine, count] = partial(get_detector("mtcnn", threads=count, engine=engine).detect, image)
     times = in_turns(calls, rounds)
     return [{"engine": engine, "threads": count, **taken} for (engine, count), taken in times.items()]
 
@@ -205,10 +205,10 @@ def accuracy(model: str, table: Path, votes: Path | None) -> dict[str, Any]:
         analyzer = FaceAnalyzer(spec, detector="haar", threads=1, engine=engine, precision=precision)
         row = found[f"{engine} {precision}"] = {}
         for name, data in (("fer7", public), ("ferplus8", majority)):
-            labelled = data.labels >= 0
-            logits = analyzer.logits(data.images[labelled])[name]
+            labeled = data.labels >= 0
+            logits = analyzer.logits(data.images[labeled])[name]
             answers = np.array(spec.output(name).labels.emotions)[logits.argmax(axis=1)]
-            right = answers == np.array(data.label_set.emotions)[data.labels[labelled]]
+            right = answers == np.array(data.label_set.emotions)[data.labels[labeled]]
             exact = first.setdefault(name, logits)
             row[name] = {
                 "accuracy": float(right.mean()),

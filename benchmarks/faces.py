@@ -1,8 +1,8 @@
-"""Time from picture to emotions, and of ready crops, warm, at the default settings and with other engines.
+"""Time from image to emotions, and of ready crops, warm, at the default settings and with other engines.
 
     python benchmarks/faces.py [--model face-base] [--threads 1] [--runs 50] [--json]
 
-Pictures are decoded beforehand: the sample portrait at its own 512 x 512 and laid into 1280 x 720.  The parts of the
+Images are decoded beforehand: the sample portrait at its own 512 x 512 and laid into 1280 x 720.  The parts of the
 portrait's time (detection, crop, net) are taken in the same run.  `OTHERS` that are not installed are left out.
 """
 
@@ -21,8 +21,8 @@ from _here import here
 
 import mien
 from mien.errors import MissingExtraError, ModelError
-from mien.faces.align import Crop, model_crop
-from mien.faces.detect import get_detector
+from mien.face.align import Crop, model_crop
+from mien.face.detect import get_detector
 from mien.samples import astronaut_path
 
 OTHERS = (

@@ -14,7 +14,7 @@ import numpy as np
 
 from mien.fusion import METHODS, fuse
 from mien.labels import FERPLUS8, RAVDESS8
-from mien.results import Emotion, EmotionSegment, FaceTrack, SpeechResult, SpeechSpan
+from mien.results import Emotion, EmotionSegment, FaceTrack, SpeechResult, SpeechSegment
 from mien.timeline import episodes, smooth
 
 
@@ -44,15 +44,15 @@ def track(number: int, start_s: float, end_s: float, fps: float, random: np.rand
 
 
 def speech(end_s: float, random: np.random.Generator) -> SpeechResult:
-    """Return speech with pauses, its emotion drawn anew in every span."""
-    spans: list[SpeechSpan] = []
+    """Return speech with pauses, its emotion drawn anew in every segment."""
+    segments: list[SpeechSegment] = []
     at, speaks = 0.0, False
     while at < end_s:
         until = min(at + float(random.uniform(0.8, 4.5) if speaks else random.uniform(0.3, 2.0)), end_s)
         emotion = Emotion(RAVDESS8, tuple(random.dirichlet(np.full(8, 0.5)).tolist())) if speaks else None
-        spans.append(SpeechSpan(at, until, speaks, emotion))
+        segments.append(SpeechSegment(at, until, speaks, emotion))
         at, speaks = until, not speaks
-    return SpeechResult(end_s, tuple(spans))
+    return SpeechResult(end_s, tuple(segments))
 
 
 def main() -> None:
@@ -69,14 +69,14 @@ def main() -> None:
         tracks += [track(k, s, s + 110, fps, random) for k, s in enumerate(starts.tolist(), 3)]
         heard = speech(end_s, random)
         frames, segments = sum(map(len, tracks)), sum(len(t.timeline) for t in tracks)
-        print(f"{fps:g} frames/s: {frames} faces in {segments} episodes, {len(heard.spans)} spans of sound")
+        print(f"{fps:g} frames/s: {frames} faces in {segments} episodes, {len(heard.segments)} segments of sound")
         for method in METHODS:
             taken = []
             for _ in range(asked.repeats):
                 begin = time.perf_counter()
                 result = fuse(tracks, heard, method=method)
                 taken.append(time.perf_counter() - begin)
-            print(f"  {method:15s} {min(taken):.3f} s for {len(result.spans)} spans")
+            print(f"  {method:15s} {min(taken):.3f} s for {len(result.segments)} segments")
 
 
 if __name__ == "__main__":

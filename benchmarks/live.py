@@ -1,14 +1,14 @@
-"""Live pictures: shown frames per second, delay from the source to the screen, and memory over hours.
+"""Live images: shown frames per second, delay from the source to the screen, and memory over hours.
 
     python benchmarks/live.py [--seconds 20] [--runs 3] [--hour] [--only window|hour] [--json]
 
-The source is a film of 1280x720 pixels, H.264, at 25 or 30 frames/s, played in its own time: one planted face (the
+The source is a video of 1280x720 pixels, H.264, at 25 or 30 frames/s, played in its own time: one planted face (the
 astronaut's) that walks before a textured ground.  It goes the whole way: decoded in a thread, analyzed in another,
 drawn and put on a window, on the screen that DISPLAY names, else on Xvfb, else on none (SDL's dummy driver).  The delay
-is from when a picture is decoded to when it was handed to the screen; what a camera and a screen take comes on top.
+is from when an image is decoded to when it was handed to the screen; what a camera and a screen take comes on top.
 The first second, in which nets warm up, is left out.
 
-``--hour`` sends 108,000 pictures of 320x240 (an hour at 30 a second) as fast as they are analyzed through the same
+``--hour`` sends 108,000 images of 320x240 (an hour at 30 a second) as fast as they are analyzed through the same
 parts, with a log, and takes the memory of the process after each minute of them.
 """
 
@@ -39,7 +39,7 @@ HOUR = 3600 * 30
 
 
 def window(path: str, record: str | None) -> dict[str, float]:
-    """Play a film in a window; return what was measured."""
+    """Play a video in a window; return what was measured."""
     import mien
     from mien.api._live_keeping import Keeping
     from mien.api.live import Live
@@ -83,10 +83,10 @@ def resident() -> float:
     return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS"))
 
 
-class Pictures:
-    """In the place of `cv2.VideoCapture`: pictures from memory, each when the one before was analyzed."""
+class Images:
+    """In the place of `cv2.VideoCapture`: images from memory, each when the one before was analyzed."""
 
-    pictures: list[Any] = []  # noqa: RUF012
+    images: list[Any] = []  # noqa: RUF012
     ready: Any = None
 
     def __init__(self, *_: object) -> None:
@@ -101,38 +101,38 @@ class Pictures:
         return True
 
     def read(self) -> tuple[bool, Any]:
-        """Wait until the picture before was analyzed."""
+        """Wait until the image before was analyzed."""
         self.ready()
         self.number += 1
-        return True, self.pictures[self.number % len(self.pictures)]
+        return True, self.images[self.number % len(self.images)]
 
     def release(self) -> None:
         """Do nothing."""
 
 
 def hour(log: str) -> list[float]:
-    """Send an hour of pictures through; return the memory after each minute of them."""
+    """Send an hour of images through; return the memory after each minute of them."""
     import cv2
 
     import mien
     from mien.api._live_keeping import Keeping
     from mien.api.live import Live
-    from mien.media import _live_sources
+    from mien.io import _live_sources
     from mien.window._view import Status, View
     from planted_faces import planted
 
     turns = [(t, 120 + 80 * (i % 2), 120, 110) for i, t in enumerate(range(0, 12, 2))]
     shots = planted({0: turns}, size=(320, 240), seed=1, rate=30, seconds=10)
-    Pictures.pictures = [np.ascontiguousarray(shot[0][:, :, ::-1]) for shot in shots]
-    cv2.VideoCapture = Pictures  # type: ignore[misc,assignment]
+    Images.images = [np.ascontiguousarray(shot[0][:, :, ::-1]) for shot in shots]
+    cv2.VideoCapture = Images  # type: ignore[misc,assignment]
     _live_sources.why_closed = lambda _: ""
     live = Live(0, mien.VideoAnalyzer())
 
     def ready() -> None:
         with live._news:
-            live._news.wait_for(lambda: (live._last.picture if live._last else 0) >= live._taken, 1.0)
+            live._news.wait_for(lambda: (live._last.image if live._last else 0) >= live._taken, 1.0)
 
-    Pictures.ready = staticmethod(ready)
+    Images.ready = staticmethod(ready)
     memory, view, shown, count = [], View(), 0, 0
     with Keeping(live, log=log, told=print) as keeping, live:
         while count < HOUR:
@@ -141,7 +141,7 @@ def hour(log: str) -> list[float]:
             keeping.tell(results)
             sight = live.sight(shown)
             if sight is not None:
-                shown = sight.picture.number
+                shown = sight.image.number
                 view.draw((640, 480), sight, Status(rate=float(count % 60), delay_s=0.03))
             if before // 1800 != count // 1800:
                 memory.append(resident())
@@ -149,13 +149,13 @@ def hour(log: str) -> list[float]:
 
 
 def write(path: Path, seconds: int, rate: int) -> None:
-    """Write the film."""
+    """Write the video."""
     from planted_faces import planted
-    from planted_films import write_film
+    from planted_videos import write_video
 
     turns = [(t, 400 + 480 * (i % 2), 330 + 60 * (i % 3), 200) for i, t in enumerate(range(0, seconds + 4, 4))]
     shots = planted({0: turns}, size=SIZE, seed=1, rate=rate, seconds=seconds)
-    write_film(path, ((shot[0], Fraction(i, rate)) for i, shot in enumerate(shots)), rate=rate)
+    write_video(path, ((shot[0], Fraction(i, rate)) for i, shot in enumerate(shots)), rate=rate)
 
 
 @contextmanager
@@ -201,13 +201,13 @@ NAMES = {
     "median": "delay, median, ms",
     "p95": "delay, 95 of 100 below, ms",
     "worst": "delay, worst, ms",
-    "gap": "longest time between two pictures, ms",
+    "gap": "longest time between two images, ms",
     "busy": "processor, % of a core",
 }
 
 
 def windows(folder: Path, options: argparse.Namespace, environment: dict[str, str]) -> dict[str, Any]:
-    """Play films in windows."""
+    """Play videos in windows."""
     measured = {}
     for rate in (25, 30):
         write(folder / f"{rate}.mp4", options.seconds, rate)
@@ -219,9 +219,9 @@ def windows(folder: Path, options: argparse.Namespace, environment: dict[str, st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=20, help="length of the film")
+    parser.add_argument("--seconds", type=int, default=20, help="length of the video")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--hour", action="store_true", help="also send an hour of pictures, which takes minutes")
+    parser.add_argument("--hour", action="store_true", help="also send an hour of images, which takes minutes")
     parser.add_argument("--only", choices=("window", "hour"))
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)

@@ -1,16 +1,16 @@
-"""Pictures a second over a folder of many, on one core and on two, each in a fresh process.
+"""Images a second over a folder of many, on one core and on two, each in a fresh process.
 
-    python benchmarks/many.py [--pictures 1000] [--cores 1,2] [--rounds 3] [--ways files,arrays,command] [--json]
+    python benchmarks/many.py [--images 1000] [--cores 1,2] [--rounds 3] [--ways files,arrays,command] [--json]
 
-The pictures are made first, in a temporary folder: JPEG files of `SIZES` with none to four faces of the sample
+The images are made first, in a temporary folder: JPEG files of `SIZES` with none to four faces of the sample
 portrait, and one file in a hundred broken.  Then each way reads them all, at the default settings:
 
 - `files`: `mien.analyze_images` over the paths;
-- `arrays`: `mien.FaceAnalyzer.analyze_many` over pictures that a generator reads, which leaves out the broken ones;
+- `arrays`: `mien.FaceAnalyzer.analyze_many` over images that a generator reads, which leaves out the broken ones;
 - `command`: ``mien analyze FOLDER --jsonl``, with its start.
 
 A process is bound to as many cores as its row says, where the system can do that.  `files` and `arrays` are timed from
-the first picture to the last result, without the start of Python and the loading of the models; the start of
+the first image to the last result, without the start of Python and the loading of the models; the start of
 `command` is timed apart, over a folder with one broken file.  The peak is that of the resident memory of the process,
 which has no children.  All take turns, round by round, so that they see the same machine; the fastest round counts,
 because other work on the machine only ever slows, and the share of the cores that went to such work is given beside
@@ -44,35 +44,35 @@ SIZES = ((512, 512), (640, 480), (800, 600), (1024, 768), (1280, 720), (1920, 10
 """Width and height."""
 
 FACES, SHARES = (0, 1, 2, 3, 4), (0.15, 0.55, 0.15, 0.1, 0.05)
-"""How many faces a picture has, and how often."""
+"""How many faces an image has, and how often."""
 
 BROKEN_EVERY = 100
 WAYS = ("files", "arrays", "command")
 
 
 def make(folder: Path, count: int) -> None:
-    """Write pictures, the same ones each time."""
+    """Write images, the same ones each time."""
     random = np.random.default_rng(8)
     portrait = Image.open(astronaut_path())
     suit = portrait.crop((0, 300, 512, 512))  # nobody is there
     for number in range(count):
         path = folder / f"{number:06}.jpg"
         if number % BROKEN_EVERY == BROKEN_EVERY // 2:
-            path.write_bytes((b"", b"no picture", b"\xff\xd8\xff\xe0\0\x10JFIF")[number // BROKEN_EVERY % 3])
+            path.write_bytes((b"", b"no image", b"\xff\xd8\xff\xe0\0\x10JFIF")[number // BROKEN_EVERY % 3])
             continue
         width, height = SIZES[random.integers(len(SIZES))]
-        picture = suit.resize((width, height))
+        image = suit.resize((width, height))
         for place in range(random.choice(FACES, p=SHARES)):
             side = int(height * random.uniform(0.3, 0.5))
             face = portrait.crop((100, 0, 356, 256)).resize((side, side))
-            picture.paste(face, (place % 2 * (width // 2), place // 2 * (height // 2)))
+            image.paste(face, (place % 2 * (width // 2), place // 2 * (height // 2)))
         stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=int(random.integers(75, 95)))
+        image.save(stream, "JPEG", quality=int(random.integers(75, 95)))
         path.write_bytes(stream.getvalue())
 
 
 def readable(paths: list[str]) -> Iterator[NDArray[np.uint8]]:
-    """Read pictures, without the broken ones."""
+    """Read images, without the broken ones."""
     for path in paths:
         try:
             yield mien.read_image(path)
@@ -170,10 +170,10 @@ def measure(ways: list[str], cores: list[int], count: int, rounds: int) -> list[
     """Time all ways on all counts of cores, in turns."""
     runs: dict[tuple[str, int], list[dict[str, Any]]] = {(way, n): [] for way in ways for n in cores}
     with tempfile.TemporaryDirectory() as made:
-        folder, broken = Path(made) / "pictures", Path(made) / "broken"
+        folder, broken = Path(made) / "images", Path(made) / "broken"
         folder.mkdir()
         broken.mkdir()
-        (broken / "0.jpg").write_bytes(b"no picture")
+        (broken / "0.jpg").write_bytes(b"no image")
         make(folder, count)
         for _ in range(rounds):
             for (way, n), taken in runs.items():
@@ -203,7 +203,7 @@ def ratios(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--cores", default="1,2")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", default=",".join(WAYS))
@@ -217,7 +217,7 @@ def main() -> None:
     cores = [int(n) for n in options.cores.split(",")]
     report: dict[str, Any] = {
         **here(),
-        "rows": measure(ways, cores, options.pictures, options.rounds),
+        "rows": measure(ways, cores, options.images, options.rounds),
     }
     if len(cores) > 1:
         report["ratios"] = ratios(report["rows"])
@@ -226,7 +226,7 @@ def main() -> None:
         return
     print(f"{report['machine']}; Python {report['python']}; {report['date']}; {options.rounds} rounds")
     for row in report["rows"]:
-        rates = f"{row['best']:6.1f} pictures/s (median {row['median']:.1f})"
+        rates = f"{row['best']:6.1f} images/s (median {row['median']:.1f})"
         told = f"{row['items']} items, {row['faces']} faces, {row['failed']} failed"
         start = f", start {row['start_s']} s" if "start_s" in row else ""
         others = "/".join(f"{100 * share:.0f}" for share in row["others"])

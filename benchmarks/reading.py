@@ -1,9 +1,9 @@
-"""Measure the reading of films: frames per second, film time over wall time, and memory over an hour.
+"""Measure the reading of videos: frames per second, video time over wall time, and memory over an hour.
 
-The films are made: a photograph that pans under noise, 1280 x 720, 30 frames/s, H.264 as x264 codes it by default, and
+The videos are made: a photograph that pans under noise, 1280 x 720, 30 frames/s, H.264 as x264 codes it by default, and
 at a higher quality.  Run on an idle machine::
 
-    python benchmarks/reading.py [--hour] [FILM]
+    python benchmarks/reading.py [--hour] [VIDEO]
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import av
 import numpy as np
 from PIL import Image
 
-from mien.media.video import iter_frames
+from mien.io.video import iter_frames
 from mien.samples import astronaut_path
 
 SECONDS, RATE = 20, 30
 
 
-def pictures() -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
+def images() -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
     photograph = np.asarray(Image.open(astronaut_path()).convert("RGB").resize((1600, 1600), Image.Resampling.BICUBIC))
     random = np.random.default_rng(0)
     for number in range(SECONDS * RATE):
@@ -39,18 +39,18 @@ def pictures() -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
 
 def write(path: Path, crf: int) -> None:
     with av.open(str(path), "w") as target:
-        film: Any = target.add_stream("libx264", rate=RATE, width=1280, height=720, options={"crf": str(crf)})
-        for picture in pictures():
-            target.mux(film.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        target.mux(film.encode(None))
+        video: Any = target.add_stream("libx264", rate=RATE, width=1280, height=720, options={"crf": str(crf)})
+        for image in images():
+            target.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        target.mux(video.encode(None))
 
 
 def loop(source: Path, path: Path, times: int) -> None:
-    """Write a film that shows another over and over, without coding it anew."""
-    with av.open(str(source)) as film, av.open(str(path), "w") as target:
-        track = film.streams.video[0]
+    """Write a video that shows another over and over, without coding it anew."""
+    with av.open(str(source)) as video, av.open(str(path), "w") as target:
+        track = video.streams.video[0]
         copy = target.add_stream_from_template(track)
-        packets = [(bytes(p), p.pts, p.dts, p.is_keyframe) for p in film.demux(track) if p.size]
+        packets = [(bytes(p), p.pts, p.dts, p.is_keyframe) for p in video.demux(track) if p.size]
         length = round(SECONDS / Fraction(track.time_base or 1))
         for turn in range(times):
             for content, pts, dts, key in packets:
@@ -68,12 +68,12 @@ def speed(path: Path, turns: int = 5, **options: Any) -> None:
             given = sum(1 for _ in stream)
         best = min(best, time.perf_counter() - begin)
     length = stream.duration_s or 0
-    print(f"{path.name} {options}: {given / best:.0f} frames/s, film time / wall time {length / best:.1f}, "
+    print(f"{path.name} {options}: {given / best:.0f} frames/s, video time / wall time {length / best:.1f}, "
           f"{stream.read} of {round(length * (stream.frame_rate or 0))} decoded")  # fmt: skip
 
 
 def memory(path: Path) -> None:
-    """Read a long film and print the memory of the process every tenth of it."""
+    """Read a long video and print the memory of the process every tenth of it."""
     begin = time.perf_counter()
     with iter_frames(path) as stream:
         total = round((stream.duration_s or 0) * (stream.frame_rate or 0))
@@ -88,21 +88,21 @@ def memory(path: Path) -> None:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("film", nargs="?", type=Path)
-    options.add_argument("--hour", action="store_true", help="measure memory over a film looped to one hour")
+    options.add_argument("video", nargs="?", type=Path)
+    options.add_argument("--hour", action="store_true", help="measure memory over a video looped to one hour")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        films = [chosen.film] if chosen.film else []
-        for crf in () if chosen.film else (23, 17):
-            films.append(Path(folder) / f"crf{crf}.mp4")
-            write(films[-1], crf)
-            size = films[-1].stat().st_size
-            print(f"{films[-1].name}: {size * 8 / SECONDS / 1e6:.1f} Mbit/s", file=sys.stderr)
-        for film in films:
+        videos = [chosen.video] if chosen.video else []
+        for crf in () if chosen.video else (23, 17):
+            videos.append(Path(folder) / f"crf{crf}.mp4")
+            write(videos[-1], crf)
+            size = videos[-1].stat().st_size
+            print(f"{videos[-1].name}: {size * 8 / SECONDS / 1e6:.1f} Mbit/s", file=sys.stderr)
+        for video in videos:
             for more in ({}, {"threads": 1}, {"step_s": 0.2}, {"step_s": 0.2, "threads": 1}):
-                speed(film, **more)
+                speed(video, **more)
         if chosen.hour:
-            loop(films[0], Path(folder) / "hour.mp4", 3600 // SECONDS)
+            loop(videos[0], Path(folder) / "hour.mp4", 3600 // SECONDS)
             memory(Path(folder) / "hour.mp4")
 
 

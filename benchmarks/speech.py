@@ -41,7 +41,7 @@ loaded = time.process_time()
 {call}
 print(loaded - clock, time.process_time() - loaded)
 """
-OURS = ("from mien.voice.features import Settings, log_mel", "log_mel(wave, Settings())")
+OURS = ("from mien.speech.features import Settings, log_mel", "log_mel(wave, Settings())")
 THEIRS = (
     "import librosa",
     "librosa.power_to_db(librosa.feature.melspectrogram(y=wave, sr=16000, n_fft=512, hop_length=160, n_mels=80,"
@@ -51,8 +51,8 @@ THEIRS = (
 PEAK = """
 import resource, sys
 from pathlib import Path
-from mien.media.audio import iter_audio
-from mien.voice.activity import Activity
+from mien.io.audio import iter_audio
+from mien.speech.activity import Activity
 activity = Activity(16000)
 for block in iter_audio(sys.argv[1]):
     activity.push(block.wave)
@@ -81,7 +81,7 @@ def features(runs: int) -> dict[str, Any]:
     import cv2
     import librosa
 
-    from mien.voice.features import Settings, log_mel
+    from mien.speech.features import Settings, log_mel
 
     cv2.setNumThreads(1)
     wave = np.random.default_rng(0).normal(0, 0.1, SECONDS * RATE).astype(np.float32)
@@ -140,8 +140,8 @@ def hour(path: Path, rate: int, channels: int) -> None:
 
 def reading(runs: int, folder: Path) -> dict[str, Any]:
     """Seconds to read one hour to 16 kHz, and to find speech in it; peak memory of both together."""
-    from mien.media.audio import iter_audio
-    from mien.voice.activity import Activity
+    from mien.io.audio import iter_audio
+    from mien.speech.activity import Activity
 
     report: dict[str, Any] = {}
     for suffix, rate, channels in ((".wav", 16000, 1), (".wav", 44100, 2), (".mp3", 44100, 2)):
@@ -166,7 +166,7 @@ def reading(runs: int, folder: Path) -> dict[str, Any]:
 def activity(folder: Path, mixtures: int) -> dict[str, Any]:
     """Precision and recall over 10 ms, by noise; and the share that is taken for speech where nobody speaks."""
     import speech_mixtures as mix
-    from mien.voice.activity import speech_spans
+    from mien.speech.activity import speech_segments
 
     random = np.random.default_rng(0)
     clips, others = mix.clips_of(folder, range(11, 19)), mix.clips_of(folder, range(19, 21))
@@ -179,7 +179,7 @@ def activity(folder: Path, mixtures: int) -> dict[str, Any]:
         for noise, sound in noises.items():
             cases |= {f"{noise}, {ratio} dB": mix.with_noise(clean, sound, ratio) for ratio in (20, 10, 5, 0)}
         for name, case in cases.items():
-            found = mix.marks_of(speech_spans(case.wave, rate_hz=RATE), len(case.truth))
+            found = mix.marks_of(speech_segments(case.wave, rate_hz=RATE), len(case.truth))
             row = counts.setdefault(name, [0, 0, 0])
             row[0] += int((found & case.truth).sum())
             row[1] += int(found.sum())
@@ -195,7 +195,7 @@ def activity(folder: Path, mixtures: int) -> dict[str, Any]:
         "hum": mix.hum(n),
         "music": mix.music(n, random),
     }.items():
-        taken = sum(end - begin for begin, end in speech_spans(sound, rate_hz=RATE)) / 60
+        taken = sum(end - begin for begin, end in speech_segments(sound, rate_hz=RATE)) / 60
         report[f"{name} alone"] = {"taken for speech": round(taken, 3)}
     return report
 

@@ -27,8 +27,8 @@ COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "import mien": [sys.executable, "-c", "import mien"],
     "mien --help": [sys.executable, "-m", "mien", "--help"],
-    "mien analyze PICTURE": [sys.executable, "-m", "mien", "analyze", str(astronaut_path())],
-    "mien analyze PICTURE --json": [sys.executable, "-m", "mien", "analyze", str(astronaut_path()), "--json"],
+    "mien analyze IMAGE": [sys.executable, "-m", "mien", "analyze", str(astronaut_path())],
+    "mien analyze IMAGE --json": [sys.executable, "-m", "mien", "analyze", str(astronaut_path()), "--json"],
 }
 
 

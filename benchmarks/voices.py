@@ -1,11 +1,11 @@
-"""Analysis of speech: an hour of recordings from file to spans, its memory, and a clip of three seconds.
+"""Analysis of speech: an hour of recordings from file to segments, its memory, and a clip of three seconds.
 
     python benchmarks/voices.py [--data path/to/data] [--model speech-base] [--runs 3] [--json]
 
 The hours are of RAVDESS, from ``ravdess_speech_16k`` in ``--data`` (by default what ``MIEN_DATA`` names, or
 ``../shared/data`` beside the checkout): clips one after the other (half of it speech), and speech without a pause (the
 clips cut to their speech).  Without the data, a synthetic voice stands for both.  One thread; each hour runs in a fresh
-process, timed from the file to its spans without the start of Python; the clip is warm.
+process, timed from the file to its segments without the start of Python; the clip is warm.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from pathlib import Path
 analyzer = mien.SpeechAnalyzer(sys.argv[2], threads=1)
 start, busy = time.perf_counter(), time.process_time()
 count = spoken = 0
-for span in mien.iter_speech(sys.argv[1], analyzer=analyzer):
+for segment in mien.iter_speech(sys.argv[1], analyzer=analyzer):
     count += 1
-    spoken += span.duration_s if span.speech else 0
+    spoken += segment.duration_s if segment.speech else 0
 peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
 print(time.perf_counter() - start, time.process_time() - busy, peak / 1000, count, spoken)
 """
@@ -53,8 +53,8 @@ def spread(values: list[float], digits: int = 2) -> dict[str, float]:
 
 def pieces(folder: Path, *, pauses: bool) -> Iterator[NDArray[np.float32]]:
     """Yield recordings, or only the speech in them."""
-    from mien.media.audio import read_audio
-    from mien.voice.activity import speech_spans
+    from mien.io.audio import read_audio
+    from mien.speech.activity import speech_segments
 
     if not folder.is_dir():
         from speech_mixtures import voiced
@@ -69,7 +69,7 @@ def pieces(folder: Path, *, pauses: bool) -> Iterator[NDArray[np.float32]]:
         if pauses:
             yield sound
             continue
-        for begin, end in speech_spans(sound, rate_hz=RATE):
+        for begin, end in speech_segments(sound, rate_hz=RATE):
             yield sound[round(begin * RATE) : round(end * RATE)]
 
 
@@ -106,13 +106,13 @@ def hours(folder: Path, model: str, runs: int) -> dict[str, Any]:
             report[f"{name}, s"] = spread([row[0] for row in rows])
             report[f"{name}, processor s"] = spread([row[1] for row in rows])
             report[f"{name}, peak memory, MB"] = spread([row[2] for row in rows], 0)
-            report[f"{name}, spans"] = spread([row[3] for row in rows], 0)
+            report[f"{name}, segments"] = spread([row[3] for row in rows], 0)
             report[f"{name}, minutes of speech found"] = spread([row[4] / 60 for row in rows], 1)
     return report
 
 
 def clip(model: str, runs: int) -> dict[str, Any]:
-    """Three seconds, warm: the net alone, and from samples to spans."""
+    """Three seconds, warm: the net alone, and from samples to segments."""
     from mien import SpeechAnalyzer
     from speech_mixtures import voiced
 
@@ -120,7 +120,7 @@ def clip(model: str, runs: int) -> dict[str, Any]:
     sound = voiced(3 * RATE, np.random.default_rng(0))
     calls = {
         "the net on 3 s, ms": lambda: analyzer.logits(sound),
-        "a clip of 3 s to spans, ms": lambda: analyzer.analyze(sound, rate_hz=RATE),
+        "a clip of 3 s to segments, ms": lambda: analyzer.analyze(sound, rate_hz=RATE),
         "a clip of 3 s as one answer, ms": lambda: analyzer.clip_logits(sound, rate_hz=RATE),
     }
     report = {}

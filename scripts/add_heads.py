@@ -13,12 +13,12 @@ import tomllib
 
 import numpy as np
 
-from mien.analyzers.explain import HEADS
+from mien.face.explain import HEADS
 from mien.models import ModelSpec, registry, runtime, store
-from mien.training.heads import heads_file
-from mien.training.init import init_net
-from mien.training.nets import build
-from mien.training.recipe import load_recipe
+from mien.train.heads import heads_file
+from mien.train.init import init_net
+from mien.train.nets import build
+from mien.train.recipe import load_recipe
 
 
 def add_heads(spec: ModelSpec, source: str | None = None) -> ModelSpec | None:

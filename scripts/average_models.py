@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 import mien
 from mien import metrics
-from mien.datasets import FaceData, fer2013, ferplus
-from mien.evaluation import answer, softmax
-from mien.evaluation.models import find_model
+from mien.data import FaceData, fer2013, ferplus
+from mien.evaluate import answer, softmax
+from mien.evaluate.models import find_model
 
 
 def combinations(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labels", type=Path)
-    parser.add_argument("--flip", action="store_true", help="average each picture with its mirror image, too")
+    parser.add_argument("--flip", action="store_true", help="average each image with its mirror image, too")
     options = parser.parse_args()
 
     tested = fer2013.load(options.data).split("PublicTest")

@@ -1,6 +1,6 @@
 """Convert the three nets of MTCNN to the ONNX files that mien ships.
 
-The weights are those of the wheel ``mtcnn`` 1.0.0 (MIT licence, Ivan de Paz Centeno), which are the authors' published
+The weights are those of the wheel ``mtcnn`` 1.0.0 (MIT license, Ivan de Paz Centeno), which are the authors' published
 weights (Zhang et al. 2016, arXiv:1604.02878) in TensorFlow's layout: lz4 files, each a list of arrays.  Reading them
 needs joblib and lz4, but no TensorFlow.
 
@@ -45,7 +45,7 @@ version = "1.0"
 date = {DATE}
 """
 RECORD_TAIL = """
-[licence]
+[license]
 weights = "MIT"
 data = "trained by its authors on WIDER FACE and CelebA, which are for research; nothing of them is shipped"
 attribution = "Zhang, Zhang, Li and Qiao, Joint Face Detection and Alignment Using Multitask Cascaded Convolutional \
@@ -112,7 +112,7 @@ class Graph:
         return output
 
     def weight(self, name: str, value: Array) -> str:
-        """Store an initialiser; return its name."""
+        """Store an initializer; return its name."""
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype=np.float32), name))
         return name
 
@@ -135,7 +135,7 @@ class Graph:
         return self.add("Max", self.add("Mul", weight, source=value), source=value)
 
     def first_conv(self, name: str, kernel: Array, bias: Array, slope: Array, pool: int) -> None:
-        """Normalisation, convolution, PReLU and max-pooling; the activation is computed after the pooling.
+        """Add normalization, convolution, PReLU and max-pooling; the activation is computed after the pooling.
 
         With a slope a >= 0, PReLU is monotone and changes places with the maximum.  With a < 0 it is max(x, a x), and
         the maximum of that over a window is the larger of the maxima of x and of a x, which the convolution gives as a

@@ -10,7 +10,7 @@ The weights of each report were fitted on all its folds; the figures that go int
 without the fold that they are measured on.
 
 With ``--frames BAUM2`` it tells instead how far the mean of a clip's frames can be trusted, by how many there are:
-where the slope of ``seen_s`` (`mien.evaluation.fusion_fit.SEEN_SLOPE`) comes from.
+where the slope of ``seen_s`` (`mien.evaluate.fusion_fit.SEEN_SLOPE`) comes from.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def results(name: str, report: dict[str, Any], date: dt.date) -> list[dict[str, 
         same = {
             "dataset": f"{FACES[name]}+ravdess",
             "split": "PublicTest, 20 speakers in 5 folds",
-            "protocol": f"simulated pairs, {figures['length']} picture(s), {figures['condition']}",
+            "protocol": f"simulated pairs, {figures['length']} image(s), {figures['condition']}",
             "n": figures["n"],
             "date": date,
             "command": COMMAND.format(faces=FACES[name]),
@@ -61,7 +61,7 @@ def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
         "description": "Face and voice as a product of experts, each trusted as far as its quality allows",
         "version": "1",
         "date": date,
-        "licence": {
+        "license": {
             "weights": "MIT for the numbers; the data's terms below may bind their use",
             "data": "FER2013: Kaggle ICML 2013 challenge, for research; FER+ labels: MIT (Microsoft); "
             "RAVDESS: CC BY-NC-SA 4.0",
@@ -74,17 +74,17 @@ def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
             "RAVDESS, actors 01 to 20, with nets that have not heard them; weights fitted on all folds, results "
             "cross-fitted",
             "command": "python scripts/fit_fusion.py",
-            "pairs": [f"{name}: {r['clips']} recordings, {r['pictures']} pictures" for name, r in reports.items()],
+            "pairs": [f"{name}: {r['clips']} recordings, {r['images']} images" for name, r in reports.items()],
             "seen_slope": "from the frames of 137 clips of BAUM-2, not from pairs",
             "prior": "midway between the nets' data (of the logarithms), not fitted",
         },
         "card": {
             "intended_use": "One answer for face and voice of the same person at the same moment.",
             "limits": "Fitted on a simulation: faces and voices of different people, acted, about equally frequent "
-            "emotions. In films the errors of both sides are related, so answers of both together are surer than they "
+            "emotions. In videos the errors of both sides are related, so answers of both together are surer than they "
             "should be. How far, has not been measured.",
             "selection": "Which measures of quality there are was chosen while looking at these pairs; face "
-            "temperatures were fitted on the same pictures, the voices' on all folds. So the results are slightly "
+            "temperatures were fitted on the same images, the voices' on all folds. So the results are slightly "
             "optimistic.",
         },
         "results": [row for name, report in reports.items() for row in results(name, report, date)],
@@ -93,15 +93,15 @@ def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
 
 def frames(folder: Path) -> None:
     """Print how often the means of frames are right, and the reliability they fit best under, by their number."""
-    from mien.analyzers.face import FaceAnalyzer
-    from mien.datasets.films import film_index
-    from mien.evaluation.calibration import fit_temperature, softmax
-    from mien.evaluation.fusion_pairs import common_labels
+    from mien.data.videos import video_index
+    from mien.evaluate.calibration import fit_temperature, softmax
+    from mien.evaluate.fusion_pairs import common_labels
+    from mien.face.analyzer import FaceAnalyzer
     from mien.fusion.experts import LEAST
     from mien.labels import FER7, mapping
 
     analyzer = FaceAnalyzer("face-base", threads=1)
-    data = film_index("baum2", folder).faces(None)
+    data = video_index("baum2", folder).faces(None)
     labels = common_labels(data.labels, data.label_set)
     clip = np.unique(data.clips, return_inverse=True)[1]
     clips = [np.flatnonzero(clip == k) for k in np.unique(clip)]

@@ -2,7 +2,7 @@
 
     python scripts/measure_crop.py --data path/to/fer2013.csv.xz [--rows 3000] [--out crop.toml]
 
-Every picture (48 x 48) is enlarged and framed, so that the detectors, which want background around a face, find what
+Every image (48 x 48) is enlarged and framed, so that the detectors, which want background around a face, find what
 they can.  Where MTCNN finds a face, its five points are brought back to the 48 x 48 frame; their medians are the target
 points of the crop, and what is left after the best similarity transform onto them is the scatter that a model meets
 behind this detector: training augments over it.  The box maps say where the frame lies relative to a detector's box.
@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets import fer2013
-from mien.faces.align import similarity
-from mien.faces.detect import Detection, get_detector
+from mien.data import fer2013
+from mien.face.align import similarity
+from mien.face.detect import Detection, get_detector
 
 SIZE, ZOOM, FRAME = 48, 4, 48  # enlarged four times (the detectors' nets want 48 px and more), a quarter side around it
-MIN_FACE = {"mtcnn": 72, "haar": 72}  # the faces fill the pictures: at least 18 of 48 px
+MIN_FACE = {"mtcnn": 72, "haar": 72}  # the faces fill the images: at least 18 of 48 px
 
 Array = NDArray[Any]
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def run(name: str, images: Array) -> list[Detection]:
-    """Detect in every picture; boxes and points in the 48 x 48 frame, the largest first."""
+    """Detect in every image; boxes and points in the 48 x 48 frame, the largest first."""
     detector = get_detector(name, min_face_px=MIN_FACE[name])
     results, start = [], time.perf_counter()
     for number, image in enumerate(images):
@@ -69,7 +69,7 @@ def run(name: str, images: Array) -> list[Detection]:
 
 
 def main_boxes(results: list[Detection]) -> tuple[Array, Array | None]:
-    """Keep the largest face of each picture; return boxes (n, 4) and points (n, 5, 2) in the frame."""
+    """Keep the largest face of each image; return boxes (n, 4) and points (n, 5, 2) in the frame."""
     kept = [result for result in results if len(result)]
     boxes = (np.array([result.boxes[0] for result in kept], float) - FRAME) / ZOOM
     if not kept or kept[0].points is None:
@@ -108,13 +108,13 @@ def scatter(points: Array, target: Array) -> dict[str, dict[str, float]]:
 
 
 def box_map(boxes: Array) -> dict[str, Any]:
-    """Centre and side of the 48 x 48 frame in units of the box's side sqrt(width * height), and their scatter."""
+    """Center and side of the 48 x 48 frame in units of the box's side sqrt(width * height), and their scatter."""
     size = boxes[:, 2:] - boxes[:, :2]
     side = np.sqrt(size.prod(axis=1))
     offset = (SIZE / 2 - (boxes[:, :2] + boxes[:, 2:]) / 2) / side[:, None]
     ratio = SIZE / side
     return {
-        "centre": np.median(offset, axis=0).tolist(),
+        "center": np.median(offset, axis=0).tolist(),
         "side": float(np.median(ratio)),
         "spread": {
             "log_scale": spread(np.log(ratio)),
@@ -142,11 +142,11 @@ def table(found: dict[str, list[Detection]], rows: int, total: int, command: str
     ]
     for name, results in found.items():
         result = box_map(main_boxes(results)[0])
-        x, y = result["centre"]
+        x, y = result["center"]
         lines += [
             "",
             f"[crop.boxes.{name}]",
-            f"centre = [{x:.4f}, {y:.4f}]",
+            f"center = [{x:.4f}, {y:.4f}]",
             f"side = {result['side']:.4f}",
             f"found = {sum(len(one) > 0 for one in results) / rows:.4f}",
             *("spread_" + line for line in inline(result["spread"])),

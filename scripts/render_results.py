@@ -35,7 +35,7 @@ PLAIN = {
 
 def table(spec: ModelSpec) -> str:
     """Return a model's results as Markdown: one row a figure, and the commands below."""
-    rows = "recordings" if spec.sound is not None else "pictures"
+    rows = "recordings" if spec.sound is not None else "images"
     lines = [
         f"| data | output | figure | value | 95 % interval | {rows} |",
         "|---|---|---|---|---|---|",
@@ -43,8 +43,8 @@ def table(spec: ModelSpec) -> str:
     for r in spec.results:
         name = f"{r.dataset} {r.split}, {r.protocol}"
         if r.metric in SHARES:
-            span = f"{100 * r.low:.1f} to {100 * r.high:.1f}" if r.low is not None and r.high is not None else ""
-            lines.append(f"| {name} | `{r.output}` | {SHARES[r.metric]} | {100 * r.value:.1f} % | {span} | {r.n} |")
+            segment = f"{100 * r.low:.1f} to {100 * r.high:.1f}" if r.low is not None and r.high is not None else ""
+            lines.append(f"| {name} | `{r.output}` | {SHARES[r.metric]} | {100 * r.value:.1f} % | {segment} | {r.n} |")
         else:
             lines.append(f"| {name} | `{r.output}` | {PLAIN[r.metric]} | {r.value:.3f} | | {r.n} |")
     rare = {
@@ -81,8 +81,8 @@ def headline(spec: ModelSpec) -> str:
     lines = [f"| data | classes | {SHARES[metric]} | 95 % interval |", "|---|---|---|---|"]
     for r in rows:
         classes = len(spec.output(r.output).labels)
-        span = f"{100 * (r.low or 0):.1f} to {100 * (r.high or 0):.1f}"
-        lines.append(f"| {r.dataset} {r.split}, {r.protocol} | {classes} | {100 * r.value:.1f} % | {span} |")
+        segment = f"{100 * (r.low or 0):.1f} to {100 * (r.high or 0):.1f}"
+        lines.append(f"| {r.dataset} {r.split}, {r.protocol} | {classes} | {100 * r.value:.1f} % | {segment} |")
     return "\n".join(lines) + "\n"
 
 

@@ -65,10 +65,10 @@ def accuracy(spec: ModelSpec, output: str) -> str:
     found = [r for r in spec.results if r.output == output and r.metric == "accuracy"]
     if not found:
         return ""
-    return span(found[0].value, found[0].low, found[0].high)
+    return segment(found[0].value, found[0].low, found[0].high)
 
 
-def span(value: float, low: float, high: float) -> str:
+def segment(value: float, low: float, high: float) -> str:
     return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
@@ -95,10 +95,10 @@ def leaks(folders: list[Path]) -> str:
     lines = ["| split | rows tested | accuracy | UAR | more than honest |", "|---|---|---|---|---|"]
     for r in results:
         more = "" if r is honest else f"+{100 * (r['accuracy'] - honest['accuracy']):.1f} points"
-        spans = [
+        segments = [
             f"{100 * r[m]:.1f} % [{100 * r[f'{m}_low']:.1f}, {100 * r[f'{m}_high']:.1f}]" for m in ("accuracy", "uar")
         ]
-        lines.append(f"| `{r['way']}` | {r['n']} | {spans[0]} | {spans[1]} | {more.replace('+-', '-')} |")
+        lines.append(f"| `{r['way']}` | {r['n']} | {segments[0]} | {segments[1]} | {more.replace('+-', '-')} |")
     return "\n".join([*lines, "", f"The largest class alone would be right in {100 * honest['chance']:.1f} %."])
 
 

@@ -5,7 +5,7 @@
 
 Every figure of the record is measured here, through the exported graph, by what ``mien evaluate`` runs; nothing is
 copied by hand.  Only splits that the data holds are measured.  With ``--int8`` the graph in eight bits is shipped and
-measured alone; without, ``scripts/quantise_model.py`` adds one.
+measured alone; without, ``scripts/quantize_model.py`` adds one.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from add_heads import add_heads
-from quantise_model import MOST, ROLE, ROWS, SEED, card, chosen, measure, worst
+from mien.train.quantize import quantize
+from quantize_model import MOST, ROLE, ROWS, SEED, card, chosen, measure, worst
 
 import mien
-from mien.datasets import FaceData, fer2013, ferplus
-from mien.evaluation import evaluate
-from mien.evaluation.result import EvaluationResult
+from mien.data import FaceData, fer2013, ferplus
+from mien.evaluate import evaluate
+from mien.evaluate.result import EvaluationResult
 from mien.models import ModelSpec, registry, store
-from mien.training.quantise import quantise
 
 HARD = ("majority", "plurality")
-"""Protocols of FER+ by which a record is measured: the others give each picture the label of plurality, too."""
+"""Protocols of FER+ by which a record is measured: the others give each image the label of plurality, too."""
 
 WEIGHTS = Path(mien.__file__).resolve().parent / "weights"
 
@@ -50,14 +50,14 @@ def figures(result: EvaluationResult, command: str) -> list[dict[str, Any]]:
     for metric in ("accuracy", "uar", "accuracy_overlap_free"):
         value = getattr(result, metric)
         if value is not None:
-            span = result.intervals[metric]
+            segment = result.intervals[metric]
             rows.append(
                 {
                     **common,
                     "metric": metric,
                     "value": round(value, 4),
-                    "low": round(span.low, 4),
-                    "high": round(span.high, 4),
+                    "low": round(segment.low, 4),
+                    "high": round(segment.high, 4),
                 }
             )
     for metric in ("ece_cross_fitted_above_floor", "brier", "nll"):
@@ -80,11 +80,11 @@ def files(path: Path, *roles: str) -> list[dict[str, Any]]:
 
 
 def in_eight_bits(
-    spec: ModelSpec, pictures: FaceData, cases: list[FaceData], folder: Path
+    spec: ModelSpec, images: FaceData, cases: list[FaceData], folder: Path
 ) -> tuple[ModelSpec, dict[str, Any]]:
     """Return a copy of the model in a folder with its graph in eight bits, and what is told of it."""
     assert spec.input is not None
-    content = quantise(store.read_weights(spec), chosen(pictures, ROWS, SEED, spec.input.size))
+    content = quantize(store.read_weights(spec), chosen(images, ROWS, SEED, spec.input.size))
     found = measure(spec, content, cases)
     if worst(found) > MOST:
         raise SystemExit(f"int8 loses {worst(found):.2f} points, more than {MOST:g}: nothing is written")
@@ -105,8 +105,8 @@ def main() -> None:
     options = parser.parse_args()
 
     spec = registry.get(options.run)
-    pictures = fer2013.load(options.data)
-    training, tested = pictures.split("Training"), pictures.split("PublicTest")
+    images = fer2013.load(options.data)
+    training, tested = images.split("Training"), images.split("PublicTest")
     votes = options.labels or ferplus.votes_beside(options.data)
     cases: list[tuple[FaceData, str]] = [
         (tested, ""),
@@ -116,7 +116,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.int8:
             majority = [data for data, extra in cases if not extra or extra.endswith("majority")]
-            spec, told["int8"] = in_eight_bits(spec, pictures, majority, Path(folder))
+            spec, told["int8"] = in_eight_bits(spec, images, majority, Path(folder))
         ship(spec, cases, training, tomllib.loads(options.card.read_text("utf-8")) | told, str(options.run))
 
 

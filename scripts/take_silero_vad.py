@@ -1,4 +1,4 @@
-"""Take the voice-activity net that mien ships out of the wheel ``silero-vad`` (MIT licence, Silero Team).
+"""Take the voice-activity net that mien ships out of the wheel ``silero-vad`` (MIT license, Silero Team).
 
     python scripts/take_silero_vad.py path/to/silero_vad-6.2.3-py3-none-any.whl
 
@@ -30,7 +30,7 @@ file = "silero-vad.onnx"
 sha256 = "{digest}"
 bytes = {size}
 
-[licence]
+[license]
 weights = "MIT"
 data = "trained by its authors on recordings that they do not publish; nothing of them is shipped"
 attribution = "Silero Team, Silero VAD: pre-trained enterprise-grade Voice Activity Detector, \

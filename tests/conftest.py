@@ -83,8 +83,8 @@ def sessions_made(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
 
 @pytest.fixture
 def ctrl_c_at_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Ctrl-C come when the frame at two seconds has been taken from a film."""
-    from mien.media.video import FrameStream
+    """Let Ctrl-C come when the frame at two seconds has been taken from a video."""
+    from mien.io.video import FrameStream
 
     take = FrameStream.__next__
 

@@ -33,7 +33,7 @@ def _png(pixels: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:
 
 
 @functools.cache
-def picture(kind: str, number: int = 0) -> bytes:
+def image(kind: str, number: int = 0) -> bytes:
     """Return a file: the sample portrait, a little different for every request, or something that is to be rejected."""
     face = _portrait()[:384, 32:416].copy()
     face[:8, :8] = number % 256
@@ -56,7 +56,7 @@ class Service:
     """The server, its script and what it was asked.
 
     ``script`` holds a step for each coming request; when it is empty, faces are served.  A step is a kind of
-    `picture`, ``"cut"``, ``"text"``, ``"base64"``, or (status, error, headers); a dict is sent as it is.
+    `image`, ``"cut"``, ``"text"``, ``"base64"``, or (status, error, headers); a dict is sent as it is.
     """
 
     url: str = ""
@@ -96,7 +96,7 @@ def serving() -> Iterator[Service]:
             elif isinstance(step, dict):
                 self.answer(200, step)
             else:
-                data = base64.b64encode(picture(step, len(state.bodies))).decode()
+                data = base64.b64encode(image(step, len(state.bodies))).decode()
                 self.answer(200, {"created": 1, "data": [{"b64_json": data}]})
 
         def do_GET(self) -> None:

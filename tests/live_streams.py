@@ -21,22 +21,22 @@ Image = NDArray[np.uint8]
 
 
 def astronaut(width: int = 320, height: int = 240) -> Image:
-    """Return the astronaut's head in a picture of this size, RGB."""
-    from mien.media.image import read_image
+    """Return the astronaut's head in an image of this size, RGB."""
+    from mien.io.image import read_image
     from mien.samples import astronaut_path
 
     head = read_image(astronaut_path()).pixels[0:240, 130:370]
-    picture = np.full((height, width, 3), 90, np.uint8)
+    image = np.full((height, width, 3), 90, np.uint8)
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    picture[top : top + side, left : left + side] = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
-    return picture
+    image[top : top + side, left : left + side] = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
+    return image
 
 
 class FakeCamera:
-    """What `cv2.VideoCapture` is to a program: a picture at a rate, until somebody pulls the plug.
+    """What `cv2.VideoCapture` is to a program: an image at a rate, until somebody pulls the plug.
 
-    ``FakeCamera.plan`` says what every opening gives: how many pictures before it is lost (None: no end), 0 for one
+    ``FakeCamera.plan`` says what every opening gives: how many images before it is lost (None: no end), 0 for one
     that opens and gives none, -1 for one that does not open.  The last entry counts for all that follow.
     """
 
@@ -79,7 +79,7 @@ class FakeCamera:
 
 def install(monkeypatch: Any, **plan: Any) -> type[FakeCamera]:
     """Put a fake in the place of OpenCV's cameras, and let every number have one."""
-    from mien.media import _live_sources
+    from mien.io import _live_sources
 
     fake = type("Planned", (FakeCamera,), {"opened": 0, "asked": {}, **plan})
     monkeypatch.setattr(cv2, "VideoCapture", fake)
@@ -112,21 +112,21 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
 
 
 class Jpegs:
-    """Answers with JPEG pictures one after the other, as cameras on a network do.
+    """Answers with JPEG images one after the other, as cameras on a network do.
 
     Parameters
     ----------
     images
         Over and over again.
     rate
-        Pictures a second.
+        Images a second.
     plan
-        For every request: how many pictures before the connection ends (None: no end); negative: how many before
+        For every request: how many images before the connection ends (None: no end); negative: how many before
         nothing more comes although the connection stays.
     """
 
     def __init__(self, images: list[Image], *, rate: float = 25.0, plan: tuple[int | None, ...] = (None,)) -> None:
-        self.pictures = [cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]))[1].tobytes() for image in images]
+        self.images = [cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]))[1].tobytes() for image in images]
         self.rate, self.plan, self.requests = rate, plan, 0
         self.over = threading.Event()
 
@@ -138,7 +138,7 @@ class Jpegs:
         request.end_headers()
         due, number = time.monotonic(), 0
         while limit is None or number < abs(limit):
-            data = self.pictures[number % len(self.pictures)]
+            data = self.images[number % len(self.images)]
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
             request.wfile.write(head + data + b"\r\n")
             number += 1
@@ -149,7 +149,7 @@ class Jpegs:
 
 
 def transport_stream(images: list[Image], *, rate: int = 25) -> bytes:
-    """Return pictures as MPEG-TS, which has no index and no length."""
+    """Return images as MPEG-TS, which has no index and no length."""
     file = io.BytesIO()
     height, width = images[0].shape[:2]
     with av.open(file, "w", format="mpegts") as output:

@@ -18,7 +18,7 @@ description = "answers what its first pixels say"
 version = "1"
 date = 2026-01-31
 
-[licence]
+[license]
 weights = "MIT"
 data = "none"
 attribution = ""
@@ -27,7 +27,7 @@ attribution = ""
 size = 48
 layout = "NHWC"
 dtype = "uint8"
-colour = "RGB"
+color = "RGB"
 
 [crop]
 size = 48

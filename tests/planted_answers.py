@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.datasets import FaceData
+from mien.data import FaceData
 from mien.labels import FER7, LabelSet
-from mien.models.spec import Licence, ModelFile, ModelSpec, Output
+from mien.models.spec import License, ModelFile, ModelSpec, Output
 
 
 def spec(*outputs: Output) -> ModelSpec:
@@ -21,7 +21,7 @@ def spec(*outputs: Output) -> ModelSpec:
         version="3",
         date=dt.date(2026, 1, 1),
         files=(ModelFile("graph", "fake.onnx", "0" * 64, 1),),
-        licence=Licence("MIT", "none"),
+        license=License("MIT", "none"),
         path=Path("fake.toml"),
         outputs=outputs,
     )
@@ -33,7 +33,7 @@ def output(labels: LabelSet, *, default: bool = False, temperature: float = 1.0,
 
 @dataclass
 class Fake:
-    """Answers the logits that were planted for each picture, whatever the order and batches in which they come."""
+    """Answers the logits that were planted for each image, whatever the order and batches in which they come."""
 
     images: np.ndarray
     planted: dict[str, np.ndarray]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.labels import RAVDESS8, LabelSet
-from mien.models.spec import Licence, ModelFile, ModelSpec, Output, SoundInput
+from mien.models.spec import License, ModelFile, ModelSpec, Output, SoundInput
 from speech_corpora import ravdess_names, tone, write_wav
 
 LEAST_HZ, STEP_HZ = 300.0, 150.0
@@ -33,7 +33,7 @@ def record(
         version="1",
         date=dt.date(2026, 1, 31),
         files=(ModelFile("graph", "planted.onnx", "0" * 64, 1),),
-        licence=Licence("none", "none"),
+        license=License("none", "none"),
         path=Path("planted.toml"),
         sound=SoundInput(rate_hz=16000, min_s=0.5, window_s=3.0, hop_s=1.5, pad_s=0.25),
         outputs=(Output(labels.name, f"logits_{labels.name}", labels, temperature, default=True),),

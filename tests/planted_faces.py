@@ -1,7 +1,7 @@
-"""Films with planted faces: heads moved over textured backgrounds by known paths, so that the truth is known.
+"""Videos with planted faces: heads moved over textured backgrounds by known paths, so that the truth is known.
 
 The heads are all made from the astronaut's portrait: mirrored, stretched, with other skin, hair, glasses, beard or hat,
-twelve that differ as much as twelve people do.  A path is a sequence of (time_s, x, y, height): the centre of the face
+twelve that differ as much as twelve people do.  A path is a sequence of (time_s, x, y, height): the center of the face
 box and its height in pixels, with straight motion between; beyond its ends the head is not there.
 
 ``planted(paths, size=(320, 240), seed=0)`` is the simple way in; ``STANDARD`` is the set that trackers are measured on.
@@ -63,15 +63,15 @@ PEOPLE: tuple[Person, ...] = (
 @functools.cache
 def portrait() -> Image:
     """Return the astronaut, RGB."""
-    from mien.media.image import read_image
+    from mien.io.image import read_image
     from mien.samples import astronaut_path
 
     return read_image(astronaut_path()).pixels
 
 
-def _ellipse(shape: tuple[int, ...], centre: tuple[float, float], radii: tuple[float, float], soft: float) -> Any:
+def _ellipse(shape: tuple[int, ...], center: tuple[float, float], radii: tuple[float, float], soft: float) -> Any:
     y, x = np.mgrid[: shape[0], : shape[1]]
-    radius = np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])
+    radius = np.hypot((x - center[0]) / radii[0], (y - center[1]) / radii[1])
     return np.clip((1 - radius) / soft + 0.5, 0, 1).astype(np.float32)[..., None]
 
 
@@ -80,13 +80,13 @@ def head(number: int) -> tuple[tuple[NDArray[np.float32], ...], Box]:
     """Return a person's head as premultiplied RGBA in 0..255 and its halvings, and the face box in the first."""
     person = PEOPLE[number % len(PEOPLE)]
     x1, y1, x2, y2 = HEAD
-    picture = portrait()[y1:y2, x1:x2].astype(np.float32)
+    image = portrait()[y1:y2, x1:x2].astype(np.float32)
     # Places below are the portrait's own, measured on it by eye.
-    hair = 1 - _ellipse(picture.shape, (224 - x1, 128 - y1), (47, 52), 0.25)
-    picture *= hair * np.float32(person.hair) + (1 - hair) * np.float32(person.skin)
-    picture = _dressed(np.clip(picture, 0, 255), person)
-    alpha = _ellipse(picture.shape, (227 - x1, 108 - y1), (77, 97), 0.06)
-    rgba = np.concatenate([picture * alpha, alpha * 255], axis=2)
+    hair = 1 - _ellipse(image.shape, (224 - x1, 128 - y1), (47, 52), 0.25)
+    image *= hair * np.float32(person.hair) + (1 - hair) * np.float32(person.skin)
+    image = _dressed(np.clip(image, 0, 255), person)
+    alpha = _ellipse(image.shape, (227 - x1, 108 - y1), (77, 97), 0.06)
+    rgba = np.concatenate([image * alpha, alpha * 255], axis=2)
     rgba = _bent(rgba, person)
     face = np.array(FACE) - (x1, y1, x1, y1)
     width = rgba.shape[1]
@@ -102,29 +102,29 @@ def head(number: int) -> tuple[tuple[NDArray[np.float32], ...], Box]:
     return tuple(levels), tuple(face.tolist())
 
 
-def _dressed(picture: NDArray[np.float32], person: Person) -> NDArray[np.float32]:
+def _dressed(image: NDArray[np.float32], person: Person) -> NDArray[np.float32]:
     """Draw beard, glasses and hat."""
     x1, y1 = HEAD[:2]
     tone = np.float32(person.hair) * 60
     if person.beard:
-        ring = _ellipse(picture.shape, (224 - x1, 150 - y1), (44, 30), 0.3)
-        ring *= 1 - _ellipse(picture.shape, (224 - x1, 139 - y1), (20, 9), 0.4)
-        rows = np.arange(picture.shape[0])[:, None, None]
+        ring = _ellipse(image.shape, (224 - x1, 150 - y1), (44, 30), 0.3)
+        ring *= 1 - _ellipse(image.shape, (224 - x1, 139 - y1), (20, 9), 0.4)
+        rows = np.arange(image.shape[0])[:, None, None]
         ring *= np.clip((rows - ((130 if person.beard < 3 else 142) - y1)) / 4, 0, 1)
         ring *= (0.55, 0.85, 0.95)[person.beard - 1]
-        picture = picture * (1 - ring) + tone * ring
+        image = image * (1 - ring) + tone * ring
     if person.glasses:
         frame = 3 if person.glasses == 1 else 2
-        colour = (25, 20, 20) if person.glasses == 1 else (160, 120, 40)
+        color = (25, 20, 20) if person.glasses == 1 else (160, 120, 40)
         for x in (203, 246):
-            cv2.ellipse(picture, (x - x1, 103 - y1), (17, 13), 0, 0, 360, colour, frame, cv2.LINE_AA)
-        cv2.line(picture, (220 - x1, 101 - y1), (229 - x1, 101 - y1), colour, frame, cv2.LINE_AA)
-        cv2.line(picture, (186 - x1, 101 - y1), (176 - x1, 97 - y1), colour, frame, cv2.LINE_AA)
-        cv2.line(picture, (263 - x1, 101 - y1), (273 - x1, 97 - y1), colour, frame, cv2.LINE_AA)
+            cv2.ellipse(image, (x - x1, 103 - y1), (17, 13), 0, 0, 360, color, frame, cv2.LINE_AA)
+        cv2.line(image, (220 - x1, 101 - y1), (229 - x1, 101 - y1), color, frame, cv2.LINE_AA)
+        cv2.line(image, (186 - x1, 101 - y1), (176 - x1, 97 - y1), color, frame, cv2.LINE_AA)
+        cv2.line(image, (263 - x1, 101 - y1), (273 - x1, 97 - y1), color, frame, cv2.LINE_AA)
     if person.hat:
-        cv2.ellipse(picture, (227 - x1, 62 - y1), (80, 60), 0, 180, 360, person.hat, -1, cv2.LINE_AA)
-        cv2.rectangle(picture, (146 - x1, 60 - y1), (308 - x1, 68 - y1), tuple(c * 0.7 for c in person.hat), -1)
-    return picture
+        cv2.ellipse(image, (227 - x1, 62 - y1), (80, 60), 0, 180, 360, person.hat, -1, cv2.LINE_AA)
+        cv2.rectangle(image, (146 - x1, 60 - y1), (308 - x1, 68 - y1), tuple(c * 0.7 for c in person.hat), -1)
+    return image
 
 
 def _bent(rgba: NDArray[np.float32], person: Person) -> NDArray[np.float32]:
@@ -141,16 +141,16 @@ def _bent(rgba: NDArray[np.float32], person: Person) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=8)
 def background(size: tuple[int, int], seed: int) -> Image:
-    """Return a picture, half wider than asked for, of soft noise at several scales; each seed has its own tone."""
+    """Return an image, half wider than asked for, of soft noise at several scales; each seed has its own tone."""
     rng = np.random.default_rng([seed, 977])
     width, height = size[0] * 3 // 2, size[1]
-    picture = np.zeros((height, width, 3), np.float32)
+    image = np.zeros((height, width, 3), np.float32)
     for cells, weight in ((3, 50), (8, 30), (24, 16), (80, 10)):
         grid = rng.normal(0, weight, (cells, cells * 2, 3)).astype(np.float32)
-        picture += cv2.resize(
+        image += cv2.resize(
             grid * 0.25 + grid.mean(axis=2, keepdims=True), (width, height), interpolation=cv2.INTER_CUBIC
         )
-    return np.clip(picture + rng.uniform(90, 150) + rng.normal(0, 12, 3), 0, 255).astype(np.uint8)
+    return np.clip(image + rng.uniform(90, 150) + rng.normal(0, 12, 3), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,8 @@ def steady(_: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
-    """Scenes one after the other; ``light`` is the gain of the picture at a time."""
+class Video:
+    """Scenes one after the other; ``light`` is the gain of the image at a time."""
 
     name: str
     seconds: float
@@ -223,7 +223,7 @@ class Film:
         return tuple(scene.start_s for scene in self.scenes[1:])
 
     def shots(self, rate: int | Fraction = 30, *, zoom: float = 1.0) -> Iterator[Shot]:
-        """Give the film at so many frames a second, enlarged by ``zoom``."""
+        """Give the video at so many frames a second, enlarged by ``zoom``."""
         count = int(self.seconds * rate)
         for index in range(count):
             yield self.shot(float(index / Fraction(rate)), zoom=zoom)
@@ -266,18 +266,18 @@ def _panned(wide: Image, size: tuple[int, int], shift: float) -> NDArray[np.floa
 
 
 def _stamp(canvas: NDArray[np.float32], actor: Actor, x: float, y: float, height: float, time_s: float) -> Box:
-    """Draw a head with its face centred here; return the face's box."""
+    """Draw a head with its face centered here; return the face's box."""
     levels, face = head(actor.person)
     zoom = height / (face[3] - face[1])
     index = min(max(int(np.floor(np.log2(max(1 / zoom, 1)))), 0), len(levels) - 1)
     level = levels[index]
     factor = np.array([level.shape[1] / levels[0].shape[1], level.shape[0] / levels[0].shape[0]])
-    centre = np.array([(face[0] + face[2]) / 2, (face[1] + face[3]) / 2])
+    center = np.array([(face[0] + face[2]) / 2, (face[1] + face[3]) / 2])
     angle = np.deg2rad(actor.rolls) * np.sin(2 * np.pi * time_s / 1.7 + actor.person)
     cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
     turn = np.array([[cos, -sin], [sin, cos]]) / factor
-    shift = np.array([x, y]) - turn @ (centre * factor)
-    # From pixel centres to pixel centres.
+    shift = np.array([x, y]) - turn @ (center * factor)
+    # From pixel centers to pixel centers.
     matrix = np.column_stack([turn, shift + turn @ [0.5, 0.5] - 0.5])
     corners = turn @ np.array([[0, level.shape[1], 0, level.shape[1]], [0, 0, level.shape[0], level.shape[0]]])
     low = np.floor((corners + shift[:, None]).min(axis=1)).astype(int)
@@ -300,7 +300,7 @@ def _visible(
     size: tuple[int, int],
     zoom: float,
 ) -> float:
-    """Return the part of a face's box that is in the picture and behind nothing."""
+    """Return the part of a face's box that is in the image and behind nothing."""
     u, v = np.meshgrid((np.arange(20) + 0.5) / 20, (np.arange(20) + 0.5) / 20)
     x, y = box[0] + u * (box[2] - box[0]), box[1] + v * (box[3] - box[1])
     seen = (x > 0) & (x < size[0]) & (y > 0) & (y < size[1])
@@ -324,16 +324,16 @@ def planted(
     """Give the frames of people who move by paths: uint8 (H, W, 3) RGB, time_s, the box of each face that can be seen.
 
     ``paths`` are by the number of the person (0..11); later ones walk before earlier ones.  A face counts as seen when
-    95 % of its box is in the picture and behind nobody.
+    95 % of its box is in the image and behind nobody.
     """
     actors = tuple(Actor(person, path) for person, path in paths.items())
     length = max((path[-1][0] for path in paths.values()), default=1.0) if seconds is None else seconds
-    for shot in Film("planted", length, (Scene(0.0, actors, seed),), size).shots(rate):
+    for shot in Video("planted", length, (Scene(0.0, actors, seed),), size).shots(rate):
         yield shot.image, shot.time_s, {face.person: face.box for face in shot.faces if face.visible >= 0.95}
 
 
-def _film(name: str, seconds: float, *scenes: Scene, **options: Any) -> Film:
-    return Film(name, seconds, scenes, **options)
+def _video(name: str, seconds: float, *scenes: Scene, **options: Any) -> Video:
+    return Video(name, seconds, scenes, **options)
 
 
 def _flash(time_s: float) -> float:
@@ -352,22 +352,22 @@ CROWD = tuple(
     Actor(i, ((0, 50 + 55 * i, 80 + 90 * (i % 2), 48), (4, 80 + 45 * i, 90 + 80 * (i % 2), 52))) for i in range(8)
 )
 
-STANDARD: tuple[Film, ...] = (
-    _film("still", 3, Scene(0, (_still(0, 240, 140, 90),))),
-    _film("walk", 4, Scene(0, (Actor(1, ((0, 60, 120, 70), (2, 400, 160, 80), (4, 90, 110, 75))),), 1, pan=40)),
-    _film(
+STANDARD: tuple[Video, ...] = (
+    _video("still", 3, Scene(0, (_still(0, 240, 140, 90),))),
+    _video("walk", 4, Scene(0, (Actor(1, ((0, 60, 120, 70), (2, 400, 160, 80), (4, 90, 110, 75))),), 1, pan=40)),
+    _video(
         "two cross",
         4,
         Scene(0, (Actor(2, ((0, 80, 135, 76), (4, 400, 140, 76))), Actor(3, ((0, 400, 140, 80), (4, 80, 135, 80)))), 2),
     ),
-    _film(
+    _video(
         "two cross fast",
         3,
         Scene(
             0, (Actor(0, ((0, 60, 130, 80), (3, 420, 135, 80))), Actor(5, ((0.8, 440, 140, 84), (2, 40, 130, 84)))), 3
         ),
     ),
-    _film(
+    _video(
         "two meet and turn back",
         4,
         Scene(
@@ -379,7 +379,7 @@ STANDARD: tuple[Film, ...] = (
             4,
         ),
     ),
-    _film(
+    _video(
         "three cross",
         5,
         Scene(
@@ -392,8 +392,8 @@ STANDARD: tuple[Film, ...] = (
             5,
         ),
     ),
-    _film("pillar", 4, Scene(0, (Actor(8, ((0, 60, 130, 76), (4, 420, 140, 76))),), 6, pillars=((215, 262),))),
-    _film(
+    _video("pillar", 4, Scene(0, (Actor(8, ((0, 60, 130, 76), (4, 420, 140, 76))),), 6, pillars=((215, 262),))),
+    _video(
         "exit and return",
         6,
         Scene(
@@ -408,38 +408,38 @@ STANDARD: tuple[Film, ...] = (
             7,
         ),
     ),
-    _film("scale", 4, Scene(0, (Actor(9, ((0, 240, 140, 36), (2, 240, 140, 160), (4, 230, 130, 40))),), 8)),
-    _film(
+    _video("scale", 4, Scene(0, (Actor(9, ((0, 240, 140, 36), (2, 240, 140, 160), (4, 230, 130, 40))),), 8)),
+    _video(
         "fast",
         3,
         Scene(0, (Actor(7, tuple((k * 0.5, 80 if k % 2 else 400, 120 + 20 * (k % 3), 80) for k in range(7))),), 9),
     ),
-    _film(
+    _video(
         "light",
         4,
         Scene(0, (_still(0, 150, 140, 90), Actor(8, ((0, 350, 120, 76), (4, 320, 150, 80)))), 10),
         light=_dimming,
     ),
-    _film(
+    _video(
         "cut at the same place",
         4,
         Scene(0, (_still(1, 240, 140, 90),), 11),
         Scene(1.3, (_still(2, 242, 138, 92),), 12),
         Scene(2.7, (_still(1, 240, 140, 90),), 11),
     ),
-    _film(
+    _video(
         "cut with as many faces",
         4,
         Scene(0, (_still(4, 130, 130, 80), _still(5, 350, 140, 76)), 13),
         Scene(2.1, (_still(6, 140, 135, 80), _still(0, 340, 135, 80)), 14),
     ),
-    _film(
+    _video(
         "flash",
         4,
         Scene(0, (_still(6, 140, 130, 80), Actor(9, ((0, 300, 140, 70), (4, 380, 130, 70)))), 15),
         light=_flash,
     ),
-    _film(
+    _video(
         "ghost",
         4,
         Scene(0, (Actor(2, ((0, 130, 130, 80), (4, 180, 140, 80))),), 16),
@@ -449,13 +449,13 @@ STANDARD: tuple[Film, ...] = (
             (2.98, 3.04, (300, 70, 360, 148)),
         ),
     ),
-    _film("crowd", 4, Scene(0, CROWD, 17)),
+    _video("crowd", 4, Scene(0, CROWD, 17)),
 )
 """What every tracker should follow without an error, at 30 and at 5 frames a second."""
 
 
-def wandering(seed: int, *, people: int = 4, seconds: float = 8.0, size: tuple[int, int] = (480, 270)) -> Film:
-    """Return a film in which people walk about at random, before and behind each other, out of the picture and back."""
+def wandering(seed: int, *, people: int = 4, seconds: float = 8.0, size: tuple[int, int] = (480, 270)) -> Video:
+    """Return a video in which people walk about at random, before and behind each other, out of the image and back."""
     rng = np.random.default_rng([seed, 4242])
     who = rng.permutation(len(PEOPLE))[:people]
     actors = []
@@ -469,4 +469,4 @@ def wandering(seed: int, *, people: int = 4, seconds: float = 8.0, size: tuple[i
                 path.append((time_s, *path[-1][1:]))
             time_s += rng.uniform(1.0, 3.0)
         actors.append(Actor(person, tuple(path)))
-    return Film(f"wandering {seed}", seconds, (Scene(0, tuple(actors), 100 + seed),), size)
+    return Video(f"wandering {seed}", seconds, (Scene(0, tuple(actors), 100 + seed),), size)

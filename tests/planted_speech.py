@@ -38,7 +38,7 @@ description = "answers what a quiet tone says"
 version = "1"
 date = 2026-01-31
 
-[licence]
+[license]
 weights = "MIT"
 data = "none"
 attribution = ""

@@ -1,4 +1,4 @@
-"""Results of films with known content, made from plans: who shows what for how long, and when nobody is in view."""
+"""Results of videos with known content, made from plans: who shows what for how long, and when nobody is in view."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.fusion import fuse
 from mien.labels import FERPLUS8, RAVDESS8, LabelSet
-from mien.results import Emotion, SpeechResult, SpeechSpan, VideoFrame, VideoResult
+from mien.results import Emotion, SpeechResult, SpeechSegment, VideoFrame, VideoResult
 from mien.results.track import EmotionSegment, FaceTrack, Moment
 
 Plan = Sequence[tuple[str | None, float]]
@@ -84,10 +84,10 @@ def track(
     )
 
 
-def planted_film(
+def planted_video(
     *plans: Plan, step_s: float = 0.2, size: tuple[int, int] = (320, 240), labels: LabelSet = FERPLUS8, **more: Any
 ) -> VideoResult:
-    """Return a film with a person for each plan, as long as the longest.
+    """Return a video with a person for each plan, as long as the longest.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def planted_film(
     times_s = np.arange(round(duration_s / step_s)) * step_s
     people = [track(n, plan, times_s, step_s=step_s, size=size, labels=labels) for n, plan in enumerate(plans, 1)]
     fields: dict[str, Any] = {
-        "path": "film.mp4",
+        "path": "video.mp4",
         "model": "planted",
         "detector": "mtcnn",
         "frame_rate": 30.0,
@@ -137,46 +137,48 @@ def crowd_plan(seconds: float, random: np.random.Generator, *, labels: LabelSet 
 
 
 def crowd(people: int, seconds: float, *, step_s: float = 0.2, seed: int = 0, **more: Any) -> VideoResult:
-    """Return a film of a length with many people, each in view now and then; later ones come later and leave sooner."""
+    """Return a video of a length with many people, each in view now and then."""
     random = np.random.default_rng(seed)
     plans = []
     for number in range(people):
         away = seconds * 0.5 * number / people
         plan = [(None, away), *crowd_plan((seconds - away) * float(random.uniform(0.3, 1.0)), random)]
-        # All plans fill the film.
+        # All plans fill the video.
         plans.append([*plan, (None, max(0.0, seconds - sum(length for _, length in plan)))])
-    return planted_film(*plans, step_s=step_s, **more)
+    return planted_video(*plans, step_s=step_s, **more)
 
 
-def planted_speech(plan: Plan, *, path: str | None = "film.mp4", warnings: tuple[str, ...] = ()) -> SpeechResult:
+def planted_speech(plan: Plan, *, path: str | None = "video.mp4", warnings: tuple[str, ...] = ()) -> SpeechResult:
     """Return what a voice says by a plan, each emotion with `SHARE`; None is no speech."""
     ends = list(accumulate(seconds for _, seconds in plan))
-    spans = [
-        SpeechSpan(end - seconds, end, name is not None, None if name is None else distribution(name, labels=RAVDESS8))
+    segments = [
+        SpeechSegment(
+            end - seconds, end, name is not None, None if name is None else distribution(name, labels=RAVDESS8)
+        )
         for (name, seconds), end in zip(plan, ends, strict=True)
     ]
-    return SpeechResult(ends[-1], tuple(spans), path, "planted-speech", warnings)
+    return SpeechResult(ends[-1], tuple(segments), path, "planted-speech", warnings)
 
 
-def with_voice(film: VideoResult, plan: Plan, *, method: str = "average") -> VideoResult:
-    """Return a film with a voice that says what a plan says, and both together."""
-    speech = planted_speech(plan, path=film.path)
-    return replace(film, speech=speech, fused=fuse(film, speech, method=method))
+def with_voice(video: VideoResult, plan: Plan, *, method: str = "average") -> VideoResult:
+    """Return a video with a voice that says what a plan says, and both together."""
+    speech = planted_speech(plan, path=video.path)
+    return replace(video, speech=speech, fused=fuse(video, speech, method=method))
 
 
-def make_images(film: VideoResult, *, seed: int = 0) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:
-    """Yield a picture for each frame of a film: noise, and in each face's box a colour of the person's own."""
-    noise = np.random.default_rng(seed).integers(90, 110, (film.height, film.width, 3)).astype(np.uint8)
-    for frame in film.frames():
+def make_images(video: VideoResult, *, seed: int = 0) -> Iterator[tuple[NDArray[np.uint8], VideoFrame]]:
+    """Yield an image for each frame of a video: noise, and in each face's box a color of the person's own."""
+    noise = np.random.default_rng(seed).integers(90, 110, (video.height, video.width, 3)).astype(np.uint8)
+    for frame in video.frames():
         image = noise.copy()
         for face in frame.faces:
             x1, y1, x2, y2 = (max(0, round(v)) for v in face.face.box)
-            image[y1:y2, x1:x2] = colour_of(face.track)
+            image[y1:y2, x1:x2] = color_of(face.track)
         yield image, frame
 
 
-def colour_of(number: int) -> tuple[int, int, int]:
-    """Return the colour of a person's face in `pictures`."""
+def color_of(number: int) -> tuple[int, int, int]:
+    """Return the color of a person's face in `images`."""
     return (40 + 53 * number % 200, 40 + 97 * number % 200, 40 + 151 * number % 200)
 
 

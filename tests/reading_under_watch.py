@@ -1,4 +1,4 @@
-"""Reads and analyzes the pictures of a folder under watch; tests run it as a process of its own.
+"""Reads and analyzes the images of a folder under watch; tests run it as a process of its own.
 
 For each file a line of JSON says that it is begun, and another what came of it: the error or the size, processor
 seconds, and the peak of memory in megabytes.  A file that takes longer than the limit kills the process on the spot,
@@ -19,7 +19,7 @@ from typing import Any
 
 from mien.api import analyze_image
 from mien.errors import MediaError, MienWarning
-from mien.media import read_image
+from mien.io import read_image
 
 ANALYZED_PX = 100_000
 
@@ -43,20 +43,20 @@ def peak_mb() -> float:
 
 def outcome(path: Path) -> dict[str, Any]:
     try:
-        picture = read_image(path)
-        assert picture.pixels.dtype == "uint8"
-        assert picture.pixels.ndim == 3
-        if picture.width * picture.height <= ANALYZED_PX:
+        image = read_image(path)
+        assert image.pixels.dtype == "uint8"
+        assert image.pixels.ndim == 3
+        if image.width * image.height <= ANALYZED_PX:
             json.dumps(analyze_image(path, threads=1).to_dict(), allow_nan=False)
     except MediaError as error:
         assert error.path == path  # noqa: PT017
         return {"error": type(error).__name__, "message": str(error)}
-    return {"error": "", "size": [picture.width, picture.height]}
+    return {"error": "", "size": [image.width, image.height]}
 
 
 def main(folder: str, limit: str) -> None:
     warnings.simplefilter("always")
-    warnings.simplefilter("ignore", MienWarning)  # what is wrong with a picture that was read all the same
+    warnings.simplefilter("ignore", MienWarning)  # what is wrong with an image that was read all the same
     for path in sorted(Path(folder).iterdir()):
         say(begun=path.name)
         begin_peak()

@@ -27,7 +27,7 @@ RESULTS = """
 net = "cnn"
 parameters = 1234567
 multiply_adds = 7654321
-data = ["FER2013 Training: 28000 pictures"]
+data = ["FER2013 Training: 28000 images"]
 selected_on = "FER2013 PublicTest"
 
 [[results]]
@@ -87,6 +87,6 @@ def write_run(folder: Path, *, epochs: int = 5, planned: int = 5, finished: bool
     return folder
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     with Image.open(path) as image:
         return image.size

@@ -38,7 +38,7 @@ def encoded(
     container: str,
     codec: str,
     *,
-    pictures: bool = False,
+    images: bool = False,
     start_s: float = 0.0,
     gap: tuple[float, float] | None = None,
     gaps: tuple[tuple[float, float], ...] = (),
@@ -47,18 +47,18 @@ def encoded(
     """Encode a waveform; ``gap`` (at, length) and ``gaps`` leave holes in its times, ``start_s`` begins it late."""
     stream = io.BytesIO()
     with av.open(stream, "w", format=container) as target:
-        film = None
-        if pictures:
-            film = target.add_stream("mpeg4", rate=10)
-            film.width = film.height = 32
-            film.pix_fmt = "yuv420p"
+        video = None
+        if images:
+            video = target.add_stream("mpeg4", rate=10)
+            video.width = video.height = 32
+            video.pix_fmt = "yuv420p"
         sounds = [target.add_stream(codec, rate=rate, layout="mono") for _ in range(tracks)]
-        if film is not None:
+        if video is not None:
             for number in range(round(10 * (start_s + len(wave) / rate))):
                 frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number % 255, np.uint8), format="rgb24")
                 frame.pts = number
-                target.mux(film.encode(frame))
-            target.mux(film.encode(None))
+                target.mux(video.encode(frame))
+            target.mux(video.encode(None))
         for sound in sounds:
             frames = _frames(wave, rate, sound.codec_context, start_s, [*gaps, *([gap] if gap else [])])
             for frame in frames:
@@ -67,15 +67,15 @@ def encoded(
     return stream.getvalue()
 
 
-def silent_film() -> bytes:
+def silent_video() -> bytes:
     stream = io.BytesIO()
     with av.open(stream, "w", format="mp4") as target:
-        film = target.add_stream("mpeg4", rate=10)
-        film.width = film.height = 32
-        film.pix_fmt = "yuv420p"
+        video = target.add_stream("mpeg4", rate=10)
+        video.width = video.height = 32
+        video.pix_fmt = "yuv420p"
         for _ in range(10):
-            target.mux(film.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
-        target.mux(film.encode(None))
+            target.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        target.mux(video.encode(None))
     return stream.getvalue()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.media.audio import read_audio
+from mien.io.audio import read_audio
 
 RATE = 16000
 STEP = 160
@@ -139,17 +139,17 @@ def voiced(n: int, random: np.random.Generator) -> Wave:
     for k in range(1, 30):
         hertz = k * pitch
         gain = np.zeros(n)
-        for centre, width, swing in ((500, 80, 200), (1500, 120, 500), (2500, 160, 200)):
-            moving = centre + swing * np.sin(2 * np.pi * 2.1 * times + centre)
+        for center, width, swing in ((500, 80, 200), (1500, 120, 500), (2500, 160, 200)):
+            moving = center + swing * np.sin(2 * np.pi * 2.1 * times + center)
             gain += 1 / (1 + ((hertz - moving) / width) ** 2)
         total += gain * np.sin(2 * np.pi * k * phase) / np.sqrt(k)
     syllables = np.clip(1.3 * np.sin(2 * np.pi * 4 * times) + 0.8, 0, 1)
     return (0.1 * total * syllables / np.sqrt(np.mean(total**2))).astype(np.float32)
 
 
-def marks_of(spans: list[tuple[float, float]], count: int) -> Marks:
-    """Return spans in seconds as marks every 10 ms."""
+def marks_of(segments: list[tuple[float, float]], count: int) -> Marks:
+    """Return segments in seconds as marks every 10 ms."""
     marks = np.zeros(count, bool)
-    for begin, end in spans:
+    for begin, end in segments:
         marks[round(100 * begin) : round(100 * end)] = True
     return marks

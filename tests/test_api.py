@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.analyzers import FaceAnalyzer
 from mien.errors import (
     DecodeError,
     InputError,
@@ -26,6 +25,7 @@ from mien.errors import (
     UnknownModelError,
     UnsupportedMediaError,
 )
+from mien.face.analyzer import FaceAnalyzer
 from mien.results import FailedItem, ImageResult
 from mien.samples import astronaut_path
 
@@ -45,8 +45,8 @@ def options(planted_model: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small lossless picture with one face."""
-    path = tmp_path_factory.mktemp("pictures") / "small.png"
+    """Return a small lossless image with one face."""
+    path = tmp_path_factory.mktemp("images") / "small.png"
     with Image.open(astronaut_path()) as image:
         image.crop((120, 20, 320, 220)).save(path)
     return path
@@ -90,12 +90,12 @@ def test_a_model_is_loaded_once(small: Path, options: dict[str, Any], monkeypatc
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(MP4, "must be a picture, but it is a film"), (WAV, "must be a picture, but it is a recording")],
+    [(MP4, "must be an image, but it is a video"), (WAV, "must be an image, but it is a recording")],
 )
-def test_films_and_recordings_are_told_by_content(
+def test_videos_and_recordings_are_told_by_content(
     content: bytes, message: str, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     path.write_bytes(content)
     for source in (content, path):
         with pytest.raises(UnsupportedMediaError, match=message):
@@ -106,9 +106,9 @@ def test_films_and_recordings_are_told_by_content(
     ("source", "kind", "message"),
     [
         ("no/such.jpg", MediaNotFoundError, "no such file: no/such.jpg"),
-        (b"", DecodeError, "the picture is empty"),
+        (b"", DecodeError, "the image is empty"),
         (b"hello, this is text", UnsupportedMediaError, "begins with b'hello, this '"),
-        (None, InputError, "a picture must be a path, bytes"),
+        (None, InputError, "an image must be a path, bytes"),
         (np.zeros((4, 4)), InputError, "image must be uint8"),
         (io.StringIO("text"), InputError, "must be opened in binary mode"),
     ],
@@ -151,7 +151,7 @@ def test_read_image_returns_pixels_and_warns() -> None:
     assert pixels.shape == (64, 64, 3)
 
 
-def test_a_notebook_shows_the_drawn_picture(small: Path, options: dict[str, Any]) -> None:
+def test_a_notebook_shows_the_drawn_image(small: Path, options: dict[str, Any]) -> None:
     array = mien.read_image(small)
     for source in (small, small.read_bytes(), array):
         result = mien.analyze(source, **options)
@@ -163,7 +163,7 @@ def test_a_notebook_shows_the_drawn_picture(small: Path, options: dict[str, Any]
         assert "data:image/png;base64," in result._repr_html_()
 
 
-def test_the_preview_of_a_large_picture_is_small(options: dict[str, Any]) -> None:
+def test_the_preview_of_a_large_image_is_small(options: dict[str, Any]) -> None:
     result = mien.analyze(np.full((40, 3000, 3), 90, np.uint8), **options)
     png = result._repr_png_()
     assert png is not None
@@ -182,7 +182,7 @@ def test_a_preview_of_a_file_keeps_no_pixels(small: Path, options: dict[str, Any
 
 
 def make_images(n: int) -> list[np.ndarray]:
-    """Return pictures of different sizes without a face, so that the order shows."""
+    """Return images of different sizes without a face, so that the order shows."""
     return [np.zeros((20 + i, 30, 3), np.uint8) for i in range(n)]
 
 
@@ -280,11 +280,11 @@ def test_an_error_of_the_source_itself_is_not_hidden(analyzer: FaceAnalyzer) -> 
 
 
 @pytest.mark.parametrize("one", ["team.jpg", Path("team.jpg"), b"\xff\xd8\xff"])
-def test_one_picture_for_many_is_a_mistake(one: Any, analyzer: FaceAnalyzer) -> None:
-    with pytest.raises(InputError, match=r"sources must be several pictures, but got one \(.*\): pass \[source\]"):
+def test_one_image_for_many_is_a_mistake(one: Any, analyzer: FaceAnalyzer) -> None:
+    with pytest.raises(InputError, match=r"sources must be several images, but got one \(.*\): pass \[source\]"):
         list(mien.analyze_images(one, analyzer=analyzer))
 
 
 def test_workers_is_a_whole_number(analyzer: FaceAnalyzer) -> None:
-    with pytest.raises(InputError, match="workers must be a whole number of at least 1, but got 0"):
+    with pytest.raises(InputError, match="workers must be an integer of at least 1, but got 0"):
         list(mien.analyze_images([], analyzer=analyzer, workers=0))

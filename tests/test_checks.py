@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from mien._checks import describe, image_array, number, warn, whole_number
+from mien._checks import check_image, check_integer, check_number, describe, warn
 from mien.errors import InputError, MienWarning
 
 
@@ -34,7 +34,7 @@ def test_values_are_described_in_few_words(value: object, words: str) -> None:
 
 @pytest.mark.parametrize("value", [2, 2.5, np.float32(2.5), np.int8(3)])
 def test_numbers_pass(value: Any) -> None:
-    found = number(value, "step", low=1, high=3)
+    found = check_number(value, "step", low=1, high=3)
     assert type(found) is float
     assert found == float(value)
 
@@ -55,13 +55,13 @@ def test_numbers_pass(value: Any) -> None:
 )
 def test_other_numbers_are_refused(value: Any, limits: dict[str, float], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        number(value, "step", **limits)
+        check_number(value, "step", **limits)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("value", [2, np.int64(2), np.uint8(2)])
 def test_whole_numbers_pass(value: Any) -> None:
-    found = whole_number(value, "count", low=1, high=2)
+    found = check_integer(value, "count", low=1, high=2)
     assert type(found) is int
     assert found == 2
 
@@ -69,15 +69,15 @@ def test_whole_numbers_pass(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (2.0, "count must be a whole number, but got 2.0"),
-        (False, "count must be a whole number, but got False"),
-        ("2", "count must be a whole number, but got '2'"),
-        (0, "count must be a whole number of at least 1, but got 0"),
+        (2.0, "count must be a integer, but got 2.0"),
+        (False, "count must be a integer, but got False"),
+        ("2", "count must be a integer, but got '2'"),
+        (0, "count must be a integer of at least 1, but got 0"),
     ],
 )
 def test_other_whole_numbers_are_refused(value: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        whole_number(value, "count", low=1)
+        check_integer(value, "count", low=1)
     assert str(caught.value) == message
 
 
@@ -85,7 +85,7 @@ SIDES = st.integers(1, 9)
 
 
 @given(image=st.tuples(SIDES, SIDES, st.just(3)).flatmap(lambda shape: arrays(np.uint8, shape)), data=st.data())
-def test_colour_passes_as_it_is_however_it_lies_in_memory(image: np.ndarray, data: st.DataObject) -> None:
+def test_color_passes_as_it_is_however_it_lies_in_memory(image: np.ndarray, data: st.DataObject) -> None:
     view = data.draw(
         st.sampled_from(
             [
@@ -100,7 +100,7 @@ def test_colour_passes_as_it_is_however_it_lies_in_memory(image: np.ndarray, dat
     )
     view.setflags(write=False)
     before = view.copy()
-    found = image_array(view)
+    found = check_image(view)
     assert found.dtype == np.uint8
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, before)
@@ -108,8 +108,8 @@ def test_colour_passes_as_it_is_however_it_lies_in_memory(image: np.ndarray, dat
 
 
 @given(image=st.tuples(SIDES, SIDES).flatmap(lambda shape: arrays(np.uint8, shape)), axis=st.booleans())
-def test_grey_is_spread_to_three_channels(image: np.ndarray, axis: bool) -> None:
-    found = image_array(image[..., None] if axis else image)
+def test_gray_is_spread_to_three_channels(image: np.ndarray, axis: bool) -> None:
+    found = check_image(image[..., None] if axis else image)
     assert found.shape == (*image.shape, 3)
     assert found.flags.c_contiguous
     for channel in range(3):
@@ -122,14 +122,14 @@ def test_grey_is_spread_to_three_channels(image: np.ndarray, axis: bool) -> None
         [np.uint8, np.int8, np.uint16, np.int64, np.float32, np.float64, np.bool_, np.complex64, object]
     ),
 )
-def test_any_array_is_a_picture_or_an_input_error(shape: tuple[int, ...], dtype: Any) -> None:
+def test_any_array_is_a_image_or_an_input_error(shape: tuple[int, ...], dtype: Any) -> None:
     array = np.zeros(shape, dtype)
-    picture = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
-    if dtype is np.uint8 and picture and 0 not in shape[:2]:
-        assert image_array(array).shape == (*shape[:2], 3)
+    image = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+    if dtype is np.uint8 and image and 0 not in shape[:2]:
+        assert check_image(array).shape == (*shape[:2], 3)
         return
     with pytest.raises(InputError, match=r"^image must .*, but got \w+ of shape \(.*\)"):
-        image_array(array)
+        check_image(array)
 
 
 @pytest.mark.parametrize(
@@ -146,24 +146,24 @@ def test_any_array_is_a_picture_or_an_input_error(shape: tuple[int, ...], dtype:
         (None, "image must be a uint8 array of shape (H, W, 3), but got None"),
     ],
 )
-def test_what_is_no_picture_is_named(value: object, message: str) -> None:
+def test_what_is_no_image_is_named(value: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        image_array(value)
+        check_image(value)
     assert message in str(caught.value)
 
 
-def test_the_hint_for_floats_makes_the_picture() -> None:
+def test_the_hint_for_floats_makes_the_image() -> None:
     image = np.array([[0.0, 0.5, 1.0]])
     with pytest.raises(InputError) as caught:
-        image_array(image)
+        check_image(image)
     hint = str(caught.value).split("by ")[1]
     converted = eval(hint, {"image": image})
-    np.testing.assert_array_equal(image_array(converted)[0, :, 0], [0, 128, 255])
+    np.testing.assert_array_equal(check_image(converted)[0, :, 0], [0, 128, 255])
 
 
 def test_floats_beyond_one_get_no_hint() -> None:
     with pytest.raises(InputError) as caught:
-        image_array(np.full((2, 2, 3), 200.0))
+        check_image(np.full((2, 2, 3), 200.0))
     assert str(caught.value).endswith("but got float64 of shape (2, 2, 3)")
 
 

@@ -1,6 +1,6 @@
 """Every command and every Python example in README and docs runs as printed.
 
-A block stands alone in a folder with a few pictures, and recordings of a synthetic voice.  A comment above a block says
+A block stands alone in a folder with a few images, and recordings of a synthetic voice.  A comment above a block says
 what it needs: ``<!-- needs: data -->`` FER2013 and FER+ in the folder (skipped where they are absent),
 ``<!-- needs: long -->`` more than a test can give (only its words are checked), ``<!-- needs: setup -->`` a fresh
 checkout (run by other tests).
@@ -24,7 +24,7 @@ import pytest
 from mien.cli import main
 from mien.samples import astronaut_path
 from planted_faces import planted
-from planted_films import write_film
+from planted_videos import write_video
 from speech_corpora import write_wav
 from speech_mixtures import RATE, voiced
 
@@ -58,20 +58,20 @@ def blocks(*, language: str, needs: tuple[str, ...]) -> list[Block]:
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a film of four seconds with two people and a synthetic voice."""
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a video of four seconds with two people and a synthetic voice."""
     paths = {
         0: [(0.0, 90.0, 120.0, 90.0), (4.0, 130.0, 110.0, 100.0)],
         1: [(1.0, 240.0, 120.0, 80.0), (4.0, 230.0, 120.0, 90.0)],
     }
     frames = ((shot[0], Fraction(i, 25)) for i, shot in enumerate(planted(paths, rate=25, seconds=4)))
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
-    write_film(path, frames, rate=25, sound=(voiced(4 * RATE, np.random.default_rng(3)), RATE))
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
+    write_video(path, frames, rate=25, sound=(voiced(4 * RATE, np.random.default_rng(3)), RATE))
     return path
 
 
 @pytest.fixture
-def folder(tmp_path: Path, film: Path) -> Path:
+def folder(tmp_path: Path, video: Path) -> Path:
     (tmp_path / "photos" / "party").mkdir(parents=True)
     for name in ("team.jpg", "photos/one.jpg", "photos/party/two.jpg"):
         shutil.copy(astronaut_path(), tmp_path / name)
@@ -80,7 +80,7 @@ def folder(tmp_path: Path, film: Path) -> Path:
     sound = np.concatenate([silence, voices[0], silence, voices[1], silence])
     for name in ("call.wav", "calls/monday.wav"):
         write_wav(tmp_path / name, sound)
-    shutil.copy(film, tmp_path / "film.mp4")
+    shutil.copy(video, tmp_path / "video.mp4")
     return tmp_path
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mien.errors import InputError
 from mien.labels import FER7, FERPLUS8
-from mien.results import Emotion, FusedResult, FusedSpan
+from mien.results import Emotion, FusedResult, FusedSegment
 
 pd = pytest.importorskip("pandas")
 
@@ -22,10 +22,10 @@ def result() -> FusedResult:
     happy, sad = emotion("happiness"), emotion("sadness", 0.4)
     return FusedResult(
         (
-            FusedSpan(1.0, 3.0, happy, None, happy, 1, 1.0, 0.0),
-            FusedSpan(3.0, 4.0, happy, sad, sad, 1, 0.25, 0.75),
-            FusedSpan(4.0, 8.0),
-            FusedSpan(8.0, 8.5, None, sad, sad, None, 0.0, 1.0),
+            FusedSegment(1.0, 3.0, happy, None, happy, 1, 1.0, 0.0),
+            FusedSegment(3.0, 4.0, happy, sad, sad, 1, 0.25, 0.75),
+            FusedSegment(4.0, 8.0),
+            FusedSegment(8.0, 8.5, None, sad, sad, None, 0.0, 1.0),
         ),
         "average",
         FER7,
@@ -53,9 +53,9 @@ def test_times_and_means() -> None:
 @pytest.mark.parametrize(
     ("time_s", "place"), [(0.99, None), (1.0, 0), (2.999, 0), (3.0, 1), (7, 2), (8.4, 3), (8.5, None)]
 )
-def test_the_span_at_a_time(time_s: float, place: int | None) -> None:
+def test_the_segment_at_a_time(time_s: float, place: int | None) -> None:
     fused = result()
-    assert fused.at(time_s) == (None if place is None else fused.spans[place])
+    assert fused.at(time_s) == (None if place is None else fused.segments[place])
 
 
 def test_to_data_and_back() -> None:
@@ -63,12 +63,12 @@ def test_to_data_and_back() -> None:
     data = json.loads(json.dumps(fused.to_dict(), allow_nan=False))
     assert FusedResult.from_dict(data) == fused
     assert data["means"]["fused"]["top"] == "happiness"
-    assert data["spans"][2]["fused"] is None
+    assert data["segments"][2]["fused"] is None
 
 
 def test_rows_and_frame() -> None:
     rows = result().rows("a.mp4")
-    assert [row["span"] for row in rows] == [1, 2, 3, 4]
+    assert [row["segment"] for row in rows] == [1, 2, 3, 4]
     assert rows[1]["face"] == "happiness"
     assert rows[1]["voice"] == "sadness"
     assert rows[1]["emotion"] == "sadness"
@@ -84,22 +84,24 @@ def test_rows_and_frame() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"start_s": 2.0, "end_s": 2.0}, "a span must be 0 <= start_s < end_s, but got 2.0 to 2.0"),
-        ({"start_s": float("nan"), "end_s": 2.0}, "a span must be 0 <= start_s < end_s"),
+        ({"start_s": 2.0, "end_s": 2.0}, "a segment must be 0 <= start_s < end_s, but got 2.0 to 2.0"),
+        ({"start_s": float("nan"), "end_s": 2.0}, "a segment must be 0 <= start_s < end_s"),
         ({"face_weight": 0.5}, "face_weight must be 0 where there is no face, but got 0.5"),
         ({"voice_weight": -1.0}, "voice_weight must be finite and not negative, but got -1.0"),
-        ({"fused": emotion("fear")}, "a span has a fused emotion exactly where"),
-        ({"voice": emotion("fear")}, "a span has a fused emotion exactly where"),
-        ({"track": 3}, "a span has a track exactly where it has an emotion of the face"),
+        ({"fused": emotion("fear")}, "a segment has a fused emotion exactly where"),
+        ({"voice": emotion("fear")}, "a segment has a fused emotion exactly where"),
+        ({"track": 3}, "a segment has a track exactly where it has an emotion of the face"),
     ],
 )
-def test_wrong_spans_are_refused(fields: dict[str, object], message: str) -> None:
+def test_wrong_segments_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        FusedSpan(**{"start_s": 0.0, "end_s": 1.0, **fields})  # type: ignore[arg-type]
+        FusedSegment(**{"start_s": 0.0, "end_s": 1.0, **fields})  # type: ignore[arg-type]
 
 
 def test_wrong_results_are_refused() -> None:
-    with pytest.raises(InputError, match="spans must follow each other without gaps, but one ends at 1 s and the next"):
-        FusedResult((FusedSpan(0, 1), FusedSpan(1.5, 2)))
+    with pytest.raises(
+        InputError, match="segments must follow each other without gaps, but one ends at 1 s and the next"
+    ):
+        FusedResult((FusedSegment(0, 1), FusedSegment(1.5, 2)))
     with pytest.raises(InputError, match="all emotions must be in ferplus8, but got one in fer7"):
-        FusedResult(result().spans, "average", FERPLUS8)
+        FusedResult(result().segments, "average", FERPLUS8)

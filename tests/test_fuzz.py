@@ -18,9 +18,9 @@ stub = types.ModuleType("atheris")
 stub.instrument_imports = lambda **_: contextlib.nullcontext()
 sys.modules["atheris"] = stub
 sys.path.insert(0, {str(FUZZ)!r})
-import pictures
-pictures.MEGABYTES = float("inf")
-pictures.watch()
+import images
+images.MEGABYTES = float("inf")
+images.watch()
 """
 
 
@@ -35,13 +35,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fuzzer runs
 
 def test_seeds_and_damaged_files_pass() -> None:
     done = run("""
-from hostile_pictures import mutated
+from hostile_images import mutated
 ways = [0, 3, 6, 8, 12, 20]
-for data in (*pictures.SEEDS, *(data for _, data in mutated(100))):
-    pictures.one_file(data)
+for data in (*images.SEEDS, *(data for _, data in mutated(100))):
+    images.one_file(data)
     for lot in ways:
-        with contextlib.suppress(pictures.MienError):
-            pictures.way_in(data, lot)
+        with contextlib.suppress(images.MienError):
+            images.way_in(data, lot)
 """)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -50,20 +50,20 @@ for data in (*pictures.SEEDS, *(data for _, data in mutated(100))):
     ("fault", "message"),
     [
         ("raise IndexError('a decoder')", "IndexError: a decoder"),
-        ("raise pictures.MienError('')", "an error without a message"),
+        ("raise images.MienError('')", "an error without a message"),
         ("import os; os.write(2, b'words')", "printed 5 bytes: b'words'"),
         ("import warnings; warnings.warn('a warning')", "a warning or log: UserWarning: a warning"),
         ("import logging; logging.getLogger('PIL').error('an error')", "a warning or log: an error"),
-        ("pictures.SECONDS = 0.0", "s of processor time"),
-        ("pictures.MEGABYTES = 1", "memory rose to"),
+        ("images.SECONDS = 0.0", "s of processor time"),
+        ("images.MEGABYTES = 1", "memory rose to"),
     ],
 )
 def test_faults_are_told(fault: str, message: str) -> None:
     done = run(f"""
 def faulty(data, lot):
     exec({fault!r}, globals())
-pictures.way_in = faulty
-pictures.one_file(b"")
+images.way_in = faulty
+images.one_file(b"")
 """)
     assert done.returncode == 1
     assert message in done.stderr.splitlines()[-1]
@@ -72,8 +72,8 @@ pictures.one_file(b"")
 def test_a_new_folder_gets_a_file_of_each_kind(tmp_path: Path) -> None:
     done = run(f"""
 from pathlib import Path
-pictures.WORK = Path({str(tmp_path)!r})
-print(*pictures.arguments(["-runs=5", {str(tmp_path / "corpus")!r}]), sep="\\n")
+images.WORK = Path({str(tmp_path)!r})
+print(*images.arguments(["-runs=5", {str(tmp_path / "corpus")!r}]), sep="\\n")
 """)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ["-runs=5", str(tmp_path / "corpus")]

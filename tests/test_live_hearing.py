@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.analyzers.speech import SpeechAnalyzer
 from mien.api._live_hearing import LiveHearing
 from mien.errors import MediaError, MediaNotFoundError, MissingExtraError
+from mien.io import _live_microphone
+from mien.io._live_microphone import Microphone
 from mien.labels import FER7
-from mien.media import _live_microphone
-from mien.media._live_microphone import Microphone
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
+from mien.speech.analyzer import SpeechAnalyzer
 from planted_speech import RATE_HZ, planted_speech, recording
 
 
@@ -95,9 +95,9 @@ def test_what_is_said_is_heard_and_joined_with_the_face(plant: Any, analyzer: Sp
     told: list[str] = []
     with LiveHearing(analyzer, FER7, told=told.append) as hearing:
         assert hearing.now(None) == (None, None)
-        until, spans = time.monotonic() + 20, []
-        while time.monotonic() < until and not any(span.emotion for span in spans):
-            spans += hearing.spans()
+        until, segments = time.monotonic() + 20, []
+        while time.monotonic() < until and not any(segment.emotion for segment in segments):
+            segments += hearing.segments()
             time.sleep(0.01)
         voice, together = hearing.now(seen(anger=0.6))
         assert voice is not None
@@ -111,7 +111,7 @@ def test_what_is_said_is_heard_and_joined_with_the_face(plant: Any, analyzer: Sp
         assert sure is not None
         assert other is not None
         assert sure["happiness"] > other["happiness"]
-    heard = next(span for span in spans if span.emotion)
+    heard = next(segment for segment in segments if segment.emotion)
     assert heard.start_s == pytest.approx(1.0, abs=0.3)
     assert (told, device.closed) == ([], 1)
 

@@ -21,7 +21,7 @@ PUBLIC = [
     "plot_timeline",
     "fuse",
     "FusedResult",
-    "FusedSpan",
+    "FusedSegment",
     "iter_video",
     "iter_frames",
     "iter_live",
@@ -59,7 +59,7 @@ PUBLIC = [
     "ModelError",
     "SpeechAnalyzer",
     "SpeechResult",
-    "SpeechSpan",
+    "SpeechSegment",
     "SpeechStream",
     "SpeechSummary",
     "UnknownModelError",
@@ -111,8 +111,8 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match=r"mien.* has no attribute 'analyse'"):
-        _ = mien.analyse
+    with pytest.raises(AttributeError, match=r"mien.* has no attribute 'analyze'"):
+        _ = mien.analyze
 
 
 def test_importing_mien_imports_nothing_heavy() -> None:
@@ -154,7 +154,7 @@ def test_importing_mien_changes_nothing_in_the_process() -> None:
     assert _fresh(code) == "True\n"
 
 
-def test_analyzing_a_picture_writes_nothing_under_the_home_directory(tmp_path: Path) -> None:
+def test_analyzing_a_image_writes_nothing_under_the_home_directory(tmp_path: Path) -> None:
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()
     work.mkdir()
@@ -163,9 +163,9 @@ def test_analyzing_a_picture_writes_nothing_under_the_home_directory(tmp_path: P
     kept = {k: v for k, v in os.environ.items() if k not in quiet and not k.startswith("XDG_")}
     names = ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA")
     environment = {**kept, **dict.fromkeys(names, str(home)), "PYTHONDONTWRITEBYTECODE": "1"}
-    picture = PACKAGE / "samples" / "astronaut.jpg"
+    image = PACKAGE / "samples" / "astronaut.jpg"
     done = subprocess.run(
-        [sys.executable, "-m", "mien", "analyze", str(picture), "--json"],
+        [sys.executable, "-m", "mien", "analyze", str(image), "--json"],
         capture_output=True,
         text=True,
         check=False,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mien.errors import InputError, MissingExtraError
 from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet
-from mien.results import UNSURE_BELOW, Emotion, Face, FailedItem, ImageResult, SpeechResult, SpeechSpan
+from mien.results import UNSURE_BELOW, Emotion, Face, FailedItem, ImageResult, SpeechResult, SpeechSegment
 
 POINTS = ((10.0, 12.0), (20.0, 12.0), (15.0, 18.0), (11.0, 24.0), (19.0, 24.0))
 
@@ -155,8 +155,8 @@ def test_a_face_checks_itself(values: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("size", [{"width": 0}, {"height": -1}])
-def test_a_picture_has_a_size(size: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="a picture must have a size, but got"):
+def test_a_image_has_a_size(size: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="an image must have a size, but got"):
         result(**size)
 
 
@@ -216,7 +216,7 @@ def test_without_both_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         result().to_frame("polars")
 
 
-def test_a_notebook_shows_picture_and_table() -> None:
+def test_a_notebook_shows_image_and_table() -> None:
     seen = []
 
     def preview(shown: ImageResult) -> bytes:
@@ -260,41 +260,41 @@ def voice(**shares: float) -> Emotion:
 
 
 def heard(**more: Any) -> SpeechResult:
-    spans = (
-        SpeechSpan(0.0, 1.5, False),
-        SpeechSpan(1.5, 4.5, True, voice(calm=0.9)),
-        SpeechSpan(4.5, 5.5, True, voice(anger=0.4), ("only 0.3 s of speech",)),
-        SpeechSpan(5.5, 8.0, False),
+    segments = (
+        SpeechSegment(0.0, 1.5, False),
+        SpeechSegment(1.5, 4.5, True, voice(calm=0.9)),
+        SpeechSegment(4.5, 5.5, True, voice(anger=0.4), ("only 0.3 s of speech",)),
+        SpeechSegment(5.5, 8.0, False),
     )
-    return SpeechResult(**{"duration_s": 8.0, "spans": spans, "path": "a.wav", "model": "m", **more})
+    return SpeechResult(**{"duration_s": 8.0, "segments": segments, "path": "a.wav", "model": "m", **more})
 
 
 @st.composite
 def recordings(draw: st.DrawFn) -> SpeechResult:
     lengths = draw(st.lists(st.floats(0.01, 100), max_size=6))
     edges = np.concatenate([[0.0], np.cumsum(lengths)]).tolist()
-    spans = []
+    segments = []
     for start_s, end_s in pairwise(edges):
         speech = draw(st.booleans())
         weights = draw(st.lists(st.floats(0.01, 1), min_size=8, max_size=8))
         emotion = Emotion(RAVDESS8, tuple(w / sum(weights) for w in weights)) if speech else None
-        spans.append(SpeechSpan(start_s, end_s, speech, emotion))
-    return SpeechResult(edges[-1], tuple(spans))
+        segments.append(SpeechSegment(start_s, end_s, speech, emotion))
+    return SpeechResult(edges[-1], tuple(segments))
 
 
 @given(recordings())
 def test_recordings_survive_json_and_add_up(found: SpeechResult) -> None:
     assert SpeechResult.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     summary = found.summary
-    assert sum(span.duration_s for span in found.spans) == pytest.approx(found.duration_s)
+    assert sum(segment.duration_s for segment in found.segments) == pytest.approx(found.duration_s)
     assert summary.speech_s == found.speech_s == pytest.approx(sum(summary.seconds.values()))
     assert list(summary.seconds.values()) == sorted(summary.seconds.values(), reverse=True)
-    spoken = [span for span in found.spans if span.emotion is not None]
+    spoken = [segment for segment in found.segments if segment.emotion is not None]
     if not spoken:
         assert summary.emotion is None
         return
-    weights = np.array([span.duration_s for span in spoken])
-    mean = weights @ np.array([span.emotion.to_array() for span in spoken if span.emotion]) / weights.sum()
+    weights = np.array([segment.duration_s for segment in spoken])
+    mean = weights @ np.array([segment.emotion.to_array() for segment in spoken if segment.emotion]) / weights.sum()
     assert summary.emotion is not None
     np.testing.assert_allclose(summary.emotion.to_array(), mean, atol=1e-9)
 
@@ -313,18 +313,18 @@ def test_the_summary_of_a_recording() -> None:
 @pytest.mark.parametrize(
     ("start_s", "end_s"), [(1.0, 1.0), (2.0, 1.0), (-0.1, 1.0), (math.nan, 1.0), (0.0, math.inf), (0.0, math.nan)]
 )
-def test_a_span_has_a_beginning_before_its_end(start_s: float, end_s: float) -> None:
-    with pytest.raises(InputError, match="a span must be 0 <= start_s < end_s, but got"):
-        SpeechSpan(start_s, end_s, False)
+def test_a_segment_has_a_beginning_before_its_end(start_s: float, end_s: float) -> None:
+    with pytest.raises(InputError, match="a segment must be 0 <= start_s < end_s, but got"):
+        SpeechSegment(start_s, end_s, False)
 
 
 def test_silence_has_no_emotion() -> None:
-    with pytest.raises(InputError, match="a span without speech has no emotion"):
-        SpeechSpan(0, 1, False, voice(calm=0.9))
+    with pytest.raises(InputError, match="a segment without speech has no emotion"):
+        SpeechSegment(0, 1, False, voice(calm=0.9))
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "spans", "message"),
+    ("duration_s", "segments", "message"),
     [
         (3.0, [(0.5, 3.0)], "without gaps, but one ends at 0 s and the next begins at 0.5 s"),
         (3.0, [(0.0, 1.0), (1.5, 3.0)], "one ends at 1 s and the next begins at 1.5 s"),
@@ -335,21 +335,21 @@ def test_silence_has_no_emotion() -> None:
         (math.nan, [], "duration_s must be finite and not negative, but got nan"),
     ],
 )
-def test_spans_cover_the_recording(duration_s: float, spans: list[tuple[float, float]], message: str) -> None:
+def test_segments_cover_the_recording(duration_s: float, segments: list[tuple[float, float]], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        SpeechResult(duration_s, tuple(SpeechSpan(a, b, False) for a, b in spans))
+        SpeechResult(duration_s, tuple(SpeechSegment(a, b, False) for a, b in segments))
 
 
 def test_rows_of_a_recording_are_flat() -> None:
     first, second, third, _ = heard().rows()
-    assert list(second)[:8] == ["path", "span", "start_s", "end_s", "speech", "emotion", "confidence", "unsure"]
+    assert list(second)[:8] == ["path", "segment", "start_s", "end_s", "speech", "emotion", "confidence", "unsure"]
     assert list(second)[8:] == list(RAVDESS8.emotions)
-    assert first == {"path": "a.wav", "span": 1, "start_s": 0.0, "end_s": 1.5, "speech": False}
+    assert first == {"path": "a.wav", "segment": 1, "start_s": 0.0, "end_s": 1.5, "speech": False}
     assert (second["emotion"], second["confidence"], second["unsure"]) == ("calm", pytest.approx(0.9), False)
     assert (third["emotion"], third["unsure"]) == ("anger", True)
 
 
-def test_a_frame_of_a_recording_has_a_row_a_span() -> None:
+def test_a_frame_of_a_recording_has_a_row_a_segment() -> None:
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     for library, kind in ((None, pandas), ("pandas", pandas), ("polars", polars)):
         frame = heard().to_frame(library)
@@ -374,6 +374,6 @@ def test_a_notebook_shows_a_recording() -> None:
 
 
 def test_results_of_speech_are_frozen() -> None:
-    for thing, name in ((heard(), "spans"), (heard().spans[0], "speech"), (heard().summary, "seconds")):
+    for thing, name in ((heard(), "segments"), (heard().segments[0], "speech"), (heard().summary, "seconds")):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(thing, name, None)

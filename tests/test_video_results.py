@@ -1,4 +1,4 @@
-"""Results of films: tables, times and summaries against plain sums over planted tracks."""
+"""Results of videos: tables, times and summaries against plain sums over planted tracks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def emotion(seed: int) -> Emotion:
     return Emotion(FERPLUS8, tuple(row.tolist()))
 
 
-def film(**more: Any) -> VideoResult:
+def video(**more: Any) -> VideoResult:
     tracks = (track(1, [0, 1, 2, 5, 6]), track(2, [1, 2, 3], seed=9))
     values: dict[str, Any] = {
         "width": 64,
@@ -79,24 +79,24 @@ def film(**more: Any) -> VideoResult:
     return VideoResult(**{**values, **more})
 
 
-def test_a_film_survives_json_and_pickle() -> None:
-    told = json.loads(json.dumps(film().to_dict()))
+def test_a_video_survives_json_and_pickle() -> None:
+    told = json.loads(json.dumps(video().to_dict()))
     again = VideoResult.from_dict(told)
     assert again.to_dict() == told
-    assert pickle.loads(pickle.dumps(film(preview=lambda _: b""))).to_dict() == told
+    assert pickle.loads(pickle.dumps(video(preview=lambda _: b""))).to_dict() == told
     assert [t.stretches() for t in again.tracks] == [[(0.0, 0.75), (1.25, 1.75)], [(0.25, 1.0)]]
-    empty = film(tracks=(), times_s=[], end_s=0.0)
+    empty = video(tracks=(), times_s=[], end_s=0.0)
     assert VideoResult.from_dict(json.loads(json.dumps(empty.to_dict()))).to_dict() == empty.to_dict()
 
 
 def test_frames_tell_each_face_once_and_where_nobody_is() -> None:
-    frames = list(film().frames())
+    frames = list(video().frames())
     assert [frame.time_s for frame in frames] == TIMES_S.tolist()
     assert [[face.track for face in frame.faces] for frame in frames] == [
         [1], [1, 2], [1, 2], [2], [], [1], [1], [], [], [], [], [],
     ]  # fmt: skip
     face = frames[5].faces[0]
-    first = film().tracks[0]
+    first = video().tracks[0]
     assert face.face.box == tuple(first.boxes[3].tolist())
     assert face.face.emotion is not None
     assert face.face.emotion.probabilities == tuple(first.probabilities[3].tolist())
@@ -108,11 +108,11 @@ def test_frames_tell_each_face_once_and_where_nobody_is() -> None:
         False,
         True,
     ]
-    assert frames[1].picture().faces[1].emotion == frames[1].faces[1].smoothed
+    assert frames[1].image().faces[1].emotion == frames[1].faces[1].smoothed
 
 
 def test_tables_have_a_row_a_face_a_person_and_a_segment() -> None:
-    found = film()
+    found = video()
     rows = found.rows()
     assert [(row["time_s"], row["track"]) for row in rows] == [
         (0.0, 1), (0.25, 1), (0.25, 2), (0.5, 1), (0.5, 2), (0.75, 2), (1.25, 1), (1.5, 1),
@@ -137,30 +137,30 @@ def test_the_summary_counts_time_not_frames() -> None:
     np.testing.assert_allclose(uneven.emotion.to_array(), expected, atol=1e-6)
     assert uneven.seen_s == 2.5
     assert uneven.seconds == {emotion(1).top: 0.5, emotion(2).top: 0.25}
-    summary = film().summary
+    summary = video().summary
     assert summary.seen_s == pytest.approx(1.5)  # 0 to 1 s by one or both, 1.25 to 1.75 by one
     assert [person.track for person in summary.people] == [1, 2]
-    first, second = film().tracks
+    first, second = video().tracks
     mean = (1.25 * first.emotion.to_array() + 0.75 * second.emotion.to_array()) / 2.0
     assert summary.emotion is not None
     np.testing.assert_allclose(summary.emotion.to_array(), mean, atol=1e-9)
-    assert film(tracks=()).summary.emotion is None
+    assert video(tracks=()).summary.emotion is None
 
 
 def test_the_methods_take_the_largest_face_of_each_frame() -> None:
-    first, second = film().tracks  # the second person's face is the larger one
+    first, second = video().tracks  # the second person's face is the larger one
     area = [np.prod(t.boxes[:, 2:] - t.boxes[:, :2], axis=1).min() for t in (first, second)]
     assert area[1] > area[0]
     answers = np.concatenate([first.probabilities[[0]], second.probabilities, first.probabilities[3:]])
-    averaged = film(method="every-nth").summary.emotion
+    averaged = video(method="every-nth").summary.emotion
     assert averaged is not None
     np.testing.assert_allclose(averaged.to_array(), answers.mean(axis=0) / answers.mean(axis=0).sum(), atol=1e-6)
-    votes = film(method="majority-vote").summary.emotion
+    votes = video(method="majority-vote").summary.emotion
     assert votes is not None
     np.testing.assert_allclose(votes.to_array(), np.bincount(answers.argmax(axis=1), minlength=8) / 6)
     assert VIDEO_METHODS[0] == "timeline"
     with pytest.raises(InputError, match="method must be one of timeline, middle-frame"):
-        film(method="median")
+        video(method="median")
 
 
 def test_between_frames_a_person_is_interpolated_and_in_gaps_gone() -> None:
@@ -198,13 +198,13 @@ def test_tracks_check_themselves(change: dict[str, Any], message: str) -> None:
         track(1, [0, 1, 2], **change)
 
 
-def test_films_check_themselves() -> None:
+def test_videos_check_themselves() -> None:
     with pytest.raises(InputError, match="must have a size"):
-        film(width=0)
+        video(width=0)
     with pytest.raises(InputError, match="0 <= start_s <= end_s"):
-        film(start_s=5.0)
+        video(start_s=5.0)
     with pytest.raises(InputError, match="rising times"):
-        film(times_s=[0.0, 0.0])
+        video(times_s=[0.0, 0.0])
     with pytest.raises(InputError, match="0 <= start_s < end_s"):
         EmotionSegment(1.0, 1.0, emotion(0))
     with pytest.raises(InputError, match="at least one frame"):
@@ -220,14 +220,14 @@ def test_arrays_are_copies_and_read_only() -> None:
         found.boxes[0] = 0
 
 
-def test_frames_of_films_survive_json() -> None:
+def test_frames_of_videos_survive_json() -> None:
     tracked = TrackedFace(3, Face((1, 2, 3, 4), 0.5, None, emotion(1)), emotion(2), False)
     frame = VideoFrame(1.5, 8, 6, (tracked,))
     assert TrackedFace.from_dict(json.loads(json.dumps(frame.to_dict()))["faces"][0]) == tracked
 
 
 def test_a_notebook_shows_people() -> None:
-    shown = film()._repr_html_()
+    shown = video()._repr_html_()
     assert shown.count("<tr>") == 3
-    assert film(tracks=())._repr_html_() == "<p>no face</p>"
-    assert film(preview=lambda _: b"\x89PNG")._repr_png_() == b"\x89PNG"
+    assert video(tracks=())._repr_html_() == "<p>no face</p>"
+    assert video(preview=lambda _: b"\x89PNG")._repr_png_() == b"\x89PNG"

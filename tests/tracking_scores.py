@@ -1,4 +1,4 @@
-"""What a face tracker made of films with planted faces: the numbers that tests and benchmarks share.
+"""What a face tracker made of videos with planted faces: the numbers that tests and benchmarks share.
 
 A face counts where 95 % of it can be seen; it is found when a box overlaps it by an intersection over union of 0.5.  A
 *switch* is a number that stood for two people; a *fragment* is a further number of somebody who had one, within a
@@ -14,18 +14,18 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mien.faces.detect import Detector
-from mien.faces.track import FaceTracker, Tracked
-from planted_faces import Film, Shot
+from mien.face.detect import Detector
+from mien.face.track import FaceTracker, Tracked
+from planted_faces import Shot, Video
 
 FOUND, NEAR, VISIBLE, PARTLY = 0.5, 0.3, 0.95, 0.5
 
 
 @dataclass
 class Score:
-    """What a tracker made of a film."""
+    """What a tracker made of a video."""
 
-    film: str
+    video: str
     rate: int
     faces: int = 0
     found: int = 0
@@ -50,12 +50,12 @@ def overlap(a: Any, b: Any) -> float:
     return float(common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common))
 
 
-def measure(film: Film, detector: Detector, rate: int = 30, *, grey: bool = False, **options: Any) -> Score:
-    """Let a tracker follow a film and compare with the truth."""
+def measure(video: Video, detector: Detector, rate: int = 30, *, gray: bool = False, **options: Any) -> Score:
+    """Let a tracker follow a video and compare with the truth."""
     tracker, shown = FaceTracker(detector, **options), []
-    score = Score(film.name, rate)
-    for shot in film.shots(rate):
-        image = np.repeat(cv2.cvtColor(shot.image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2) if grey else shot.image
+    score = Score(video.name, rate)
+    for shot in video.shots(rate):
+        image = np.repeat(cv2.cvtColor(shot.image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2) if gray else shot.image
         start = time.perf_counter()
         faces = tracker.update(image, shot.time_s)
         score.ms.append((time.perf_counter() - start) * 1e3)
@@ -63,7 +63,7 @@ def measure(film: Film, detector: Detector, rate: int = 30, *, grey: bool = Fals
     tracker.close()
     owners: dict[int, set[tuple[int, int]]] = {}
     for shot, faces in shown:
-        scene = sum(cut <= shot.time_s + 1e-6 for cut in film.cuts)
+        scene = sum(cut <= shot.time_s + 1e-6 for cut in video.cuts)
         real = [face for face in faces if tracker.confirmed(face.id)]
         for person, face in compare(score, shot, real):
             owners.setdefault(tracker.known_as(face.id), set()).add((person, scene))
@@ -71,7 +71,7 @@ def measure(film: Film, detector: Detector, rate: int = 30, *, grey: bool = Fals
     everybody = {one for people in owners.values() for one in people}
     score.fragments = sum(len(people) for people in owners.values()) - len(everybody)
     # Between two frames of 5 a second lies up to 0.2 s.
-    hits = [any(0 <= told - cut < 1.5 / rate for told in tracker.cuts) for cut in film.cuts]
+    hits = [any(0 <= told - cut < 1.5 / rate for told in tracker.cuts) for cut in video.cuts]
     score.cuts_missed, score.cuts_false = hits.count(False), len(tracker.cuts) - hits.count(True)
     score.searches, score.frames = tracker.searches, len(shown)
     return score
@@ -98,10 +98,10 @@ def compare(score: Score, shot: Shot, faces: list[Tracked]) -> list[tuple[int, T
 
 
 def total(name: str, rate: int, scores: list[Score]) -> Score:
-    """Return the sum of several films."""
+    """Return the sum of several videos."""
     result = Score(name, rate)
     for one in scores:
         for key, value in vars(one).items():
-            if key not in ("film", "rate"):
+            if key not in ("video", "rate"):
                 setattr(result, key, getattr(result, key) + value)
     return result

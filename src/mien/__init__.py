@@ -30,7 +30,7 @@ __all__ = [
     "FailedItem",
     "Frame",
     "FusedResult",
-    "FusedSpan",
+    "FusedSegment",
     "ImageResult",
     "InputError",
     "LabelSet",
@@ -44,7 +44,7 @@ __all__ = [
     "PersonSummary",
     "SpeechAnalyzer",
     "SpeechResult",
-    "SpeechSpan",
+    "SpeechSegment",
     "SpeechStream",
     "SpeechSummary",
     "TrackedFace",
@@ -77,11 +77,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from mien.analyzers import FaceAnalyzer as FaceAnalyzer
-    from mien.analyzers import FaceStream as FaceStream
-    from mien.analyzers import SpeechAnalyzer as SpeechAnalyzer
-    from mien.analyzers import SpeechStream as SpeechStream
-    from mien.analyzers import VideoAnalyzer as VideoAnalyzer
     from mien.api import analyze as analyze
     from mien.api import analyze_image as analyze_image
     from mien.api import analyze_images as analyze_images
@@ -109,16 +104,17 @@ if TYPE_CHECKING:
     from mien.errors import UnknownModelError as UnknownModelError
     from mien.errors import UnsupportedMediaError as UnsupportedMediaError
     from mien.errors import WeightsError as WeightsError
+    from mien.face.analyzer import FaceAnalyzer as FaceAnalyzer
+    from mien.io.audio import Audio as Audio
+    from mien.io.audio import iter_audio as iter_audio
+    from mien.io.audio import read_audio as read_audio
+    from mien.io.video import Frame as Frame
+    from mien.io.video import iter_frames as iter_frames
     from mien.labels import BAUM8 as BAUM8
     from mien.labels import FER7 as FER7
     from mien.labels import FERPLUS8 as FERPLUS8
     from mien.labels import RAVDESS8 as RAVDESS8
     from mien.labels import LabelSet as LabelSet
-    from mien.media.audio import Audio as Audio
-    from mien.media.audio import iter_audio as iter_audio
-    from mien.media.audio import read_audio as read_audio
-    from mien.media.video import Frame as Frame
-    from mien.media.video import iter_frames as iter_frames
     from mien.output.write import write_wav as write_wav
     from mien.results import Emotion as Emotion
     from mien.results import EmotionSegment as EmotionSegment
@@ -126,17 +122,21 @@ if TYPE_CHECKING:
     from mien.results import FaceTrack as FaceTrack
     from mien.results import FailedItem as FailedItem
     from mien.results import FusedResult as FusedResult
-    from mien.results import FusedSpan as FusedSpan
+    from mien.results import FusedSegment as FusedSegment
     from mien.results import ImageResult as ImageResult
     from mien.results import Moment as Moment
     from mien.results import PersonSummary as PersonSummary
     from mien.results import SpeechResult as SpeechResult
-    from mien.results import SpeechSpan as SpeechSpan
+    from mien.results import SpeechSegment as SpeechSegment
     from mien.results import SpeechSummary as SpeechSummary
     from mien.results import TrackedFace as TrackedFace
     from mien.results import VideoFrame as VideoFrame
     from mien.results import VideoResult as VideoResult
     from mien.results import VideoSummary as VideoSummary
+    from mien.speech.analyzer import SpeechAnalyzer as SpeechAnalyzer
+    from mien.speech.analyzer import SpeechStream as SpeechStream
+    from mien.video.analyzer import FaceStream as FaceStream
+    from mien.video.analyzer import VideoAnalyzer as VideoAnalyzer
 
 _HOME = {
     **dict.fromkeys(("analyze", "analyze_image", "analyze_images", "draw", "prepare_faces", "read_image"), "mien.api"),
@@ -144,14 +144,15 @@ _HOME = {
     "iter_live": "mien.api",
     **dict.fromkeys(("BAUM8", "FER7", "FERPLUS8", "RAVDESS8", "LabelSet"), "mien.labels"),
     **dict.fromkeys(("Emotion", "Face", "FailedItem", "ImageResult"), "mien.results"),
-    **dict.fromkeys(("SpeechResult", "SpeechSpan", "SpeechSummary"), "mien.results"),
+    **dict.fromkeys(("SpeechResult", "SpeechSegment", "SpeechSummary"), "mien.results"),
     **dict.fromkeys(("EmotionSegment", "FaceTrack", "Moment", "PersonSummary", "TrackedFace"), "mien.results"),
-    **dict.fromkeys(("FusedResult", "FusedSpan"), "mien.results"),
+    **dict.fromkeys(("FusedResult", "FusedSegment"), "mien.results"),
     **dict.fromkeys(("VideoFrame", "VideoResult", "VideoSummary"), "mien.results"),
-    **dict.fromkeys(("FaceAnalyzer", "SpeechAnalyzer", "SpeechStream"), "mien.analyzers"),
-    **dict.fromkeys(("FaceStream", "VideoAnalyzer"), "mien.analyzers"),
-    **dict.fromkeys(("Audio", "iter_audio", "read_audio"), "mien.media.audio"),
-    **dict.fromkeys(("Frame", "iter_frames"), "mien.media.video"),
+    "FaceAnalyzer": "mien.face.analyzer",
+    **dict.fromkeys(("SpeechAnalyzer", "SpeechStream"), "mien.speech.analyzer"),
+    **dict.fromkeys(("FaceStream", "VideoAnalyzer"), "mien.video.analyzer"),
+    **dict.fromkeys(("Audio", "iter_audio", "read_audio"), "mien.io.audio"),
+    **dict.fromkeys(("Frame", "iter_frames"), "mien.io.video"),
     **dict.fromkeys(("analyze_video", "draw_video", "fuse", "iter_video", "plot_timeline"), "mien.api"),
     "write_wav": "mien.output.write",
 }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError, MienWarning
 
-__all__ = ["describe", "image_array", "number", "warn", "wave_array", "whole_number"]
+__all__ = ["check_image", "check_integer", "check_number", "check_wave", "describe", "warn"]
 
 
 def describe(value: object) -> str:
@@ -23,7 +23,7 @@ def describe(value: object) -> str:
     return f"an object of type {type(value).__name__}"
 
 
-def number(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> float:
+def check_number(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> float:
     """Return a finite float within [low, high], or raise `InputError`."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(f"{name} must be a number, but got {describe(value)}")
@@ -33,12 +33,12 @@ def number(value: Any, name: str, *, low: float = -math.inf, high: float = math.
     return result
 
 
-def whole_number(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> int:
+def check_integer(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> int:
     """Return an int within [low, high], or raise `InputError`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InputError(f"{name} must be a whole number, but got {describe(value)}")
+        raise InputError(f"{name} must be a integer, but got {describe(value)}")
     if not low <= int(value) <= high:
-        raise InputError(f"{name} must be a whole number {_bounds(low, high)}, but got {int(value)}")
+        raise InputError(f"{name} must be a integer {_bounds(low, high)}, but got {int(value)}")
     return int(value)
 
 
@@ -52,10 +52,10 @@ def _bounds(low: float, high: float) -> str:
     return f"from {low:g} to {high:g}"
 
 
-def image_array(value: Any, name: str = "image") -> NDArray[np.uint8]:
-    """Return a picture as a C-contiguous uint8 array of shape (H, W, 3), or raise `InputError`.
+def check_image(value: Any, name: str = "image") -> NDArray[np.uint8]:
+    """Return an image as a C-contiguous uint8 array of shape (H, W, 3), or raise `InputError`.
 
-    Grey pictures of shape (H, W) or (H, W, 1) are spread to three channels; an alpha channel is refused, because
+    Gray images of shape (H, W) or (H, W, 1) are spread to three channels; an alpha channel is refused, because
     what lies behind it is for the reader of the file to decide.  A float array is refused, with a hint when its values
     lie in 0..1.  Nothing is modified in place; read-only and non-contiguous arrays work.
 
@@ -74,7 +74,7 @@ def image_array(value: Any, name: str = "image") -> NDArray[np.uint8]:
     Raises
     ------
     InputError
-        If the type, dtype or shape is wrong, or the picture is empty.
+        If the type, dtype or shape is wrong, or the image is empty.
     """
     if not isinstance(value, np.ndarray):
         raise InputError(f"{name} must be a uint8 array of shape (H, W, 3), but got {describe(value)}")
@@ -90,7 +90,7 @@ def image_array(value: Any, name: str = "image") -> NDArray[np.uint8]:
     return np.ascontiguousarray(array)
 
 
-def wave_array(value: Any, name: str = "wave") -> NDArray[np.float32]:
+def check_wave(value: Any, name: str = "wave") -> NDArray[np.float32]:
     """Return a mono waveform as float32 of shape (n,), maybe empty, or raise `InputError`."""
     if not isinstance(value, np.ndarray) or value.ndim != 1 or not np.issubdtype(value.dtype, np.floating):
         raise InputError(f"{name} must be float32 of shape (n,), but got {describe(value)}")
@@ -105,7 +105,7 @@ def _dtype_hint(value: NDArray[Any]) -> str:
     if not np.isfinite(value).all():
         return " with NaN or infinite values"
     if value.min() >= 0 and value.max() <= 1:
-        return ": values in 0..1 become a picture by (255 * image).round().astype('uint8')"
+        return ": values in 0..1 become an image by (255 * image).round().astype('uint8')"
     return ""
 
 

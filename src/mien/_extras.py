@@ -7,10 +7,10 @@ from types import ModuleType
 
 from mien.errors import MissingExtraError
 
-__all__ = ["need"]
+__all__ = ["import_extra"]
 
 
-def need(module: str, *, extra: str, purpose: str) -> ModuleType:
+def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     """Import an optional package, or say which extra brings it.
 
     Parameters

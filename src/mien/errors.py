@@ -42,7 +42,7 @@ class InputError(MienError, ValueError):
 
 
 class MediaError(MienError):
-    """A picture, film or recording cannot be used.
+    """An image, video or recording cannot be used.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class MediaError(MienError):
 
 
 class MediaNotFoundError(MediaError):
-    """There is no file at that path, or no picture in that folder."""
+    """There is no file at that path, or no image in that folder."""
 
 
 class UnsupportedMediaError(MediaError):

@@ -60,7 +60,7 @@ def real(model: Path, *arguments: str | bytes, **options: Any) -> subprocess.Com
 
 
 def plain(width: int = 30, height: int = 20, kind: str = "PNG") -> bytes:
-    """Return a picture without a face."""
+    """Return an image without a face."""
     stream = io.BytesIO()
     Image.new("RGB", (width, height), (90, 120, 90)).save(stream, kind)
     return stream.getvalue()
@@ -83,7 +83,7 @@ def one_line(done: Result) -> str:
     return line.removeprefix("mien: ")
 
 
-# --- one picture ----------------------------------------------------------------------------------
+# --- one image ----------------------------------------------------------------------------------
 
 
 def test_a_table_for_people(here: Path, model: Path, face: bytes) -> None:
@@ -98,7 +98,7 @@ def test_a_table_for_people(here: Path, model: Path, face: bytes) -> None:
     assert f"{100 * found.emotion.confidence:.0f}%" in row
 
 
-def test_json_is_one_document_for_one_picture(here: Path, model: Path, face: bytes) -> None:
+def test_json_is_one_document_for_one_image(here: Path, model: Path, face: bytes) -> None:
     Path("team.png").write_bytes(face)
     done = run(model, "team.png", "--json")
     assert (done.exit_code, done.stderr) == (0, "")
@@ -115,8 +115,7 @@ def test_standard_input(here: Path, model: Path, face: bytes) -> None:
     assert [p.name for p in Path("drawn").iterdir()] == ["stdin.png"]
     assert [p.name for p in Path("faces").iterdir()] == ["stdin.png_face1.png"]
     assert (
-        one_line(run(model, "-", stdin=b""))
-        == "the picture is empty: expected a JPEG, PNG, WebP, TIFF, BMP or GIF picture"
+        one_line(run(model, "-", stdin=b"")) == "the image is empty: expected a JPEG, PNG, WebP, TIFF, BMP or GIF image"
     )
 
 
@@ -146,7 +145,7 @@ def fill(folder: Path, face: bytes) -> None:
     (folder / "b").mkdir()
     (folder / "a" / "one.png").write_bytes(face)
     (folder / "a" / "deep" / "two.jpg").write_bytes(plain(kind="JPEG"))
-    (folder / "a" / "notes.txt").write_text("no picture")
+    (folder / "a" / "notes.txt").write_text("no image")
     (folder / "b" / "one.png").write_bytes(plain(40))
     (folder / "b" / "three.gif").write_bytes(plain(kind="GIF"))
 
@@ -159,20 +158,20 @@ def test_folders_and_patterns_as_json_lines(here: Path, model: Path, face: bytes
     names = [str(Path(name)) for name in ("a/deep/two.jpg", "a/one.png", "b/three.gif")]
     assert [item["path"] for item in items] == names
     assert [len(item["faces"]) for item in items] == [0, 1, 0]
-    assert one_line(done).startswith("3 pictures, 1 faces, 0 failed, ")
+    assert one_line(done).startswith("3 images, 1 faces, 0 failed, ")
 
 
 @pytest.mark.parametrize("how", ["--json", "--csv", None])
-def test_a_bad_picture_becomes_a_row_and_exit_code_3(here: Path, model: Path, face: bytes, how: str | None) -> None:
+def test_a_bad_image_becomes_a_row_and_exit_code_3(here: Path, model: Path, face: bytes, how: str | None) -> None:
     fill(here, face)
     Path("a/bad.jpg").write_text("text")
     done = run(model, "a", *([how] if how else []))
     assert done.exit_code == 3
-    message = "a/bad.jpg must be a JPEG, PNG, WebP, TIFF, BMP or GIF picture, but it is something else"
+    message = "a/bad.jpg must be a JPEG, PNG, WebP, TIFF, BMP or GIF image, but it is something else"
     lines = done.stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"mien: {message}")
-    assert lines[1].startswith("mien: 2 pictures, 1 faces, 1 failed, ")
+    assert lines[1].startswith("mien: 2 images, 1 faces, 1 failed, ")
     if how == "--json":
         (failed,) = (item for item in map(json.loads, done.stdout.splitlines()) if "error" in item)
         assert (failed["path"], failed["error"]) == ("a/bad.jpg", "UnsupportedMediaError")
@@ -192,7 +191,7 @@ def test_nothing_done_at_all_is_exit_code_1(here: Path, model: Path) -> None:
     lines = done.stderr.splitlines()
     assert [line.split()[1] for line in lines[:2]] == ["one.jpg", "two.jpg"]
     assert lines[2:] == ["mien: no such file or folder: no.jpg", lines[3]]
-    assert lines[3].startswith("mien: 0 pictures, 0 faces, 3 failed")
+    assert lines[3].startswith("mien: 0 images, 0 faces, 3 failed")
 
 
 def truncated(face: bytes) -> bytes:
@@ -203,7 +202,7 @@ def truncated(face: bytes) -> bytes:
 
 
 BAD = {
-    "text.jpg": (b"this is no picture", "text.jpg must be a JPEG, PNG"),
+    "text.jpg": (b"this is no image", "text.jpg must be a JPEG, PNG"),
     "empty.jpg": (b"", "empty.jpg is empty"),
     "huge.png": (huge_png(), "huge.png has 60000 x 60000 pixels, more than the limit of 200,000,000 pixels"),
     "cut.jpg": (None, "cut.jpg cannot be decoded as JPEG"),
@@ -211,7 +210,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_picture_is_one_line(here: Path, model: Path, face: bytes, name: str) -> None:
+def test_a_bad_image_is_one_line(here: Path, model: Path, face: bytes, name: str) -> None:
     content, message = BAD[name]
     Path(name).write_bytes(truncated(face) if content is None else content)
     done = run(model, name)
@@ -227,7 +226,7 @@ def test_a_bad_picture_is_one_line(here: Path, model: Path, face: bytes, name: s
     ("argument", "message"),
     [
         ("no.jpg", "no such file or folder: no.jpg"),
-        ("folder", "no picture, film or recording in the folder folder: expected files that end in "),
+        ("folder", "no image, video or recording in the folder folder: expected files that end in "),
         ("*.webp", "nothing matches the pattern *.webp"),
         ("x" * 300 + ".jpg", "no such file or folder: xxx"),
         ("", "no such file or folder: ''"),
@@ -252,7 +251,7 @@ def test_half_a_jpeg_is_read_with_a_warning(here: Path, model: Path) -> None:
     assert "truncated" in json.loads(done.stdout)["warnings"][0]
 
 
-def test_a_blue_picture_is_warned_about_once(here: Path, model: Path, face: bytes) -> None:
+def test_a_blue_image_is_warned_about_once(here: Path, model: Path, face: bytes) -> None:
     with Image.open(io.BytesIO(face)) as image:
         Image.merge("RGB", image.convert("RGB").split()[::-1]).save("blue.png")
     assert one_line(run(model, "blue.png")).startswith("warning: blue.png: the skin is bluer than it is red")
@@ -269,7 +268,7 @@ def test_a_blue_picture_is_warned_about_once(here: Path, model: Path, face: byte
         (("a.jpg", "--dance"), "No such option"),
         (
             ("a.jpg", "--model", "mtcnn"),
-            "model 'mtcnn' is for face-detection: reading pictures needs one for face-emotion",
+            "model 'mtcnn' is for face-detection: reading images needs one for face-emotion",
         ),
         (("a.jpg", "--model", "face-base"), "two models for face-emotion: 'planted' and 'face-base'"),
     ],
@@ -308,7 +307,7 @@ def names_under(folder: str) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
 
 
-def test_drawn_pictures_keep_folders_and_names(here: Path, model: Path, face: bytes) -> None:
+def test_drawn_images_keep_folders_and_names(here: Path, model: Path, face: bytes) -> None:
     fill(here, face)
     done = run(model, "a", "b", "--out", "drawn", "--save-faces", "faces")
     assert done.exit_code == 0, done.output
@@ -317,17 +316,17 @@ def test_drawn_pictures_keep_folders_and_names(here: Path, model: Path, face: by
     assert names_under("faces") == ["one.png_face1.png"]
     assert mien.read_image("drawn/one.png").shape == (200, 200, 3)
     assert mien.read_image("drawn/one_2.png").shape == (20, 40, 3)
-    plain_picture, drawn = mien.read_image("a/one.png"), mien.read_image("drawn/one.png")
-    assert (plain_picture != drawn).any()
-    np.testing.assert_array_equal(drawn, mien.draw(plain_picture, mien.analyze("a/one.png", model=model)))
+    plain_image, drawn = mien.read_image("a/one.png"), mien.read_image("drawn/one.png")
+    assert (plain_image != drawn).any()
+    np.testing.assert_array_equal(drawn, mien.draw(plain_image, mien.analyze("a/one.png", model=model)))
 
 
-def test_a_saved_face_is_a_part_of_the_picture(here: Path, model: Path, face: bytes) -> None:
+def test_a_saved_face_is_a_part_of_the_image(here: Path, model: Path, face: bytes) -> None:
     Path("one.png").write_bytes(face)
     run(model, "one.png", "--save-faces", "faces")
-    picture, saved = mien.read_image("one.png"), mien.read_image("faces/one.png_face1.png")
+    image, saved = mien.read_image("one.png"), mien.read_image("faces/one.png_face1.png")
     (box,) = (f.box for f in mien.analyze("one.png", model=model).faces)
-    windows = np.lib.stride_tricks.sliding_window_view(picture, saved.shape)[:, :, 0]
+    windows = np.lib.stride_tricks.sliding_window_view(image, saved.shape)[:, :, 0]
     ((top, left),) = np.argwhere((windows == saved).all(axis=(2, 3, 4)))
     assert left <= box[0]
     assert top <= box[1]
@@ -344,20 +343,20 @@ def test_names_that_meet_only_as_png_are_kept_apart(here: Path, model: Path) -> 
     assert [mien.read_image(f"drawn/{name}").shape[1] for name in names_under("drawn")] == [33, 44]
 
 
-def test_a_picture_named_twice_is_written_twice(here: Path, model: Path, face: bytes) -> None:
+def test_a_image_named_twice_is_written_twice(here: Path, model: Path, face: bytes) -> None:
     Path("one.png").write_bytes(face)
     done = run(model, "one.png", "one.png", "*.png", "--out", "drawn")
     assert done.exit_code == 0, done.output
     assert names_under("drawn") == ["one.png", "one_2.png", "one_3.png"]
 
 
-def test_no_picture_to_be_read_is_written_over(here: Path, model: Path, face: bytes) -> None:
+def test_no_image_to_be_read_is_written_over(here: Path, model: Path, face: bytes) -> None:
     fill(here, face)
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     done = run(model, "a/one.png", "--out", "a")
     assert done.exit_code == 1
-    assert one_line(done) == "will not write over a picture to be read: a/one.png: choose another folder"
-    # Another picture of that name would be lost too, though it is still to be read.
+    assert one_line(done) == "will not write over an image to be read: a/one.png: choose another folder"
+    # Another image of that name would be lost too, though it is still to be read.
     assert run(model, "a/one.png", "b/one.png", "--out", "b").exit_code == 3
     assert run(model, "a/one.png", "b", "--out", "b").exit_code == 3
     for path, content in before.items():
@@ -404,7 +403,7 @@ def test_hostile_names_pass_through(here: Path, model: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hostile_names_of_bad_pictures_are_one_line(here: Path, model: Path, name: str) -> None:
+def test_hostile_names_of_bad_images_are_one_line(here: Path, model: Path, name: str) -> None:
     Path(name).write_text("text")
     done = run(model, "--", name)
     assert done.exit_code == 1

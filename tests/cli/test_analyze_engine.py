@@ -31,7 +31,7 @@ def faces(*arguments: object) -> list[dict[str, Any]]:
     return found
 
 
-def test_pictures_have_the_same_answers_by_either_engine(sessions_made: list[runtime.Session]) -> None:
+def test_images_have_the_same_answers_by_either_engine(sessions_made: list[runtime.Session]) -> None:
     (ours,) = faces()
     assert {session.engine for session in sessions_made} == {"onnxruntime"}
     sessions_made.clear()

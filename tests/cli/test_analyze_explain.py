@@ -1,4 +1,4 @@
-"""``mien analyze --explain``: maps over the faces of the drawn pictures."""
+"""``mien analyze --explain``: maps over the faces of the drawn images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mien.samples import astronaut_path
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with one picture."""
+    """Work in a folder with one image."""
     with Image.open(astronaut_path()) as image:
         image.crop((120, 20, 320, 220)).save(tmp_path / "team.png")
     monkeypatch.chdir(tmp_path)
@@ -59,7 +59,7 @@ def test_the_method_implies_the_maps(here: Path) -> None:
 def test_wrong_usage_and_what_is_not_possible(here: Path, planted_model: Path) -> None:
     done = run("team.png", "--explain")
     assert done.exit_code == 2
-    assert "--explain draws on the pictures: say with --out where they go" in done.stderr
+    assert "--explain draws on the images: say with --out where they go" in done.stderr
     done = run("team.png", "--explain-by", "lime", "--out", "drawn")
     assert done.exit_code == 2
     assert "'lime' is not one of 'cam', 'occlusion'" in done.stderr
@@ -68,7 +68,7 @@ def test_wrong_usage_and_what_is_not_possible(here: Path, planted_model: Path) -
     assert "'planted' has no heads file, because its heads are not linear" in done.stderr
 
 
-def test_a_picture_without_a_face_stays_as_it_is(here: Path) -> None:
+def test_a_image_without_a_face_stays_as_it_is(here: Path) -> None:
     Image.new("RGB", (80, 60), (90, 120, 90)).save("lawn.png")
     assert run("lawn.png", "--explain", "--out", "drawn").exit_code == 0
     with Image.open("drawn/lawn.png") as image:

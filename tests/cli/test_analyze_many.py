@@ -15,12 +15,12 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from mien.cli import _analyze_sources, _shell, main
-from mien.media import paths as media_paths
+from mien.io import paths as media_paths
 
 
 @pytest.fixture
 def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of 40 pictures without a face, of which at most three are looked at first."""
+    """Return a folder of 40 images without a face, of which at most three are looked at first."""
     folder = tmp_path / "album"
     folder.mkdir()
     stream = io.BytesIO()
@@ -69,7 +69,7 @@ def test_the_first_answers_are_out_before_the_walk_has_ended(
     assert names == [f"{number:02}.png" for number in range(40)]
     first, read = walks
     assert len(first) == 4  # one more than it looks at, to know that there is more
-    # Two threads, three pictures each that are read or wait, and the one that is found next.
+    # Two threads, three images each that are read or wait, and the one that is found next.
     assert all(lines >= found - 6 for found, lines in enumerate(read))
     assert len(read) == 40
 
@@ -95,7 +95,7 @@ def test_what_comes_late_is_read_as_its_kind(album: Path) -> None:
 def test_an_option_that_fits_nothing_is_refused_all_the_same(album: Path, planted_model: Path) -> None:
     done = run(planted_model, album, "--step", "1")
     assert done.exit_code == 2
-    assert "--step is for films, but there are only pictures" in done.stderr
+    assert "--step is for videos, but there are only images" in done.stderr
 
 
 def test_files_are_counted_beside(album: Path) -> None:
@@ -146,7 +146,7 @@ def test_progress_takes_the_total_when_it_is_known(album: Path, monkeypatch: pyt
 
     class Shown:
         def __init__(self, total: int | None, what: str, *, unit: str = "") -> None:
-            assert (total, what, unit) == (None, "analyzing", "pictures")
+            assert (total, what, unit) == (None, "analyzing", "images")
 
         def __enter__(self) -> Told:
             return Told()

@@ -1,4 +1,4 @@
-"""``mien analyze`` on recordings: a planted model, hostile files, pictures and recordings in one call, Ctrl-C."""
+"""``mien analyze`` on recordings: a planted model, hostile files, images and recordings in one call, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import mien
-from mien.analyzers import SpeechAnalyzer
 from mien.cli import main
+from mien.io.audio import read_audio
 from mien.labels import FER7
-from mien.media.audio import read_audio
 from mien.results import SpeechResult
 from mien.samples import astronaut_path
+from mien.speech.analyzer import SpeechAnalyzer
 from planted_speech import RATE_HZ, planted_speech, recording, write_recording
-from sounds import encoded, silent_film, sine, wav
+from sounds import encoded, silent_video, sine, wav
 
 PARTS = [(None, 1.0), ("anger", 3.0), (None, 1.0), ("calm", 2.0), (None, 0.5)]
 
@@ -78,7 +78,7 @@ def face() -> bytes:
 
 
 def mixed() -> None:
-    """Fill a folder with pictures and recordings whose names lie."""
+    """Fill a folder with images and recordings whose names lie."""
     Path("in/sub").mkdir(parents=True)
     Path("in/a.png").write_bytes(face())
     Path("in/b.wav").write_bytes(face())
@@ -116,24 +116,24 @@ def test_json_is_one_document(there: Path, model: Path) -> None:
 
 
 def test_the_answer_is_that_of_python_also_with_a_gap_and_a_late_beginning(here: Path, model: Path) -> None:
-    data = encoded(recording(PARTS), RATE_HZ, "matroska", "flac", pictures=True, start_s=1.5, gap=(4.5, 2.0))
-    Path("film.mkv").write_bytes(data)
-    done = run(model, "film.mkv", "--only", "voice", "--json", "--plot", "x.png")
+    data = encoded(recording(PARTS), RATE_HZ, "matroska", "flac", images=True, start_s=1.5, gap=(4.5, 2.0))
+    Path("video.mkv").write_bytes(data)
+    done = run(model, "video.mkv", "--only", "voice", "--json", "--plot", "x.png")
     found = SpeechResult.from_dict(json.loads(done.stdout))
     with pytest.warns(mien.MienWarning, match="gaps"):
-        expected = mien.analyze_speech("film.mkv", model=model)
+        expected = mien.analyze_speech("video.mkv", model=model)
     assert found == expected
     assert found.duration_s == pytest.approx(11, abs=0.1)
     assert "they are silence here" in found.warnings[-1]
 
 
-def test_csv_and_parquet_are_one_row_a_span(there: Path, model: Path) -> None:
+def test_csv_and_parquet_are_one_row_a_segment(there: Path, model: Path) -> None:
     done = run(model, "call.wav", "--csv", "--parquet", "call.parquet")
     assert done.exit_code == 0
     assert notes(done) == ["wrote 5 rows to call.parquet"]
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [row["emotion"] for row in rows] == ["", "anger", "", "calm", ""]
-    assert [row["span"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert [row["segment"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert parquet.read_table("call.parquet").column("emotion").to_pylist() == [None, "anger", None, "calm", None]
 
 
@@ -142,10 +142,10 @@ def test_labels_window_and_hop(there: Path, model: Path) -> None:
     found = SpeechResult.from_dict(json.loads(done.stdout))
     wave = read_audio("call.wav").wave
     expected = SpeechAnalyzer(model, output="fer7", window_s=1.5, hop_s=0.5).analyze(wave, rate_hz=RATE_HZ)
-    assert found.spans == expected.spans
-    assert [span.emotion.top for span in found.spans if span.emotion] == ["anger", "neutral"]
-    assert found.spans[1].emotion is not None
-    assert found.spans[1].emotion.labels == FER7
+    assert found.segments == expected.segments
+    assert [segment.emotion.top for segment in found.segments if segment.emotion] == ["anger", "neutral"]
+    assert found.segments[1].emotion is not None
+    assert found.segments[1].emotion.labels == FER7
 
 
 @pytest.mark.parametrize("how", ["wav", "flac", "mp3", "mp4"])
@@ -171,7 +171,7 @@ def test_standard_input_may_be_any_recording(there: Path, model: Path, how: str,
 # --- files beside ---------------------------------------------------------------------------------
 
 
-def test_picture_and_sound_of_one(there: Path, model: Path) -> None:
+def test_image_and_sound_of_one(there: Path, model: Path) -> None:
     done = run(model, "call.wav", "--plot", "call.png", "--save-audio", "copy.wav", "--json")
     assert done.exit_code == 0, done.stderr
     with Image.open("call.png") as image:
@@ -179,19 +179,19 @@ def test_picture_and_sound_of_one(there: Path, model: Path) -> None:
     np.testing.assert_array_equal(read_audio("copy.wav").wave, read_audio("call.wav").wave)
 
 
-def test_the_sound_of_a_film(here: Path, model: Path) -> None:
-    Path("film.mkv").write_bytes(encoded(recording(PARTS, rate_hz=48000), 48000, "matroska", "flac", pictures=True))
-    of_sound = ["--save-audio", "film.wav", "--audio-rate", "8000", "--audio-float"]
-    done = run(model, "film.mkv", "--only", "voice", "--json", *of_sound)
+def test_the_sound_of_a_video(here: Path, model: Path) -> None:
+    Path("video.mkv").write_bytes(encoded(recording(PARTS, rate_hz=48000), 48000, "matroska", "flac", images=True))
+    of_sound = ["--save-audio", "video.wav", "--audio-rate", "8000", "--audio-float"]
+    done = run(model, "video.mkv", "--only", "voice", "--json", *of_sound)
     assert (done.exit_code, done.stderr) == (0, "")
-    spans = SpeechResult.from_dict(json.loads(done.stdout)).spans
-    assert [span.emotion.top for span in spans if span.emotion] == ["anger", "calm"]
-    saved = read_audio("film.wav")
+    segments = SpeechResult.from_dict(json.loads(done.stdout)).segments
+    assert [segment.emotion.top for segment in segments if segment.emotion] == ["anger", "calm"]
+    saved = read_audio("video.wav")
     assert (saved.rate_hz, saved.codec) == (8000, "pcm_f32le")
     assert saved.duration_s == pytest.approx(7.5, abs=0.01)
 
 
-def test_pictures_and_sounds_of_many_keep_folders_and_names(there: Path, model: Path) -> None:
+def test_images_and_sounds_of_many_keep_folders_and_names(there: Path, model: Path) -> None:
     mixed()
     done = run(model, "in", "call.wav", "--json", "--plot", "plots", "--save-audio", "sounds")
     assert done.exit_code == 3
@@ -239,13 +239,13 @@ def test_what_cannot_be_done_is_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("call.wav", "--out", "x"), "--out is for pictures and films, but there are only recordings"),
-        (("a.png", "--plot", "x.png"), "--plot is for recordings and films, but there are only pictures"),
+        (("call.wav", "--out", "x"), "--out is for images and videos, but there are only recordings"),
+        (("a.png", "--plot", "x.png"), "--plot is for recordings and videos, but there are only images"),
         (("call.wav", "call.wav", "--plot", "x.png"), "--plot x.png is one file, but there are several to read"),
         (("call.wav", "--audio-float"), "--audio-rate and --audio-float say how --save-audio writes: say where"),
         (("call.wav", "--model", "face-base"), "model 'face-base' is for face-emotion: reading recordings needs one"),
         (("call.wav", "--model", "mtcnn"), "needs one for speech-emotion"),
-        (("a.png",), "model 'planted-speech' is for speech-emotion: reading pictures needs one for face-emotion"),
+        (("a.png",), "model 'planted-speech' is for speech-emotion: reading images needs one for face-emotion"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(there: Path, model: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -258,7 +258,7 @@ def test_wrong_usage_is_exit_code_2(there: Path, model: Path, arguments: tuple[s
 # --- many -----------------------------------------------------------------------------------------
 
 
-def test_pictures_and_recordings_in_one_call(there: Path, model: Path) -> None:
+def test_images_and_recordings_in_one_call(there: Path, model: Path) -> None:
     mixed()
     done = run(model, "in", "--json")
     assert done.exit_code == 3
@@ -267,7 +267,7 @@ def test_pictures_and_recordings_in_one_call(there: Path, model: Path) -> None:
     assert [len(items[name]["faces"]) for name in ("in/a.png", "in/b.wav")] == [1, 1]
     assert items["in/c.jpg"]["summary"] == items["in/sub/d.wav"]["summary"]
     assert items["in/f.mp3"]["error"] == "DecodeError"
-    assert notes(done)[-1].startswith("2 pictures, 2 faces, 2 recordings, 10.")
+    assert notes(done)[-1].startswith("2 images, 2 faces, 2 recordings, 10.")
     assert ", 1 failed, " in notes(done)[-1]
 
 
@@ -275,7 +275,7 @@ def test_pictures_and_recordings_in_one_call(there: Path, model: Path) -> None:
 def test_a_table_of_both_has_the_columns_of_both(there: Path, model: Path, threads: int) -> None:
     mixed()
     rows = list(csv.DictReader(io.StringIO(run(model, "in", "--csv", "--threads", threads).stdout)))
-    assert [(row["path"], row["face"], row["span"]) for row in rows if row["span"] in ("", "1")] == [
+    assert [(row["path"], row["face"], row["segment"]) for row in rows if row["segment"] in ("", "1")] == [
         ("in/a.png", "1", ""),
         ("in/b.wav", "1", ""),
         ("in/c.jpg", "", "1"),
@@ -294,7 +294,7 @@ def test_a_recording_that_its_name_hides_has_no_columns_and_is_not_lost(there: P
     assert done.exit_code == 3
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [(row["path"], row["error"]) for row in rows] == [("in/a.png", ""), ("in/b.jpg", "UnsupportedMediaError")]
-    assert "in/b.jpg is a recording, but its name was taken for that of pictures" in rows[1]["message"]
+    assert "in/b.jpg is a recording, but its name was taken for that of images" in rows[1]["message"]
     assert run(model, "in/a.png", "in/b.jpg", "--csv").exit_code == 0
 
 
@@ -303,10 +303,10 @@ def test_a_recording_that_its_name_hides_has_no_columns_and_is_not_lost(there: P
 LOW = sine(RATE_HZ, 1.0, level=0.1)
 BAD: dict[str, tuple[bytes, str]] = {
     "empty.wav": (b"", "empty.wav is empty: expected a recording"),
-    "text.wav": (b"this is no recording", "text.wav must be a recording or a film with sound"),
+    "text.wav": (b"this is no recording", "text.wav must be a recording or a video with sound"),
     "header.wav": (wav(LOW, RATE_HZ)[:44], "header.wav cannot be decoded: no sound follows its header"),
     "cut.flac": (encoded(LOW, RATE_HZ, "flac", "flac")[:30], "cut.flac cannot be decoded"),
-    "film.mp4": (silent_film(), "film.mp4 has no sound: it is a film (mp4) of pictures only"),
+    "video.mp4": (silent_video(), "video.mp4 has no sound: it is a video (mp4) of images only"),
     "head.mp4": (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(99), "head.mp4 cannot be decoded"),
     "riff.jpg": (b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(99), "riff.jpg"),
 }
@@ -316,7 +316,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 def test_a_bad_recording_is_one_line(here: Path, model: Path, name: str) -> None:
     content, message = BAD[name]
     Path(name).write_bytes(content)
-    # The sound of films is read where that alone is asked for.
+    # The sound of videos is read where that alone is asked for.
     voice = ["--only", "voice"] if name.endswith(".mp4") else []
     done = run(model, name, *voice)
     assert (done.exit_code, done.stdout) == (1, "")
@@ -336,7 +336,7 @@ def test_a_folder_of_bad_recordings_loses_nothing(there: Path, model: Path) -> N
     assert done.exit_code == 3
     items = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum("error" in item for item in items) == len(BAD) - 1
-    assert [item["path"] for item in items if "spans" in item] == ["./call.wav"]
+    assert [item["path"] for item in items if "segments" in item] == ["./call.wav"]
 
 
 WAVE = recording(PARTS)
@@ -357,7 +357,7 @@ def test_an_odd_recording_is_read(here: Path, model: Path, how: str) -> None:
     done = run(model, "x.wav", "--json")
     assert done.exit_code == 0, done.output
     result = SpeechResult.from_dict(json.loads(done.stdout))
-    assert [span.emotion.top for span in result.spans if span.emotion] == ["anger", "calm"]
+    assert [segment.emotion.top for segment in result.segments if segment.emotion] == ["anger", "calm"]
     assert notes(done) == [f"warning: x.wav: {warning}" for warning in result.warnings]
     if "truncated" in how or "declared" in how:
         assert "truncated" in " ".join(result.warnings)
@@ -377,7 +377,7 @@ def test_no_speech_is_no_guess(here: Path, model: Path, wave: Any, told: str) ->
     done = run(model, "x.wav", "--json", "--plot", "x.png")
     assert done.exit_code == 0, done.output
     result = SpeechResult.from_dict(json.loads(done.stdout))
-    assert [(span.speech, span.emotion) for span in result.spans] == [(False, None)]
+    assert [(segment.speech, segment.emotion) for segment in result.segments] == [(False, None)]
     assert told in " ".join(result.warnings)
     assert Path("x.png").is_file()
     assert "no speech in" in run(model, "x.wav").stdout
@@ -396,8 +396,8 @@ def test_names_are_kept_and_steer_no_terminal(there: Path, model: Path, name: st
 
 def test_what_may_not_be_read_is_told(there: Path, model: Path) -> None:
     Path("folder.wav").mkdir()
-    assert run(model, "folder.wav", "--csv").stdout.startswith("path,span,")
-    assert "no picture, film or recording in the folder folder.wav" in notes(run(model, "folder.wav"))[0]
+    assert run(model, "folder.wav", "--csv").stdout.startswith("path,segment,")
+    assert "no image, video or recording in the folder folder.wav" in notes(run(model, "folder.wav"))[0]
     assert notes(run(model, "no.wav")) == ["no such file or folder: no.wav"]
     if os.geteuid() == 0:
         pytest.skip("the administrator may read everything")
@@ -405,7 +405,7 @@ def test_what_may_not_be_read_is_told(there: Path, model: Path) -> None:
     assert notes(run(model, "call.wav"))[0].startswith("cannot open call.wav: ")
 
 
-# --- Ctrl-C, and spans while a file is read --------------------------------------------------------
+# --- Ctrl-C, and segments while a file is read --------------------------------------------------------
 
 
 class Live:
@@ -431,7 +431,7 @@ class Live:
         return self.process.wait(timeout=60), out, errors
 
 
-def test_spans_are_written_while_the_file_is_read(model: Path) -> None:
+def test_segments_are_written_while_the_file_is_read(model: Path) -> None:
     live = Live(model, "--csv")
     rows = [live.stdout.readline().decode() for _ in range(10)]
     assert live.process.poll() is None
@@ -459,7 +459,7 @@ def test_ctrl_c_keeps_what_was_heard(here: Path, model: Path, how: str) -> None:
     if how == "--json":
         result = SpeechResult.from_dict(json.loads(out))
         assert 15 < result.duration_s <= 22.5
-        assert {span.emotion.top for span in result.spans if span.emotion} == {"anger", "calm"}
+        assert {segment.emotion.top for segment in result.segments if segment.emotion} == {"anger", "calm"}
         assert result.warnings[-1].startswith("interrupted: only the first ")
     else:
         assert (head + out).count(b"anger") >= 2

@@ -1,4 +1,4 @@
-"""``mien analyze`` on films: planted faces, a planted model, tables and files, hostile films, many at once."""
+"""``mien analyze`` on videos: planted faces, a planted model, tables and files, hostile videos, many at once."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import mien
-from mien.analyzers import SpeechAnalyzer, VideoAnalyzer
 from mien.api._voicing import Voicing
 from mien.api._watching import Watching, step_of
 from mien.cli import _analyze_video_progress, _shell, main
-from mien.cli._analyze_options import TimeOfFilm
+from mien.cli._analyze_options import TimeOfVideo
 from mien.results import SpeechResult, VideoResult
 from mien.samples import astronaut_path
+from mien.speech.analyzer import SpeechAnalyzer
+from mien.video.analyzer import VideoAnalyzer
 from planted_faces import planted
-from planted_films import write_film
 from planted_speech import planted_speech
-from sounds import encoded, silent_film, sine
+from planted_videos import write_video
+from sounds import encoded, silent_video, sine
 
 TWO = {
     0: [(0.0, 80.0, 120.0, 90.0), (2.0, 110.0, 120.0, 90.0)],
@@ -56,17 +57,17 @@ def model(planted_model: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with films of two people, the second of whom leaves, and of nobody."""
-    folder = tmp_path_factory.mktemp("films")
-    write_film(folder / "two.mp4", shots(), rate=RATE, sound=(TONE, 16000))
-    write_film(folder / "two.mkv", shots(), rate=RATE)
-    write_film(folder / "nobody.avi", shots(1.0, {}), rate=RATE, codec="mjpeg", pix_fmt="yuvj420p")
+    """Return a folder with videos of two people, the second of whom leaves, and of nobody."""
+    folder = tmp_path_factory.mktemp("videos")
+    write_video(folder / "two.mp4", shots(), rate=RATE, sound=(TONE, 16000))
+    write_video(folder / "two.mkv", shots(), rate=RATE)
+    write_video(folder / "nobody.avi", shots(1.0, {}), rate=RATE, codec="mjpeg", pix_fmt="yuvj420p")
     return folder
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> Path:
-    """Work in a folder with a film."""
+    """Work in a folder with a video."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -90,16 +91,16 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def watched(model: Path, **options: Any) -> VideoResult:
-    """Return what Python says of the film."""
+    """Return what Python says of the video."""
     how = {name: options.pop(name) for name in ("step_s", "fps", "from_s", "to_s") if name in options}
     step_s = step_of(how.pop("step_s", None), how.pop("fps", None))
     watching = Watching(VideoAnalyzer(model, **options), "two.mp4", step_s=step_s, **how)
-    film = watching.result(watching.frames())
+    video = watching.result(watching.frames())
     speech = SpeechAnalyzer(output=options.get("output"))
-    return Voicing(speech, "two.mp4", film, fusion="experts", to_s=how.get("to_s")).run()
+    return Voicing(speech, "two.mp4", video, fusion="experts", to_s=how.get("to_s")).run()
 
 
-# --- one film -------------------------------------------------------------------------------------
+# --- one video -------------------------------------------------------------------------------------
 
 
 def test_a_table_and_a_line_for_people(here: Path, model: Path) -> None:
@@ -122,7 +123,7 @@ def test_json_is_one_document_and_the_answer_of_python(here: Path, model: Path) 
     assert [track["track"] for track in found["tracks"]] == [1, 2]
 
 
-def test_frames_as_csv_are_those_of_the_whole_film(here: Path, model: Path) -> None:
+def test_frames_as_csv_are_those_of_the_whole_video(here: Path, model: Path) -> None:
     done = run(model, "two.mp4", "--csv")
     assert (done.exit_code, done.stderr) == (0, "")
     rows = rows_of(done.stdout)
@@ -156,18 +157,18 @@ def test_parquet_has_the_rows_of_python(here: Path, model: Path, table: str) -> 
         assert {name: row[name] for name in wanted} == pytest.approx(wanted)
 
 
-def test_json_lines_of_a_film_are_frames_then_the_rest(here: Path, model: Path) -> None:
+def test_json_lines_of_a_video_are_frames_then_the_rest(here: Path, model: Path) -> None:
     done = run(model, "two.mp4", "--jsonl", "--fps", RATE)
     assert (done.exit_code, done.stderr) == (0, "")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     kinds = [line["kind"] for line in lines]
-    film = watched(model, fps=RATE)
-    segments = sum(len(track.timeline) for track in film.tracks)
-    assert film.fused is not None
-    sound = ["speech"] + ["fused"] * len(film.fused.spans)
-    assert kinds == ["frame"] * 20 + ["track"] * 2 + ["segment"] * segments + sound + ["film"]
+    video = watched(model, fps=RATE)
+    segments = sum(len(track.timeline) for track in video.tracks)
+    assert video.fused is not None
+    sound = ["speech"] + ["fused"] * len(video.fused.segments)
+    assert kinds == ["frame"] * 20 + ["track"] * 2 + ["segment"] * segments + sound + ["video"]
     assert [line["time_s"] for line in lines[:20]] == [k / RATE for k in range(20)]
-    assert {key: lines[-1][key] for key in film.head()} == film.head()
+    assert {key: lines[-1][key] for key in video.head()} == video.head()
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_options_are_those_of_python(here: Path, model: Path, arguments: list[st
 
 @pytest.mark.parametrize("name", ["two.mp4", "two.mkv"])
 @pytest.mark.parametrize("more", [[], ["--out", "drawn"], ["--method", "every-nth"]])
-def test_a_film_from_a_pipe(here: Path, made: Path, model: Path, name: str, more: list[str]) -> None:
+def test_a_video_from_a_pipe(here: Path, made: Path, model: Path, name: str, more: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mien", "analyze", "-", "--model", str(model), "--csv", *more],
         input=(made / name).read_bytes(),
@@ -215,10 +216,10 @@ def test_a_film_from_a_pipe(here: Path, made: Path, model: Path, name: str, more
     assert Path("drawn/stdin.mp4").is_file() == ("--out" in more)
 
 
-# --- what is read of films -------------------------------------------------------------------------
+# --- what is read of videos -------------------------------------------------------------------------
 
 
-def test_the_voices_of_a_film_where_they_are_asked_for(here: Path, tmp_path: Path) -> None:
+def test_the_voices_of_a_video_where_they_are_asked_for(here: Path, tmp_path: Path) -> None:
     speech = planted_speech(tmp_path / "speech")
     done = run(speech, "two.mp4", "--only", "voice", "--json", "--save-audio", "two.wav", "--window", "1")
     assert (done.exit_code, done.stderr) == (0, "")
@@ -228,9 +229,9 @@ def test_the_voices_of_a_film_where_they_are_asked_for(here: Path, tmp_path: Pat
     assert run(None, "two.mp4", "--only", "face", "--json").exit_code == 0
 
 
-def test_sound_in_the_container_of_a_film_is_a_recording(here: Path) -> None:
+def test_sound_in_the_container_of_a_video_is_a_recording(here: Path) -> None:
     Path("sound.mp4").write_bytes(encoded(sine(16000, 1.0, level=0.1), 16000, "mp4", "aac"))
-    assert "spans" in json.loads(run(None, "sound.mp4", "--json").stdout)
+    assert "segments" in json.loads(run(None, "sound.mp4", "--json").stdout)
     assert run(None, "sound.mp4", "--only", "voice").exit_code == 2
 
 
@@ -239,13 +240,13 @@ def test_sound_in_the_container_of_a_film_is_a_recording(here: Path) -> None:
     [("0", 0.0), ("12", 12.0), ("12.5", 12.5), (".5", 0.5), ("1:05", 65.0), ("90:00", 5400.0), ("1:02:05.25", 3725.25)],
 )
 def test_times_are_seconds_minutes_or_hours(text: str, seconds: float) -> None:
-    assert TimeOfFilm().convert(text, None, None) == seconds
+    assert TimeOfVideo().convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1:75", "1:60:00", "1:2:3:4", "nan", "inf", "1e3", "1:", "٣"])
 def test_other_times_are_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="but got"):
-        TimeOfFilm().convert(text, None, None)
+        TimeOfVideo().convert(text, None, None)
 
 
 # --- wrong usage ----------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ def test_other_times_are_refused(text: str) -> None:
         (("--method", "guess"), "'guess' is not one of 'timeline', 'middle-frame'"),
         (
             ("--method", "every-nth", "--step", "1"),
-            "chooses frames of the whole film, each by itself: leave out --step",
+            "chooses frames of the whole video, each by itself: leave out --step",
         ),
         (("--method", "middle-frame", "--to", "1"), "leave out --to"),
         (("--table", "tracks"), "--table says what --csv and --parquet write: give one of them"),
@@ -272,20 +273,20 @@ def test_other_times_are_refused(text: str) -> None:
         (("--window", "2", "--only", "face"), "--window is about voices: leave out --only face"),
         (("--fusion", "average", "--only", "face"), "--fusion is about voices: leave out --only face"),
         (("--fusion", "best"), "'best' is not one of 'experts', 'average', 'most_confident', 'rule_table'"),
-        (("--fusion", "average", "--only", "voice"), "--fusion is for films, but there are only recordings"),
+        (("--fusion", "average", "--only", "voice"), "--fusion is for videos, but there are only recordings"),
         (("--csv", "--table", "fused", "--only", "face"), "--table fused needs the voice: leave out --only face"),
-        (("--save-audio", "x.wav"), "--save-audio is for recordings, but there are only films: with --only voice"),
-        (("--only", "voice", "--out", "x.mp4"), "there are only recordings: of films only the sound is read"),
-        (("--only", "voice", "--step", "1"), "--step is for films, but there are only recordings"),
-        (("--explain", "--out", "x.mp4"), "--explain is for pictures, but there are only films"),
+        (("--save-audio", "x.wav"), "--save-audio is for recordings, but there are only videos: with --only voice"),
+        (("--only", "voice", "--out", "x.mp4"), "there are only recordings: of videos only the sound is read"),
+        (("--only", "voice", "--step", "1"), "--step is for videos, but there are only recordings"),
+        (("--explain", "--out", "x.mp4"), "--explain is for images, but there are only videos"),
         (("--out", "x.avi"), "--out x.avi: expected a file that ends in .mp4, .mov, .mkv, .webm, or a folder"),
         (("--plot", "x.pdf"), "--plot x.pdf: expected a file that ends in .png, or a folder"),
         (("--html", "x.htm"), "--html x.htm: expected a file that ends in .html, or a folder"),
         (("two.mp4", "--out", "x.mkv"), "--out x.mkv is one file, but there are several to read: name a folder"),
-        (("a.png", "--csv"), "films have tables of their own: name them and other files in two calls"),
+        (("a.png", "--csv"), "videos have tables of their own: name them and other files in two calls"),
         (
             ("--model", "speech-base", "--only", "face"),
-            "model 'speech-base' is for speech-emotion: reading films needs one for face-emot",
+            "model 'speech-base' is for speech-emotion: reading videos needs one for face-emot",
         ),
     ],
 )
@@ -298,33 +299,33 @@ def test_wrong_usage_is_exit_code_2(here: Path, arguments: tuple[str, ...], mess
 
 
 @pytest.mark.parametrize("option", [("--only", "face"), ("--step", "1"), ("--html", "x.html"), ("--smooth", "1")])
-def test_options_of_films_need_a_film(here: Path, model: Path, option: tuple[str, str]) -> None:
+def test_options_of_videos_need_a_video(here: Path, model: Path, option: tuple[str, str]) -> None:
     shutil.copy(astronaut_path(), "a.jpg")
     done = run(model, "a.jpg", *option)
     assert done.exit_code == 2
-    assert "films, but there are" in " ".join(done.stderr.split())
+    assert "videos, but there are" in " ".join(done.stderr.split())
 
 
 # --- files beside ---------------------------------------------------------------------------------
 
 
 def length_of(path: Path | str) -> float:
-    with av.open(str(path)) as film:
-        return float(sum(1 for _ in film.decode(video=0)) / RATE)
+    with av.open(str(path)) as video:
+        return float(sum(1 for _ in video.decode(video=0)) / RATE)
 
 
-def test_every_file_of_one_film(here: Path, model: Path) -> None:
+def test_every_file_of_one_video(here: Path, model: Path) -> None:
     made = ["--out", "drawn.mkv", "--plot", "two.png", "--html", "two.html", "--save-faces", "faces"]
     done = run(model, "two.mp4", "--json", "--fps", RATE, *made)
     assert (done.exit_code, done.stderr) == (0, "")
-    film = VideoResult.from_dict(json.loads(done.stdout))
+    video = VideoResult.from_dict(json.loads(done.stdout))
     assert length_of("drawn.mkv") == 2
     with Image.open("two.png") as image:
         assert (image.format, image.size[0] > 1000) == ("PNG", True)
     page = Path("two.html").read_text()
     assert page.startswith("<!DOCTYPE html>")
     assert page.count("data:image/jpeg;base64,") >= 2
-    for track in film.tracks:
+    for track in video.tracks:
         names = sorted(path.name for path in Path(f"faces/person-{track.number:02d}").iterdir())
         assert names == [f"{time_s:010.3f}.png" for time_s in track.times_s.tolist()]
 
@@ -341,27 +342,27 @@ def test_a_folder_gets_an_mp4(here: Path, made: Path, model: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [("--out", "two.mp4"), ("--out", "."), ("--out", "link.mp4")])
-def test_no_film_to_be_read_is_written_over(here: Path, model: Path, place: tuple[str, str]) -> None:
+def test_no_video_to_be_read_is_written_over(here: Path, model: Path, place: tuple[str, str]) -> None:
     os.link("two.mp4", "link.mp4")
     before = Path("two.mp4").read_bytes()
     done = run(model, "two.mp4", *place)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "will not write over a film to be read" in notes(done)[0]
+    assert "will not write over a video to be read" in notes(done)[0]
     assert Path("two.mp4").read_bytes() == before
 
 
-def test_no_picture_to_be_read_is_written_over_by_faces(here: Path, model: Path) -> None:
+def test_no_image_to_be_read_is_written_over_by_faces(here: Path, model: Path) -> None:
     Path("faces/person-01").mkdir(parents=True)
     shutil.copy(astronaut_path(), "faces/person-01/000000.000.png")
     before = Path("faces/person-01/000000.000.png").read_bytes()
     done = run(model, "two.mp4", "faces/person-01/000000.000.png", "--save-faces", ".", "--json")
-    assert done.exit_code == 0  # the film's faces are in the folder `two`
+    assert done.exit_code == 0  # the video's faces are in the folder `two`
     done = run(model, "two.mp4", "--save-faces", "faces")
     assert done.exit_code == 0  # what is not read may be replaced
     assert Path("faces/person-01/000000.000.png").read_bytes() != before
     done = run(model, ".", "--save-faces", ".", "--json")
     assert done.exit_code == 3
-    assert notes(done)[0].endswith("two.mp4: will not write over pictures to be read, in two: choose another folder")
+    assert notes(done)[0].endswith("two.mp4: will not write over images to be read, in two: choose another folder")
 
 
 def test_what_was_read_is_told_even_where_a_file_cannot_be_made(
@@ -370,7 +371,7 @@ def test_what_was_read_is_told_even_where_a_file_cannot_be_made(
     def full(*_: Any, **__: Any) -> None:
         raise mien.MediaError("cannot write 'x.mp4': no space left", path="x.mp4")
 
-    monkeypatch.setattr("mien.output.film.draw_film", full)
+    monkeypatch.setattr("mien.output.video.draw_video", full)
     done = run(model, "two.mp4", "--json", "--out", "x.mp4")
     assert done.exit_code == 3
     assert notes(done) == ["cannot write 'x.mp4': no space left"]
@@ -381,7 +382,7 @@ def test_what_was_read_is_told_even_where_a_file_cannot_be_made(
 
 
 def fill(made: Path) -> None:
-    """Fill a folder with films, a picture, a recording, and what is none of them."""
+    """Fill a folder with videos, an image, a recording, and what is none of them."""
     Path("in/sub").mkdir(parents=True)
     shutil.copy(made / "two.mp4", "in/b.mp4")
     shutil.copy(made / "two.mkv", "in/sub/b.mkv")
@@ -391,7 +392,7 @@ def fill(made: Path) -> None:
     Path("in/e.txt").write_text("none")
 
 
-def test_films_pictures_and_recordings_in_one_folder(here: Path, made: Path, model: Path) -> None:
+def test_videos_images_and_recordings_in_one_folder(here: Path, made: Path, model: Path) -> None:
     fill(made)
     done = run(model, "in", "--json")
     assert done.exit_code == 3
@@ -400,10 +401,10 @@ def test_films_pictures_and_recordings_in_one_folder(here: Path, made: Path, mod
     assert [len(items[name]["tracks"]) for name in ("in/b.mp4", "in/sub/b.mkv")] == [2, 2]
     assert items["in/d.mp4"]["error"] == "DecodeError"
     assert notes(done)[-1].startswith(
-        "1 pictures, 1 faces, 1 recordings, 0.0 s of speech, 2 films, 4.0 s, 4 people, 1 f"
+        "1 images, 1 faces, 1 recordings, 0.0 s of speech, 2 videos, 4.0 s, 4 people, 1 f"
     )
     kinds = [json.loads(line).get("kind") for line in run(model, "in", "--jsonl").stdout.splitlines()]
-    assert (kinds[0], kinds.count("film"), kinds.count("failed"), kinds.count(None)) == (None, 2, 1, 2)
+    assert (kinds[0], kinds.count("video"), kinds.count("failed"), kinds.count(None)) == (None, 2, 1, 2)
     shown = run(model, "in").stdout
     assert shown.index("in/b.mp4: 2.0 s") < shown.index("in/sub/b.mkv: 2.0 s") < shown.index("a.jpg")
     assert "in/d.mp4" in shown
@@ -425,7 +426,7 @@ def test_files_of_many_keep_folders_and_names(here: Path, made: Path, model: Pat
     assert names("f") == ["a.jpg_face1.png", "b", "b_2", "sub/b"]
 
 
-def test_a_pattern_of_films_as_one_table(here: Path, made: Path, model: Path) -> None:
+def test_a_pattern_of_videos_as_one_table(here: Path, made: Path, model: Path) -> None:
     fill(made)
     done = run(model, "in/*.mp4", "in/sub", "--csv", "--table", "tracks", "--parquet", "x.parquet")
     assert done.exit_code == 3
@@ -444,26 +445,26 @@ def test_a_recording_that_its_name_hides_has_no_columns_and_is_not_lost(here: Pa
     Path("in/b.mp4").write_bytes(encoded(sine(16000, 1.0, level=0.1), 16000, "mp4", "aac"))
     done = run(model, "in", "--csv")
     assert done.exit_code == 3
-    message = "in/b.mp4 is a recording, but its name was taken for that of films, whose columns the table has"
+    message = "in/b.mp4 is a recording, but its name was taken for that of videos, whose columns the table has"
     assert notes(done)[0].startswith(message)
     assert rows_of(done.stdout)[-1]["error"] == "UnsupportedMediaError"
-    assert '"spans"' in run(model, "in", "--json").stdout
+    assert '"segments"' in run(model, "in", "--json").stdout
 
 
 # --- hostile --------------------------------------------------------------------------------------
 
 BAD: dict[str, tuple[Any, str]] = {
     "empty.mp4": (b"", "empty.mp4 is empty"),
-    "text.mkv": (b"this is no film", "text.mkv must be a film"),
+    "text.mkv": (b"this is no video", "text.mkv must be a video"),
     "head.mp4": (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(99), "head.mp4 cannot be decoded"),
     "no.mp4": (None, "no such file or folder: no.mp4"),
-    "folder.mp4": (Path, "no picture, film or recording in the folder folder.mp4"),
+    "folder.mp4": (Path, "no image, video or recording in the folder folder.mp4"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("how", ["--json", "--jsonl", None])
-def test_a_bad_film_is_one_line(here: Path, model: Path, name: str, how: str | None) -> None:
+def test_a_bad_video_is_one_line(here: Path, model: Path, name: str, how: str | None) -> None:
     content, message = BAD[name]
     if content is Path:
         Path(name).mkdir()
@@ -484,16 +485,16 @@ def test_nothing_left_to_watch_is_one_line(here: Path, model: Path) -> None:
     assert notes(run(model, "two.mp4", "--from", "1:00")) == ["two.mp4 has no frame from 60 s on"]
 
 
-def test_a_film_that_was_cut_off_is_read_to_where_it_ends(here: Path, made: Path, model: Path) -> None:
+def test_a_video_that_was_cut_off_is_read_to_where_it_ends(here: Path, made: Path, model: Path) -> None:
     whole = (made / "two.mkv").read_bytes()
     Path("cut.mkv").write_bytes(whole[: len(whole) * 2 // 3])
     done = run(model, "cut.mkv", "--json")
     assert done.exit_code == 0
-    film = VideoResult.from_dict(json.loads(done.stdout))
-    assert 0.2 < film.end_s < 1.5
-    assert film.warnings
-    assert notes(done) == [f"warning: cut.mkv: {warning}" for warning in film.warnings]
-    assert rows_of(run(model, "cut.mkv", "--csv").stdout)[-1]["warnings"] == "; ".join(film.warnings)
+    video = VideoResult.from_dict(json.loads(done.stdout))
+    assert 0.2 < video.end_s < 1.5
+    assert video.warnings
+    assert notes(done) == [f"warning: cut.mkv: {warning}" for warning in video.warnings]
+    assert rows_of(run(model, "cut.mkv", "--csv").stdout)[-1]["warnings"] == "; ".join(video.warnings)
 
 
 def test_damaged_frames_are_counted_and_told(here: Path, made: Path, model: Path) -> None:
@@ -504,13 +505,13 @@ def test_damaged_frames_are_counted_and_told(here: Path, made: Path, model: Path
     Path("damaged.avi").write_bytes(bytes(damaged))
     done = run(model, "damaged.avi", "--json", "--step", "0")
     assert done.exit_code == 0
-    film = json.loads(done.stdout)
-    assert (film["frames_read"], film["frames_failed"], len(film["frames"])) == (8, 2, 8)
-    assert notes(done) == [f"warning: damaged.avi: {warning}" for warning in film["warnings"]]
-    assert "2 frames" in film["warnings"][0]
+    video = json.loads(done.stdout)
+    assert (video["frames_read"], video["frames_failed"], len(video["frames"])) == (8, 2, 8)
+    assert notes(done) == [f"warning: damaged.avi: {warning}" for warning in video["warnings"]]
+    assert "2 frames" in video["warnings"][0]
 
 
-def test_a_film_larger_than_allowed_is_refused(here: Path, model: Path) -> None:
+def test_a_video_larger_than_allowed_is_refused(here: Path, model: Path) -> None:
     done = run(model, "two.mp4", "--max-pixels", "50000")
     assert done.exit_code == 1
     assert "two.mp4 has 320 x 240 pixels, more than the limit of 50,000 pixels" in notes(done)[0]
@@ -530,11 +531,11 @@ def test_names_are_kept_and_steer_no_terminal(here: Path, model: Path, name: str
     assert [found.name for found in Path("drawn").iterdir()] == [path]
 
 
-def test_a_film_without_sound_has_no_voices(here: Path) -> None:
-    Path("silent.mp4").write_bytes(silent_film())
+def test_a_video_without_sound_has_no_voices(here: Path) -> None:
+    Path("silent.mp4").write_bytes(silent_video())
     done = run(None, "silent.mp4", "--only", "voice")
     assert done.exit_code == 1
-    assert notes(done) == ["silent.mp4 has no sound: it is a film (mp4) of pictures only"]
+    assert notes(done) == ["silent.mp4 has no sound: it is a video (mp4) of images only"]
 
 
 # --- help and progress ----------------------------------------------------------------------------
@@ -544,7 +545,7 @@ def test_help_has_headings_and_every_option() -> None:
     shown = CliRunner().invoke(main, ["analyze", "--help"]).stdout
     headings = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
-        "Examples:", "Output:", "Faces:", "Films:", "Recordings:", "Models and limits:", "Options:",
+        "Examples:", "Output:", "Faces:", "Videos:", "Recordings:", "Models and limits:", "Options:",
     ]  # fmt: skip
     command = main.get_command(click.Context(main), "analyze")
     assert command is not None
@@ -569,7 +570,7 @@ def test_progress_is_a_line_every_ten_seconds(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(_analyze_video_progress, "time", clock)
-    with _analyze_video_progress.film_progress("a\nb.mp4", 60.0, 3660.0) as reach:
+    with _analyze_video_progress.video_progress("a\nb.mp4", 60.0, 3660.0) as reach:
         for second in range(1, 26):
             clock.now += 1
             reach(60.0 + 12 * second)
@@ -577,7 +578,7 @@ def test_progress_is_a_line_every_ten_seconds(
         "mien: a\\nb.mp4: 0:03:00 of 1:01:00, 12 x real time, 4 min 50 s left",
         "mien: a\\nb.mp4: 0:05:00 of 1:01:00, 12 x real time, 4 min 40 s left",
     ]
-    with _analyze_video_progress.film_progress("pipe", 0.0, None) as reach:
+    with _analyze_video_progress.video_progress("pipe", 0.0, None) as reach:
         clock.now += 20
         reach(30.0)
     assert capsys.readouterr().err.splitlines() == ["mien: pipe: 0:30.0, 1.5 x real time"]
@@ -592,9 +593,9 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with _shell.progress(3, "analyzing", unit="films") as advance:
+    with _shell.progress(3, "analyzing", unit="videos") as advance:
         for _ in range(2):
-            with advance.paused(), _analyze_video_progress.film_progress("x" * 99 + "[b].mp4", 0.0, 10.0) as reach:
+            with advance.paused(), _analyze_video_progress.video_progress("x" * 99 + "[b].mp4", 0.0, 10.0) as reach:
                 reach(4.0)
             advance(1)
     with closing(terminal):

@@ -1,4 +1,4 @@
-"""``mien analyze`` on films that Ctrl-C, or a reader that goes away, ends early: what was done is kept."""
+"""``mien analyze`` on videos that Ctrl-C, or a reader that goes away, ends early: what was done is kept."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mien.cli import _analyze_video, main
-from mien.media.video import FrameStream
+from mien.io.video import FrameStream
 from mien.results import VideoResult
 from planted_faces import planted
-from planted_films import write_film
+from planted_videos import write_video
 
 WALK = {0: [(0.0, 80.0, 120.0, 90.0), (4.0, 230.0, 120.0, 90.0)]}
 RATE = 10
@@ -33,21 +33,21 @@ RATE = 10
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a film of four seconds, as MP4 and as Matroska."""
-    folder = tmp_path_factory.mktemp("films")
-    for name in ("film.mp4", "film.mkv"):
+    """Return a folder with a video of four seconds, as MP4 and as Matroska."""
+    folder = tmp_path_factory.mktemp("videos")
+    for name in ("video.mp4", "video.mkv"):
         shots = planted(WALK, seed=3, rate=RATE, seconds=4)
-        write_film(folder / name, ((shot[0], Fraction(n, RATE)) for n, shot in enumerate(shots)), rate=RATE)
+        write_video(folder / name, ((shot[0], Fraction(n, RATE)) for n, shot in enumerate(shots)), rate=RATE)
     return folder
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> Path:
-    """Work in a folder with a film."""
+    """Work in a folder with a video."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    shutil.copy(made / "film.mp4", "film.mp4")
+    shutil.copy(made / "video.mp4", "video.mp4")
     return folder
 
 
@@ -59,54 +59,54 @@ def notes(done: Result) -> list[str]:
     return [line.removeprefix("mien: ") for line in done.stderr.splitlines()]
 
 
-TOLD = "warning: film.mp4: interrupted: watched only up to 0:01.8"
+TOLD = "warning: video.mp4: interrupted: watched only up to 0:01.8"
 
 
 @pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_the_table_is_of_what_was_watched(here: Path, planted_model: Path) -> None:
-    done = run(planted_model, "film.mp4")
+    done = run(planted_model, "video.mp4")
     assert done.exit_code == 130
     assert notes(done) == [TOLD, "interrupted"]
     assert "interrupted: watched only up to 0:01.8" in " ".join(done.stdout.split())
-    assert "film.mp4: 1.9 s of 4.0 s" in done.stdout
+    assert "video.mp4: 1.9 s of 4.0 s" in done.stdout
 
 
 @pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_every_format_keeps_what_was_watched(here: Path, planted_model: Path) -> None:
-    done = run(planted_model, "film.mp4", "--json", "--parquet", "x.parquet")
+    done = run(planted_model, "video.mp4", "--json", "--parquet", "x.parquet")
     assert done.exit_code == 130
     assert notes(done) == [TOLD, "wrote 11 rows to x.parquet", "interrupted"]
-    film = VideoResult.from_dict(json.loads(done.stdout))
-    assert film.times_s.tolist() == [k / 5 for k in range(10)]
-    assert film.end_s == pytest.approx(1.9)
-    assert film.duration_s == 4
-    assert parquet.read_table("x.parquet").column("time_s").to_pylist() == [*film.times_s.tolist(), None]
-    rows = list(csv.DictReader(io.StringIO(run(planted_model, "film.mp4", "--csv").stdout)))
+    video = VideoResult.from_dict(json.loads(done.stdout))
+    assert video.times_s.tolist() == [k / 5 for k in range(10)]
+    assert video.end_s == pytest.approx(1.9)
+    assert video.duration_s == 4
+    assert parquet.read_table("x.parquet").column("time_s").to_pylist() == [*video.times_s.tolist(), None]
+    rows = list(csv.DictReader(io.StringIO(run(planted_model, "video.mp4", "--csv").stdout)))
     assert [row["time_s"] for row in rows] == [*(f"{k / 5:.6f}" for k in range(10)), ""]
-    kinds = [json.loads(line)["kind"] for line in run(planted_model, "film.mp4", "--jsonl").stdout.splitlines()]
-    assert (kinds[:10], kinds[10], kinds[-1]) == (["frame"] * 10, "track", "film")
+    kinds = [json.loads(line)["kind"] for line in run(planted_model, "video.mp4", "--jsonl").stdout.splitlines()]
+    assert (kinds[:10], kinds[10], kinds[-1]) == (["frame"] * 10, "track", "video")
 
 
 @pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_timeline_and_page_are_of_what_was_watched(here: Path, planted_model: Path) -> None:
     places = ["--plot", "x.png", "--html", "x.html", "--save-faces", "faces", "--out", "x.mp4"]
-    done = run(planted_model, "film.mp4", "--json", *places)
+    done = run(planted_model, "video.mp4", "--json", *places)
     assert done.exit_code == 130
-    assert notes(done) == [TOLD, "x.mp4: not drawn, because the film was not read to its end", "interrupted"]
-    assert sorted(path.name for path in here.iterdir()) == ["faces", "film.mp4", "x.html", "x.png"]
+    assert notes(done) == [TOLD, "x.mp4: not drawn, because the video was not read to its end", "interrupted"]
+    assert sorted(path.name for path in here.iterdir()) == ["faces", "video.mp4", "x.html", "x.png"]
     assert "interrupted: watched only up to" in Path("x.html").read_text()
     assert len(list(Path("faces/person-01").iterdir())) == 10
 
 
 @pytest.mark.usefixtures("ctrl_c_at_two_seconds")
 def test_of_many_the_rest_is_not_begun(here: Path, planted_model: Path, made: Path) -> None:
-    shutil.copy(made / "film.mkv", "a.mkv")
-    done = run(planted_model, "a.mkv", "film.mp4", "--json", "--to", "1.9", "--from", "1")
+    shutil.copy(made / "video.mkv", "a.mkv")
+    done = run(planted_model, "a.mkv", "video.mp4", "--json", "--to", "1.9", "--from", "1")
     assert done.exit_code == 0
-    done = run(planted_model, "a.mkv", "film.mp4", "--json")
+    done = run(planted_model, "a.mkv", "video.mp4", "--json")
     assert done.exit_code == 130
-    (film,) = (json.loads(line) for line in done.stdout.splitlines())
-    assert film["path"] == "a.mkv"
+    (video,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert video["path"] == "a.mkv"
     assert notes(done)[-1] == "interrupted"
 
 
@@ -115,50 +115,50 @@ def test_nothing_watched_is_nothing_told(here: Path, planted_model: Path, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr(FrameStream, "__next__", interrupted)
-    done = run(planted_model, "film.mp4", "--json")
+    done = run(planted_model, "video.mp4", "--json")
     assert (done.exit_code, done.stdout, notes(done)) == (130, "", ["interrupted"])
 
 
-def test_the_annotated_film_is_kept_up_to_there(
+def test_the_annotated_video_is_kept_up_to_there(
     here: Path, planted_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = _analyze_video.film_progress
+    shown = _analyze_video.video_progress
 
     @contextmanager
-    def interrupting(what: str, *span: Any) -> Iterator[Any]:
-        with shown(what, *span) as reach:
+    def interrupting(what: str, *segment: Any) -> Iterator[Any]:
+        with shown(what, *segment) as reach:
 
             def reached(time_s: float) -> None:
                 reach(time_s)
-                if what == "drawing film.mp4" and time_s >= 1:
+                if what == "drawing video.mp4" and time_s >= 1:
                     raise KeyboardInterrupt
 
             yield reached
 
-    monkeypatch.setattr(_analyze_video, "film_progress", interrupting)
-    done = run(planted_model, "film.mp4", "--json", "--out", "x.mp4")
+    monkeypatch.setattr(_analyze_video, "video_progress", interrupting)
+    done = run(planted_model, "video.mp4", "--json", "--out", "x.mp4")
     assert done.exit_code == 130
     assert notes(done) == ["x.mp4: drawn only up to 0:01.0", "interrupted"]
     assert VideoResult.from_dict(json.loads(done.stdout)).end_s == 4
-    with av.open("x.mp4") as film:
-        assert [frame.time for frame in film.decode(video=0)] == pytest.approx([k / RATE for k in range(11)])
-    assert sorted(path.name for path in here.iterdir()) == ["film.mp4", "x.mp4"]
+    with av.open("x.mp4") as video:
+        assert [frame.time for frame in video.decode(video=0)] == pytest.approx([k / RATE for k in range(11)])
+    assert sorted(path.name for path in here.iterdir()) == ["video.mp4", "x.mp4"]
 
 
 # --- real processes -------------------------------------------------------------------------------
 
 
 class Live:
-    """The command on a film that comes in through a pipe and does not end."""
+    """The command on a video that comes in through a pipe and does not end."""
 
-    def __init__(self, film: bytes, model: Path, *arguments: str) -> None:
+    def __init__(self, video: bytes, model: Path, *arguments: str) -> None:
         command = [sys.executable, "-m", "mien", "analyze", "-", "--model", str(model), *arguments]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         self.process: subprocess.Popen[bytes] = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
-        self.stdin.write(film)
+        self.stdin.write(video)
         self.stdin.flush()
 
     def end(self) -> tuple[int, bytes, bytes]:
@@ -171,9 +171,9 @@ class Live:
         return self.process.wait(timeout=60), out, errors
 
 
-def test_ctrl_c_ends_a_film_that_does_not(here: Path, made: Path, planted_model: Path) -> None:
-    live = Live((made / "film.mkv").read_bytes(), planted_model, "--jsonl")
-    # Frames come while the film is open.
+def test_ctrl_c_ends_a_video_that_does_not(here: Path, made: Path, planted_model: Path) -> None:
+    live = Live((made / "video.mkv").read_bytes(), planted_model, "--jsonl")
+    # Frames come while the video is open.
     first = [live.stdout.readline() for _ in range(6)]
     assert live.process.poll() is None
     time.sleep(0.5)
@@ -183,11 +183,11 @@ def test_ctrl_c_ends_a_film_that_does_not(here: Path, made: Path, planted_model:
     assert b"standard input: interrupted: watched only up to 0:0" in errors
     assert errors.endswith(b"mien: interrupted\n")
     lines = (b"".join(first) + out).decode().splitlines()
-    assert json.loads(lines[-1])["kind"] == "film"
+    assert json.loads(lines[-1])["kind"] == "video"
 
 
 def test_a_reader_that_goes_away_ends_it_without_a_word(here: Path, made: Path, planted_model: Path) -> None:
-    live = Live((made / "film.mkv").read_bytes(), planted_model, "--jsonl", "--step", "0")
+    live = Live((made / "video.mkv").read_bytes(), planted_model, "--jsonl", "--step", "0")
     live.stdout.readline()
     live.stdout.close()
     live.stdin.close()

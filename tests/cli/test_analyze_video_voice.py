@@ -1,4 +1,4 @@
-"""``mien analyze`` on films with sound: face, voice and both in every form, and what is said where one is missing."""
+"""``mien analyze`` on videos with sound: face, voice and both in every form, and what is said where one is missing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ import mien
 from mien.api import _voicing
 from mien.cli import _analyze_voice, main
 from mien.fusion import METHODS
+from mien.io.audio import AudioStream
 from mien.labels import FER7, RAVDESS8
-from mien.media.audio import AudioStream
 from mien.results import VideoResult
 from planted_faces import planted
-from planted_films import write_film
 from planted_speech import planted_speech, recording
+from planted_videos import write_video
 
 RATE = 10
 WALK = {0: [(0.0, 80.0, 120.0, 90.0), (4.0, 230.0, 120.0, 90.0)]}
@@ -43,17 +43,17 @@ def models(tmp_path_factory: pytest.TempPathFactory, planted_model: Path) -> lis
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with four seconds of somebody talking, and of the same without a sound."""
-    folder = tmp_path_factory.mktemp("films")
+    folder = tmp_path_factory.mktemp("videos")
     for name, sound in (("talk.mp4", True), ("talk.mkv", True), ("silent.mp4", False)):
         shots = planted(WALK, seed=3, rate=RATE, seconds=4)
         frames = ((shot[0], Fraction(n, RATE)) for n, shot in enumerate(shots))
-        write_film(folder / name, frames, rate=RATE, sound=(recording(SAID), 16000) if sound else None)
+        write_video(folder / name, frames, rate=RATE, sound=(recording(SAID), 16000) if sound else None)
     return folder
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> Path:
-    """Work in a folder with the talking film."""
+    """Work in a folder with the talking video."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(made / "talk.mp4", "talk.mp4")
     return tmp_path
@@ -67,7 +67,7 @@ def notes(done: Result) -> list[str]:
     return [line.removeprefix("mien: ") for line in done.stderr.splitlines()]
 
 
-def film_of(done: Result) -> VideoResult:
+def video_of(done: Result) -> VideoResult:
     return VideoResult.from_dict(json.loads(done.stdout))
 
 
@@ -101,8 +101,8 @@ def test_json_is_the_answer_of_python(here: Path, models: list[str]) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_fusion_is_chosen_by_name(here: Path, models: list[str], method: str) -> None:
-    film = film_of(run(models, "talk.mp4", "--json", "--fusion", method, "--step", "0.5"))
-    assert film.fused == mien.fuse(film, film.speech, method=method)
+    video = video_of(run(models, "talk.mp4", "--json", "--fusion", method, "--step", "0.5"))
+    assert video.fused == mien.fuse(video, video.speech, method=method)
 
 
 @pytest.mark.parametrize(("table", "labels"), [("speech", RAVDESS8), ("fused", FER7)])
@@ -120,15 +120,15 @@ def test_the_tables_of_the_voice_and_of_both(here: Path, models: list[str], tabl
 
 def test_json_lines_hold_all_three(here: Path, models: list[str]) -> None:
     lines = [json.loads(line) for line in run(models, "talk.mp4", "--jsonl").stdout.splitlines()]
-    film = read(models)
-    assert film.speech is not None
-    assert film.fused is not None
+    video = read(models)
+    assert video.speech is not None
+    assert video.fused is not None
     kinds = [line["kind"] for line in lines]
     assert (kinds.count("frame"), kinds.count("speech"), kinds.count("fused")) == (
-        20, len(film.speech.spans), len(film.fused.spans),
+        20, len(video.speech.segments), len(video.fused.segments),
     )  # fmt: skip
     assert lines[-1]["fused"]["method"] == "experts"
-    assert lines[-1]["speech"]["summary"] == film.speech.summary.to_dict()
+    assert lines[-1]["speech"]["summary"] == video.speech.summary.to_dict()
 
 
 def test_faces_alone_where_that_is_asked_for(here: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,18 +136,18 @@ def test_faces_alone_where_that_is_asked_for(here: Path, models: list[str], monk
         raise AssertionError("the sound was opened")
 
     monkeypatch.setattr(AudioStream, "__init__", opened)
-    film = film_of(run(models[:2], "talk.mp4", "--only", "face", "--json"))
-    assert (film.speech, film.fused, len(film.tracks)) == (None, None, 1)
+    video = video_of(run(models[:2], "talk.mp4", "--only", "face", "--json"))
+    assert (video.speech, video.fused, len(video.tracks)) == (None, None, 1)
 
 
-def test_a_film_without_sound_loads_no_model_of_voices(
+def test_a_video_without_sound_loads_no_model_of_voices(
     here: Path, made: Path, models: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def loaded(*_: Any, **__: Any) -> None:
         raise AssertionError("a model was loaded")
 
     shutil.copy(made / "silent.mp4", "silent.mp4")
-    monkeypatch.setattr("mien.analyzers.SpeechAnalyzer", loaded)
+    monkeypatch.setattr("mien.speech.analyzer.SpeechAnalyzer", loaded)
     done = run(models, "silent.mp4")
     assert (done.exit_code, done.stderr) == (0, "")
     assert "voice" not in done.stdout
@@ -155,22 +155,22 @@ def test_a_film_without_sound_loads_no_model_of_voices(
 
 
 def test_a_part_is_a_part_of_all_three(here: Path, models: list[str]) -> None:
-    film = film_of(run(models, "talk.mp4", "--json", "--from", "2.8", "--to", "3.8"))
-    assert film.speech is not None
-    assert film.fused is not None
-    assert [span.emotion.top for span in film.speech.spans if span.emotion is not None] == ["sadness"]
-    assert (film.fused.start_s, film.fused.end_s) == (2.8, pytest.approx(3.8))
-    assert film.warnings == ()
+    video = video_of(run(models, "talk.mp4", "--json", "--from", "2.8", "--to", "3.8"))
+    assert video.speech is not None
+    assert video.fused is not None
+    assert [segment.emotion.top for segment in video.speech.segments if segment.emotion is not None] == ["sadness"]
+    assert (video.fused.start_s, video.fused.end_s) == (2.8, pytest.approx(3.8))
+    assert video.warnings == ()
 
 
 def test_windows_and_labels_are_of_the_voice_too(here: Path, models: list[str]) -> None:
-    fine = film_of(run(models, "talk.mp4", "--json", "--window", "0.5", "--hop", "0.25"))
+    fine = video_of(run(models, "talk.mp4", "--json", "--window", "0.5", "--hop", "0.25"))
     assert fine.speech == mien.analyze_speech("talk.mp4", model=models[3], window_s=0.5, hop_s=0.25)
-    seven = film_of(run(models, "talk.mp4", "--json", "--labels-as", "fer7"))
+    seven = video_of(run(models, "talk.mp4", "--json", "--labels-as", "fer7"))
     assert seven.summary.voice is not None
     assert seven.summary.voice.labels == seven.tracks[0].labels == FER7
     # An output of the faces' model says nothing about the voice.
-    eight = film_of(run(models, "talk.mp4", "--json", "--labels-as", "ferplus8"))
+    eight = video_of(run(models, "talk.mp4", "--json", "--labels-as", "ferplus8"))
     assert eight.summary.voice is not None
     assert eight.summary.voice.labels == RAVDESS8
 
@@ -193,7 +193,7 @@ def test_timeline_and_page_show_all_three(here: Path, models: list[str]) -> None
     assert Path("y.png").stat().st_size < Path("x.png").stat().st_size
 
 
-def test_several_films_each_have_their_voice(here: Path, made: Path, models: list[str]) -> None:
+def test_several_videos_each_have_their_voice(here: Path, made: Path, models: list[str]) -> None:
     shutil.copy(made / "silent.mp4", "a.mp4")
     shutil.copy(made / "talk.mkv", "b.mkv")
     done = run(models, "a.mp4", "b.mkv", "talk.mp4", "--json")
@@ -208,7 +208,7 @@ def test_several_films_each_have_their_voice(here: Path, made: Path, models: lis
 
 
 @pytest.mark.parametrize("name", ["talk.mp4", "talk.mkv"])
-def test_a_film_from_a_pipe(here: Path, made: Path, models: list[str], name: str) -> None:
+def test_a_video_from_a_pipe(here: Path, made: Path, models: list[str], name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mien", "analyze", "-", "--json", *models],
         input=(made / name).read_bytes(),
@@ -217,20 +217,20 @@ def test_a_film_from_a_pipe(here: Path, made: Path, models: list[str], name: str
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    film = VideoResult.from_dict(json.loads(done.stdout))
+    video = VideoResult.from_dict(json.loads(done.stdout))
     # An MP4 is held as a whole; what is read as it comes is read once.
-    assert (film.speech is None) == (name == "talk.mkv")
-    told = "its sound was left out: standard input is read once, for the pictures; name a file to have both"
-    assert film.warnings == ((told,) if name == "talk.mkv" else ())
-    assert done.stderr.decode() == "".join(f"mien: warning: standard input: {w}\n" for w in film.warnings)
+    assert (video.speech is None) == (name == "talk.mkv")
+    told = "its sound was left out: standard input is read once, for the images; name a file to have both"
+    assert video.warnings == ((told,) if name == "talk.mkv" else ())
+    assert done.stderr.decode() == "".join(f"mien: warning: standard input: {w}\n" for w in video.warnings)
 
 
 def test_sound_of_another_length_is_one_note(here: Path, models: list[str]) -> None:
     shots = planted(WALK, seed=3, rate=RATE, seconds=4)
     frames = ((shot[0], Fraction(n, RATE)) for n, shot in enumerate(shots))
-    write_film("short.mp4", frames, rate=RATE, sound=(recording([("anger", 1.5)]), 16000))
+    write_video("short.mp4", frames, rate=RATE, sound=(recording([("anger", 1.5)]), 16000))
     done = run(models, "short.mp4", "--json")
-    assert notes(done) == ["warning: short.mp4: the sound ends at 1.5 s, the picture at 4.0 s"]
+    assert notes(done) == ["warning: short.mp4: the sound ends at 1.5 s, the image at 4.0 s"]
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------
@@ -241,13 +241,13 @@ def test_what_was_watched_has_its_voice(here: Path, models: list[str]) -> None:
     done = run(models, "talk.mp4", "--json")
     assert done.exit_code == 130
     assert notes(done) == ["warning: talk.mp4: interrupted: watched only up to 0:01.8", "interrupted"]
-    film = film_of(done)
-    assert film.speech is not None
-    assert film.fused is not None
-    assert film.speech.duration_s == pytest.approx(1.9)
-    assert film.fused.end_s == pytest.approx(1.9)
-    assert film.summary.voice is not None
-    assert film.summary.voice.top == "anger"
+    video = video_of(done)
+    assert video.speech is not None
+    assert video.fused is not None
+    assert video.speech.duration_s == pytest.approx(1.9)
+    assert video.fused.end_s == pytest.approx(1.9)
+    assert video.summary.voice is not None
+    assert video.summary.voice.top == "anger"
 
 
 @pytest.mark.usefixtures("ctrl_c_at_two_seconds")
@@ -256,9 +256,9 @@ def test_after_ctrl_c_patience_is_short(here: Path, models: list[str], monkeypat
     done = run(models, "talk.mp4", "--json")
     assert done.exit_code == 130
     assert "warning: talk.mp4: its sound was read only up to 1.0 s: interrupted" in notes(done)
-    film = film_of(done)
-    assert film.speech is not None
-    assert film.speech.duration_s == 1.0
+    video = video_of(done)
+    assert video.speech is not None
+    assert video.speech.duration_s == 1.0
 
 
 def interrupting(monkeypatch: pytest.MonkeyPatch, when: Callable[[float], bool]) -> None:
@@ -281,15 +281,15 @@ def test_ctrl_c_while_the_sound_is_read_keeps_what_was_heard(
     assert done.exit_code == 130
     assert notes(done) == [
         "warning: talk.mp4: its sound was read only up to 3.0 s: interrupted",
-        "x.mp4: not drawn, because the film was not read to its end",
+        "x.mp4: not drawn, because the video was not read to its end",
         "interrupted",
     ]
-    film = film_of(done)
-    assert film.end_s == 4
-    assert film.speech is not None
-    assert film.fused is not None
-    assert [span.emotion.top for span in film.speech.spans if span.emotion is not None] == ["anger"]
-    assert (film.speech.duration_s, film.fused.end_s) == (3.0, pytest.approx(4.0))
+    video = video_of(done)
+    assert video.end_s == 4
+    assert video.speech is not None
+    assert video.fused is not None
+    assert [segment.emotion.top for segment in video.speech.segments if segment.emotion is not None] == ["anger"]
+    assert (video.speech.duration_s, video.fused.end_s) == (3.0, pytest.approx(4.0))
 
 
 def test_ctrl_c_before_the_sound_leaves_the_faces(
@@ -298,7 +298,7 @@ def test_ctrl_c_before_the_sound_leaves_the_faces(
     interrupting(monkeypatch, lambda _: True)
     done = run(models, "talk.mp4", "--json")
     assert notes(done) == ["warning: talk.mp4: its sound was left out: interrupted", "interrupted"]
-    assert film_of(done).speech is None
+    assert video_of(done).speech is None
 
     def loading(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from mien.cli import main
-from mien.media import camera
-from mien.media.camera import Camera
+from mien.io import camera
+from mien.io.camera import Camera
 
 FOUND = (Camera(0, "Webcam", 1280, 720, 30.0), Camera(12, "camera 12", 640, 480, None))
 

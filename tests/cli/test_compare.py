@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mien.cli import main
-from run_folders import picture_size, write_run
+from run_folders import image_size, write_run
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_json_and_chart(runs: Path, tmp_path: Path) -> None:
     found = run(runs / "done", runs / "half", "--json", "--chart", tmp_path / "c.png", "--metric", "val_loss")
     assert found.exit_code == 0, found.output
     assert [entry["best_epoch"] for entry in json.loads(found.stdout)] == [4, 2]
-    assert min(picture_size(tmp_path / "c.png")) > 300
+    assert min(image_size(tmp_path / "c.png")) > 300
     assert f"drew {tmp_path / 'c.png'}" in found.stderr
 
 

@@ -27,7 +27,7 @@ def test_the_demo_prints_a_table_and_draws(shipped: Path, tmp_path: Path) -> Non
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert sum("astronaut" in line for line in lines) == 2
-    assert lines[-1] == f"The drawn picture: {out.resolve() / 'astronaut.png'}"
+    assert lines[-1] == f"The drawn image: {out.resolve() / 'astronaut.png'}"
     drawn, plain = mien.read_image(out / "astronaut.png"), mien.read_image(astronaut_path())
     assert drawn.shape == plain.shape
     assert 0 < np.mean((drawn != plain).any(axis=2)) < 0.5

@@ -21,7 +21,7 @@ from mien.cli import main
 from mien.errors import ModelError
 from mien.models import runtime
 from mien.samples import astronaut_path
-from planted_films import write_film
+from planted_videos import write_video
 from speech_mixtures import RATE, voiced
 
 
@@ -81,33 +81,33 @@ def test_evaluate_measures_what_is_asked_for(model: Path, table: Path, engine: s
 def test_evaluate_refuses_what_it_does_not_take(table: Path, tmp_path: Path) -> None:
     done = run("evaluate", "speech-base", "ravdess", "--data", tmp_path, "--engine", "openvino")
     assert (done.exit_code, "--engine: not for speech" in done.stderr) == (2, True)
-    done = run("evaluate", "--fusion", "average", "--films", tmp_path, "--precision", "int8")
+    done = run("evaluate", "--fusion", "average", "--videos", tmp_path, "--precision", "int8")
     assert (done.exit_code, "--precision: not for --fusion" in done.stderr) == (2, True)
 
 
 def test_live_reads_by_what_is_asked_for(model: Path, tmp_path: Path, sessions_made: list[runtime.Session]) -> None:
-    film = tmp_path / "astronaut.mp4"
-    write_film(film, ((astronaut(), Fraction(k, 5)) for k in range(2)), rate=5)
-    done = run("live", "--no-window", "--source", film, "--model", model, "--precision", "int8")
+    video = tmp_path / "astronaut.mp4"
+    write_video(video, ((astronaut(), Fraction(k, 5)) for k in range(2)), rate=5)
+    done = run("live", "--no-window", "--source", video, "--model", model, "--precision", "int8")
     assert done.exit_code == 0, done.stderr
     assert {session.name: session.precision for session in sessions_made}["planted"] == "int8"
-    done = run("live", "--no-window", "--source", film, "--model", model, "--device", "cuda:7")
+    done = run("live", "--no-window", "--source", video, "--model", model, "--device", "cuda:7")
     assert done.exit_code == 1
     assert "device 'cuda:7' is not available" in done.stderr
 
 
-def test_voices_of_films_are_float32_beside_faces_in_int8(
+def test_voices_of_videos_are_float32_beside_faces_in_int8(
     model: Path, tmp_path: Path, sessions_made: list[runtime.Session]
 ) -> None:
-    film = tmp_path / "film.mp4"
+    video = tmp_path / "video.mp4"
     sound = (voiced(2 * RATE, np.random.default_rng(1)), RATE)
-    write_film(film, ((astronaut(), Fraction(k, 5)) for k in range(10)), rate=5, sound=sound)
-    done = run("analyze", film, "--model", model, "--precision", "int8", "--json")
+    write_video(video, ((astronaut(), Fraction(k, 5)) for k in range(10)), rate=5, sound=sound)
+    done = run("analyze", video, "--model", model, "--precision", "int8", "--json")
     assert done.exit_code == 0, done.stderr
     kinds = {session.name: session.precision for session in sessions_made}
     assert (kinds["planted"], kinds["speech-base"]) == ("int8", "float32")
     sessions_made.clear()
-    mien.analyze_video(film, model=model, precision="int8")
+    mien.analyze_video(video, model=model, precision="int8")
     kinds = {session.name: session.precision for session in sessions_made}
     assert (kinds["planted"], kinds["speech-base"]) == ("int8", "float32")
 

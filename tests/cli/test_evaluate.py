@@ -1,4 +1,4 @@
-"""The command on a tiny model whose answers are planted: the first pixels of a picture say what it answers."""
+"""The command on a tiny model whose answers are planted: the first pixels of an image say what it answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from face_tables import Row, table_text, votes_text, write_table
 from mien.cli import main
-from mien.datasets import DATASETS, FaceData
+from mien.data import DATASETS, FaceData
 from mien.labels import FER7, FERPLUS8, LabelSet
 from run_folders import write_run
 
@@ -27,10 +27,10 @@ def model(planted_model: Path) -> Path:
     return planted_model
 
 
-def picture(answer7: int, answer8: int, number: int) -> str:
+def image(answer7: int, answer8: int, number: int) -> str:
     pixels = np.zeros((48, 48), dtype=int)
     pixels[0, answer7] = pixels[0, 8 + answer8] = 60
-    pixels[1, :2] = number // 256, number % 256  # every picture is another one
+    pixels[1, :2] = number // 256, number % 256  # every image is another one
     return " ".join(map(str, pixels.ravel()))
 
 
@@ -48,11 +48,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The fer7 output is right on 60 rows of PublicTest (the copies among them), the ferplus8 output on all.
     """
     root = tmp_path_factory.mktemp("data")
-    rows = [Row(str(i % 7), picture(i % 7, TO_8[i % 7], i), "Training") for i in range(28)]
+    rows = [Row(str(i % 7), image(i % 7, TO_8[i % 7], i), "Training") for i in range(28)]
     rows += [Row(row.emotion, row.pixels, "PublicTest") for row in rows[:7]]
     for i in range(7, 70):
         answer = (i + 1) % 7 if i >= 60 else i % 7
-        rows.append(Row(str(i % 7), picture(answer, TO_8[i % 7], 100 + i), "PublicTest"))
+        rows.append(Row(str(i % 7), image(answer, TO_8[i % 7], 100 + i), "PublicTest"))
     votes = [(row.usage, vote(TO_8[int(row.emotion)])) for row in rows]
     votes[-1] = ("PublicTest", vote(9))  # no face
     write_table(root / "fer2013.csv", table_text(rows))
@@ -87,7 +87,7 @@ def test_text_for_people(model: Path, folder: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "planted 1 on fer2013 PublicTest, published labels, output fer7" in done.stdout
     assert "accuracy                85.71 %" in done.stdout
-    assert "without 7 pictures that are also in Training" in done.stdout
+    assert "without 7 images that are also in Training" in done.stdout
 
 
 def test_a_file_with_one_split_leaves_the_overlap_unknown(model: Path, folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_ferplus(model: Path, folder: Path, protocol: str, table: str, votes: st
     )
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert (found["protocol"], found["output"], found["n"], found["n_unlabelled"]) == (protocol, "ferplus8", 69, 1)
+    assert (found["protocol"], found["output"], found["n"], found["n_unlabeled"]) == (protocol, "ferplus8", 69, 1)
     assert found["accuracy"] == 1
     assert found["n_overlap"] == (7 if votes is None else None)
 
@@ -262,7 +262,7 @@ def test_a_split_must_be_chosen_where_there_are_several(model: Path, folder: Pat
 
 @pytest.fixture
 def people(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A data set of six people without splits: the first two are always misread; some pictures have no label."""
+    """A data set of six people without splits: the first two are always misread; some images have no label."""
 
     def load(path: Path, *, split: str | None = None) -> FaceData:
         n, labels = 60, LabelSet("own", ("sadness", "anger", "surprise"))
@@ -285,9 +285,9 @@ def people(monkeypatch: pytest.MonkeyPatch) -> None:
             files=np.array([f"{i:02d}, ü|*.png" for i in range(n)]),
         )
 
-    module = types.ModuleType("mien.datasets.people")
+    module = types.ModuleType("mien.data.people")
     module.load = load  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mien.datasets.people", module)
+    monkeypatch.setitem(sys.modules, "mien.data.people", module)
     monkeypatch.setitem(DATASETS, "people", "made by the test")
 
 
@@ -295,7 +295,7 @@ def test_results_by_subject(model: Path, people: None, tmp_path: Path) -> None:
     done = run(model, "people", "--data", tmp_path, "--report", tmp_path / "r", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert (found["split"], found["n"], found["n_unlabelled"], found["output"]) == ("all", 57, 3, "fer7")
+    assert (found["split"], found["n"], found["n_unlabeled"], found["output"]) == ("all", 57, 3, "fer7")
     assert found["labels_mapping"] == "disgust and fear and happiness and neutral are dropped and the rest renormalised"
     assert (found["intervals_by"], found["n_groups"]) == ("subject", 6)
     assert found["per_subject"][:3] == [
@@ -304,7 +304,7 @@ def test_results_by_subject(model: Path, people: None, tmp_path: Path) -> None:
         {"subject": "S002", "n": 10, "accuracy": 1},
     ]
     low, high = found["intervals"]["accuracy"]
-    assert high - low > 0.5  # six people, not 57 pictures
+    assert high - low > 0.5  # six people, not 57 images
     assert (tmp_path / "r" / "subjects.png").is_file()
     text = (tmp_path / "r" / "report.md").read_text("utf-8")
     assert "6 subjects: the lowest 0.00 %, the median 100.00 %, the highest 100.00 %." in text
@@ -367,7 +367,7 @@ def test_a_graph_that_is_the_record_s_but_no_onnx(model: Path, folder: Path, tmp
 
 
 def test_data_without_labels(model: Path, tmp_path: Path) -> None:
-    pixels = [picture(0, 0, i) for i in range(3)]
+    pixels = [image(0, 0, i) for i in range(3)]
     write_table(tmp_path / "fer2013.csv", table_text([Row("0", p, "PublicTest") for p in pixels]))
     write_table(tmp_path / "fer2013new.csv", votes_text([("PublicTest", vote(9))] * 3))
     done = run(model, "ferplus", "--data", tmp_path, "--split", "PublicTest")

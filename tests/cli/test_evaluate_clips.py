@@ -40,8 +40,8 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ModelError(f"needs one for speech-emotion, not {spec.task}")
         return Planted(spec)
 
-    monkeypatch.setattr("mien.analyzers.speech.SpeechAnalyzer", analyzer)
-    monkeypatch.setattr("mien.evaluation.models.find_model", find)
+    monkeypatch.setattr("mien.speech.analyzer.SpeechAnalyzer", analyzer)
+    monkeypatch.setattr("mien.evaluate.models.find_model", find)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_speaker_heard_in_training_is_said_everywhere(corpus: Path, tmp_path: 
     done = run("heard", "ravdess", "--data", corpus, "--report", tmp_path / "r")
     assert done.exit_code == 0, done.output
     assert "mien: caution: heard was trained on 1 of the 4 speakers of these clips" in done.stderr
-    assert "no measure of generalisation" in done.stderr
+    assert "no measure of generalization" in done.stderr
     assert "CAUTION: heard was trained on 1 of the 4 speakers" in done.stdout
     assert "UAR, unseen speakers" in done.stdout
     text = (tmp_path / "r" / "report.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""``mien evaluate --fusion``: pairs of made faces and voices, labelled films, and what is refused."""
+"""``mien evaluate --fusion``: pairs of made faces and voices, labeled videos, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from mien.cli import main
 from mien.cli._evaluate_fusion import _METHODS
 from mien.fusion import METHODS
+from mien.io.audio import AudioBlock
 from mien.labels import FER7
-from mien.media.audio import AudioBlock
 from mien.output.wav import save_wav
-from planted_films import write_film
+from planted_videos import write_video
 from speech_mixtures import voiced
 
 
@@ -26,7 +26,7 @@ def run(*words: str) -> Result:
 
 @pytest.fixture(scope="module")
 def face_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a table like FER2013's, with six pictures of noise an emotion."""
+    """Return a table like FER2013's, with six images of noise an emotion."""
     random = np.random.default_rng(0)
     lines = ["emotion,pixels,Usage"]
     for usage in ("Training", "PublicTest"):
@@ -56,33 +56,33 @@ def test_the_names_are_those_of_the_methods() -> None:
 
 def test_pairs_from_the_command_to_the_report(face_table: Path, speech_folder: Path, tmp_path: Path) -> None:
     words = ["--fusion", "experts", "--faces", f"fer2013={face_table}", "--speech", f"speech_folder={speech_folder}"]
-    done = run(*words, "--pictures", "1", "--report", str(tmp_path / "r"), "--json")
+    done = run(*words, "--images", "1", "--report", str(tmp_path / "r"), "--json")
     assert done.exit_code == 0, done.output
     data = json.loads(done.stdout)
     assert data["simulation"] is True
-    assert (data["folds"], data["clips"], data["pictures"]) == (2, 14, 42)
+    assert (data["folds"], data["clips"], data["images"]) == (2, 14, 42)
     assert {f["condition"] for f in data["figures"]} >= {"clean", "no face", "silence", "babble alone"}
     assert json.loads((tmp_path / "r" / "report.json").read_text(encoding="utf-8")) == data
     assert "A simulation" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def film_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with films of nobody: one with a voice, one without sound, and one that is none."""
-    folder = tmp_path_factory.mktemp("films")
+def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with videos of nobody: one with a voice, one without sound, and one that is none."""
+    folder = tmp_path_factory.mktemp("videos")
     frames = [(np.full((120, 160, 3), 90, np.uint8), Fraction(i, 10)) for i in range(12)]
     for emotion in ("happiness", "anger"):
         (folder / emotion).mkdir()
-    write_film(
+    write_video(
         folder / "happiness" / "a_1.mp4", frames, rate=10, sound=(voiced(19200, np.random.default_rng(1)), 16000)
     )
-    write_film(folder / "anger" / "b_1.mp4", frames, rate=10)
-    (folder / "anger" / "b_2.mp4").write_bytes(b"no film at all")
+    write_video(folder / "anger" / "b_1.mp4", frames, rate=10)
+    (folder / "anger" / "b_2.mp4").write_bytes(b"no video at all")
     return folder
 
 
-def test_labelled_films(film_folder: Path, tmp_path: Path) -> None:
-    done = run("--fusion", "average", "--films", str(film_folder), "--report", str(tmp_path / "r"), "--json")
+def test_labeled_videos(video_folder: Path, tmp_path: Path) -> None:
+    done = run("--fusion", "average", "--videos", str(video_folder), "--report", str(tmp_path / "r"), "--json")
     assert done.exit_code == 3
     data = json.loads(done.stdout)
     assert data["n"] == 2
@@ -93,7 +93,7 @@ def test_labelled_films(film_folder: Path, tmp_path: Path) -> None:
     assert len(data["problems"]) == 1
     assert "b_2.mp4" in data["problems"][0]
     assert "b_2.mp4" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
-    shown = run("--fusion", "average", "--films", str(film_folder)).stdout
+    shown = run("--fusion", "average", "--videos", str(video_folder)).stdout
     assert "average *" in shown
 
 
@@ -101,14 +101,14 @@ def test_labelled_films(film_folder: Path, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--fusion", "vote"], "'vote' is not one of 'experts', 'average'"),
-        (["--fusion", "experts"], "--fusion needs --faces and --speech, or --films"),
-        (["--fusion", "experts", "--films", "x", "--faces", "y"], "--films goes without --faces"),
+        (["--fusion", "experts"], "--fusion needs --faces and --speech, or --videos"),
+        (["--fusion", "experts", "--videos", "x", "--faces", "y"], "--videos goes without --faces"),
         (["face-base", "fer2013", "--speech", "x"], "--speech: only with --fusion"),
         (
-            ["face-base", "fer2013", "--speech-folds", ".", "--pictures", "2"],
-            "--speech-folds and --pictures: only with",
+            ["face-base", "fer2013", "--speech-folds", ".", "--images", "2"],
+            "--speech-folds and --images: only with",
         ),
-        (["--fusion", "experts", "--films", "atlas=x"], "unknown data set 'atlas': expected one of baum2"),
+        (["--fusion", "experts", "--videos", "atlas=x"], "unknown data set 'atlas': expected one of baum2"),
         (["face-base", "fer2013", "--fusion", "experts"], "but got 'fer2013'"),
         ([], "Missing argument 'MODEL"),
     ],
@@ -119,12 +119,12 @@ def test_what_makes_no_sense_is_refused(words: list[str], message: str) -> None:
     assert message in " ".join(done.output.split())
 
 
-def test_odd_numbers_of_pictures_and_models_are_refused(face_table: Path, speech_folder: Path) -> None:
+def test_odd_numbers_of_images_and_models_are_refused(face_table: Path, speech_folder: Path) -> None:
     data = ["--faces", str(face_table), "--speech", f"speech_folder={speech_folder}"]
-    for pictures in ("0", "1,1", "one"):
-        done = run("--fusion", "experts", *data, "--pictures", pictures)
+    for images in ("0", "1,1", "one"):
+        done = run("--fusion", "experts", *data, "--images", images)
         assert done.exit_code == 2
-        assert "--pictures must be whole numbers such as 1,3" in " ".join(done.output.split())
+        assert "--images must be integers such as 1,3" in " ".join(done.output.split())
     done = run("a,b,c", "--fusion", "experts", *data)
     assert done.exit_code == 2
     assert "--fusion takes a face model and a speech model, but got 3" in " ".join(done.output.split())

@@ -1,4 +1,4 @@
-"""``mien analyze FOLDER`` on damaged and whole pictures, as a real process: all are answered or named, none is lost."""
+"""``mien analyze FOLDER`` on damaged and whole images, as a real process: all are answered or named, none is lost."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from hostile_pictures import encoded, face, mutated, whole_pictures
+from hostile_images import encoded, face, mutated, whole_images
 from mien.errors import MediaError
-from mien.media import iter_image_paths, read_image
+from mien.io import iter_image_paths, read_image
 
 DAMAGED = 100
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with damaged pictures, whole ones, an empty one, and what is none under a picture's name."""
+    """Return a folder with damaged images, whole ones, an empty one, and what is none under an image's name."""
     place = tmp_path_factory.mktemp("hostile")
     for name, data in mutated(DAMAGED, seed=7):
         (place / name).with_suffix(".jpg").write_bytes(data)
-    for name, data in whole_pictures().items():
+    for name, data in whole_images().items():
         (place / f"whole-{name}.png").write_bytes(data)
     (place / "whole-face.bmp").write_bytes(encoded(face().resize((160, 160)), "bmp"))
     (place / "empty.gif").write_bytes(b"")
-    (place / "words.webp").write_text("no picture")
+    (place / "words.webp").write_text("no image")
     return place
 
 
@@ -39,8 +39,8 @@ def sizes(folder: Path) -> dict[str, tuple[int, int] | None]:
     found: dict[str, tuple[int, int] | None] = {}
     for path in iter_image_paths([folder]):
         try:
-            picture = read_image(path)
-            found[path] = (picture.width, picture.height)
+            image = read_image(path)
+            found[path] = (image.width, image.height)
         except MediaError:
             found[path] = None
     assert len(found) >= DAMAGED
@@ -79,7 +79,7 @@ def test_each_bad_file_is_named_once_with_its_reason(folder: Path, sizes: dict[s
     named = Counter(path for path in bad for line in reasons if line.startswith(path))
     assert named == Counter(dict.fromkeys(bad, 1))
     assert len(reasons) == len(bad)
-    assert f"{len(sizes) - len(bad)} pictures, " in total
+    assert f"{len(sizes) - len(bad)} images, " in total
     assert f"{len(bad)} failed" in total
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {row["path"] for row in rows} == set(sizes)

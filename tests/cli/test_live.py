@@ -17,16 +17,16 @@ from click.testing import CliRunner
 
 from live_streams import Jpegs, astronaut, install, serving
 from mien.cli import main
-from mien.media.video import iter_frames
+from mien.io.video import iter_frames
 from mien.results import TrackedFace
-from planted_films import write_film
+from planted_videos import write_video
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three fifths of a second of the astronaut."""
-    path = tmp_path_factory.mktemp("films") / "astronaut.mp4"
-    write_film(path, ((astronaut(), Fraction(k, 25)) for k in range(16)), rate=25)
+    path = tmp_path_factory.mktemp("videos") / "astronaut.mp4"
+    write_video(path, ((astronaut(), Fraction(k, 25)) for k in range(16)), rate=25)
     return path
 
 
@@ -35,13 +35,13 @@ def run(*words: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_lines_of_a_film(film: Path, tmp_path: Path) -> None:
+def test_lines_of_a_video(video: Path, tmp_path: Path) -> None:
     log, record = tmp_path / "log.csv", tmp_path / "record.mp4"
-    code, out, err = run("--no-window", "--source", film, "--log", log, "--record", record)
+    code, out, err = run("--no-window", "--source", video, "--log", log, "--record", record)
     assert code == 0
     lines = [json.loads(line) for line in out.splitlines()]
     assert {line["kind"] for line in lines} == {"frame"}
-    assert {line["path"] for line in lines} == {str(film)}
+    assert {line["path"] for line in lines} == {str(video)}
     assert lines[-1]["time_s"] == pytest.approx(0.6)
     assert TrackedFace.from_dict(lines[-1]["faces"][0]).smoothed.top == "happiness"
     rows = list(csv.DictReader(log.read_text().splitlines()))
@@ -54,17 +54,17 @@ def test_lines_of_a_film(film: Path, tmp_path: Path) -> None:
     assert record.with_suffix(".csv").is_file()
 
 
-def test_fewer_frames_a_second(film: Path) -> None:
-    code, out, _ = run("--no-window", "--source", film, "--fps", 4)
+def test_fewer_frames_a_second(video: Path) -> None:
+    code, out, _ = run("--no-window", "--source", video, "--fps", 4)
     times = [json.loads(line)["time_s"] for line in out.splitlines()]
     assert code == 0
     assert 2 <= len(times) <= 3
-    code, out, _ = run("--no-window", "--source", film, "--step", 0.5)
+    code, out, _ = run("--no-window", "--source", video, "--step", 0.5)
     assert len(out.splitlines()) == 2
 
 
-def test_at_most_so_many_faces_and_another_detector(film: Path) -> None:
-    code, out, _ = run("--no-window", "--source", film, "--max-faces", 1, "--detector", "haar")
+def test_at_most_so_many_faces_and_another_detector(video: Path) -> None:
+    code, out, _ = run("--no-window", "--source", video, "--max-faces", 1, "--detector", "haar")
     assert code == 0
     assert len(json.loads(out.splitlines()[-1])["faces"]) <= 1
 
@@ -103,34 +103,34 @@ def test_a_source_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "an address must begin with rtsp://" in err
 
 
-def test_wrong_places(film: Path, tmp_path: Path) -> None:
-    code, _, err = run("--no-window", "--source", film, "--record", tmp_path / "a.avi")
+def test_wrong_places(video: Path, tmp_path: Path) -> None:
+    code, _, err = run("--no-window", "--source", video, "--record", tmp_path / "a.avi")
     assert code == 1
     assert "a.avi" in err
-    code, _, err = run("--no-window", "--source", film, "--log", tmp_path / "no" / "a.csv")
+    code, _, err = run("--no-window", "--source", video, "--log", tmp_path / "no" / "a.csv")
     assert code == 1
     assert "no such folder" in err
 
 
-def test_what_is_missing_is_named(film: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_missing_is_named(video: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "pygame", None)
-    code, out, err = run("--source", film)
+    code, out, err = run("--source", video)
     assert (code, out) == (1, "")
     assert err == 'mien: the live window needs pygame: pip install "mien[live]"\n'
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     record = tmp_path / "a.mp4"
-    code, out, err = run("--source", film, "--no-window", "--sound", "--record", record)
+    code, out, err = run("--source", video, "--no-window", "--sound", "--record", record)
     assert (code, out) == (1, "")
     assert err == 'mien: listening to the microphone needs sounddevice: pip install "mien[microphone]"\n'
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the screen is missing on Linux only")
-def test_no_screen(film: Path) -> None:
+def test_no_screen(video: Path) -> None:
     pytest.importorskip("pygame", reason="needs the extra 'live'")
     bare = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"}}
     done = subprocess.run(
-        [sys.executable, "-m", "mien", "live", "--source", film], env=bare, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "mien", "live", "--source", video], env=bare, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     assert "mien: there is no screen to open a window on" in done.stderr
@@ -166,8 +166,8 @@ def test_ctrl_c_leaves_a_recording_that_plays(tmp_path: Path, times: int) -> Non
     assert times > 1 or "recorded a.mp4 and a.csv" in errors
     # The last line may be cut off where Ctrl-C struck.
     assert all(json.loads(line)["kind"] == "frame" for line in (*lines, *rest.splitlines()[:-1]))
-    with iter_frames(tmp_path / "a.mp4") as film:
-        assert sum(1 for _ in film) > 5
+    with iter_frames(tmp_path / "a.mp4") as video:
+        assert sum(1 for _ in video) > 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.mp4", "log.csv"]
     assert len(list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))) >= 10
 
@@ -185,8 +185,8 @@ def test_sigterm_leaves_a_recording_that_plays(tmp_path: Path) -> None:
     assert errors.splitlines()[-1] == "mien: terminated"
     assert "Traceback" not in errors
     assert "recorded a.mp4 and a.csv" in errors
-    with iter_frames(tmp_path / "a.mp4") as film:
-        assert sum(1 for _ in film) > 5
+    with iter_frames(tmp_path / "a.mp4") as video:
+        assert sum(1 for _ in video) > 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.mp4", "log.csv"]
     assert len(list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))) >= 10
 

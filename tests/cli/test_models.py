@@ -27,24 +27,24 @@ def _copy(name: str, folder: Path) -> Path:
     return folder
 
 
-def test_list_shows_name_task_size_and_licence() -> None:
+def test_list_shows_name_task_size_and_license() -> None:
     done = _run("list")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["name", "task", "size", "licence", "state"]
+    assert lines[0].split() == ["name", "task", "size", "license", "state"]
     assert [line.split()[0] for line in lines[1:]] == registry.names() + registry.optional_names()
     for line in lines[1:]:
         spec = registry.get(line.split()[0])
         assert spec.task in line
         assert f"{spec.size_bytes / 1e6:.1f} MB" in line
-        assert " ".join(spec.licence.weights.split()) in line
+        assert " ".join(spec.license.weights.split()) in line
         assert line.endswith("shipped" if spec.name in registry.names() else "optional, not there")
 
 
 def test_list_as_json() -> None:
     rows = json.loads(_run("list", "--json").stdout)
     assert [row["name"] for row in rows] == registry.names() + registry.optional_names()
-    assert {tuple(row) for row in rows} == {("name", "task", "bytes", "licence", "optional", "there")}
+    assert {tuple(row) for row in rows} == {("name", "task", "bytes", "license", "optional", "there")}
     assert all(row["bytes"] == registry.get(row["name"]).size_bytes for row in rows)
     assert all(row["optional"] is not row["there"] for row in rows)
 
@@ -54,7 +54,7 @@ def test_show_tells_what_the_record_says(name: str) -> None:
     spec = registry.get(name)
     done = _run("show", name)
     assert done.exit_code == 0
-    for said in (spec.description, spec.licence.weights, spec.licence.data, *(f.sha256 for f in spec.files)):
+    for said in (spec.description, spec.license.weights, spec.license.data, *(f.sha256 for f in spec.files)):
         assert said in done.stdout
     for output in spec.outputs:
         assert ", ".join(output.labels.emotions) in done.stdout
@@ -148,7 +148,7 @@ def test_get_from_a_file_then_list_and_verify_know_it(tiny: Offer, tmp_path: Pat
     assert _run("verify").stdout == ""
     done = _run("get", "tiny", "--from", str(tmp_path / "own.onnx"))
     assert done.exit_code == 0
-    assert done.stdout == f"tiny: {tiny.path}, 0.0 MB, sha256 as recorded; licence MIT\n"
+    assert done.stdout == f"tiny: {tiny.path}, 0.0 MB, sha256 as recorded; license MIT\n"
     assert done.stderr.startswith("mien: attribution: Wu, Peng and Yu")
     assert _run("list").stdout.splitlines()[1].endswith("optional, there")
     assert _run("verify").stdout == "tiny: 1 files, 0.0 MB, as recorded\n"
@@ -179,7 +179,7 @@ def test_show_says_where_a_download_comes_from() -> None:
     offer = registry.offer("yunet")
     lines = _run("show", "yunet").stdout.splitlines()
     assert lines[-1] == f"download: {offer.url}"
-    assert f"attribution: {offer.spec.licence.attribution}" in lines
+    assert f"attribution: {offer.spec.license.attribution}" in lines
 
 
 def test_get_knows_what_is_optional() -> None:

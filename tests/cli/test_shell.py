@@ -207,13 +207,13 @@ def test_progress_writes_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatc
     stream = StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(_shell.time, "monotonic", lambda: now)
-    with _shell.progress(100, "reading", unit="pictures") as advance:
+    with _shell.progress(100, "reading", unit="images") as advance:
         for _ in range(25):
             now += 1.0
             advance(2)
     assert stream.getvalue().splitlines() == [
-        "mien: reading: 20 of 100 pictures, 2.0/s, 40 s left",
-        "mien: reading: 40 of 100 pictures, 2.0/s, 30 s left",
+        "mien: reading: 20 of 100 images, 2.0/s, 40 s left",
+        "mien: reading: 40 of 100 images, 2.0/s, 30 s left",
     ]
 
 
@@ -222,15 +222,15 @@ def test_progress_may_learn_the_total_later(monkeypatch: pytest.MonkeyPatch) -> 
     stream = StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(_shell.time, "monotonic", lambda: now)
-    with _shell.progress(None, "reading", unit="pictures") as advance:
+    with _shell.progress(None, "reading", unit="images") as advance:
         for second in range(20):
             now += 1.0
             if second == 15:
                 advance.expect(100)
             advance(2)
     assert stream.getvalue().splitlines() == [
-        "mien: reading: 20 pictures, 2.0/s",
-        "mien: reading: 40 of 100 pictures, 2.0/s, 30 s left",
+        "mien: reading: 20 images, 2.0/s",
+        "mien: reading: 40 of 100 images, 2.0/s, 30 s left",
     ]
 
 
@@ -242,7 +242,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
-    with _shell.progress(None, "reading", unit="pictures") as advance:
+    with _shell.progress(None, "reading", unit="images") as advance:
         advance.expect(4)
         advance(4)
     assert "reading" in stream.getvalue()

@@ -61,7 +61,7 @@ def test_without_the_extra_it_is_named(module: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien.training import run as room
+    from mien.train import run as room
 
     calls = []
 
@@ -73,7 +73,7 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
     done = run(
         *("--recipe", "tiny.toml", "--data", "fer.csv", "--labels", "votes.csv", "--epochs", "3", "--seed", "9"),
         *("--device", "cpu", "--precision", "float32", "--threads", "2", "--devices", "3", "--dataset", "fer2013"),
-        *("--set", "optimiser.rate=0.5", "--freeze", "stem", "--freeze", "blocks.0", "--init", "face-base"),
+        *("--set", "optimizer.rate=0.5", "--freeze", "stem", "--freeze", "blocks.0", "--init", "face-base"),
     )
     assert (done.exit_code, done.stdout, done.stderr) == (0, "runs/tiny\n", "")
     ((recipe, options),) = calls
@@ -83,7 +83,7 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
         Path("votes.csv"),
         Path("runs") / "tiny",
     )
-    assert (recipe.dataset, recipe.optimiser.rate, recipe.init) == ("fer2013", 0.5, "face-base")
+    assert (recipe.dataset, recipe.optimizer.rate, recipe.init) == ("fer2013", 0.5, "face-base")
     assert recipe.freeze == ("stem", "blocks.0")
     machine = options["options"]
     assert machine.devices == 3
@@ -91,14 +91,14 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_folds_are_a_table(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien.training import folds as room
+    from mien.train import folds as room
 
     calls = []
 
     def train_folds(recipe: object, **options: object) -> tuple[room.FoldResult, ...]:
         calls.append(options)
-        spans = (0.4, 0.3, 0.5, 0.35, 0.25, 0.45)
-        return tuple(room.FoldResult(way, "baum8", 100, 9, *spans, 0.22, (0.4, 0.4)) for way in options["ways"])
+        segments = (0.4, 0.3, 0.5, 0.35, 0.25, 0.45)
+        return tuple(room.FoldResult(way, "baum8", 100, 9, *segments, 0.22, (0.4, 0.4)) for way in options["ways"])
 
     monkeypatch.setattr(room, "train_folds", train_folds)
     done = run(

@@ -122,8 +122,8 @@ def test_wrong_weights_are_refused() -> None:
     table = weights().to_dict()
     with pytest.raises(InputError, match="weights of a fusion must have 'voice', but have"):
         ExpertWeights.from_dict({k: v for k, v in table.items() if k != "voice"})
-    with pytest.raises(InputError, match=r"weights of a fusion are malformed: .*unexpected keyword argument 'colour'"):
-        ExpertWeights.from_dict({**table, "face": {**table["face"], "colour": 1}})
+    with pytest.raises(InputError, match=r"weights of a fusion are malformed: .*unexpected keyword argument 'color'"):
+        ExpertWeights.from_dict({**table, "face": {**table["face"], "color": 1}})
     with pytest.raises(InputError, match="slope of snr_db must be a number of at least 0, but got -1"):
         ExpertWeights.from_dict({**table, "voice": {**table["voice"], "slopes": {"speech_s": 1.0, "snr_db": -1.0}}})
     with pytest.raises(InputError, match="a prior must be 7 shares that sum to 1, but got"):

@@ -13,7 +13,7 @@ from mien.errors import InputError
 from mien.fusion import METHODS, fuse
 from mien.fusion.axis import HOLD, Course, edges_of
 from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet, mapping
-from mien.results import Emotion, EmotionSegment, FaceTrack, FusedResult, SpeechResult, SpeechSpan, VideoResult
+from mien.results import Emotion, EmotionSegment, FaceTrack, FusedResult, SpeechResult, SpeechSegment, VideoResult
 
 HAPPY, ANGRY, SAD, NEUTRAL = "happiness", "anger", "sadness", "neutral"
 
@@ -58,20 +58,21 @@ def track(
     )
 
 
-def speech(*spans: tuple[float, float, np.ndarray | None], labels: LabelSet = FER7) -> SpeechResult:
+def speech(*segments: tuple[float, float, np.ndarray | None], labels: LabelSet = FER7) -> SpeechResult:
     told = tuple(
-        SpeechSpan(s, e, row is not None, None if row is None else Emotion(labels, tuple(row))) for s, e, row in spans
+        SpeechSegment(s, e, row is not None, None if row is None else Emotion(labels, tuple(row)))
+        for s, e, row in segments
     )
-    return SpeechResult(spans[-1][1], told)
+    return SpeechResult(segments[-1][1], told)
 
 
-def film(tracks: tuple[FaceTrack, ...], *, start_s: float = 0.0, end_s: float = 10.0) -> VideoResult:
+def video(tracks: tuple[FaceTrack, ...], *, start_s: float = 0.0, end_s: float = 10.0) -> VideoResult:
     times = np.unique(np.concatenate([t.times_s for t in tracks])) if tracks else np.arange(start_s, end_s, 0.2)
     return VideoResult(320, 240, end_s, start_s, end_s, times, tracks)
 
 
 def bounds(result: FusedResult) -> list[tuple[float, float]]:
-    return [(round(span.start_s, 6), round(span.end_s, 6)) for span in result.spans]
+    return [(round(segment.start_s, 6), round(segment.end_s, 6)) for segment in result.segments]
 
 
 def test_the_axis_is_the_union_of_the_edges_of_both() -> None:
@@ -79,13 +80,13 @@ def test_the_axis_is_the_union_of_the_edges_of_both() -> None:
     voice = speech((0, 1.5, None), (1.5, 4.25, said(ANGRY)), (4.25, 5, said(SAD)), (5, 10, None))
     result = fuse(faces, voice)
     assert bounds(result) == [(0, 1.5), (1.5, 3), (3, 4.25), (4.25, 5), (5, 7), (7, 8), (8, 10)]
-    assert [span.face.top if span.face else None for span in result.spans] == [
+    assert [segment.face.top if segment.face else None for segment in result.segments] == [
         HAPPY, HAPPY, ANGRY, ANGRY, ANGRY, None, SAD,
     ]  # fmt: skip
-    assert [span.voice.top if span.voice else None for span in result.spans] == [
+    assert [segment.voice.top if segment.voice else None for segment in result.segments] == [
         None, ANGRY, ANGRY, SAD, None, None, None,
     ]  # fmt: skip
-    assert result.spans[5].fused is None
+    assert result.segments[5].fused is None
     assert (result.face_s, result.voice_s, result.both_s) == pytest.approx((9, 3.5, 3.5))
 
 
@@ -115,7 +116,7 @@ def test_means_are_exact_whatever_the_frames() -> None:
         timeline=(EmotionSegment(float(times[0]), float(times[-1]), Emotion(FER7, tuple(said(HAPPY)))),),
     )  # fmt: skip
     begin, end = times[0] + 0.501, times[-1] - 1.003
-    result = fuse(faces, [SpeechSpan(begin, end, True, Emotion(FER7, tuple(said(SAD))))])
+    result = fuse(faces, [SpeechSegment(begin, end, True, Emotion(FER7, tuple(said(SAD))))])
     assert bounds(result) == [tuple(np.round(p, 6)) for p in ((times[0], begin), (begin, end), (end, times[-1]))]
     total, whole = [Fraction(0)] * 7, Fraction(0)
     for k in range(n):
@@ -123,7 +124,7 @@ def test_means_are_exact_whatever_the_frames() -> None:
         if high > low:
             whole += high - low
             total = [t + (high - low) * Fraction(float(p)) for t, p in zip(total, rows[k], strict=True)]
-    middle = result.spans[1].face
+    middle = result.segments[1].face
     assert middle is not None
     np.testing.assert_allclose(middle.to_array(), [float(t / whole) for t in total], atol=1e-6)
 
@@ -132,49 +133,49 @@ def test_labels_become_the_common_seven_and_the_notes_say_so() -> None:
     faces = track([(0, 2, said("contempt", 0.4, FERPLUS8))], labels=FERPLUS8)
     voice = speech((0, 2, said("calm", 0.6, RAVDESS8)), labels=RAVDESS8)
     result = fuse(faces, voice)
-    (span,) = result.spans
-    assert span.face is not None
-    assert span.voice is not None
-    assert span.voice.top == NEUTRAL
+    (segment,) = result.segments
+    assert segment.face is not None
+    assert segment.voice is not None
+    assert segment.voice.top == NEUTRAL
     expected = mapping(FERPLUS8, FER7).apply(said("contempt", 0.4, FERPLUS8))
-    np.testing.assert_allclose(span.face.to_array(), expected, atol=1e-6)
+    np.testing.assert_allclose(segment.face.to_array(), expected, atol=1e-6)
     assert "contempt is dropped and the rest renormalised (face)" in result.notes
     assert "calm counts as neutral (voice)" in result.notes
 
 
-def test_a_film_that_begins_later_and_sound_that_ends_earlier_keep_their_times() -> None:
-    faces = film((track([(2, 10, said(HAPPY))]),), start_s=1.0)
+def test_a_video_that_begins_later_and_sound_that_ends_earlier_keep_their_times() -> None:
+    faces = video((track([(2, 10, said(HAPPY))]),), start_s=1.0)
     result = fuse(faces, speech((0, 3, None), (3, 6, said(SAD))))
     assert bounds(result) == [(1, 2), (2, 3), (3, 6), (6, 10)]
-    assert result.warnings == ("the sound ends at 6.0 s, the picture at 10.0 s",)
-    later = fuse(film((track([(0, 4, said(HAPPY))]),), end_s=4), speech((0, 3, None), (3, 9, said(SAD))))
+    assert result.warnings == ("the sound ends at 6.0 s, the image at 10.0 s",)
+    later = fuse(video((track([(0, 4, said(HAPPY))]),), end_s=4), speech((0, 3, None), (3, 9, said(SAD))))
     assert bounds(later) == [(0, 3), (3, 4), (4, 9)]
-    assert later.spans[-1].face is None
-    assert later.spans[-1].voice is not None
+    assert later.segments[-1].face is None
+    assert later.segments[-1].voice is not None
 
 
 def test_what_is_missing_is_named() -> None:
     voice = speech((0, 3, said(SAD)))
-    none = fuse(film((), end_s=3), voice)
+    none = fuse(video((), end_s=3), voice)
     assert none.warnings == ("no face is seen: what is left is the voice",)
-    assert [span.fused.top for span in none.spans if span.fused] == [SAD]
+    assert [segment.fused.top for segment in none.segments if segment.fused] == [SAD]
     silent = fuse(track([(0, 3, said(HAPPY))]), speech((0, 3, None)))
     assert silent.warnings == ("nobody speaks: what is left is the face",)
     assert silent.emotion is not None
     assert silent.emotion.top == HAPPY
     assert fuse(track([(0, 3, said(HAPPY))]), None).warnings == ("there is no sound: what is left is the face",)
     empty = fuse((), None)
-    assert empty.spans == ()
+    assert empty.segments == ()
     assert empty.warnings == ("no face is seen", "there is no sound")
     assert empty.emotion is None
-    assert fuse(film((), end_s=2), None).spans[0].fused is None
+    assert fuse(video((), end_s=2), None).segments[0].fused is None
 
 
 def test_the_largest_face_takes_the_voice_and_that_is_noted() -> None:
     large = track([(0, 6, said(HAPPY))], number=1, side=100)
     small = track([(0, 6, said(ANGRY))], number=2, side=40)
     result = fuse((small, large), speech((0, 6, said(SAD))))
-    assert {span.track for span in result.spans} == {1}
+    assert {segment.track for segment in result.segments} == {1}
     assert "the voice is taken to be that of the largest face in view: who speaks is not known" in result.notes
 
 
@@ -202,17 +203,17 @@ def test_the_voice_does_not_jump_between_faces_of_nearly_one_size() -> None:
                 timeline=base.timeline,
             )
         )
-    pauses = [SpeechSpan(k, k + 0.6, True, Emotion(FER7, tuple(said(SAD)))) for k in range(12)]
+    pauses = [SpeechSegment(k, k + 0.6, True, Emotion(FER7, tuple(said(SAD)))) for k in range(12)]
     result = fuse(tracks, pauses)
-    assert len({span.track for span in result.spans}) == 1
+    assert len({segment.track for segment in result.segments}) == 1
 
 
 def test_a_much_larger_face_takes_the_voice_over_only_at_the_next_speech() -> None:
     first = track([(0, 10, said(HAPPY))], number=1, side=50)
     close = track([(2, 10, said(ANGRY))], number=2, side=50 * np.sqrt(HOLD) * 1.2)
     voice = speech((0, 2.4, said(SAD)), (2.4, 5, None), (5, 10, said(SAD)))
-    spans = fuse((first, close), voice).spans
-    assert [(round(s.start_s, 3), s.track) for s in spans] == [(0, 1), (2.4, 2), (5, 2)]
+    segments = fuse((first, close), voice).segments
+    assert [(round(s.start_s, 3), s.track) for s in segments] == [(0, 1), (2.4, 2), (5, 2)]
 
 
 def test_edges_of_other_people_part_nothing() -> None:
@@ -241,23 +242,23 @@ def test_a_course_is_integrated_through_gaps() -> None:
 def test_quality_reaches_the_experts() -> None:
     """A face of 6 px says less than one of 60; so does a sentence of half a second against one of three."""
     voice = speech((0, 3, said(SAD, 0.5)))
-    large, small = (fuse(track([(0, 3, said(HAPPY))], side=side), voice).spans[0] for side in (60.0, 6.0))
+    large, small = (fuse(track([(0, 3, said(HAPPY))], side=side), voice).segments[0] for side in (60.0, 6.0))
     assert small.face_weight < 0.9 * large.face_weight
     assert small.voice_weight == large.voice_weight
-    brief = fuse(track([(0, 3, said(HAPPY))]), speech((0, 0.5, said(SAD, 0.5)), (0.5, 3, None))).spans[0]
+    brief = fuse(track([(0, 3, said(HAPPY))]), speech((0, 0.5, said(SAD, 0.5)), (0.5, 3, None))).segments[0]
     assert brief.voice_weight < 0.7 * large.voice_weight
 
 
-def test_measures_of_tracks_and_spans_are_taken_where_they_are_known() -> None:
+def test_measures_of_tracks_and_segments_are_taken_where_they_are_known() -> None:
     faces = track([(0, 3, said(HAPPY))])
     blurred = replace(faces, sharpness=np.full(len(faces), 0.01, np.float32))
-    weights = [fuse(t, None).spans[0].face_weight for t in (faces, blurred)]
+    weights = [fuse(t, None).segments[0].face_weight for t in (faces, blurred)]
     assert weights[1] < 0.9 * weights[0]
     known = np.full(len(faces), np.nan, np.float32)
     known[3] = 0.01
-    assert fuse(replace(faces, sharpness=known), None).spans[0].face_weight == pytest.approx(weights[1])
+    assert fuse(replace(faces, sharpness=known), None).segments[0].face_weight == pytest.approx(weights[1])
     emotion = Emotion(FER7, tuple(said(SAD)))
-    clear, noisy = (fuse(faces, [SpeechSpan(0, 3, True, emotion, snr_db=db)]).spans[0] for db in (40.0, -15.0))
+    clear, noisy = (fuse(faces, [SpeechSegment(0, 3, True, emotion, snr_db=db)]).segments[0] for db in (40.0, -15.0))
     assert noisy.voice_weight < 0.4 * clear.voice_weight
 
 
@@ -265,21 +266,21 @@ def test_wrong_input_is_refused() -> None:
     faces = track([(0, 3, said(HAPPY))])
     with pytest.raises(InputError, match="method must be one of experts, average, most_confident, rule_table, but"):
         fuse(faces, None, method="vote")
-    with pytest.raises(InputError, match="speech must be a SpeechResult or spans of one, but one is a str"):
+    with pytest.raises(InputError, match="speech must be a SpeechResult or segments of one, but one is a str"):
         fuse(faces, ["x"])  # type: ignore[list-item]
-    with pytest.raises(InputError, match="faces must be a film, a track or tracks, but one is a int"):
+    with pytest.raises(InputError, match="faces must be a video, a track or tracks, but one is a int"):
         fuse([3], None)  # type: ignore[list-item]
-    spans = [SpeechSpan(1, 2, True), SpeechSpan(0, 1.5, True)]
-    with pytest.raises(InputError, match="spans of speech must be in order, but one ends at 2 s and the next"):
-        fuse(faces, spans)
+    segments = [SpeechSegment(1, 2, True), SpeechSegment(0, 1.5, True)]
+    with pytest.raises(InputError, match="segments of speech must be in order, but one ends at 2 s and the next"):
+        fuse(faces, segments)
     with pytest.raises(InputError, match="end_s must not be before start_s"):
         fuse(faces, None, start_s=3.0, end_s=1.0)
 
 
 def test_speech_without_an_answer_is_no_voice() -> None:
-    (span,) = fuse(track([(0, 3, said(HAPPY))]), [SpeechSpan(0, 3, True)]).spans
-    assert span.voice is None
-    assert span.voice_weight == 0
+    (segment,) = fuse(track([(0, 3, said(HAPPY))]), [SpeechSegment(0, 3, True)]).segments
+    assert segment.voice is None
+    assert segment.voice_weight == 0
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -293,31 +294,31 @@ def test_at_any_time_the_answer_is_that_of_who_is_seen_and_what_is_heard_then(se
         tracks.append(track(pieces, number=number, side=float(random.uniform(20, 90)), timeline=bool(seed % 2)))
     cuts = np.unique(np.concatenate([[0.0], random.uniform(0, 20, 8), [20.0]]))
     heard = [
-        SpeechSpan(a, b, bool(s), Emotion(FER7, tuple(random.dirichlet(np.ones(7)))) if s else None)
+        SpeechSegment(a, b, bool(s), Emotion(FER7, tuple(random.dirichlet(np.ones(7)))) if s else None)
         for a, b, s in zip(cuts, cuts[1:], random.integers(0, 2, len(cuts) - 1), strict=False)
     ]
     result = fuse(tracks, SpeechResult(20.0, tuple(heard)), start_s=0.0)
     assert (result.start_s, result.end_s) == (0.0, 20.0)
     for time_s in random.uniform(0, 20, 100).tolist():
-        span = result.at(time_s)
-        assert span is not None
+        segment = result.at(time_s)
+        assert segment is not None
         voice = next(s for s in heard if s.start_s <= time_s < s.end_s).emotion
-        assert (span.voice is None) == (voice is None)
-        if voice is not None and span.voice is not None:
-            np.testing.assert_allclose(span.voice.probabilities, voice.probabilities, atol=1e-12)
+        assert (segment.voice is None) == (voice is None)
+        if voice is not None and segment.voice is not None:
+            np.testing.assert_allclose(segment.voice.probabilities, voice.probabilities, atol=1e-12)
         seen = {t.number for t in tracks if any(a <= time_s < b for a, b in t.stretches())}
-        assert span.track in (seen or {None})
-    total = sum(np.array(s.voice.probabilities) * s.duration_s for s in result.spans if s.voice)
+        assert segment.track in (seen or {None})
+    total = sum(np.array(s.voice.probabilities) * s.duration_s for s in result.segments if s.voice)
     expected = sum(np.array(s.emotion.probabilities) * s.duration_s for s in heard if s.emotion)
     np.testing.assert_allclose(total, expected, atol=1e-9)
 
 
 def test_one_persons_face_is_integrated_without_loss() -> None:
-    """The integral over all spans is that over all frames, whatever speech cuts them."""
+    """The integral over all segments is that over all frames, whatever speech cuts them."""
     random = np.random.default_rng(11)
     faces = track([(0.3, 4.1, said(HAPPY)), (4.1, 6, said(SAD, 0.4)), (7.7, 9.05, said(ANGRY))])
     cuts = np.sort(random.uniform(0, 10, 20))
-    heard = [SpeechSpan(a, b, True, Emotion(FER7, tuple(said(SAD)))) for a, b in pairwise(cuts)]
+    heard = [SpeechSegment(a, b, True, Emotion(FER7, tuple(said(SAD)))) for a, b in pairwise(cuts)]
     result = fuse(faces, heard)
-    total = sum(np.array(s.face.probabilities) * s.duration_s for s in result.spans if s.face)
+    total = sum(np.array(s.face.probabilities) * s.duration_s for s in result.segments if s.face)
     np.testing.assert_allclose(total, (faces.smoothed * faces.durations_s[:, None]).sum(axis=0), atol=1e-5)

@@ -57,10 +57,10 @@ def test_a_constant_answer_has_the_uar_of_chance(constant: int) -> None:
 @pytest.mark.parametrize(
     ("truth", "answers", "message"),
     [
-        ([], [], r"targets must be whole numbers of shape \(n,\) with n > 0"),
+        ([], [], r"targets must be integers of shape \(n,\) with n > 0"),
         ([0, 1], [0], "targets and predictions must be as many, but got 2 and 1"),
-        ([0.0], [0], "targets must be whole numbers.*float64"),
-        ([[0]], [0], r"targets must be whole numbers.*\(1, 1\)"),
+        ([0.0], [0], "targets must be integers.*float64"),
+        ([[0]], [0], r"targets must be integers.*\(1, 1\)"),
         ([-1], [0], "targets must be class numbers from 0 up, but got -1"),
         ([0], [-2], "predictions must be class numbers from 0 up, but got -2"),
     ],

@@ -90,7 +90,7 @@ def test_chunks_change_nothing_but_memory(monkeypatch: pytest.MonkeyPatch) -> No
         (lambda: bootstrap_interval(np.ones((3, 2)), mean, level=2), "level must be a number from 0 to 1, but got 2"),
         (
             lambda: bootstrap_interval(np.ones((3, 2)), mean, resamples=0),
-            "resamples must be a whole number of",
+            "resamples must be an integer of",
         ),
         (lambda: bootstrap_interval(np.ones((3, 2)), lambda s: s[:, 0] * np.nan), "not defined on any resample"),
     ],

@@ -120,9 +120,9 @@ def test_floor_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_refuses_nonsense() -> None:
-    with pytest.raises(InputError, match="bins must be a whole number of at least 1, but got 0"):
+    with pytest.raises(InputError, match="bins must be an integer of at least 1, but got 0"):
         ece(np.eye(2), [0, 1], bins=0)
-    with pytest.raises(InputError, match="draws must be a whole number of at least 1, but got 0"):
+    with pytest.raises(InputError, match="draws must be an integer of at least 1, but got 0"):
         ece_floor(np.eye(2), draws=0)
     with pytest.raises(InputError, match="must sum to one"):
         ece_floor(np.array([[3.0, 1.0]]))

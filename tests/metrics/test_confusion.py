@@ -29,5 +29,5 @@ def test_agrees_with_scikit_learn(rows: list[tuple[int, int]]) -> None:
 def test_refuses_classes_beyond_the_last() -> None:
     with pytest.raises(InputError, match="predictions must be class numbers from 0 up and under 2, but got 2"):
         confusion_matrix([0, 1], [0, 2], n_classes=2)
-    with pytest.raises(InputError, match="n_classes must be a whole number of at least 1, but got 0"):
+    with pytest.raises(InputError, match="n_classes must be an integer of at least 1, but got 0"):
         confusion_matrix([0], [0], n_classes=0)

@@ -53,7 +53,7 @@ def test_absent_classes_leave_every_figure_defined() -> None:
         ([0], np.eye(2), r"must be of shape \(n,\) and \(n, k\), but got"),
         ([0, -2], np.eye(2), "targets must be class numbers from 0 up, but got -2"),
         ([0, 5], np.eye(2), "targets must be class numbers.*but got 5"),
-        ([0.0, 1.0], np.eye(2), "must be whole numbers"),
+        ([0.0, 1.0], np.eye(2), "must be integers"),
         ([0, 1], np.full((2, 2), np.nan), "probabilities must be finite"),
     ],
 )

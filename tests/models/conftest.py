@@ -23,7 +23,7 @@ def _graph(inputs: list[Any], outputs: list[Any], nodes: list[Any]) -> bytes:
 
 @pytest.fixture(scope="session")
 def graph() -> bytes:
-    """Mean colour of each crop (n, 3), and the negative of it: planted truth for what a session returns."""
+    """Mean color of each crop (n, 3), and the negative of it: planted truth for what a session returns."""
     return _graph(
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 8, 8, 3])],
         [
@@ -44,14 +44,14 @@ def record(graph: bytes) -> dict[str, Any]:
     return {
         "name": "tiny",
         "task": "face-emotion",
-        "description": "mean colours",
+        "description": "mean colors",
         "version": "1.2",
         "date": dt.date(2026, 1, 31),
         "files": [
             {"role": "graph", "file": "tiny.onnx", "sha256": hashlib.sha256(graph).hexdigest(), "bytes": len(graph)}
         ],
-        "licence": {"weights": "MIT", "data": "made by the test", "attribution": "nobody"},
-        "input": {"size": 8, "layout": "NHWC", "dtype": "uint8", "colour": "RGB"},
+        "license": {"weights": "MIT", "data": "made by the test", "attribution": "nobody"},
+        "input": {"size": 8, "layout": "NHWC", "dtype": "uint8", "color": "RGB"},
         "crop": {"margin": 0.25, "measured": "not at all"},
         "outputs": [
             {"name": "ferplus8", "tensor": "mean", "labels": "ferplus8", "temperature": 1.25, "default": True},

@@ -323,15 +323,15 @@ def test_a_record_must_say_where_by_https(offer: Offer, tmp_path: Path, line: st
         store.read_offer(path)
 
 
-def test_every_optional_model_has_record_address_and_licence() -> None:
+def test_every_optional_model_has_record_address_and_license() -> None:
     assert registry.optional_names() == ["yunet"]
     for name in registry.optional_names():
         offer = registry.offer(name)
         assert registry.get(name) == offer.spec
         assert offer.spec.name == name
         assert offer.url.endswith(offer.file.file)
-        assert offer.spec.licence.weights == "MIT"
-        assert offer.spec.licence.attribution
+        assert offer.spec.license.weights == "MIT"
+        assert offer.spec.license.attribution
         assert name not in registry.names()
 
 

@@ -14,12 +14,12 @@ import pytest
 
 from int8_graphs import in_eight_bits
 from mien import FaceAnalyzer, SpeechAnalyzer, read_image
-from mien.analyzers.video import VideoAnalyzer
-from mien.datasets import fer2013
+from mien.data import fer2013
 from mien.errors import InputError, MissingExtraError, ModelError
-from mien.faces.detect import get_detector
+from mien.face.detect import get_detector
 from mien.models import ModelSpec, _openvino, registry, runtime
 from mien.samples import astronaut_path
+from mien.video.analyzer import VideoAnalyzer
 from speech_mixtures import RATE, voiced
 
 pytest.importorskip("openvino")
@@ -165,9 +165,9 @@ def in_int8() -> list[str]:
 @pytest.mark.parametrize("engine", runtime.ENGINES)
 def test_int8_of_a_shipped_model_answers_nearly_as_float32_does(name: str, engine: str) -> None:
     spec = registry.get(name)
-    picture = read_image(astronaut_path())
+    image = read_image(astronaut_path())
     analyzer = FaceAnalyzer(spec, threads=1)
-    crops = analyzer.crops(picture, analyzer.analyze(picture).faces)
+    crops = analyzer.crops(image, analyzer.analyze(image).faces)
     given = {"crops": analyzer.ready([crops[0], crops[0][:, ::-1], 255 - crops[0], crops[0] // 2 + 60])}
     exact = runtime.load(spec, threads=1).run(given)
     coarse = runtime.load(spec, threads=1, engine=engine, precision="int8").run(given)
@@ -210,13 +210,13 @@ def test_calls_take_their_threads_and_run_side_by_side_where_cores_are_left(spec
 
 
 def test_analyzers_answer_the_same_by_either_engine() -> None:
-    picture = read_image(astronaut_path())
-    (ours,) = FaceAnalyzer(threads=1).analyze(picture).faces
-    (other,) = FaceAnalyzer(threads=1, engine="openvino").analyze(picture).faces
+    image = read_image(astronaut_path())
+    (ours,) = FaceAnalyzer(threads=1).analyze(image).faces
+    (other,) = FaceAnalyzer(threads=1, engine="openvino").analyze(image).faces
     np.testing.assert_allclose(other.box, ours.box, atol=0.01)
     np.testing.assert_allclose(other.emotion.probabilities, ours.emotion.probabilities, atol=1e-4)
-    films = [VideoAnalyzer(engine=engine).analyze([(picture, 0.0), (picture, 0.2)]) for engine in runtime.ENGINES]
-    np.testing.assert_allclose(films[1].tracks[0].smoothed, films[0].tracks[0].smoothed, atol=1e-4)
+    videos = [VideoAnalyzer(engine=engine).analyze([(image, 0.0), (image, 0.2)]) for engine in runtime.ENGINES]
+    np.testing.assert_allclose(videos[1].tracks[0].smoothed, videos[0].tracks[0].smoothed, atol=1e-4)
 
 
 def test_speech_is_read_the_same_by_either_engine() -> None:

@@ -21,7 +21,7 @@ def test_a_record_becomes_a_model_and_back(record: Record) -> None:
     assert (spec.name, spec.task, spec.version, spec.date) == ("tiny", "face-emotion", "1.2", dt.date(2026, 1, 31))
     assert spec.path == Path("folder/model.toml")
     assert spec.input is not None
-    assert (spec.input.size, spec.input.layout, spec.input.dtype, spec.input.colour) == (8, "NHWC", "uint8", "RGB")
+    assert (spec.input.size, spec.input.layout, spec.input.dtype, spec.input.color) == (8, "NHWC", "uint8", "RGB")
     assert [(o.name, o.labels, o.temperature) for o in spec.outputs] == [
         ("ferplus8", FERPLUS8, 1.25),
         ("fer7", FER7, 0.5),
@@ -85,7 +85,7 @@ WRONG = [
         "'emotion-fusion', "
         "but got 'chess'",
     ),
-    (_set("colour", to="red"), "key 'colour' is not known"),
+    (_set("color", to="red"), "key 'color' is not known"),
     (_set("date", to="31.1.2026"), "key 'date' must be a date such as 2026-01-31, but got '31.1.2026'"),
     (_set("date", to=dt.datetime(2026, 1, 31)), "must be a date without a time"),
     (_set("date", to=2026), "key 'date' must be a date such as 2026-01-31, but got 2026"),
@@ -94,12 +94,12 @@ WRONG = [
     (_set("files", 0, "file", to="../tiny.onnx"), r"\[\[files\]\] number 1: key 'file' must match"),
     (_set("files", 0, "sha256", to="abc"), r"\[\[files\]\] number 1: key 'sha256' must match"),
     (_set("files", 0, "bytes", to=0), "key 'bytes' must be at least 1, but got 0"),
-    (_set("files", 0, "bytes", to=True), "key 'bytes' must be a whole number, but got True"),
-    (_drop("licence", "data"), r"\[licence\]: key 'data' is missing"),
-    (_set("licence", to="MIT"), "key 'licence' must be a table, but got 'MIT'"),
+    (_set("files", 0, "bytes", to=True), "key 'bytes' must be an integer, but got True"),
+    (_drop("license", "data"), r"\[license\]: key 'data' is missing"),
+    (_set("license", to="MIT"), "key 'license' must be a table, but got 'MIT'"),
     (_drop("input"), "key 'input' is missing"),
     (_set("input", "layout", to="NCHW"), r"\[input\]: key 'layout' must be 'NHWC', but got 'NCHW'"),
-    (_set("input", "mean", to=1.0), r"\[input\]: key 'mean' is not known: expected colour, dtype, layout, size"),
+    (_set("input", "mean", to=1.0), r"\[input\]: key 'mean' is not known: expected color, dtype, layout, size"),
     (_drop("crop"), "key 'crop' is missing"),
     (_drop("outputs"), "key 'outputs' is missing"),
     (_set("outputs", 0, "labels", to="fer9"), r"\[\[outputs\]\] number 1: key 'labels' unknown label set 'fer9'"),
@@ -182,7 +182,7 @@ WRONG_SOUND = [
     (_drop("outputs"), "key 'outputs' is missing"),
     (_set("input", to={"size": 48}), "key 'input' is not known"),
     (_drop("sound", "rate_hz"), r"\[sound\]: key 'rate_hz' is missing"),
-    (_set("sound", "rate_hz", to=16000.0), r"\[sound\]: key 'rate_hz' must be a whole number, but got 16000.0"),
+    (_set("sound", "rate_hz", to=16000.0), r"\[sound\]: key 'rate_hz' must be an integer, but got 16000.0"),
     (_set("sound", "rate_hz", to=999), r"\[sound\]: key 'rate_hz' must be at least 1000, but got 999"),
     (_set("sound", "min_s", to=0), r"\[sound\]: key 'min_s' must be more than 0 and at most 600, but got 0.0"),
     (_set("sound", "window_s", to=601), r"key 'window_s' must be more than 0 and at most 600, but got 601.0"),

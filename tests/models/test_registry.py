@@ -9,13 +9,13 @@ from mien.models import ModelSpec, registry, store
 from mien.models.spec import TASKS
 
 
-def test_every_shipped_model_is_whole_and_tells_its_licence() -> None:
+def test_every_shipped_model_is_whole_and_tells_its_license() -> None:
     assert registry.names()
     for name in registry.names():
         spec = registry.get(name)
         assert spec.name == name
-        assert spec.licence.weights
-        assert spec.licence.data
+        assert spec.license.weights
+        assert spec.license.data
         store.verify(spec)
 
 
@@ -24,7 +24,7 @@ def test_every_shipped_weight_file_belongs_to_a_record() -> None:
     assert {p.name for p in registry.SHIPPED.iterdir() if p.suffix in (".onnx", ".npz")} == declared
 
 
-def test_every_shipped_model_stands_in_the_page_of_licences() -> None:
+def test_every_shipped_model_stands_in_the_page_of_licenses() -> None:
     page = (registry.SHIPPED / "LICENSES.md").read_text(encoding="utf-8")
     told = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
     assert sorted(told) == registry.names()

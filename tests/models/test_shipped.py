@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from int8_graphs import in_eight_bits
-from mien.faces.align import Crop
+from mien.face.align import Crop
 from mien.models import ModelSpec, registry, runtime, store
 from speech_mixtures import voiced
 
@@ -66,7 +66,7 @@ def test_the_graph_takes_crops_and_only_their_number_varies(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_a_picture_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name: str) -> None:
+def test_a_image_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name: str) -> None:
     spec = registry.get(name)
     session = runtime.load(spec, threads=1)
     crops = crops_of(spec, 5)
@@ -75,7 +75,7 @@ def test_a_picture_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name
         alone = session.run({"crops": crops[index : index + 1]})
         for output in spec.outputs:
             np.testing.assert_allclose(alone[output.tensor][0], together[output.tensor][index], atol=1e-4)
-    # Scaled contrast around the mean is what the preprocessing takes away, but for its floor of four grey levels.
+    # Scaled contrast around the mean is what the preprocessing takes away, but for its floor of four gray levels.
     flat = (96 + crops[:1].astype(int) // 4).astype(np.uint8)
     full = ((flat.astype(int) - 96) * 4).astype(np.uint8)
     dim, bright = session.run({"crops": flat}), session.run({"crops": full})
@@ -85,10 +85,10 @@ def test_a_picture_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name
 @pytest.mark.parametrize("name", [name for name in FACES if not in_eight_bits(name)])
 def test_net_and_graph_agree(name: str) -> None:
     pytest.importorskip("torch", reason="parity with the net needs the training extra")
-    from mien.training.export import parity
-    from mien.training.init import init_net
-    from mien.training.nets import build
-    from mien.training.recipe import load_recipe
+    from mien.train.export import parity
+    from mien.train.init import init_net
+    from mien.train.nets import build
+    from mien.train.recipe import load_recipe
 
     spec = registry.get(name)
     recipe = load_recipe(str(spec.training["recipe"]))
@@ -155,10 +155,10 @@ def test_a_quiet_recording_gets_the_answer_of_a_loud_one(name: str, gain: float)
 @pytest.mark.parametrize("name", VOICES)
 def test_the_weights_of_a_voice_model_start_a_training(name: str) -> None:
     pytest.importorskip("torch")
-    from mien.training.init import init_net
-    from mien.training.nets import build_speech
-    from mien.training.recipe import load_recipe
-    from mien.training.speech_export import speech_parity
+    from mien.train.init import init_net
+    from mien.train.nets import build_speech
+    from mien.train.recipe import load_recipe
+    from mien.train.speech_export import speech_parity
 
     spec = registry.get(name)
     recipe = load_recipe(spec.training["recipe"])

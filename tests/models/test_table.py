@@ -62,9 +62,9 @@ def test_keys_and_text_must_be_unicode_strings() -> None:
 
 
 def test_a_table_names_file_place_and_key() -> None:
-    table = Table({"there": "x", "extra": 1}, Path("m.toml"), "[licence]")
+    table = Table({"there": "x", "extra": 1}, Path("m.toml"), "[license]")
     assert table.text("there") == "x"
-    with pytest.raises(ModelError, match=r"m\.toml: \[licence\]: key 'extra' is not known: expected there"):
+    with pytest.raises(ModelError, match=r"m\.toml: \[license\]: key 'extra' is not known: expected there"):
         table.done()
-    with pytest.raises(ModelError, match=r"m\.toml: \[licence\]: key 'gone' is missing"):
+    with pytest.raises(ModelError, match=r"m\.toml: \[license\]: key 'gone' is missing"):
         table.text("gone")

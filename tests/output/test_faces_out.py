@@ -1,4 +1,4 @@
-"""Faces of films as files: which, where, how called, and what they show."""
+"""Faces of videos as files: which, where, how called, and what they show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from mien.errors import InputError, MediaError
 from mien.output.faces_out import FaceSaver, cut_face
 from mien.results import Face, TrackedFace, VideoFrame
-from planted_video import distribution, pictures, planted_film
+from planted_video import distribution, make_images, planted_video
 
 
 def frame_of(time_s: float, *boxes: tuple[float, float, float, float]) -> VideoFrame:
@@ -22,15 +22,15 @@ def frame_of(time_s: float, *boxes: tuple[float, float, float, float]) -> VideoF
 
 
 def ramp() -> Any:
-    """Return a picture whose pixels tell where they are."""
+    """Return an image whose pixels tell where they are."""
     rows, columns = np.mgrid[:240, :320]
     return np.stack([rows, columns % 256, columns // 256], axis=2).astype(np.uint8)
 
 
 def test_each_person_has_a_folder_and_each_face_its_time(tmp_path: Path) -> None:
-    film = planted_film([("anger", 1.0)], [(None, 0.4), ("happiness", 0.6)])
+    video = planted_video([("anger", 1.0)], [(None, 0.4), ("happiness", 0.6)])
     saver = FaceSaver(tmp_path / "faces")
-    for image, frame in make_images(film):
+    for image, frame in make_images(video):
         saver.save(image, frame)
     names = sorted(path.relative_to(tmp_path / "faces").as_posix() for path in tmp_path.rglob("*.png"))
     tenths = [("01", k) for k in (0, 2, 4, 6, 8)] + [("02", k) for k in (4, 6, 8)]
@@ -81,7 +81,7 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
         FaceSaver(tmp_path, every_s=-1)
     with pytest.raises(InputError, match="margin must be a number from 0 to 2"):
         FaceSaver(tmp_path, margin=float("nan"))
-    with pytest.raises(InputError, match="belongs to a picture of 320 x 240 pixels, but got uint8 of shape"):
+    with pytest.raises(InputError, match="belongs to an image of 320 x 240 pixels, but got uint8 of shape"):
         FaceSaver(tmp_path).save(ramp()[:100], frame_of(0.0))
 
 

@@ -1,12 +1,12 @@
-"""Maps over pictures: where they lie, what they leave alone."""
+"""Maps over images: where they lie, what they leave alone."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from mien.analyzers.explain import Explanation
 from mien.errors import InputError
+from mien.face.explain import Explanation
 from mien.output import heat
 
 
@@ -21,8 +21,8 @@ def one_cell(row: int, column: int) -> np.ndarray:
     return values
 
 
-def centre(changed: np.ndarray) -> tuple[float, float]:
-    """Return x, y of the centre of what changed, in continuous coordinates."""
+def center(changed: np.ndarray) -> tuple[float, float]:
+    """Return x, y of the center of what changed, in continuous coordinates."""
     ys, xs = np.nonzero(changed > 0.5 * changed.max())
     return xs.mean() + 0.5, ys.mean() + 0.5
 
@@ -44,10 +44,10 @@ def test_the_brightest_cell_lies_where_the_crop_was_cut(matrix: np.ndarray, row:
     drawn = heat(image, explained(one_cell(row, column), matrix))
     expected = matrix @ [8 * column + 4, 8 * row + 4, 1]
     scale = np.hypot(*matrix[:, 0])
-    assert centre(np.abs(drawn.astype(int) - 90).sum(axis=2)) == pytest.approx(tuple(expected), abs=0.3 + 0.5 * scale)
+    assert center(np.abs(drawn.astype(int) - 90).sum(axis=2)) == pytest.approx(tuple(expected), abs=0.3 + 0.5 * scale)
 
 
-def test_outside_the_crop_nothing_changes_and_the_picture_is_a_copy() -> None:
+def test_outside_the_crop_nothing_changes_and_the_image_is_a_copy() -> None:
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     before = image.copy()
     drawn = heat(image, explained(np.ones((6, 6)), np.array([[1.0, 0, 30], [0, 1, 20]])))

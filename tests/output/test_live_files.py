@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.io.image import read_image
+from mien.io.video import iter_frames
 from mien.labels import FER7
-from mien.media.image import read_image
-from mien.media.video import iter_frames
+from mien.output._live_image import LiveImage, fitted
 from mien.output._live_people import LivePeople
-from mien.output._live_picture import LivePicture, fitted
 from mien.output.live_files import LiveLog, LiveRecording, write_snapshot
-from mien.output.palette import COLOURS
+from mien.output.palette import COLORS
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
 
 CLOCK = datetime(2026, 3, 4, 5, 6, 7, 89000, tzinfo=UTC)
-GREY = np.full((120, 160, 3), 128, np.uint8)
+GRAY = np.full((120, 160, 3), 128, np.uint8)
 
 
 def emotion(**shares: float) -> Emotion:
@@ -71,40 +71,40 @@ def test_logs_that_cannot_be(tmp_path: Path) -> None:
 # --- recordings -------------------------------------------------------------------------------------------------------
 
 
-def test_a_recording_is_a_film_with_a_table_of_its_times(tmp_path: Path) -> None:
+def test_a_recording_is_a_video_with_a_table_of_its_times(tmp_path: Path) -> None:
     recording = LiveRecording(tmp_path / "a.mp4", FER7, source="camera 0")
     recording.tell(frame(9.9), CLOCK)  # before its begin
     times = [10.0, 10.05, 10.2, 10.35]
     for time_s in times:
-        recording.show(GREY, frame(time_s), time_s)
+        recording.show(GRAY, frame(time_s), time_s)
         recording.tell(frame(time_s), CLOCK)
         while recording.frames + recording.left_out < times.index(time_s) + 1:
             pass
     recording.close()
     assert recording.left_out == 0
-    with iter_frames(tmp_path / "a.mp4") as film:
-        pictures = list(film)
-    assert [picture.time_s for picture in pictures] == pytest.approx([time_s - 10 for time_s in times], abs=1e-4)
-    # The line of the box, on its left side, has the emotion's colour.
-    seen = pictures[-1].image[45:65, 20].mean(axis=0)
-    assert np.abs(seen - COLOURS["happiness"]).max() < 70
+    with iter_frames(tmp_path / "a.mp4") as video:
+        images = list(video)
+    assert [image.time_s for image in images] == pytest.approx([time_s - 10 for time_s in times], abs=1e-4)
+    # The line of the box, on its left side, has the emotion's color.
+    seen = images[-1].image[45:65, 20].mean(axis=0)
+    assert np.abs(seen - COLORS["happiness"]).max() < 70
     rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [float(row["time_s"]) for row in rows] == pytest.approx([time_s - 10 for time_s in times])
 
 
-def test_pictures_of_another_size_are_fitted_in(tmp_path: Path) -> None:
+def test_images_of_another_size_are_fitted_in(tmp_path: Path) -> None:
     recording = LiveRecording(tmp_path / "a.mkv", FER7, source="x")
-    for k, picture in enumerate((GREY, np.full((60, 160, 3), 128, np.uint8), np.full((480, 640, 3), 128, np.uint8))):
-        recording.show(picture, None, k / 10)
+    for k, image in enumerate((GRAY, np.full((60, 160, 3), 128, np.uint8), np.full((480, 640, 3), 128, np.uint8))):
+        recording.show(image, None, k / 10)
         while recording.frames <= k:
             pass
     recording.close()
-    with iter_frames(tmp_path / "a.mkv") as film:
-        pictures = [picture.image for picture in film]
-    assert {picture.shape for picture in pictures} == {(120, 160, 3)}
-    assert pictures[1][10].max() < 20
-    assert abs(int(pictures[1][60].mean()) - 128) < 10
-    assert abs(int(pictures[2][10].mean()) - 128) < 10
+    with iter_frames(tmp_path / "a.mkv") as video:
+        images = [image.image for image in video]
+    assert {image.shape for image in images} == {(120, 160, 3)}
+    assert images[1][10].max() < 20
+    assert abs(int(images[1][60].mean()) - 128) < 10
+    assert abs(int(images[2][10].mean()) - 128) < 10
 
 
 def test_what_the_encoder_cannot_take_is_left_out(tmp_path: Path) -> None:
@@ -114,11 +114,11 @@ def test_what_the_encoder_cannot_take_is_left_out(tmp_path: Path) -> None:
         recording.show(big, None, k / 1000)
     recording.close()
     assert recording.left_out > 0
-    with iter_frames(tmp_path / "a.mp4") as film:
-        assert sum(1 for _ in film) == 60 - recording.left_out == recording.frames
+    with iter_frames(tmp_path / "a.mp4") as video:
+        assert sum(1 for _ in video) == 60 - recording.left_out == recording.frames
 
 
-def test_a_recording_without_a_picture_leaves_no_film(tmp_path: Path) -> None:
+def test_a_recording_without_a_image_leaves_no_video(tmp_path: Path) -> None:
     recording = LiveRecording(tmp_path / "a.mp4", FER7, source="x")
     recording.close()
     recording.close()
@@ -131,7 +131,7 @@ def test_a_recording_that_fails_says_so(tmp_path: Path) -> None:
         LiveRecording(tmp_path / "a.avi", FER7, source="x")
     (tmp_path / "a.mp4").mkdir()
     recording = LiveRecording(tmp_path / "a.mp4", FER7, source="x")
-    recording.show(GREY, None, 0.0)
+    recording.show(GRAY, None, 0.0)
     with pytest.raises(MediaError, match="cannot write"):
         recording.close()
 
@@ -139,31 +139,31 @@ def test_a_recording_that_fails_says_so(tmp_path: Path) -> None:
 # --- snapshots --------------------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_is_a_picture_a_drawn_one_and_what_they_show(tmp_path: Path) -> None:
+def test_a_snapshot_is_a_image_a_drawn_one_and_what_they_show(tmp_path: Path) -> None:
     seen = frame(1.5)
-    write_snapshot(tmp_path / "a.b", GREY, seen, source="camera 0", clock=CLOCK)
+    write_snapshot(tmp_path / "a.b", GRAY, seen, source="camera 0", clock=CLOCK)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.b-drawn.png", "a.b.json", "a.b.png"]
-    assert np.array_equal(read_image(tmp_path / "a.b.png").pixels, GREY)
+    assert np.array_equal(read_image(tmp_path / "a.b.png").pixels, GRAY)
     drawn = read_image(tmp_path / "a.b-drawn.png").pixels
-    assert drawn.shape == GREY.shape
-    assert not np.array_equal(drawn, GREY)
+    assert drawn.shape == GRAY.shape
+    assert not np.array_equal(drawn, GRAY)
     told = json.loads((tmp_path / "a.b.json").read_text())
     assert (told["source"], told["clock"], told["width"]) == ("camera 0", "2026-03-04T05:06:07.089+00:00", 160)
     assert TrackedFace.from_dict(told["faces"][0]) == seen.faces[0]
 
 
 def test_a_snapshot_of_nobody(tmp_path: Path) -> None:
-    write_snapshot(tmp_path / "a", GREY, None, source="camera 0", clock=CLOCK)
+    write_snapshot(tmp_path / "a", GRAY, None, source="camera 0", clock=CLOCK)
     assert json.loads((tmp_path / "a.json").read_text())["faces"] == []
     with pytest.raises(MediaNotFoundError, match="no such folder"):
-        write_snapshot(tmp_path / "no" / "a", GREY, None, source="camera 0", clock=CLOCK)
+        write_snapshot(tmp_path / "no" / "a", GRAY, None, source="camera 0", clock=CLOCK)
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("picture", "size", "place"),
+    ("image", "size", "place"),
     [
         ((160, 120), (160, 120), (0, 0, 160, 120)),
         ((160, 120), (640, 240), (160, 0, 320, 240)),
@@ -172,19 +172,19 @@ def test_a_snapshot_of_nobody(tmp_path: Path) -> None:
         ((1, 1), (30, 20), (5, 0, 20, 20)),
     ],
 )
-def test_pictures_are_as_large_as_they_can_be(
-    picture: tuple[int, int], size: tuple[int, int], place: tuple[int, ...]
+def test_images_are_as_large_as_they_can_be(
+    image: tuple[int, int], size: tuple[int, int], place: tuple[int, ...]
 ) -> None:
-    assert fitted(*picture, size) == place
+    assert fitted(*image, size) == place
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_boxes_are_drawn_where_the_faces_are(mirror: bool) -> None:
-    picture = LivePicture(320, 300)  # twice as large, with a black strip of 30 above and below
-    drawn = picture.draw(GREY, frame(0.0), 0.0, mirror=mirror).astype(int)
+    image = LiveImage(320, 300)  # twice as large, with a black strip of 30 above and below
+    drawn = image.draw(GRAY, frame(0.0), 0.0, mirror=mirror).astype(int)
     assert drawn[:25].max() == 0
     assert drawn[-25:].max() == 0
-    near = np.abs(drawn - np.array(COLOURS["happiness"])).max(axis=2) < 25
+    near = np.abs(drawn - np.array(COLORS["happiness"])).max(axis=2) < 25
     column = near[30 + 2 * 45 : 30 + 2 * 65].all(axis=0)
     # x = 20 and 60 of 160 are 40 and 120 of 320, and 280 and 200 in a mirror.
     left, right = (200, 280) if mirror else (40, 120)
@@ -193,11 +193,11 @@ def test_boxes_are_drawn_where_the_faces_are(mirror: bool) -> None:
     assert not column[: left - 4].any()
 
 
-def test_a_mirror_turns_the_picture_but_not_the_one_given() -> None:
-    image = GREY.copy()
+def test_a_mirror_turns_the_image_but_not_the_one_given() -> None:
+    image = GRAY.copy()
     image[:, :40] = (250, 0, 0)
     before = image.copy()
-    drawn = LivePicture(160, 120).draw(image, None, 0.0, mirror=True)
+    drawn = LiveImage(160, 120).draw(image, None, 0.0, mirror=True)
     assert np.array_equal(drawn, image[:, ::-1])
     assert np.array_equal(image, before)
 

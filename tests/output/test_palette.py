@@ -1,4 +1,4 @@
-"""The palette: told apart with every common kind of colour vision, and readable."""
+"""The palette: told apart with every common kind of color vision, and readable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from mien.labels import LABEL_SETS
-from mien.output.palette import COLOURS, PLAIN, contrast, luminance, text_on
+from mien.output.palette import COLORS, PLAIN, contrast, luminance, text_on
 
 # Machado, Oliveira and Fernandes (2009), severity 1.0, for linear RGB.
 VISION = {
@@ -18,15 +18,15 @@ VISION = {
 }
 
 
-def test_every_emotion_has_a_colour() -> None:
-    assert set(COLOURS) == {emotion for labels in LABEL_SETS.values() for emotion in labels.emotions}
+def test_every_emotion_has_a_color() -> None:
+    assert set(COLORS) == {emotion for labels in LABEL_SETS.values() for emotion in labels.emotions}
 
 
 @pytest.mark.parametrize(
     ("vision", "least"), [("normal", 20), ("protanopia", 10), ("deuteranopia", 10), ("tritanopia", 10)]
 )
-def test_any_two_colours_are_told_apart(vision: str, least: float) -> None:
-    srgb = np.array(list(COLOURS.values())) / 255
+def test_any_two_colors_are_told_apart(vision: str, least: float) -> None:
+    srgb = np.array(list(COLORS.values())) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.asarray(VISION[vision]).T, 0, 1)
     seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
@@ -35,13 +35,13 @@ def test_any_two_colours_are_told_apart(vision: str, least: float) -> None:
     assert distance.min() >= least
 
 
-@pytest.mark.parametrize("colour", [*COLOURS.values(), PLAIN, (0, 0, 0), (118, 118, 118), (117, 117, 117)])
-def test_text_is_readable(colour: tuple[int, int, int]) -> None:
-    assert text_on(colour) in ((0, 0, 0), (255, 255, 255))
-    assert contrast(text_on(colour), colour) >= 4.5
+@pytest.mark.parametrize("color", [*COLORS.values(), PLAIN, (0, 0, 0), (118, 118, 118), (117, 117, 117)])
+def test_text_is_readable(color: tuple[int, int, int]) -> None:
+    assert text_on(color) in ((0, 0, 0), (255, 255, 255))
+    assert contrast(text_on(color), color) >= 4.5
 
 
-def test_luminance_and_contrast_of_known_colours() -> None:
+def test_luminance_and_contrast_of_known_colors() -> None:
     assert luminance((255, 255, 255)) == pytest.approx(1)
     assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
-    assert contrast((255, 255, 255), (0x76, 0x76, 0x76)) == pytest.approx(4.54, abs=0.01)  # the grey that WCAG names
+    assert contrast((255, 255, 255), (0x76, 0x76, 0x76)) == pytest.approx(4.54, abs=0.01)  # the gray that WCAG names

@@ -21,8 +21,8 @@ def pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
-def near(image: np.ndarray, colour: tuple[int, int, int]) -> int:
-    return int((np.abs(image - colour).max(axis=2) < 12).sum())
+def near(image: np.ndarray, color: tuple[int, int, int]) -> int:
+    return int((np.abs(image - color).max(axis=2) < 12).sum())
 
 
 def history(epochs: int = 12, heads: tuple[str, ...] = ("fer7", "ferplus8"), *, train: bool = True) -> list[dict]:
@@ -63,10 +63,10 @@ def test_heads_that_are_not_in_the_history_draw_nothing() -> None:
 def test_a_confusion_matrix_is_darkest_where_the_share_is_largest() -> None:
     matrix = np.zeros((7, 7), dtype=int)
     matrix[0, 0], matrix[1, 3], matrix[2] = 3, 4000, 10
-    image = pixels(plots.confusion(matrix, FER7.emotions, normalised=True))
+    image = pixels(plots.confusion(matrix, FER7.emotions, normalized=True))
     one_cell = near(image, (8, 48, 107))  # the darkest of matplotlib's Blues: whole cells
     assert one_cell > 2000
-    counts = pixels(plots.confusion(matrix, FER7.emotions, normalised=False))
+    counts = pixels(plots.confusion(matrix, FER7.emotions, normalized=False))
     assert counts.shape == image.shape
     assert near(counts, (8, 48, 107)) == pytest.approx(one_cell, rel=0.05)
     pair = pixels(plots.confusion_pair(matrix, FER7.emotions))
@@ -91,9 +91,9 @@ def test_several_confusion_matrices_stand_below_each_other() -> None:
 def test_noise_curves_are_lines_over_the_ratio_with_clean_across() -> None:
     white = [(0.0, 0.2, 0.1, 0.3), (20.0, 0.8, 0.7, 0.9)]
     image = pixels(plots.noise_curves({"white": white, "se$ond": [(0.0, 0.5, None, None)]}, clean=0.9))
-    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x66, 0x66, 0x66)):
-        assert near(image, colour) > 20
-    band = (217, 234, 243)  # the first colour at 15 %
+    for color in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x66, 0x66, 0x66)):
+        assert near(image, color) > 20
+    band = (217, 234, 243)  # the first color at 15 %
     assert near(image, band) > 2000
     bare = pixels(plots.noise_curves({"white": [(*point[:2], None, None) for point in white]}))
     assert near(bare, band) < near(image, band) / 5
@@ -132,7 +132,7 @@ def test_twenty_runs_are_told_apart_by_dashes() -> None:
 def test_odd_names_are_shown_as_they_are(name: str) -> None:
     assert pixels(plots.compare_runs({name: [(1, 0.5), (2, 0.6)]}, name)).size
     assert pixels(plots.bars([(name, 0.5, 0.4, 0.6)], title=name)).size
-    assert pixels(plots.confusion(np.eye(2, dtype=int), [name, "b"], normalised=True)).size
+    assert pixels(plots.confusion(np.eye(2, dtype=int), [name, "b"], normalized=True)).size
     rows = [{"epoch": "1", f"val_{name}_accuracy": "0.5"}]
     assert pixels(plots.curves(rows, [name, "other"])).size
 
@@ -170,8 +170,8 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         (lambda: plots.curves([], ["a"]), "curves need at least one epoch"),
         (lambda: plots.curves([{"epoch": "1", "x": "2"}], ["a"]), "curves need columns such as val_loss.*epoch, x"),
         (lambda: plots.curves([{"epoch": "1", "val_loss": "much"}], []), "must hold numbers, but got 'much'"),
-        (lambda: plots.confusion(np.eye(3, dtype=int), "ab", normalised=True), r"of shape \(2, 2\), but got int64"),
-        (lambda: plots.confusion(np.eye(2), "ab", normalised=True), "must be whole numbers"),
+        (lambda: plots.confusion(np.eye(3, dtype=int), "ab", normalized=True), r"of shape \(2, 2\), but got int64"),
+        (lambda: plots.confusion(np.eye(2), "ab", normalized=True), "must be integers"),
         (lambda: plots.confusion_pairs([]), "needs at least one, but got none"),
         (lambda: plots.compare_runs({"a": []}, "uar"), "a chart of uar needs a run that has it, but none of 1 does"),
         (lambda: plots.bars([], title="x"), "needs at least one row"),

@@ -1,4 +1,4 @@
-"""Pictures of recordings: what is gathered against plain NumPy, what is drawn by the colours in the picture."""
+"""Images of recordings: what is gathered against plain NumPy, what is drawn by the colors in the image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import InputError, MediaNotFoundError
+from mien.io.audio import AudioBlock, iter_audio
 from mien.labels import RAVDESS8
-from mien.media.audio import AudioBlock, iter_audio
-from mien.output import COLOURS, write_speech_plot
+from mien.output import COLORS, write_speech_plot
 from mien.output._sketch import COLUMNS, Sketch, sketch
 from mien.output.speech_plot import _Bands, speech_plot
 from mien.output.wav import save_wav
-from mien.results import Emotion, SpeechResult, SpeechSpan
-from mien.voice.features import log_mel
+from mien.results import Emotion, SpeechResult, SpeechSegment
+from mien.speech.features import log_mel
 
 RATE = 16000
 
@@ -49,8 +49,8 @@ def drawn(result: SpeechResult, sound: Sketch) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def share_of(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
-    return float((picture == np.array(colour, np.uint8)).all(axis=2).mean())
+def share_of(image: NDArray[np.uint8], color: tuple[int, int, int]) -> float:
+    return float((image == np.array(color, np.uint8)).all(axis=2).mean())
 
 
 # --- the sketch -----------------------------------------------------------------------------------
@@ -120,20 +120,20 @@ def test_hours_are_gathered_in_constant_memory_and_a_damaged_time_in_no_time() -
 
 
 def test_a_sketch_needs_sound() -> None:
-    with pytest.raises(InputError, match="a picture of a recording needs sound, but got none"):
+    with pytest.raises(InputError, match="an image of a recording needs sound, but got none"):
         sketch([])
-    with pytest.raises(InputError, match="rate_hz must be a whole number from 4000 to 384000, but got 100"):
+    with pytest.raises(InputError, match="rate_hz must be an integer from 4000 to 384000, but got 100"):
         Sketch(100)
 
 
 # --- bands ----------------------------------------------------------------------------------------
 
 
-def spans(*parts: tuple[str | None, float]) -> SpeechResult:
+def segments(*parts: tuple[str | None, float]) -> SpeechResult:
     made, at = [], 0.0
     for name, seconds in parts:
         told = None if name is None else emotion(name)
-        made.append(SpeechSpan(at, at + seconds, name is not None, told))
+        made.append(SpeechSegment(at, at + seconds, name is not None, told))
         at += seconds
     return SpeechResult(at, tuple(made), path="call.wav", model="planted")
 
@@ -142,31 +142,31 @@ def spans(*parts: tuple[str | None, float]) -> SpeechResult:
 def test_bands_hold_all_of_the_time_of_each_emotion(count: int) -> None:
     random = np.random.default_rng(1)
     names = (None, *RAVDESS8.emotions)
-    result = spans(*((names[random.integers(9)], float(random.uniform(0.2, 5))) for _ in range(count)))
+    result = segments(*((names[random.integers(9)], float(random.uniform(0.2, 5))) for _ in range(count)))
     bands = _Bands(result, result.duration_s)
     column_s = result.duration_s / bands.columns
     for number, name in enumerate(RAVDESS8.emotions):
-        seconds = sum(s.duration_s * s.emotion[name] for s in result.spans if s.emotion is not None)
+        seconds = sum(s.duration_s * s.emotion[name] for s in result.segments if s.emotion is not None)
         assert bands.shares[:, number].sum() * column_s == pytest.approx(seconds)
     assert bands.shares.sum() * column_s == pytest.approx(result.speech_s)
     assert bands.broad == (count == 1000)
 
 
-# --- the picture ----------------------------------------------------------------------------------
+# --- the image ----------------------------------------------------------------------------------
 
 
-def test_each_emotion_has_its_time_in_its_colour() -> None:
-    result = spans((None, 1), ("anger", 4), ("sadness", 2), (None, 3))
-    picture = drawn(result, sketch(blocks(noise(10), RATE, RATE)))
-    assert picture.shape[0] < picture.shape[1] < 1500
-    anger, sadness = (share_of(picture, COLOURS[name]) for name in ("anger", "sadness"))
+def test_each_emotion_has_its_time_in_its_color() -> None:
+    result = segments((None, 1), ("anger", 4), ("sadness", 2), (None, 3))
+    image = drawn(result, sketch(blocks(noise(10), RATE, RATE)))
+    assert image.shape[0] < image.shape[1] < 1500
+    anger, sadness = (share_of(image, COLORS[name]) for name in ("anger", "sadness"))
     # Twice as long with the same probabilities; a little is text and the other's probability.
     assert 1.7 < anger / sadness < 2.1
-    assert share_of(picture, COLOURS["happiness"]) < sadness / 5
+    assert share_of(image, COLORS["happiness"]) < sadness / 5
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    result, sound = spans(("calm", 2)), sketch(blocks(noise(2), RATE, RATE))
+    result, sound = segments(("calm", 2)), sketch(blocks(noise(2), RATE, RATE))
     assert speech_plot(result, sound) == speech_plot(result, sound)
 
 
@@ -177,16 +177,16 @@ def test_the_same_input_gives_the_same_bytes() -> None:
 def test_any_length_silence_and_names_can_be_drawn(seconds: float, name: str | None) -> None:
     sound = Sketch(RATE)
     sound.skip(seconds)
-    result = SpeechResult(sound.duration_s, (SpeechSpan(0.0, sound.duration_s, False),), path=name)
-    picture = drawn(result, sound)
-    assert picture.shape[1] > 1000
+    result = SpeechResult(sound.duration_s, (SpeechSegment(0.0, sound.duration_s, False),), path=name)
+    image = drawn(result, sound)
+    assert image.shape[1] > 1000
     # No sound is dark, and nobody speaks.
-    assert (picture.max(axis=2) < 8).mean() > 0.2
-    assert all(share_of(picture, colour) < 0.001 for colour in COLOURS.values())
+    assert (image.max(axis=2) < 8).mean() > 0.2
+    assert all(share_of(image, color) < 0.001 for color in COLORS.values())
 
 
-def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    result, sound = spans(("calm", 1)), sketch(blocks(noise(1), RATE, RATE))
+def test_a_image_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    result, sound = segments(("calm", 1)), sketch(blocks(noise(1), RATE, RATE))
     write_speech_plot(tmp_path / "x.PNG", result, sound)
     assert (tmp_path / "x.PNG").read_bytes() == speech_plot(result, sound)
     with pytest.raises(InputError, match=r"expected a name that ends in \.png, but got 'x\.jpg'"):

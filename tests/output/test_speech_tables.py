@@ -1,4 +1,4 @@
-"""Spans as JSON, CSV, Parquet and tables; hostile names, and pictures in the same table."""
+"""Segments as JSON, CSV, Parquet and tables; hostile names, and images in the same table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from mien.errors import InputError, MediaNotFoundError
 from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet
 from mien.output import CsvWriter, JsonLinesWriter, ParquetWriter, speech_summary, speech_table, to_json
-from mien.results import Emotion, FailedItem, ImageResult, SpeechResult, SpeechSpan
+from mien.results import Emotion, FailedItem, ImageResult, SpeechResult, SpeechSegment
 
 NAMES = [
     "a.wav",
@@ -34,13 +34,13 @@ def emotion(top: str, share: float = 0.8, labels: LabelSet = RAVDESS8) -> Emotio
 
 
 def heard(name: str | None = "call.wav", *, warnings: tuple[str, ...] = (), scale: float = 1.0) -> SpeechResult:
-    spans = (
-        SpeechSpan(0.0, 1.5 * scale, False),
-        SpeechSpan(1.5 * scale, 4.5 * scale, True, emotion("anger")),
-        SpeechSpan(4.5 * scale, 5.5 * scale, True, emotion("calm", 0.4), ("only 0.3 s of speech",)),
-        SpeechSpan(5.5 * scale, 6.0 * scale, False),
+    segments = (
+        SpeechSegment(0.0, 1.5 * scale, False),
+        SpeechSegment(1.5 * scale, 4.5 * scale, True, emotion("anger")),
+        SpeechSegment(4.5 * scale, 5.5 * scale, True, emotion("calm", 0.4), ("only 0.3 s of speech",)),
+        SpeechSegment(5.5 * scale, 6.0 * scale, False),
     )
-    return SpeechResult(6.0 * scale, spans, name, "m", warnings)
+    return SpeechResult(6.0 * scale, segments, name, "m", warnings)
 
 
 FAILED = FailedItem("b.wav", "DecodeError", "b.wav is empty")
@@ -76,13 +76,13 @@ def test_json_comes_back() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_csv_is_one_row_a_span(name: str) -> None:
+def test_csv_is_one_row_a_segment(name: str) -> None:
     result = heard(name)
     rows = rows_of(result, speech="ravdess8")
-    assert len(rows) == len(result.spans)
+    assert len(rows) == len(result.segments)
     for row, expected in zip(rows, result.rows(), strict=True):
         assert row["path"] == name.encode("utf-8", "backslashreplace").decode()
-        assert row["span"] == str(expected["span"])
+        assert row["segment"] == str(expected["segment"])
         assert (float(row["start_s"]), float(row["end_s"])) == (expected["start_s"], expected["end_s"])
         assert row["speech"] == str(expected["speech"]).lower()
         assert row["emotion"] == expected.get("emotion", "")
@@ -93,45 +93,45 @@ def test_csv_is_one_row_a_span(name: str) -> None:
 
 def test_what_is_odd_about_a_recording_and_errors_have_rows_of_their_own() -> None:
     rows = rows_of(heard(warnings=("is clipped", "is truncated")), FAILED, SpeechResult(0.0, path="z"), speech=RAVDESS8)
-    assert [row["span"] for row in rows] == ["1", "2", "3", "4", "", "", ""]
+    assert [row["segment"] for row in rows] == ["1", "2", "3", "4", "", "", ""]
     assert rows[4]["warnings"] == "is clipped; is truncated"
     assert (rows[5]["path"], rows[5]["error"], rows[5]["message"]) == ("b.wav", "DecodeError", "b.wav is empty")
     assert rows[6]["path"] == "z"
 
 
-def test_spans_written_as_they_come_are_the_same_rows() -> None:
+def test_segments_written_as_they_come_are_the_same_rows() -> None:
     whole, parts = io.StringIO(), io.StringIO()
     result = heard(warnings=("is clipped",))
     CsvWriter(whole, speech=RAVDESS8).write(result)
     writer = CsvWriter(parts, speech=RAVDESS8)
-    for number, span in enumerate(result.spans, 1):
-        writer.write_span(result.path, number, span)
+    for number, segment in enumerate(result.segments, 1):
+        writer.write_segment(result.path, number, segment)
     writer.write_warnings(result.path, result.warnings)
     writer.write_warnings(result.path, ())
     assert parts.getvalue() == whole.getvalue()
 
 
-def picture(make_face: Any) -> ImageResult:
+def image(make_face: Any) -> ImageResult:
     return ImageResult(100, 80, (make_face((1, 2, 33, 44)),), "a.jpg")
 
 
-def test_pictures_and_recordings_share_a_table(make_face: Any) -> None:
-    rows = rows_of(picture(make_face), heard(), labels=FERPLUS8, speech=RAVDESS8)
+def test_images_and_recordings_share_a_table(make_face: Any) -> None:
+    rows = rows_of(image(make_face), heard(), labels=FERPLUS8, speech=RAVDESS8)
     columns = list(rows[0])
     assert columns[:7] == ["path", "face", "x1", "y1", "x2", "y2", "score"]
-    assert columns[7:12] == ["span", "start_s", "end_s", "speech", "emotion"]
+    assert columns[7:12] == ["segment", "start_s", "end_s", "speech", "emotion"]
     assert {*FERPLUS8.emotions, *RAVDESS8.emotions} < set(columns)
     assert len(columns) == len(set(columns))
-    assert (rows[0]["face"], rows[0]["span"], rows[0]["calm"], rows[0]["contempt"] != "") == ("1", "", "", True)
-    assert (rows[2]["face"], rows[2]["span"], rows[2]["contempt"], rows[2]["calm"] != "") == ("", "2", "", True)
+    assert (rows[0]["face"], rows[0]["segment"], rows[0]["calm"], rows[0]["contempt"] != "") == ("1", "", "", True)
+    assert (rows[2]["face"], rows[2]["segment"], rows[2]["contempt"], rows[2]["calm"] != "") == ("", "2", "", True)
 
 
 def test_what_has_no_columns_is_refused(make_face: Any) -> None:
-    with pytest.raises(InputError, match="the table has no columns for a span"):
+    with pytest.raises(InputError, match="the table has no columns for a segment"):
         rows_of(heard(), labels="fer7")
     with pytest.raises(InputError, match="the table has no columns for a face"):
-        rows_of(picture(make_face), speech="fer7")
-    with pytest.raises(InputError, match="the table has the labels fer7, but a span has ravdess8"):
+        rows_of(image(make_face), speech="fer7")
+    with pytest.raises(InputError, match="the table has the labels fer7, but a segment has ravdess8"):
         rows_of(heard(), speech="fer7")
 
 
@@ -140,7 +140,7 @@ def test_what_has_no_columns_is_refused(make_face: Any) -> None:
 
 def test_parquet_holds_the_same_rows_with_types(tmp_path: Path, make_face: Any) -> None:
     path = tmp_path / "x.parquet"
-    items = [picture(make_face), heard("raw\udcff.wav", warnings=("odd",)), FAILED]
+    items = [image(make_face), heard("raw\udcff.wav", warnings=("odd",)), FAILED]
     with ParquetWriter(path, FERPLUS8, speech=RAVDESS8) as writer:
         for item in items:
             writer.write(item)
@@ -158,8 +158,8 @@ def test_parquet_holds_the_same_rows_with_types(tmp_path: Path, make_face: Any) 
                 assert float(text[name]) == pytest.approx(value, abs=5e-3)
             else:
                 assert text[name] == str(value)
-    types = {name: str(table.schema.field(name).type) for name in ("path", "span", "start_s", "speech", "anger")}
-    assert types == {"path": "string", "span": "int32", "start_s": "double", "speech": "bool", "anger": "double"}
+    types = {name: str(table.schema.field(name).type) for name in ("path", "segment", "start_s", "speech", "anger")}
+    assert types == {"path": "string", "segment": "int32", "start_s": "double", "speech": "bool", "anger": "double"}
 
 
 def test_many_rows_are_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +216,6 @@ def test_a_line_sums_up() -> None:
     assert speech_summary(heard()) == "call.wav: 4.0 s of speech in 6.0 s: anger 75%, calm 25%"
     assert speech_summary(heard(None, scale=1000)) == "1 h 6 min 40 s of speech in 1 h 40 min 0 s: anger 75%, calm 25%"
     assert speech_summary(heard(scale=60)).startswith("call.wav: 4 min 0 s of speech in 6 min 0 s: ")
-    silent = SpeechResult(2.0, (SpeechSpan(0.0, 2.0, False),))
+    silent = SpeechResult(2.0, (SpeechSegment(0.0, 2.0, False),))
     assert speech_summary(silent) == "no speech in 2.0 s"
     assert "no sound" in shown(speech_table(SpeechResult(0.0, path="z")))

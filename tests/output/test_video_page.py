@@ -1,4 +1,4 @@
-"""Pages of films: well formed, self-contained, safe against names, bounded; and the pictures gathered for them."""
+"""Pages of videos: well formed, self-contained, safe against names, bounded; and the images gathered for them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from PIL import Image
 from mien.errors import InputError, MediaNotFoundError
 from mien.labels import FERPLUS8
 from mien.models.registry import get
-from mien.output import COLOURS, encode_png
+from mien.output import COLORS, encode_png
 from mien.output._bands import face_band
 from mien.output._svg import columns_for
 from mien.output._thumbnails import Thumbnails
 from mien.output.palette import contrast
 from mien.output.video_page import video_page, write_video_page
 from mien.results import Moment, VideoResult
-from planted_video import colour_of, crowd, pictures, planted_film, with_voice
+from planted_video import color_of, crowd, make_images, planted_video, with_voice
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 
@@ -67,8 +67,8 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-def film(**more: Any) -> VideoResult:
-    return planted_film([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)], [("anger", 3.0)], **more)
+def video(**more: Any) -> VideoResult:
+    return planted_video([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)], [("anger", 3.0)], **more)
 
 
 def seen(result: VideoResult, **options: int) -> Thumbnails:
@@ -84,15 +84,15 @@ def seen(result: VideoResult, **options: int) -> Thumbnails:
 @pytest.mark.parametrize(
     "result",
     [
-        film(warnings=("odd",), cuts=(3.0, 5.0)),
-        planted_film(),
+        video(warnings=("odd",), cuts=(3.0, 5.0)),
+        planted_video(),
         crowd(12, 300),
-        film(method="middle-frame"),
-        with_voice(film(), [(None, 5.0), ("anger", 5.0)]),
-        with_voice(film(method="middle-frame"), [("anger", 5.0)]),
-        with_voice(film(), [(None, 10.0)]),
-        with_voice(planted_film(), [("anger", 2.0)]),
-        with_voice(planted_film(), [(None, 2.0)]),
+        video(method="middle-frame"),
+        with_voice(video(), [(None, 5.0), ("anger", 5.0)]),
+        with_voice(video(method="middle-frame"), [("anger", 5.0)]),
+        with_voice(video(), [(None, 10.0)]),
+        with_voice(planted_video(), [("anger", 2.0)]),
+        with_voice(planted_video(), [(None, 2.0)]),
     ],
     ids=["two", "nobody", "crowd", "middle", "talk", "talk-middle", "silent", "voice-alone", "nothing"],
 )
@@ -118,7 +118,7 @@ def test_the_page_is_well_formed_and_loads_nothing(result: VideoResult) -> None:
 
 
 def test_the_policy_allows_just_its_own_style_and_script() -> None:
-    page = video_page(film())
+    page = video_page(video())
     reader = Reader(page)
     (policy,) = [own["content"] for own in reader.all("meta", **{"http-equiv": "Content-Security-Policy"})]
     assert policy.startswith("default-src 'none'; img-src data:; ")
@@ -129,9 +129,9 @@ def test_the_policy_allows_just_its_own_style_and_script() -> None:
 
 
 def test_what_was_planted_can_be_read() -> None:
-    text = Reader(video_page(film(warnings=("the file is cut off",), cuts=(4.0,)))).text
+    text = Reader(video_page(video(warnings=("the file is cut off",), cuts=(4.0,)))).text
     for words in (
-        "film.mp4",
+        "video.mp4",
         "10.0 s, 2 people, faces in view for 8.0 s",
         "0:00.0–0:10.0, 0:08.0 in view",
         "happiness 36%",
@@ -143,11 +143,11 @@ def test_what_was_planted_can_be_read() -> None:
         "320 x 240, 30 frames/s. Analyzed: 50 frames from 0:00.0 to 0:10.0.",
     ):
         assert words in text
-    assert "No face was found" in Reader(video_page(planted_film())).text
+    assert "No face was found" in Reader(video_page(planted_video())).text
 
 
 def test_faces_voice_and_both_stand_side_by_side() -> None:
-    talk = with_voice(film(), [(None, 1.0), ("anger", 2.0), (None, 2.0), ("calm", 2.0), (None, 3.0)])
+    talk = with_voice(video(), [(None, 1.0), ("anger", 2.0), (None, 2.0), ("calm", 2.0), (None, 3.0)])
     page = video_page(talk)
     text = Reader(page).text
     for words in (
@@ -170,37 +170,37 @@ def test_faces_voice_and_both_stand_side_by_side() -> None:
 
 
 def test_without_sound_nothing_is_said_of_it() -> None:
-    text = Reader(video_page(film())).text.split("About these numbers")[0]
+    text = Reader(video_page(video())).text.split("About these numbers")[0]
     for word in ("oice", "speech", "Faces "):
         assert word not in text
 
 
 def test_what_is_missing_is_said() -> None:
-    silent = Reader(video_page(with_voice(film(), [(None, 10.0)]))).text
+    silent = Reader(video_page(with_voice(video(), [(None, 10.0)]))).text
     assert "faces in view for 8.0 s, no speech" in silent
     assert "Nobody speaks." in silent
     assert "together" not in silent
-    alone = Reader(video_page(with_voice(planted_film(), [("anger", 2.0)]))).text
+    alone = Reader(video_page(with_voice(planted_video(), [("anger", 2.0)]))).text
     assert "No face was found. Voice 2.0 s of speech" in alone
     assert "with speech, by the emotion that leads" in alone
     assert "Triangles" not in alone
     assert "together" not in alone
-    assert "No face was found." in Reader(video_page(with_voice(planted_film(), [(None, 2.0)]))).text
+    assert "No face was found." in Reader(video_page(with_voice(planted_video(), [(None, 2.0)]))).text
 
 
 def test_the_record_of_the_model_is_told() -> None:
     spec = get("face-base")
-    text = Reader(video_page(film(), spec=spec)).text
+    text = Reader(video_page(video(), spec=spec)).text
     accuracy = [result for result in spec.results if result.metric == "accuracy" and result.output == "ferplus8"]
     assert accuracy
     for result in accuracy:
         assert f"{100 * result.value:.1f} % right" in text
-    assert f"Weights: {spec.licence.weights}." in text
+    assert f"Weights: {spec.license.weights}." in text
     assert " ".join(spec.card["what_it_reads"].split()) in text
 
 
 def test_the_table_has_the_shares_of_time() -> None:
-    page = video_page(film())
+    page = video_page(video())
     (table,) = re.findall("<table>.*</table>", page, re.S)
     rows = [[cell.text for cell in row] for row in ET.fromstring(table).iter("tr")]
     assert rows[0] == ["person", "first", "last", "in view", *FERPLUS8.emotions]
@@ -215,7 +215,7 @@ def test_the_table_has_the_shares_of_time() -> None:
     ['<script>alert("x")</script>', "\"'><img src=x onerror=y>", "raw\udcff\n\x1b[31m", "&lt;", "面 😀", "</title>"],
 )
 def test_no_name_becomes_markup(name: str) -> None:
-    hostile = film(path=name, model=name, detector=name, warnings=(name,))
+    hostile = video(path=name, model=name, detector=name, warnings=(name,))
     for title in (None, name):
         page = video_page(hostile, title=title)
         reader = Reader(page)
@@ -228,10 +228,10 @@ def test_no_name_becomes_markup(name: str) -> None:
         assert told in Reader(video_page(hostile)).text
 
 
-def test_its_size_does_not_grow_with_the_film() -> None:
+def test_its_size_does_not_grow_with_the_video() -> None:
     page = video_page(crowd(50, 7200, step_s=0.5))
     assert len(page) < 800_000
-    longer = video_page(planted_film(*[[("fear", 1.0), (None, 0.5), ("anger", 0.5)] * 3600], step_s=0.5))
+    longer = video_page(planted_video(*[[("fear", 1.0), (None, 0.5), ("anger", 0.5)] * 3600], step_s=0.5))
     assert len(longer) < 100_000
     many = crowd(60, 600, step_s=1.0)
     reader = Reader(video_page(many))
@@ -241,7 +241,7 @@ def test_its_size_does_not_grow_with_the_film() -> None:
 
 
 def test_curves_are_drawn_where_the_shares_are() -> None:
-    result = planted_film([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)])
+    result = planted_video([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)])
     page = video_page(result)
     (path,) = re.findall(r'<path class="e happiness" d="([^"]+)"', page)
     # From the left edge to the end of the first part, of 600 columns two units wide; sadness is stacked on it.
@@ -258,7 +258,7 @@ def test_curves_are_drawn_where_the_shares_are() -> None:
 
 
 def test_text_reads_well_in_light_and_dark() -> None:
-    page = video_page(film())
+    page = video_page(video())
     schemes = re.findall(r":root \{(.*?)\}", page, re.S)
     assert len(schemes) == 3
     for scheme in schemes:
@@ -270,30 +270,30 @@ def test_text_reads_well_in_light_and_dark() -> None:
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_video_page(tmp_path / "x.html", film(), title="A film")
-    assert (tmp_path / "x.html").read_text(encoding="utf-8") == video_page(film(), title="A film")
+    write_video_page(tmp_path / "x.html", video(), title="A video")
+    assert (tmp_path / "x.html").read_text(encoding="utf-8") == video_page(video(), title="A video")
     with pytest.raises(InputError, match=r"expected a name that ends in \.html, but got 'x\.pdf'"):
-        write_video_page(tmp_path / "x.pdf", film())
+        write_video_page(tmp_path / "x.pdf", video())
     with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
-        write_video_page(tmp_path / "no" / "x.html", film())
+        write_video_page(tmp_path / "no" / "x.html", video())
     assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
 
 
-def test_pictures_are_jpeg_or_png_and_say_what_they_show() -> None:
+def test_images_are_jpeg_or_png_and_say_what_they_show() -> None:
     moment = Moment(2.0, "happiness", 0.95, (1, 2, 3, 4))
     png = encode_png(np.zeros((8, 8, 3), np.uint8))
-    (image,) = Reader(video_page(film(), {1: [(moment, png)]})).all("img")
+    (image,) = Reader(video_page(video(), {1: [(moment, png)]})).all("img")
     assert image["alt"] == "Person 1 at 0:02.0: happiness 95%"
     assert image["src"] == f"data:image/png;base64,{base64.b64encode(png).decode()}"
     with pytest.raises(InputError, match="a thumbnail must be JPEG or PNG, but got an object of type bytes"):
-        video_page(film(), {1: [(moment, b"<svg>")]})
+        video_page(video(), {1: [(moment, b"<svg>")]})
 
 
 # --- thumbnails -----------------------------------------------------------------------------------
 
 
 def test_the_strongest_moments_are_pictured_when_they_are() -> None:
-    result = film()
+    result = video()
     picked = seen(result).pick(result)
     assert set(picked) == {1, 2}
     for track in result.tracks:
@@ -305,11 +305,11 @@ def test_the_strongest_moments_are_pictured_when_they_are() -> None:
             with Image.open(io.BytesIO(data)) as image:
                 assert (image.format, image.size) == ("JPEG", (160, 160))
                 middle = np.asarray(image)[60:100, 60:100].reshape(-1, 3).mean(axis=0)
-            np.testing.assert_allclose(middle, colour_of(track.number), atol=6)
+            np.testing.assert_allclose(middle, color_of(track.number), atol=6)
 
 
-def test_pictures_are_few_apart_and_in_order() -> None:
-    result = planted_film([("fear", 5.0), ("anger", 5.0)] * 10)
+def test_images_are_few_apart_and_in_order() -> None:
+    result = planted_video([("fear", 5.0), ("anger", 5.0)] * 10)
     for count in (1, 4):
         moments = [moment for moment, _ in seen(result, count=count).pick(result)[1]]
         times = [moment.time_s for moment in moments]
@@ -320,14 +320,14 @@ def test_pictures_are_few_apart_and_in_order() -> None:
 
 @pytest.mark.parametrize("size", [(40, 30), (3, 200), (1920, 1080)])
 def test_faces_at_the_edge_and_of_any_size_are_cut_square(size: tuple[int, int]) -> None:
-    result = planted_film([("fear", 0.4)], size=size)
+    result = planted_video([("fear", 0.4)], size=size)
     ((_, data),) = seen(result, size=64).pick(result)[1][:1]
     with Image.open(io.BytesIO(data)) as image:
         assert image.size == (64, 64)
 
 
-def test_faces_come_one_by_one_as_pictures_of_their_own() -> None:
-    result, thumbnails = film(), Thumbnails()
+def test_faces_come_one_by_one_as_images_of_their_own() -> None:
+    result, thumbnails = video(), Thumbnails()
     for image, frame in make_images(result):
         for face in frame.faces:
             one = type(frame)(frame.time_s, frame.width, frame.height, (face,))
@@ -336,11 +336,11 @@ def test_faces_come_one_by_one_as_pictures_of_their_own() -> None:
     assert whole == parts
 
 
-def test_memory_does_not_grow_with_the_film() -> None:
+def test_memory_does_not_grow_with_the_video() -> None:
     plan = [("fear", 3.0), ("anger", 3.0), ("surprise", 3.0), ("sadness", 3.0)]
     peaks = []
     for repeats in (2, 20):
-        result = planted_film(plan * repeats)
+        result = planted_video(plan * repeats)
         frames = list(result.frames())
         image = next(make_images(result))[0]
         thumbnails = Thumbnails(size=96)
@@ -355,8 +355,8 @@ def test_memory_does_not_grow_with_the_film() -> None:
 
 def test_a_crowd_makes_room() -> None:
     thumbnails = Thumbnails(count=1, size=32)
-    face = next(planted_film([("fear", 1.0)]).frames()).faces[0]
-    image, frame = next(make_images(planted_film([("fear", 1.0)])))
+    face = next(planted_video([("fear", 1.0)]).frames()).faces[0]
+    image, frame = next(make_images(planted_video([("fear", 1.0)])))
     for number in range(1, 260):
         for part in range(1 + (number == 1)):
             one = type(face)(number, face.face, face.smoothed)
@@ -366,17 +366,17 @@ def test_a_crowd_makes_room() -> None:
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(InputError, match="count must be a whole number from 1 to 12, but got 0"):
+    with pytest.raises(InputError, match="count must be an integer from 1 to 12, but got 0"):
         Thumbnails(0)
-    with pytest.raises(InputError, match="size must be a whole number from 32 to 512, but got 10"):
+    with pytest.raises(InputError, match="size must be an integer from 32 to 512, but got 10"):
         Thumbnails(size=10)
-    _, frame = next(make_images(film()))
+    _, frame = next(make_images(video()))
     with pytest.raises(InputError, match="image must be uint8"):
         Thumbnails().see(np.zeros((4, 4)), frame)
-    assert Thumbnails().pick(film()) == {}
+    assert Thumbnails().pick(video()) == {}
 
 
-def test_every_emotion_has_a_colour_in_the_page() -> None:
-    page = video_page(film())
-    for name, rgb in COLOURS.items():
+def test_every_emotion_has_a_color_in_the_page() -> None:
+    page = video_page(video())
+    for name, rgb in COLORS.items():
         assert f".{name}{{fill:#{bytes(rgb).hex()};" in page

@@ -1,4 +1,4 @@
-"""Pictures of films over time: bands against plain sums, what is drawn by the colours in the picture."""
+"""Images of videos over time: bands against plain sums, what is drawn by the colors in the image."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from scipy.integrate import quad
 
 from mien.errors import InputError, MediaNotFoundError
 from mien.labels import FERPLUS8, RAVDESS8
-from mien.output import COLOURS
+from mien.output import COLORS
 from mien.output._bands import Band, columns_of_steps, face_band, fused_band, ordered, speech_band
 from mien.output._times import length, minutes, tick_label, tick_step
-from mien.output.video_plot import film_bands, plot_timeline, sound_bands, write_timeline
-from mien.results import Emotion, FaceTrack, SpeechResult, SpeechSpan, VideoResult
-from planted_video import crowd, planted_film, planted_speech, with_voice
+from mien.output.video_plot import plot_timeline, sound_bands, video_bands, write_timeline
+from mien.results import Emotion, FaceTrack, SpeechResult, SpeechSegment, VideoResult
+from planted_video import crowd, planted_speech, planted_video, with_voice
 
 
-def drawn(film: VideoResult, *, most: int = 12, bands: tuple[Band, ...] = ()) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(plot_timeline(film, most=most, bands=bands))) as image:
+def drawn(video: VideoResult, *, most: int = 12, bands: tuple[Band, ...] = ()) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(plot_timeline(video, most=most, bands=bands))) as image:
         assert image.format == "PNG"
         return np.asarray(image.convert("RGB"))
 
 
-def share_of(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
-    return float((picture == np.array(colour, np.uint8)).all(axis=2).mean())
+def share_of(image: NDArray[np.uint8], color: tuple[int, int, int]) -> float:
+    return float((image == np.array(color, np.uint8)).all(axis=2).mean())
 
 
 # --- bands ----------------------------------------------------------------------------------------
@@ -54,8 +54,8 @@ def test_columns_lose_no_time(columns: int, smooth: bool) -> None:
 
 
 def test_a_smooth_band_is_the_integral_of_the_lines_between_frames() -> None:
-    film = planted_film([("happiness", 1.0), ("fear", 0.6), (None, 0.8), ("anger", 1.0)])
-    track = film.tracks[0]
+    video = planted_video([("happiness", 1.0), ("fear", 0.6), (None, 0.8), ("anger", 1.0)])
+    track = video.tracks[0]
     band = face_band(track, "")
     edges = np.linspace(0, 4, 18)
 
@@ -72,8 +72,8 @@ def test_a_smooth_band_is_the_integral_of_the_lines_between_frames() -> None:
 
 
 def test_runs_and_leaders_follow_the_plan() -> None:
-    film = planted_film([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)])
-    band = face_band(film.tracks[0], "")
+    video = planted_video([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)])
+    band = face_band(video.tracks[0], "")
     edges = np.linspace(0, 10, 11)
     assert band.runs(edges) == [(0, 4), (6, 10)]
     names = ["" if number < 0 else FERPLUS8.emotions[number] for number in band.leading(edges)]
@@ -89,17 +89,17 @@ def test_times_as_people_read_them() -> None:
     assert (tick_step(10, 12), tick_step(7200, 4), tick_step(1e6, 10)) == (1, 1800, 100800)
 
 
-# --- the picture ----------------------------------------------------------------------------------
+# --- the image ----------------------------------------------------------------------------------
 
 
-def test_each_emotion_has_its_time_in_its_colour() -> None:
-    picture = drawn(planted_film([("anger", 6.0), ("sadness", 3.0), (None, 3.0)]))
-    anger, sadness = (share_of(picture, COLOURS[name]) for name in ("anger", "sadness"))
+def test_each_emotion_has_its_time_in_its_color() -> None:
+    image = drawn(planted_video([("anger", 6.0), ("sadness", 3.0), (None, 3.0)]))
+    anger, sadness = (share_of(image, COLORS[name]) for name in ("anger", "sadness"))
     # Twice as long; a little is the legend, lines of time, and the other's probability.
     assert 1.7 < anger / sadness < 2.3
     assert anger > 0.2
-    assert share_of(picture, COLOURS["happiness"]) < sadness / 5
-    assert share_of(picture, (0xF4, 0xF4, 0xF4)) > 0.05
+    assert share_of(image, COLORS["happiness"]) < sadness / 5
+    assert share_of(image, (0xF4, 0xF4, 0xF4)) > 0.05
 
 
 def test_bands_grow_with_the_people_but_not_without_end() -> None:
@@ -111,17 +111,17 @@ def test_bands_grow_with_the_people_but_not_without_end() -> None:
 
 
 def test_those_seen_longest_come_first_and_the_rest_is_counted() -> None:
-    film = planted_film([("fear", 2.0)], [("fear", 9.0)], [("fear", 5.0)])
-    assert [band.title for band in film_bands(film, 2)] == ["person 2", "person 3"]
-    assert film_bands(film, 2)[0].note == "0:09.0 in view"
+    video = planted_video([("fear", 2.0)], [("fear", 9.0)], [("fear", 5.0)])
+    assert [band.title for band in video_bands(video, 2)] == ["person 2", "person 3"]
+    assert video_bands(video, 2)[0].note == "0:09.0 in view"
 
 
 def test_cuts_are_lines_and_of_many_ticks() -> None:
     plan = [("neutral", 10.0)]
-    plain, few, many = (drawn(planted_film(plan, cuts=cuts)) for cuts in ((), (5.0,), tuple(np.arange(0.1, 10, 0.1))))
+    plain, few, many = (drawn(planted_video(plan, cuts=cuts)) for cuts in ((), (5.0,), tuple(np.arange(0.1, 10, 0.1))))
     middle = slice(plain.shape[1] // 4, plain.shape[1] * 3 // 4)
     rows = slice(plain.shape[0] // 2 - 20, plain.shape[0] // 2 + 20)
-    dark = [int((picture[rows, middle].max(axis=2) < 90).sum()) for picture in (plain, few, many)]
+    dark = [int((image[rows, middle].max(axis=2) < 90).sum()) for image in (plain, few, many)]
     assert dark[0] == 0
     assert dark[1] > 15
     assert dark[2] == 0
@@ -131,20 +131,22 @@ def test_cuts_are_lines_and_of_many_ticks() -> None:
 def test_a_voice_can_have_a_band_below() -> None:
     shares = tuple(1.0 if name == "calm" else 0.0 for name in RAVDESS8.emotions)
     speech = SpeechResult(
-        4.0, (SpeechSpan(0.0, 1.0, False), SpeechSpan(1.0, 4.0, True, Emotion(RAVDESS8, shares))), path="film.mp4"
+        4.0,
+        (SpeechSegment(0.0, 1.0, False), SpeechSegment(1.0, 4.0, True, Emotion(RAVDESS8, shares))),
+        path="video.mp4",
     )
     band = speech_band(speech, "voice", "0:03.0 of speech")
     assert band is not None
-    picture = drawn(planted_film([("fear", 4.0)]), bands=(band,))
-    assert share_of(picture, COLOURS["calm"]) > 0.1
-    assert speech_band(SpeechResult(1.0, (SpeechSpan(0.0, 1.0, False),)), "voice") is None
+    image = drawn(planted_video([("fear", 4.0)]), bands=(band,))
+    assert share_of(image, COLORS["calm"]) > 0.1
+    assert speech_band(SpeechResult(1.0, (SpeechSegment(0.0, 1.0, False),)), "voice") is None
 
 
-def test_a_talking_film_has_three_bands() -> None:
+def test_a_talking_video_has_three_bands() -> None:
     plan = [(None, 4.0), ("calm", 4.0), (None, 4.0)]
-    faces = planted_film([("fear", 12.0)])
-    film = with_voice(faces, plan)
-    bands = sound_bands(film)
+    faces = planted_video([("fear", 12.0)])
+    video = with_voice(faces, plan)
+    bands = sound_bands(video)
     assert [(band.title, band.note) for band in bands] == [
         ("voice", "0:04.0 of speech"),
         ("face and voice", "0:04.0 together"),
@@ -152,21 +154,21 @@ def test_a_talking_film_has_three_bands() -> None:
     # The emotions lie in the order of the faces, others above.
     assert bands[0].labels.emotions == (*(n for n in FERPLUS8.emotions if n in RAVDESS8.emotions), "calm")
     assert [band.away for band in bands] == ["no speech", "neither"]
-    picture, before = drawn(film), drawn(faces)
-    assert picture.shape[0] > before.shape[0] * 1.5
-    assert share_of(picture, COLOURS["calm"]) > 0.04
-    assert share_of(before, COLOURS["calm"]) < 1e-3
+    image, before = drawn(video), drawn(faces)
+    assert image.shape[0] > before.shape[0] * 1.5
+    assert share_of(image, COLORS["calm"]) > 0.04
+    assert share_of(before, COLORS["calm"]) < 1e-3
 
 
 def test_a_fused_band_is_the_mean_by_time_and_its_ribbon_joins_what_goes_on() -> None:
-    film = with_voice(planted_film([("fear", 4.0), ("anger", 6.0)]), [(None, 2.0), ("fear", 2.0), ("anger", 6.0)])
-    assert film.fused is not None
-    band = fused_band(film.fused, "face and voice")
-    mean = film.fused.emotion
+    video = with_voice(planted_video([("fear", 4.0), ("anger", 6.0)]), [(None, 2.0), ("fear", 2.0), ("anger", 6.0)])
+    assert video.fused is not None
+    band = fused_band(video.fused, "face and voice")
+    mean = video.fused.emotion
     assert mean is not None
     np.testing.assert_allclose(band.columns(np.array([0.0, 10.0]))[0], mean.to_array(), atol=1e-9)
-    assert [name for _, _, name in band.spans] == ["fear", "anger"]
-    assert band.spans[0][1] == band.spans[1][0] == pytest.approx(4.0)
+    assert [name for _, _, name in band.segments] == ["fear", "anger"]
+    assert band.segments[0][1] == band.segments[1][0] == pytest.approx(4.0)
     turned = ordered(band, ("anger", "fear"))
     assert turned.labels.emotions[:2] == ("anger", "fear")
     edges = np.linspace(0, 10, 6)
@@ -175,37 +177,37 @@ def test_a_fused_band_is_the_mean_by_time_and_its_ribbon_joins_what_goes_on() ->
 
 
 def test_what_is_missing_has_no_band_or_an_empty_one() -> None:
-    faces = planted_film([("fear", 4.0)])
+    faces = planted_video([("fear", 4.0)])
     assert sound_bands(faces) == []
     (silent,) = sound_bands(with_voice(faces, [(None, 4.0)]))
     assert (silent.title, silent.note, silent.away) == ("voice", "no speech", "no speech")
     assert silent.leading(np.linspace(0, 4, 5)).tolist() == [-1] * 4
     assert not silent.columns(np.linspace(0, 4, 5)).any()
-    (alone,) = sound_bands(with_voice(planted_film(), [("fear", 2.0)]))
+    (alone,) = sound_bands(with_voice(planted_video(), [("fear", 2.0)]))
     assert alone.title == "voice"
-    assert sound_bands(with_voice(planted_film(), [(None, 2.0)])) == []
-    for film in (with_voice(faces, [(None, 4.0)]), with_voice(planted_film(), [("fear", 2.0)])):
-        assert drawn(film).shape[1] == 1320
+    assert sound_bands(with_voice(planted_video(), [(None, 2.0)])) == []
+    for video in (with_voice(faces, [(None, 4.0)]), with_voice(planted_video(), [("fear", 2.0)])):
+        assert drawn(video).shape[1] == 1320
     assert speech_band(planted_speech([(None, 2.0)]), "voice") is None
 
 
 def test_a_voice_that_goes_on_is_drawn_to_its_end() -> None:
-    film = with_voice(planted_film([("fear", 4.0)]), [("sadness", 12.0)])
-    picture = drawn(film)
-    third = picture.shape[1] // 3
-    assert share_of(picture[:, -third:], COLOURS["sadness"]) > 0.2
+    video = with_voice(planted_video([("fear", 4.0)]), [("sadness", 12.0)])
+    image = drawn(video)
+    third = image.shape[1] // 3
+    assert share_of(image[:, -third:], COLORS["sadness"]) > 0.2
 
 
 @pytest.mark.parametrize("seconds", [0.2, 3.0, 500.0, 8000.0])
 @pytest.mark.parametrize("name", ["a.mp4", "$x^2$ and a long name with \n and \udcff that never ends", None])
 def test_any_length_and_name_can_be_drawn(seconds: float, name: str | None) -> None:
     step_s = max(0.2, seconds / 100)
-    assert drawn(planted_film([("fear", seconds)], step_s=step_s, path=name)).shape[1] == 1320
+    assert drawn(planted_video([("fear", seconds)], step_s=step_s, path=name)).shape[1] == 1320
 
 
-def test_films_without_faces_and_of_one_frame_can_be_drawn() -> None:
-    nobody = drawn(planted_film())
-    assert all(share_of(nobody, colour) < 1e-3 for colour in COLOURS.values())
+def test_videos_without_faces_and_of_one_frame_can_be_drawn() -> None:
+    nobody = drawn(planted_video())
+    assert all(share_of(nobody, color) < 1e-3 for color in COLORS.values())
     one = FaceTrack(
         number=1,
         labels=FERPLUS8,
@@ -221,13 +223,13 @@ def test_films_without_faces_and_of_one_frame_can_be_drawn() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes_and_a_file_is_whole(tmp_path: Path) -> None:
-    film = planted_film([("fear", 2.0)])
-    write_timeline(tmp_path / "x.PNG", film)
-    assert (tmp_path / "x.PNG").read_bytes() == plot_timeline(film)
+    video = planted_video([("fear", 2.0)])
+    write_timeline(tmp_path / "x.PNG", video)
+    assert (tmp_path / "x.PNG").read_bytes() == plot_timeline(video)
     with pytest.raises(InputError, match=r"expected a name that ends in \.png, but got 'x\.jpg'"):
-        write_timeline(tmp_path / "x.jpg", film)
+        write_timeline(tmp_path / "x.jpg", video)
     with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
-        write_timeline(tmp_path / "no" / "x.png", film)
-    with pytest.raises(InputError, match="most must be a whole number from 1 to 100, but got 0"):
-        plot_timeline(film, most=0)
+        write_timeline(tmp_path / "no" / "x.png", video)
+    with pytest.raises(InputError, match="most must be an integer from 1 to 100, but got 0"):
+        plot_timeline(video, most=0)
     assert [path.name for path in tmp_path.iterdir()] == ["x.PNG"]

@@ -1,4 +1,4 @@
-"""Films as tables for people, CSV, Parquet, JSON and JSON Lines; hostile names; frames written as they come."""
+"""Videos as tables for people, CSV, Parquet, JSON and JSON Lines; hostile names; frames written as they come."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mien.output import (
 from mien.output.video_summary import video_summary
 from mien.output.video_tables import video_columns
 from mien.results import VIDEO_TABLES, FailedItem, VideoResult
-from planted_video import crowd, planted_film, with_voice
+from planted_video import crowd, planted_video, with_voice
 
 NAMES = [
     "a.mp4",
@@ -42,13 +42,13 @@ NAMES = [
 FAILED = FailedItem("b.mp4", "DecodeError", "b.mp4 is empty")
 
 
-def film(**more: Any) -> VideoResult:
-    return planted_film([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)], [("anger", 3.0)], **more)
+def video(**more: Any) -> VideoResult:
+    return planted_video([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)], [("anger", 3.0)], **more)
 
 
 def talk(**more: Any) -> VideoResult:
-    """Return the film with a voice: anger from 1 to 3 s, calm from 5 to 7 s."""
-    return with_voice(film(**more), [(None, 1.0), ("anger", 2.0), (None, 2.0), ("calm", 2.0), (None, 3.0)])
+    """Return the video with a voice: anger from 1 to 3 s, calm from 5 to 7 s."""
+    return with_voice(video(**more), [(None, 1.0), ("anger", 2.0), (None, 2.0), ("calm", 2.0), (None, 3.0)])
 
 
 LABELS: dict[str, LabelSet] = {"speech": RAVDESS8, "fused": FER7}
@@ -75,7 +75,7 @@ def shown(table: Any, *, width: int = 160, encoding: str = "utf-8") -> str:
 
 @pytest.mark.parametrize("table", VIDEO_TABLES)
 @pytest.mark.parametrize("name", NAMES)
-def test_csv_holds_the_rows_of_the_film(table: str, name: str) -> None:
+def test_csv_holds_the_rows_of_the_video(table: str, name: str) -> None:
     result = talk(path=name)
     rows, expected = rows_of(result, table=table), result.table(table)
     assert len(rows) == len(expected) > 0
@@ -97,7 +97,7 @@ def test_csv_holds_the_rows_of_the_film(table: str, name: str) -> None:
 
 
 def test_rows_have_the_planted_times() -> None:
-    tracks, segments = rows_of(film(), table="tracks"), rows_of(film(), table="segments")
+    tracks, segments = rows_of(video(), table="tracks"), rows_of(video(), table="segments")
     assert [(row["track"], row["start_s"], row["end_s"], row["seen_s"]) for row in tracks] == [
         ("1", "0.000000", "10.000000", "8.000000"),
         ("2", "0.000000", "3.000000", "3.000000"),
@@ -107,18 +107,18 @@ def test_rows_have_the_planted_times() -> None:
         ("1", "2", "6.000000", "10.000000", "sadness"),
         ("2", "1", "0.000000", "3.000000", "anger"),
     ]
-    frames = rows_of(film())
+    frames = rows_of(video())
     assert sum(row["track"] == "1" for row in frames) == 40
     assert not any(row["track"] == "1" and 4 <= float(row["time_s"]) < 6 for row in frames)
 
 
 @pytest.mark.parametrize("table", VIDEO_TABLES)
-def test_warnings_films_without_faces_and_errors_have_rows_of_their_own(table: str) -> None:
-    odd = film(warnings=("is cut off", "is odd"))
-    rows = rows_of(odd, planted_film(), FAILED, table=table)[-3:]
+def test_warnings_videos_without_faces_and_errors_have_rows_of_their_own(table: str) -> None:
+    odd = video(warnings=("is cut off", "is odd"))
+    rows = rows_of(odd, planted_video(), FAILED, table=table)[-3:]
     assert [row["emotion"] for row in rows] == ["", "", ""]
     assert rows[0]["warnings"] == "is cut off; is odd"
-    assert (rows[1]["path"], rows[1]["warnings"]) == ("film.mp4", "")
+    assert (rows[1]["path"], rows[1]["warnings"]) == ("video.mp4", "")
     assert (rows[2]["path"], rows[2]["error"], rows[2]["message"]) == ("b.mp4", "DecodeError", "b.mp4 is empty")
 
 
@@ -139,10 +139,10 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="table must be one of frames, tracks, segments, speech, fused, but got"):
         VideoCsvWriter(io.StringIO(), FERPLUS8, table="faces")
     with pytest.raises(InputError, match="the table has the labels fer7, but a face has ferplus8"):
-        VideoCsvWriter(io.StringIO(), FER7).write(film())
+        VideoCsvWriter(io.StringIO(), FER7).write(video())
     with pytest.raises(InputError, match="the table has the labels fer7, but a person has ferplus8"):
-        VideoCsvWriter(io.StringIO(), FER7, table="tracks").write(film())
-    with pytest.raises(InputError, match="the table has the labels fer7, but a span of speech has ravdess8"):
+        VideoCsvWriter(io.StringIO(), FER7, table="tracks").write(video())
+    with pytest.raises(InputError, match="the table has the labels fer7, but a segment of speech has ravdess8"):
         VideoCsvWriter(io.StringIO(), FER7, table="speech").write(talk())
     with pytest.raises(InputError, match="the table has the labels ferplus8, but face and voice has fer7"):
         VideoCsvWriter(io.StringIO(), FERPLUS8, table="fused").write(talk())
@@ -150,8 +150,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         VideoParquetWriter(tmp_path / "x.csv", FERPLUS8)
     with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
         VideoParquetWriter(tmp_path / "no" / "x.parquet", FERPLUS8)
-    with pytest.raises(InputError, match=r"a film has tables of its own: see mien\.output\.VideoCsvWriter"):
-        CsvWriter(io.StringIO(), FERPLUS8).write(film())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"a video has tables of its own: see mien\.output\.VideoCsvWriter"):
+        CsvWriter(io.StringIO(), FERPLUS8).write(video())  # type: ignore[arg-type]
 
 
 # --- Parquet --------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_parquet_holds_the_same_rows_with_types(tmp_path: Path, table: str) -> N
                 assert text[name] == str(value)
     types = {name: str(read.schema.field(name).type) for name in read.column_names}
     expected = {"path": "string", "anger": "double", "unsure": "bool", "warnings": "string"}
-    expected |= {"speech": {"span": "int32", "speech": "bool"}, "fused": {"face": "string", "voice": "string"}}.get(
+    expected |= {"speech": {"segment": "int32", "speech": "bool"}, "fused": {"face": "string", "voice": "string"}}.get(
         table, {"track": "int32"}
     )
     assert {name: types[name] for name in expected} == expected
@@ -188,7 +188,7 @@ def test_parquet_holds_the_same_rows_with_types(tmp_path: Path, table: str) -> N
 
 def test_frames_become_groups_and_after_an_error_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mien.output.parquet._GROUP_ROWS", 20)
-    result = film()
+    result = video()
     with VideoParquetWriter(tmp_path / "x.parquet", FERPLUS8) as writer:
         for frame in result.frames():
             writer.write_frame(result.path, frame)
@@ -203,7 +203,7 @@ def test_frames_become_groups_and_after_an_error_nothing_stays(tmp_path: Path, m
 
 
 def test_json_comes_back() -> None:
-    result = film(warnings=("odd",), cuts=(4.0,))
+    result = video(warnings=("odd",), cuts=(4.0,))
     document = json.loads(to_json(result))
     assert document == result.to_dict()
     again = VideoResult.from_dict(document)
@@ -214,15 +214,15 @@ def test_json_comes_back() -> None:
     assert json.loads(stream.getvalue()) == document
 
 
-def test_lines_say_what_they_are_and_hold_the_whole_film() -> None:
-    result = film(path="raw\udcff\n.mp4", warnings=("odd",))
+def test_lines_say_what_they_are_and_hold_the_whole_video() -> None:
+    result = video(path="raw\udcff\n.mp4", warnings=("odd",))
     stream = io.StringIO()
     writer = VideoLinesWriter(stream)
     writer.write(result)
     writer.write(FAILED)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     kinds = [line.pop("kind") for line in lines]
-    assert kinds == ["frame"] * 50 + ["track"] * 2 + ["segment"] * 3 + ["film", "failed"]
+    assert kinds == ["frame"] * 50 + ["track"] * 2 + ["segment"] * 3 + ["video", "failed"]
     assert {line["path"] for line in lines[:-1]} == {result.path}
     frames = [{key: value for key, value in line.items() if key != "path"} for line in lines[:50]]
     assert frames == [frame.to_dict() for frame in result.frames()]
@@ -240,11 +240,11 @@ def test_lines_hold_the_voice_and_both() -> None:
     VideoLinesWriter(stream).write(result)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     for kind, whole in (("speech", result.speech.to_dict()), ("fused", result.fused.to_dict())):
-        spans = [line for line in lines if line["kind"] == kind]
-        assert [span["span"] for span in spans] == list(range(1, len(spans) + 1))
-        assert [{k: v for k, v in span.items() if k not in ("kind", "path", "span")} for span in spans] == whole.pop(
-            "spans"
-        )
+        segments = [line for line in lines if line["kind"] == kind]
+        assert [segment["segment"] for segment in segments] == list(range(1, len(segments) + 1))
+        assert [
+            {k: v for k, v in segment.items() if k not in ("kind", "path", "segment")} for segment in segments
+        ] == whole.pop("segments")
         assert lines[-1][kind] == whole
 
 
@@ -253,14 +253,14 @@ def test_hours_are_written_in_constant_memory() -> None:
         def write(self, text: str) -> int:
             return len(text)
 
-    frame = next(planted_film([("fear", 2.0)], [("anger", 2.0)]).frames())
+    frame = next(planted_video([("fear", 2.0)], [("anger", 2.0)]).frames())
     writers = [VideoCsvWriter(Nowhere(), FERPLUS8), VideoLinesWriter(Nowhere())]
     peaks = []
     for frames in (100, 1500):
         tracemalloc.start()
         for _ in range(frames):
             for writer in writers:
-                writer.write_frame("film.mp4", frame)
+                writer.write_frame("video.mp4", frame)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 20_000
@@ -270,7 +270,7 @@ def test_hours_are_written_in_constant_memory() -> None:
 
 
 def test_a_table_for_people() -> None:
-    lines = shown(video_table(film(warnings=("the file is cut off",)))).splitlines()
+    lines = shown(video_table(video(warnings=("the file is cut off",)))).splitlines()
     body = [line.split() for line in lines if line.strip()][2:]
     assert body[0] == ["1", "0:00.0–0:10.0", "happiness", "████", "50%", "0:02.0", "happiness", "95%"]
     assert body[1] == ["0:08.0", "in", "view", "sadness", "████", "50%", "0:08.0", "sadness", "95%"]
@@ -297,32 +297,32 @@ def test_below_the_people_stand_the_voice_and_both() -> None:
     ids=["silent", "speech"],
 )
 def test_what_is_missing_is_named(plan: Any, told: str) -> None:
-    quiet = with_voice(film(), plan)
-    alone = with_voice(planted_film(), [(name, seconds / 5) for name, seconds in plan])
+    quiet = with_voice(video(), plan)
+    alone = with_voice(planted_video(), [(name, seconds / 5) for name, seconds in plan])
     assert told in video_summary(quiet)
     assert ("no speech" in shown(video_table(quiet))) == (told == "no speech")
     assert ("both" in shown(video_table(quiet))) == (told != "no speech")
     line = video_summary(alone)
-    assert line == f"film.mp4: 2.0 s, no face; {told.replace('10.0', '2.0')}"
+    assert line == f"video.mp4: 2.0 s, no face; {told.replace('10.0', '2.0')}"
     assert "both" not in shown(video_table(alone))
 
 
-def test_one_film_fits_eighty_letters() -> None:
-    for result in (film(), talk(), crowd(3, 7000, step_s=1.0)):
+def test_one_video_fits_eighty_letters() -> None:
+    for result in (video(), talk(), crowd(3, 7000, step_s=1.0)):
         text = shown(video_table(result), width=80)
         assert "…" not in text
         # Each emotion stands in one line with its bar and percents.
         assert all("%" in line for line in text.splitlines() if "█" in line)
 
 
-def test_names_and_errors_of_many_films() -> None:
-    text = shown(video_table([film(), planted_film(path="nobody.mp4"), FAILED]))
+def test_names_and_errors_of_many_videos() -> None:
+    text = shown(video_table([video(), planted_video(path="nobody.mp4"), FAILED]))
     body = [line.split() for line in text.splitlines() if line.strip()][2:]
-    assert body[0][:3] == ["film.mp4", "1", "0:00.0–0:10.0"]
+    assert body[0][:3] == ["video.mp4", "1", "0:00.0–0:10.0"]
     assert body[-2] == ["nobody.mp4", "no", "face"]
     assert body[-1] == ["b.mp4", "error", "b.mp4", "is", "empty"]
     assert "error" in shown(video_table(FAILED))
-    assert "no face" in shown(video_table(planted_film()))
+    assert "no face" in shown(video_table(planted_video()))
 
 
 def test_of_a_crowd_those_seen_longest_are_shown_and_the_rest_counted() -> None:
@@ -337,33 +337,33 @@ def test_of_a_crowd_those_seen_longest_are_shown_and_the_rest_counted() -> None:
 
 @pytest.mark.parametrize("name", [*NAMES, "\x1b[31mred", None])
 def test_no_name_steers_the_terminal(name: str | None) -> None:
-    text = shown(video_table([film(path=name), FAILED], ascii_only=True), encoding="ascii")
-    text += video_summary(film(path=name), ascii_only=True)
+    text = shown(video_table([video(path=name), FAILED], ascii_only=True), encoding="ascii")
+    text += video_summary(video(path=name), ascii_only=True)
     assert "\x1b" not in text
     assert "\r" not in text
-    assert "\n" not in video_summary(film(path=name))
+    assert "\n" not in video_summary(video(path=name))
     text.encode("ascii")
 
 
 def test_a_line_sums_up() -> None:
-    line = "film.mp4: 10.0 s, 2 people, faces in view for 8.0 s: happiness 36%, sadness 36%, anger 27%"
-    assert video_summary(film()) == line
-    assert video_summary(planted_film(path=None)) == "2.0 s, no face"
-    assert video_summary(planted_film([("fear", 5.0)])).startswith("film.mp4: 5.0 s, 1 person, faces")
-    voted = video_summary(film(method="majority-vote"))
-    assert voted.startswith("film.mp4: 10.0 s, 2 people, faces in view for 8.0 s: by majority-vote ")
+    line = "video.mp4: 10.0 s, 2 people, faces in view for 8.0 s: happiness 36%, sadness 36%, anger 27%"
+    assert video_summary(video()) == line
+    assert video_summary(planted_video(path=None)) == "2.0 s, no face"
+    assert video_summary(planted_video([("fear", 5.0)])).startswith("video.mp4: 5.0 s, 1 person, faces")
+    voted = video_summary(video(method="majority-vote"))
+    assert voted.startswith("video.mp4: 10.0 s, 2 people, faces in view for 8.0 s: by majority-vote ")
 
 
 def test_the_line_says_what_face_voice_and_both_say() -> None:
     line = video_summary(talk())
-    assert line.startswith(video_summary(film()) + "; voice for 4.0 s: anger 50%, calm 50%; both: sadness 44%, ")
-    voted = video_summary(with_voice(film(method="majority-vote"), [("anger", 10.0)]))
+    assert line.startswith(video_summary(video()) + "; voice for 4.0 s: anger 50%, calm 50%; both: sadness 44%, ")
+    voted = video_summary(with_voice(video(method="majority-vote"), [("anger", 10.0)]))
     assert "; voice for 10.0 s: anger 75%; both: " in voted
-    assert "together" not in shown(video_table(with_voice(film(method="majority-vote"), [("anger", 10.0)])))
+    assert "together" not in shown(video_table(with_voice(video(method="majority-vote"), [("anger", 10.0)])))
 
 
-@pytest.mark.parametrize("film", [planted_film([("anger", 2.0)], [(None, 1.0), ("fear", 1.0)]), planted_film()])
-def test_a_film_written_frame_by_frame_is_the_same_document(film: VideoResult) -> None:
+@pytest.mark.parametrize("video", [planted_video([("anger", 2.0)], [(None, 1.0), ("fear", 1.0)]), planted_video()])
+def test_a_video_written_frame_by_frame_is_the_same_document(video: VideoResult) -> None:
     stream = io.StringIO()
-    write_json(film, stream)
-    assert stream.getvalue() == to_json(film) + "\n"
+    write_json(video, stream)
+    assert stream.getvalue() == to_json(video) + "\n"

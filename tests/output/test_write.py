@@ -1,4 +1,4 @@
-"""Writing pictures."""
+"""Writing images."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def test_encoders_are_read_by_pillow() -> None:
     decoded = np.asarray(Image.open(io.BytesIO(encode_jpeg(SMOOTH))))
     assert np.abs(decoded.astype(int) - SMOOTH).max() <= 4
     assert len(encode_jpeg(SCENE, quality=20)) < len(encode_jpeg(SCENE, quality=95))
-    with pytest.raises(InputError, match="quality must be a whole number from 1 to 100"):
+    with pytest.raises(InputError, match="quality must be an integer from 1 to 100"):
         encode_jpeg(SCENE, quality=101)
-    with pytest.raises(MediaError, match="a picture of 1 x 70000 pixels cannot be written as JPEG"):
+    with pytest.raises(MediaError, match="an image of 1 x 70000 pixels cannot be written as JPEG"):
         encode_jpeg(np.zeros((70000, 1), np.uint8))
 
 

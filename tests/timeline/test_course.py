@@ -29,14 +29,14 @@ def test_planted_episodes_are_found() -> None:
     np.testing.assert_allclose(pieces[1].mean, [0.2 / 3, 0.2 / 3, 0.8, 0.2 / 3])
 
 
-def test_short_ones_go_to_their_neighbour() -> None:
+def test_short_ones_go_to_their_neighbor() -> None:
     pieces = episodes(*planted((0, 10), (2, 3), (0, 10)), shortest_s=0.4)
     assert [(p.leader, round(p.start_s, 6), round(p.end_s, 6)) for p in pieces] == [(0, 0.0, 2.3)]
     assert [p.leader for p in episodes(*planted((2, 3), (0, 10)), shortest_s=0.4)] == [0]
     assert [p.leader for p in episodes(*planted((0, 10), (2, 4), (0, 10)), shortest_s=0.4)] == [0, 2, 0]
 
 
-def test_a_short_film_is_still_an_episode() -> None:
+def test_a_short_video_is_still_an_episode() -> None:
     (piece,) = episodes(*planted((3, 1)), shortest_s=5.0)
     assert (piece.leader, piece.start_s, piece.end_s) == (3, 0.0, 0.1)
 
@@ -108,5 +108,5 @@ def test_wrong_arguments_are_named() -> None:
         episodes(times, lengths[:-1], shares)
     with pytest.raises(InputError, match="margin must be a number of at least 0"):
         episodes(times, lengths, shares, margin=-1)
-    with pytest.raises(InputError, match="count must be a whole number of at least 0"):
+    with pytest.raises(InputError, match="count must be an integer of at least 0"):
         strongest(times, shares, count=-1)

@@ -126,7 +126,7 @@ def test_an_endless_stretch_is_given_out_as_it_goes_and_keeps_little() -> None:
         assert given_upto >= reached - 2 * 30 - 10
 
 
-def test_equal_neighbours_are_joined_by_their_lengths() -> None:
+def test_equal_neighbors_are_joined_by_their_lengths() -> None:
     a, b, c = np.array([0.9, 0.1]), np.array([0.6, 0.4]), np.array([0.2, 0.8])
     found = merged([Segment(0, 10, a), Segment(10, 40, b), Segment(40, 50, c), Segment(60, 70, c), Segment(70, 71, a)])
     assert [(s.start, s.end, s.length) for s in found] == [(0, 40, 40), (40, 50, 10), (60, 70, 10), (70, 71, 1)]
@@ -137,10 +137,10 @@ def test_equal_neighbours_are_joined_by_their_lengths() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 0, "hop": 1}, "window must be a whole number of at least 1, but got 0"),
-        ({"window": 10, "hop": 0}, "hop must be a whole number from 1 to 10, but got 0"),
-        ({"window": 10, "hop": 11}, "hop must be a whole number from 1 to 10, but got 11"),
-        ({"window": 1.5, "hop": 1}, "window must be a whole number, but got 1.5"),
+        ({"window": 0, "hop": 1}, "window must be an integer of at least 1, but got 0"),
+        ({"window": 10, "hop": 0}, "hop must be an integer from 1 to 10, but got 0"),
+        ({"window": 10, "hop": 11}, "hop must be an integer from 1 to 10, but got 11"),
+        ({"window": 1.5, "hop": 1}, "window must be an integer, but got 1.5"),
     ],
 )
 def test_windows_and_hops_that_make_no_sense_are_refused(options: dict[str, int], message: str) -> None:

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from live_streams import Jpegs, astronaut, install, serving
-from mien.analyzers.video import VideoAnalyzer
 from mien.api._live_keeping import Keeping
-from mien.api.live import Live, Picture, Sight
+from mien.api.live import Live, LiveImage, Sight
 from mien.errors import MissingExtraError
+from mien.io.video import iter_frames
 from mien.labels import FER7
-from mien.media.video import iter_frames
-from mien.output.palette import COLOURS
+from mien.output.palette import COLORS
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
+from mien.video.analyzer import VideoAnalyzer
 from mien.window import _screen
 from mien.window._chips import chip, letters, place_chip
 from mien.window._view import KEYS, Status, View, _wrapped
@@ -29,25 +29,25 @@ from mien.window.live import LiveWindow, Screen, ScreenError
 
 pytest.importorskip("pygame", reason="needs the extra 'live'")
 
-GREY = np.full((120, 160, 3), 128, np.uint8)
+GRAY = np.full((120, 160, 3), 128, np.uint8)
 
 
 def sight(number: int = 1) -> Sight:
     emotion = Emotion(FER7, (0.02, 0.02, 0.02, 0.7, 0.1, 0.1, 0.04))
     face = TrackedFace(1, Face((20, 30, 60, 80), 0.9, None, emotion), emotion)
     frame = VideoFrame(number / 25, 160, 120, (face,))
-    return Sight(Picture(number, GREY, number / 25, time.monotonic()), frame, True)
+    return Sight(LiveImage(number, GRAY, number / 25, time.monotonic()), frame, True)
 
 
 # --- what is drawn ----------------------------------------------------------------------------------------------------
 
 
-def test_the_window_shows_the_picture_with_its_people() -> None:
+def test_the_window_shows_the_image_with_its_people() -> None:
     drawn = View().draw((320, 240), sight(), Status(rate=24.6, delay_s=0.0416, detector="mtcnn"))
     assert drawn.shape == (240, 320, 3)
     assert drawn.dtype == np.uint8
-    colour = np.array(COLOURS["happiness"], int)
-    line = np.abs(drawn[100:150, 37:44].astype(int) - colour).max(axis=2).min(axis=1)
+    color = np.array(COLORS["happiness"], int)
+    line = np.abs(drawn[100:150, 37:44].astype(int) - color).max(axis=2).min(axis=1)
     assert line.max() < 25
 
 
@@ -137,7 +137,7 @@ def post(key: int) -> None:
 
 
 class Session:
-    """A window on live pictures, steered from the tests."""
+    """A window on live images, steered from the tests."""
 
     def __init__(self, screen: Screen, live: Live, keeping: Keeping) -> None:
         self.window = LiveWindow(screen, live, keeping)
@@ -186,7 +186,7 @@ def test_keys_do_what_they_say(
             (lambda: any("detector must be" in text for text in told), lambda: post(pygame.K_d)),
             (lambda: live.analyzer.detector == "haar", lambda: post(pygame.K_SPACE)),
             (lambda: window._frozen, lambda: post(pygame.K_x)),
-            (lambda: window._number > window._sight.picture.number + 5, lambda: post(pygame.K_SPACE)),  # type: ignore[union-attr]
+            (lambda: window._number > window._sight.image.number + 5, lambda: post(pygame.K_SPACE)),  # type: ignore[union-attr]
             (more(), lambda: setattr(screen.window, "size", (400, 300))),
             (lambda: screen.size == (400, 300), lambda: post(pygame.K_ESCAPE)),
         ]
@@ -196,8 +196,8 @@ def test_keys_do_what_they_say(
     assert 0 < np.median(window.delays_s) < 0.3
     names = sorted(path.name.partition("-")[2][15:] for path in tmp_path.iterdir())
     assert names == ["-drawn.png", ".csv", ".json", ".mp4", ".png"]
-    with iter_frames(next(tmp_path.glob("*.mp4"))) as film:
-        assert sum(1 for _ in film) > 5
+    with iter_frames(next(tmp_path.glob("*.mp4"))) as video:
+        assert sum(1 for _ in video) > 5
     told_by_snapshot = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert told_by_snapshot["source"] == "camera 0"
     assert told_by_snapshot["faces"][0]["smoothed"]["top"] == "happiness"
@@ -218,7 +218,7 @@ def test_closing_the_window_ends(
     assert session.plan == []
 
 
-def test_trouble_is_shown_while_no_picture_comes(
+def test_trouble_is_shown_while_no_image_comes(
     screen: Screen, analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import pygame
@@ -239,7 +239,7 @@ def test_trouble_is_shown_while_no_picture_comes(
         session.plan = [(lambda: session.window._number > 20, lambda: post(pygame.K_q))]
         session.window.run()
     assert {text for text in shown if text} <= {
-        "camera 0 is lost: it gives no more pictures; looking for it",
+        "camera 0 is lost: it gives no more images; looking for it",
         "camera 0 cannot be opened: there is none, or another program uses it (see: mien cameras); looking for it",
     }
     assert any(shown)
@@ -300,7 +300,7 @@ def display(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_real_window_obeys_real_keys(display: str, tmp_path: Path) -> None:
-    from mien.media.image import read_image
+    from mien.io.image import read_image
 
     inside = {**os.environ, "DISPLAY": display, "OMP_NUM_THREADS": "1"}
     inside.pop("SDL_VIDEODRIVER", None)
@@ -327,9 +327,9 @@ def test_a_real_window_obeys_real_keys(display: str, tmp_path: Path) -> None:
         process = subprocess.Popen([*command, "--source", address], cwd=work, env=inside, stderr=errors)
         with process:
             wait(lambda: (work / "log.csv").exists() and (work / "log.csv").stat().st_size > 2000)
-            picture = seen()
-            # The window lies in the middle, as large as the picture: the box has the colour of happiness.
-            yellow = np.abs(picture - np.array(COLOURS["happiness"])).max(axis=2) < 25
+            image = seen()
+            # The window lies in the middle, as large as the image: the box has the color of happiness.
+            yellow = np.abs(image - np.array(COLORS["happiness"])).max(axis=2) < 25
             rows, columns = np.nonzero(yellow)
             assert len(rows) > 500
             assert 160 < columns.mean() < 640
@@ -342,7 +342,7 @@ def test_a_real_window_obeys_real_keys(display: str, tmp_path: Path) -> None:
             wait(lambda: list(work.glob("*.mp4")))
             tool("xdotool", "key", "q")
             assert process.wait(timeout=20) == 0
-    with iter_frames(next(work.glob("*.mp4"))) as film:
-        assert (film.width, film.height) == (480, 360)
-        assert sum(1 for _ in film) > 2
+    with iter_frames(next(work.glob("*.mp4"))) as video:
+        assert (video.width, video.height) == (480, 360)
+        assert sum(1 for _ in video) > 2
     assert "recorded" in (tmp_path / "err").read_text()

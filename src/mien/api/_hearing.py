@@ -1,4 +1,4 @@
-"""One recording from its file to spans: block by block, gaps filled, warnings collected."""
+"""One recording from its file to segments: block by block, gaps filled, warnings collected."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from mien.analyzers.speech import SpeechAnalyzer
 from mien.errors import DecodeError
-from mien.media.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioStream, iter_audio
-from mien.media.paths import shown
-from mien.results import SpeechResult, SpeechSpan
+from mien.io.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioStream, iter_audio
+from mien.io.paths import format_path
+from mien.results import SpeechResult, SpeechSegment
+from mien.speech.analyzer import SpeechAnalyzer
 
 __all__ = ["Hearing"]
 
 _BLOCK_S = 1.0
-"""Sound is read in blocks of this length: a recording's first spans come after a few of them."""
+"""Sound is read in blocks of this length: a recording's first segments come after a few of them."""
 
 
 class Hearing:
-    """One recording on its way through an analyzer, in constant memory: no span is kept.
+    """One recording on its way through an analyzer, in constant memory: no segment is kept.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Hearing:
     called : str, optional
         How messages call it; by default by its path.
     from_s, to_s : float, optional
-        What is heard of it.  The time before is one span without speech that says so.
+        What is heard of it.  The time before is one segment without speech that says so.
     """
 
     def __init__(
@@ -52,25 +52,25 @@ class Hearing:
         self._gaps: list[float] = []
         self.began_s: float | None = None
 
-    def spans(
+    def segments(
         self,
         *,
         opened: Callable[[AudioStream], None] | None = None,
         heard: Callable[[AudioBlock], None] | None = None,
-    ) -> Iterator[SpeechSpan]:
-        """Yield each span as soon as it is settled.
+    ) -> Iterator[SpeechSegment]:
+        """Yield each segment as soon as it is settled.
 
         Parameters
         ----------
         opened : callable, optional
             Gets the file before its first block.
         heard : callable, optional
-            Gets each block after the spans that it settled.
+            Gets each block after the segments that it settled.
 
         Raises
         ------
         MienError
-            If the source cannot be read, or ends before what is to be heard; in the middle of a file after the spans
+            If the source cannot be read, or ends before what is to be heard; in the middle of a file after the segments
             before it.
         """
         if isinstance(self._source, Audio):
@@ -87,8 +87,8 @@ class Hearing:
             raise DecodeError(f"{self._name()} has no sound from {self._from_s:g} s on", path=self.path)
         yield from self.close()
 
-    def close(self) -> tuple[SpeechSpan, ...]:
-        """Return the spans that are left of what was heard so far; nothing is heard after, as at Ctrl-C."""
+    def close(self) -> tuple[SpeechSegment, ...]:
+        """Return the segments that are left of what was heard so far; nothing is heard after, as at Ctrl-C."""
         return tuple(map(self._moved, self._stream.close()))
 
     @property
@@ -109,15 +109,15 @@ class Hearing:
             return notes
         return (*notes, f"the sound has {len(self._gaps)} gaps, {sum(self._gaps):.2f} s in all; they are silence here")
 
-    def result(self, spans: Iterable[SpeechSpan], *more: str) -> SpeechResult:
-        """Return what was heard: all spans that were given out, and ``more`` warnings."""
-        # First the spans: what is said of the rest is complete only after them.
-        heard = tuple(spans)
+    def result(self, segments: Iterable[SpeechSegment], *more: str) -> SpeechResult:
+        """Return what was heard: all segments that were given out, and ``more`` warnings."""
+        # First the segments: what is said of the rest is complete only after them.
+        heard = tuple(segments)
         return SpeechResult(self.duration_s, heard, self.path, self._model, (*self.warnings, *more))
 
     def _answered(
         self, blocks: Iterable[AudioBlock], heard: Callable[[AudioBlock], None] | None
-    ) -> Iterator[SpeechSpan]:
+    ) -> Iterator[SpeechSegment]:
         for block in blocks:
             if self._to_s is not None and block.start_s >= self._to_s:
                 return
@@ -126,7 +126,7 @@ class Hearing:
                 if self.began_s is None:
                     self.began_s = part.start_s
                     if self._from_s:
-                        yield SpeechSpan(0.0, self._from_s, speech=False, warnings=("not read",))
+                        yield SpeechSegment(0.0, self._from_s, speech=False, warnings=("not read",))
                 yield from self._silence(part.start_s)
                 yield from map(self._moved, self._stream.push(part.wave))
             if heard is not None:
@@ -141,16 +141,16 @@ class Hearing:
         wave = block.wave[first:until]
         return AudioBlock(wave, block.start_s + first / block.rate_hz, block.rate_hz) if len(wave) else None
 
-    def _moved(self, span: SpeechSpan) -> SpeechSpan:
-        """Return a span with the times of the file."""
+    def _moved(self, segment: SpeechSegment) -> SpeechSegment:
+        """Return a segment with the times of the file."""
         if not self._from_s:
-            return span
-        return replace(span, start_s=span.start_s + self._from_s, end_s=span.end_s + self._from_s)
+            return segment
+        return replace(segment, start_s=segment.start_s + self._from_s, end_s=segment.end_s + self._from_s)
 
     def _name(self) -> str:
-        return self._called or shown(self.path or "the recording")
+        return self._called or format_path(self.path or "the recording")
 
-    def _silence(self, start_s: float) -> Iterator[SpeechSpan]:
+    def _silence(self, start_s: float) -> Iterator[SpeechSegment]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
         gap_s = start_s - self.duration_s
         if gap_s > LONGEST_GAP_S:

@@ -1,4 +1,4 @@
-"""What the microphone hears beside live pictures, and what voice and face say together."""
+"""What the microphone hears beside live images, and what voice and face say together."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mien.analyzers.speech import SpeechAnalyzer
 from mien.errors import MienError
 from mien.fusion.experts import ExpertWeights, experts, shipped_weights
+from mien.io._live_microphone import Microphone
 from mien.labels import FER7, LabelSet, mapping
-from mien.media._live_microphone import Microphone
-from mien.results import Emotion, SpeechSpan, TrackedFace, VideoFrame
+from mien.results import Emotion, SpeechSegment, TrackedFace, VideoFrame
+from mien.speech.analyzer import SpeechAnalyzer
 
 __all__ = ["LiveHearing"]
 
@@ -46,8 +46,8 @@ class LiveHearing:
         self._to_face, self._to_voice = mapping(labels, FER7), mapping(analyzer.labels, FER7)
         self._weights: ExpertWeights = shipped_weights(labels.name)
         self._lock = threading.Lock()
-        self._spans: list[SpeechSpan] = []
-        self._last: tuple[float, SpeechSpan] | None = None
+        self._segments: list[SpeechSegment] = []
+        self._last: tuple[float, SpeechSegment] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="mien-live-hearing", daemon=True)
 
@@ -60,11 +60,11 @@ class LiveHearing:
         self._thread.join(timeout=2.0)
         self._microphone.close()
 
-    def spans(self) -> list[SpeechSpan]:
-        """Return the spans that were settled since the last call; times count from the first sound."""
+    def segments(self) -> list[SpeechSegment]:
+        """Return the segments that were settled since the last call; times count from the first sound."""
         with self._lock:
-            spans, self._spans = self._spans, []
-        return spans
+            segments, self._segments = self._segments, []
+        return segments
 
     def now(self, frame: VideoFrame | None) -> tuple[Emotion | None, Emotion | None]:
         """Return what the voice sounds like, and what it and the largest face say together.
@@ -72,7 +72,7 @@ class LiveHearing:
         Parameters
         ----------
         frame : VideoFrame or None
-            The newest result of the pictures.
+            The newest result of the images.
 
         Returns
         -------
@@ -83,35 +83,37 @@ class LiveHearing:
             last = self._last
         if last is None or time.monotonic() - last[0] > _HOLDS_S:
             return None, None
-        span = last[1]
+        segment = last[1]
         faces = () if frame is None else frame.faces
-        if not faces or span.emotion is None:
-            return span.emotion, None
-        return span.emotion, self._together(max(faces, key=lambda face: face.face.width_px * face.face.height_px), span)
+        if not faces or segment.emotion is None:
+            return segment.emotion, None
+        return segment.emotion, self._together(
+            max(faces, key=lambda face: face.face.width_px * face.face.height_px), segment
+        )
 
-    def _together(self, face: TrackedFace, span: SpeechSpan) -> Emotion:
-        assert span.emotion is not None
+    def _together(self, face: TrackedFace, segment: SpeechSegment) -> Emotion:
+        assert segment.emotion is not None
         seen = self._to_face.apply(face.smoothed.to_array()[None])
-        heard = self._to_voice.apply(span.emotion.to_array()[None])
+        heard = self._to_voice.apply(segment.emotion.to_array()[None])
         sharpness = np.nan if face.sharpness is None else face.sharpness
-        ratio = np.nan if span.snr_db is None else span.snr_db
+        ratio = np.nan if segment.snr_db is None else segment.snr_db
         fused = experts(
             seen / seen.sum(),
             heard / heard.sum(),
             weights=self._weights,
             face_quality={"width_px": [face.face.width_px], "sharpness": [sharpness]},
-            voice_quality={"speech_s": [span.duration_s], "snr_db": [ratio]},
+            voice_quality={"speech_s": [segment.duration_s], "snr_db": [ratio]},
         )
         return Emotion(FER7, tuple(fused.probabilities[0].tolist()))
 
     def _listen(self) -> None:
         try:
             while (block := self._microphone.read(self._stop)) is not None:
-                spans = self._stream.push(block)
+                segments = self._stream.push(block)
                 with self._lock:
-                    self._spans = [*self._spans[-1000:], *spans]
-                    for span in spans:
-                        if span.emotion is not None:
-                            self._last = (time.monotonic(), span)
+                    self._segments = [*self._segments[-1000:], *segments]
+                    for segment in segments:
+                        if segment.emotion is not None:
+                            self._last = (time.monotonic(), segment)
         except MienError as error:
             self._told(str(error))

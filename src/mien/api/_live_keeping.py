@@ -1,4 +1,4 @@
-"""What is kept of live pictures while they are shown: a log, recordings, snapshots."""
+"""What is kept of live images while they are shown: a log, recordings, snapshots."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Keeping:
     Parameters
     ----------
     live : Live
-        Where pictures and results come from.
+        Where images and results come from.
     log : str or os.PathLike, optional
         A CSV file for all results.
     record : str or os.PathLike, optional
-        A film that begins at once.
+        A video that begins at once.
     folder : str or os.PathLike
         Where recordings and snapshots that are asked for later go.
     told : callable
@@ -80,11 +80,11 @@ class Keeping:
                 self.recording.tell(result.frame, result.clock)
 
     def show(self, sight: Sight) -> None:
-        """Add a picture to the recording, if there is one; one that fails is ended with a message."""
+        """Add an image to the recording, if there is one; one that fails is ended with a message."""
         if self.recording is None:
             return
         try:
-            self.recording.show(sight.picture.image, sight.frame, sight.picture.time_s)
+            self.recording.show(sight.image.image, sight.frame, sight.image.time_s)
         except MienError:
             self.stop_recording()
 
@@ -110,14 +110,14 @@ class Keeping:
         except MienError as error:
             self._told(str(error))
             return
-        left_out = f" ({recording.left_out} pictures left out: too fast for the encoder)" if recording.left_out else ""
+        left_out = f" ({recording.left_out} images left out: too fast for the encoder)" if recording.left_out else ""
         if recording.frames:
             self._told(f"recorded {recording.path} and {recording.path.with_suffix('.csv').name}{left_out}")
         else:
-            self._told(f"{recording.path}: nothing was recorded, no picture came")
+            self._told(f"{recording.path}: nothing was recorded, no image came")
 
     def snapshot(self, sight: Sight) -> None:
-        """Write a picture and what it shows, in a thread: compressing takes a tenth of a second."""
+        """Write an image and what it shows, in a thread: compressing takes a tenth of a second."""
         place = self._free(".png", ".json")
         thread = threading.Thread(target=self._snap, args=(place, sight), name="mien-live-snapshot")
         self._snapshots = [*(one for one in self._snapshots if one.is_alive()), thread]
@@ -126,7 +126,7 @@ class Keeping:
     def _snap(self, place: str, sight: Sight) -> None:
         try:
             write_snapshot(
-                place, sight.picture.image, sight.frame, source=self._live.name, clock=datetime.now().astimezone()
+                place, sight.image.image, sight.frame, source=self._live.name, clock=datetime.now().astimezone()
             )
         except MienError as error:
             self._told(str(error))

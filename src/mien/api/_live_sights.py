@@ -1,4 +1,4 @@
-"""Live pictures, what was seen in them, and what is to be shown."""
+"""Live images, what was seen in them, and what is to be shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Analyzed", "LiveImage", "Sight"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveImage:
-    """A picture as it came.
+    """An image as it came.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class LiveImage:
     image : numpy.ndarray
         uint8 (H, W, 3), RGB; shared, and not to be changed.
     time_s : float
-        When, in seconds from the first picture of the source; of a film, by its own clock.
+        When, in seconds from the first image of the source; of a video, by its own clock.
     taken_s : float
         When it came, by `time.monotonic`.
     """
@@ -37,21 +37,21 @@ class LiveImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Analyzed:
-    """What was seen in a picture.
+    """What was seen in an image.
 
     Parameters
     ----------
-    picture : int
+    image : int
         Its number.
     frame : VideoFrame
         The faces.
     clock : datetime.datetime
-        When the picture came, in local time.
+        When the image came, in local time.
     delay_s : float
         From then to the result.
     """
 
-    picture: int
+    image: int
     frame: VideoFrame
     clock: datetime
     delay_s: float
@@ -59,18 +59,18 @@ class Analyzed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
-    """A picture to show.
+    """An image to show.
 
     Parameters
     ----------
-    picture : LiveImage
-        The picture.
+    image : LiveImage
+        The image.
     frame : VideoFrame or None
-        The newest result that is no newer than the picture; None before the first.
+        The newest result that is no newer than the image; None before the first.
     exact : bool
-        Whether the result is of this very picture.
+        Whether the result is of this very image.
     """
 
-    picture: LiveImage
+    image: LiveImage
     frame: VideoFrame | None
     exact: bool

@@ -1,4 +1,4 @@
-"""A film without end on its way through an analyzer: nothing of what has passed is kept."""
+"""A video without end on its way through an analyzer: nothing of what has passed is kept."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.analyzers.video import VideoAnalyzer
 from mien.results import VideoFrame
+from mien.video.analyzer import VideoAnalyzer
 
 __all__ = ["LiveStream"]
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from mien._checks import describe, whole_number
-from mien.analyzers import _in_order
+from mien import _threads as _in_order
+from mien._checks import check_integer, describe
 from mien.errors import InputError, MienError
 from mien.models.runtime import default_threads
 from mien.results import FailedItem, ImageResult, SpeechResult
@@ -21,7 +21,7 @@ def checked_workers(sources: Iterable[Any], workers: int | None, *, what: str) -
     """Return how many threads work, or raise `InputError` where that is no number, or ``sources`` is but one."""
     if isinstance(sources, str | bytes | os.PathLike):
         raise InputError(f"sources must be several {what}, but got one ({describe(sources)}): pass [source]")
-    return default_threads() if workers is None else whole_number(workers, "workers", low=1)
+    return default_threads() if workers is None else check_integer(workers, "workers", low=1)
 
 
 def in_order(sources: Iterable[Any], work: Callable[[Any], Result], count: int) -> Iterator[Result | FailedItem]:

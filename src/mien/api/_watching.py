@@ -1,4 +1,4 @@
-"""One film from its file to frames with faces: sampled, analyzed, counted."""
+"""One video from its file to frames with faces: sampled, analyzed, counted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, number
-from mien.analyzers.video import FaceStream, VideoAnalyzer
+from mien._checks import check_number, describe
 from mien.errors import DecodeError, InputError
-from mien.media.paths import shown
-from mien.media.video import FrameStream, count_frames, iter_frames
+from mien.io.paths import format_path
+from mien.io.video import FrameStream, count_frames, iter_frames
 from mien.results import VIDEO_METHODS, VideoFrame, VideoResult
+from mien.video.analyzer import FaceStream, VideoAnalyzer
 
 __all__ = ["STEP_S", "Watching", "step_of"]
 
@@ -21,7 +21,7 @@ STEP_S = 0.2
 """Seconds from one analyzed frame to the next: expressions that are meant to be seen last half a second and more."""
 
 _FIRST, _NTH = 21, 7
-"""Every 7th frame after the first 21: how the student project on FER2013 and RAVDESS sampled films."""
+"""Every 7th frame after the first 21: how the student project on FER2013 and RAVDESS sampled videos."""
 
 _NEAR_S = 0.5
 """By how much the length that a header declares may differ from what is there."""
@@ -40,12 +40,12 @@ def step_of(step_s: float | None, fps: float | None) -> float:
     if step_s is not None and fps is not None:
         raise InputError("give step_s or fps, not both")
     if fps is not None:
-        return 1 / number(fps, "fps", low=1e-3, high=1e6)
-    return STEP_S if step_s is None else number(step_s, "step_s", low=0)
+        return 1 / check_number(fps, "fps", low=1e-3, high=1e6)
+    return STEP_S if step_s is None else check_number(step_s, "step_s", low=0)
 
 
 class Watching:
-    """One film on its way through an analyzer, in constant memory: no picture is kept.
+    """One video on its way through an analyzer, in constant memory: no image is kept.
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ class Watching:
     keep : bool
         Whether there will be a `result`.
     seen : callable, optional
-        Gets pictures with their frames, see `VideoAnalyzer.stream`.
+        Gets images with their frames, see `VideoAnalyzer.stream`.
     max_pixels : int
         Larger frames are refused.
     called : str, optional
-        How messages call the film; by default by its path.
+        How messages call the video; by default by its path.
 
     Raises
     ------
@@ -90,16 +90,16 @@ class Watching:
     ) -> None:
         if method not in VIDEO_METHODS:
             raise InputError(f"method must be one of {', '.join(VIDEO_METHODS)}, but got {describe(method)}")
-        self._from_s = number(from_s, "from_s", low=0)
-        self._to_s = None if to_s is None else number(to_s, "to_s", low=0)
+        self._from_s = check_number(from_s, "from_s", low=0)
+        self._to_s = None if to_s is None else check_number(to_s, "to_s", low=0)
         if self._to_s is not None and self._to_s <= self._from_s:
             raise InputError(f"to_s must be after from_s, but got {self._from_s:g} to {self._to_s:g} s")
         if method != "timeline" and (self._from_s or self._to_s is not None):
-            raise InputError(f"the method {method} takes its frames from the whole film: leave out from_s and to_s")
+            raise InputError(f"the method {method} takes its frames from the whole video: leave out from_s and to_s")
         self._source, self._step_s, self._method, self._called = source, step_s, method, called
         self._max_pixels = max_pixels
         self._stream: FaceStream = analyzer.stream(alone=method != "timeline", keep=keep, seen=seen)
-        self._film: FrameStream | None = None
+        self._video: FrameStream | None = None
         self._notes: list[str] = []
         self._ended = False
 
@@ -109,7 +109,7 @@ class Watching:
         Parameters
         ----------
         opened : callable, optional
-            Gets the film before its first frame.
+            Gets the video before its first frame.
 
         Raises
         ------
@@ -125,15 +125,15 @@ class Watching:
             to_s=self._to_s,
             numbers=numbers,
             max_pixels=self._max_pixels,
-        ) as film:
-            self._film = film
+        ) as video:
+            self._video = video
             if opened is not None:
-                opened(film)
-            for frame in film:
+                opened(video)
+            for frame in video:
                 yield from self._stream.push(frame.image, frame.time_s)
         self._ended = True
         if self._stream.size is None:
-            raise DecodeError(self._nothing(), path=film.path)
+            raise DecodeError(self._nothing(), path=video.path)
         yield from self.close()
 
     def close(self) -> tuple[VideoFrame, ...]:
@@ -143,12 +143,12 @@ class Watching:
     @property
     def path(self) -> str | None:
         """The file, once it is open; None for bytes and streams without a name."""
-        return None if self._film is None else self._film.path
+        return None if self._video is None else self._video.path
 
     @property
     def has_sound(self) -> bool:
-        """Whether the film, once it is open, has sound, too."""
-        return self._film is not None and self._film.has_sound
+        """Whether the video, once it is open, has sound, too."""
+        return self._video is not None and self._video.has_sound
 
     @property
     def reached_s(self) -> float:
@@ -158,7 +158,7 @@ class Watching:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was odd so far."""
-        return (*(() if self._film is None else self._film.warnings), *self._notes)
+        return (*(() if self._video is None else self._video.warnings), *self._notes)
 
     def result(self, frames: Iterable[VideoFrame] = (), *more: str) -> VideoResult:
         """Return what was watched.
@@ -177,28 +177,28 @@ class Watching:
         """
         for _ in frames:
             pass
-        film = self._film
-        if film is None:
+        video = self._video
+        if video is None:
             raise InputError("no frame was watched yet")
-        end_s = self._end_s(film)
+        end_s = self._end_s(video)
         return self._stream.result(
-            duration_s=end_s if self._ended and self._to_s is None else film.duration_s,
+            duration_s=end_s if self._ended and self._to_s is None else video.duration_s,
             start_s=self._from_s,
             end_s=end_s if self._to_s is None else min(end_s, self._to_s),
             method=self._method,
             warnings=(*self.warnings, *more),
-            path=film.path,
-            frames_read=film.read,
-            frames_failed=film.failed,
-            frame_rate=None if film.frame_rate is None else float(film.frame_rate),
+            path=video.path,
+            frames_read=video.read,
+            frames_failed=video.failed,
+            frame_rate=None if video.frame_rate is None else float(video.frame_rate),
         )
 
-    def _end_s(self, film: FrameStream) -> float:
+    def _end_s(self, video: FrameStream) -> float:
         """Return when what was watched ends: with its last frame, which lasts as long as frames do."""
-        rate = film.frame_rate
-        reached_s = film.reached_s if self._ended else self._stream.reached_s
+        rate = video.frame_rate
+        reached_s = video.reached_s if self._ended else self._stream.reached_s
         end_s = max(reached_s, self._stream.reached_s) + (1 / float(rate) if rate else 0.0)
-        declared_s = film.duration_s
+        declared_s = video.duration_s
         if self._method != "timeline":
             # Reading ends with the last frame that the method takes.
             return max(end_s, declared_s or 0.0)
@@ -218,11 +218,11 @@ class Watching:
         if self._method != "middle-frame" and count > _FIRST:
             return range(_FIRST, count, _NTH)
         if self._method != "middle-frame":
-            self._notes.append(f"the film has only {count} frames: its middle one is taken")
+            self._notes.append(f"the video has only {count} frames: its middle one is taken")
         return [count // 2]
 
     def _nothing(self) -> str:
-        name = self._called or shown(self.path or "the film")
+        name = self._called or format_path(self.path or "the video")
         if self._from_s:
             return f"{name} has no frame from {self._from_s:g} s on"
         return f"{name} has no frame that can be decoded"

@@ -1,25 +1,25 @@
-"""A file in, told by its content: a picture, a film or a recording."""
+"""A file in, told by its content: an image, a video or a recording."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from mien.api.pictures import analyze_image
-from mien.api.recordings import analyze_speech
+from mien.api.audio import analyze_speech
+from mien.api.images import analyze_image
 from mien.api.videos import analyze_video
-from mien.media.audio import Audio
-from mien.media.formats import HEAD_BYTES, sniff
-from mien.media.kinds import has_pictures, kind_of
+from mien.io.audio import Audio
+from mien.io.formats import HEAD_BYTES, sniff
+from mien.io.kinds import has_images, kind_of
 from mien.results import ImageResult, SpeechResult, VideoResult
 
 __all__ = ["analyze"]
 
 
 def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult | VideoResult:
-    """Analyze a picture, a film or a recording, told by its content, not by its name.
+    """Analyze an image, a video or a recording, told by its content, not by its name.
 
-    A file of a film's format that holds sound alone is a recording.
+    A file of a video's format that holds sound alone is a recording.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult | VideoRe
     Returns
     -------
     ImageResult, VideoResult or SpeechResult
-        The faces, largest first; the people of the film; or the spans of the recording.
+        The faces, largest first; the people of the video; or the segments of the recording.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult | VideoRe
     """
     kind, whole = _kind(source)
     if kind == "video":
-        return analyze_video(whole, **options) if _is_film(whole) else analyze_speech(whole, **options)
+        return analyze_video(whole, **options) if _is_video(whole) else analyze_speech(whole, **options)
     return analyze_speech(whole, **options) if kind == "audio" else analyze_image(whole, **options)
 
 
@@ -66,17 +66,17 @@ def _kind(source: Any) -> tuple[str, Any]:
     if place is not None:
         source.seek(place)
         return kind, source
-    # A film's format is looked at twice, which a pipe does not allow.
+    # A video's format is looked at twice, which a pipe does not allow.
     return kind, head + source.read() if kind == "video" else _Peeked(head, source)
 
 
-def _is_film(source: Any) -> bool:
-    """Tell whether a file has moving pictures; a stream is left where it stands."""
+def _is_video(source: Any) -> bool:
+    """Tell whether a file has moving images; a stream is left where it stands."""
     place = source.tell() if hasattr(source, "tell") else None
-    film = has_pictures(source)
+    video = has_images(source)
     if place is not None:
         source.seek(place)
-    return film
+    return video
 
 
 class _Peeked:

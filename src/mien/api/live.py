@@ -1,7 +1,7 @@
-"""Live pictures and what their faces show, without ever lagging behind.
+"""Live images and what their faces show, without ever lagging behind.
 
-One thread takes pictures as they come, another analyzes the newest, and who shows them takes the newest that are ready.
-Nothing waits in a line: what is too slow for every picture leaves some out, and memory does not grow.
+One thread takes images as they come, another analyzes the newest, and who shows them takes the newest that are ready.
+Nothing waits in a line: what is too slow for every image leaves some out, and memory does not grow.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import number
-from mien.analyzers.video import VideoAnalyzer
+from mien._checks import check_number
 from mien.api._live_sights import Analyzed, LiveImage, Sight
 from mien.api._live_stream import LiveStream
 from mien.errors import MediaError, MienError
-from mien.media.camera import open_source, source_name
+from mien.io.camera import open_source, source_name
 from mien.results import VideoFrame
+from mien.video.analyzer import VideoAnalyzer
 
 __all__ = ["PATIENCE_S", "Analyzed", "Live", "LiveImage", "Sight", "iter_live"]
 
 PATIENCE_S = 0.06
-"""A picture waits so long for its own analysis; then it is shown with what is known of the one before."""
+"""An image waits so long for its own analysis; then it is shown with what is known of the one before."""
 
 RETRY_S = 1.0
 """A source that is lost is looked for again as often."""
 
 STILL_S = 2.0
-"""A source that has given no picture for so long is said to stand still."""
+"""A source that has given no image for so long is said to stand still."""
 
 _WAITING = 8
-"""Pictures that wait to be shown, at most: at 60 a second they cover twice the patience."""
+"""Images that wait to be shown, at most: at 60 a second they cover twice the patience."""
 
 _UNTAKEN = 4096
 """Results that nobody has taken are kept up to so many: two minutes of them."""
 
 
 class Live:
-    """Takes pictures from a source and analyzes them, in threads of its own; a context manager.
+    """Takes images from a source and analyzes them, in threads of its own; a context manager.
 
     A source that was lost is opened again until it is back.  Any number of threads may ask for what is new.
 
     Parameters
     ----------
     source : int, str or os.PathLike
-        See `mien.media.camera.open_source`.
+        See `mien.io.camera.open_source`.
     analyzer : VideoAnalyzer
         What answers.
     size : (int, int), optional
         Width and height to ask a camera for.
     step_s : float, optional
-        Analyze at most one picture in so many seconds; by default as many as can be.
+        Analyze at most one image in so many seconds; by default as many as can be.
     other : callable, optional
         Makes the analyzer with another detector, by its name; see `use_detector`.
     told : callable, optional
@@ -81,13 +81,13 @@ class Live:
     ) -> None:
         self.name = source_name(source)
         self._source, self._size = source, size
-        self._step_s = 0.0 if step_s is None else number(step_s, "step_s", low=0, high=3600)
+        self._step_s = 0.0 if step_s is None else check_number(step_s, "step_s", low=0, high=3600)
         self._told = told or (lambda _: None)
         self._other, self._wanted = other, analyzer.detector
         self._stream = LiveStream(analyzer)
         self._news = threading.Condition()
         self._stop = threading.Event()
-        self._pictures: deque[LiveImage] = deque(maxlen=_WAITING)
+        self._images: deque[LiveImage] = deque(maxlen=_WAITING)
         self._results: deque[Analyzed] = deque(maxlen=_UNTAKEN)
         self._last: Analyzed | None = None
         self._error: BaseException | None = None
@@ -137,32 +137,32 @@ class Live:
         if self._lost:
             return self._lost
         with self._news:
-            last_s = self._pictures[-1].taken_s if self._pictures else None
+            last_s = self._images[-1].taken_s if self._images else None
         still = last_s is not None and not self._over and time.monotonic() - last_s > STILL_S
         return f"{self.name} stands still" if still else ""
 
     @property
     def taken(self) -> int:
-        """How many pictures came so far."""
+        """How many images came so far."""
         return self._taken
 
     def use_detector(self, name: str) -> None:
-        """Search with another detector from the next picture on; people get new numbers."""
+        """Search with another detector from the next image on; people get new numbers."""
         self._wanted = name
 
     def sight(self, after: int, *, timeout_s: float = 0.0, patience_s: float | None = None) -> Sight | None:
-        """Wait for the next picture to show.
+        """Wait for the next image to show.
 
-        A picture comes with its own result, or, when that takes longer than the patience, with the one before.
+        An image comes with its own result, or, when that takes longer than the patience, with the one before.
 
         Parameters
         ----------
         after : int
-            Number of the picture that was shown last.
+            Number of the image that was shown last.
         timeout_s : float
             How long to wait, in seconds.
         patience_s : float, optional
-            How long a picture waits for its own result; by default `PATIENCE_S`, and not at all where not every picture
+            How long an image waits for its own result; by default `PATIENCE_S`, and not at all where not every image
             is to be analyzed.
 
         Returns
@@ -173,7 +173,7 @@ class Live:
         Raises
         ------
         MienError
-            If the source gave not one picture; whatever went wrong in the threads.
+            If the source gave not one image; whatever went wrong in the threads.
         """
         until = time.monotonic() + timeout_s
         if patience_s is None:
@@ -188,16 +188,16 @@ class Live:
                 self._news.wait(max(0.0, min(until, ready_s) - now))
 
     def _ready(self, after: int, patience_s: float) -> tuple[Sight | None, float]:
-        """Return the newest picture that may be shown, and when the next may be without a result of its own."""
+        """Return the newest image that may be shown, and when the next may be without a result of its own."""
         last, now = self._last, time.monotonic()
         ready_s = float("inf")
-        for picture in reversed(self._pictures):
-            if picture.number <= after:
+        for image in reversed(self._images):
+            if image.number <= after:
                 break
-            exact = last is not None and last.picture == picture.number
-            if exact or self._done or picture.taken_s + patience_s <= now:
-                return Sight(picture, None if last is None else last.frame, exact), 0.0
-            ready_s = picture.taken_s + patience_s
+            exact = last is not None and last.image == image.number
+            if exact or self._done or image.taken_s + patience_s <= now:
+                return Sight(image, None if last is None else last.frame, exact), 0.0
+            ready_s = image.taken_s + patience_s
         return None, ready_s
 
     def results(self, *, timeout_s: float = 0.0) -> list[Analyzed]:
@@ -219,7 +219,7 @@ class Live:
 
     @property
     def done(self) -> bool:
-        """Whether nothing more comes: the film is over, and all of it that could be was analyzed."""
+        """Whether nothing more comes: the video is over, and all of it that could be was analyzed."""
         return self._done and not self._results
 
     def _raise(self) -> None:
@@ -238,7 +238,7 @@ class Live:
                 self._news.notify_all()
 
     def _capture(self) -> None:
-        """Take pictures until the end; open the source again when it is lost."""
+        """Take images until the end; open the source again when it is lost."""
         begun_s = time.monotonic()
         while not self._stop.is_set():
             try:
@@ -265,30 +265,30 @@ class Live:
             self._told(f"{self.name} is back")
         with self._news:
             self._taken += 1
-            self._pictures.append(LiveImage(self._taken, image, time_s, now))
+            self._images.append(LiveImage(self._taken, image, time_s, now))
             self._news.notify_all()
 
     def _analyze(self) -> None:
-        """Analyze the newest picture, again and again."""
+        """Analyze the newest image, again and again."""
         seen, due_s = 0, float("-inf")
-        while (picture := self._newest(seen, due_s)) is not None:
-            seen, due_s = picture.number, picture.time_s + self._step_s
+        while (image := self._newest(seen, due_s)) is not None:
+            seen, due_s = image.number, image.time_s + self._step_s
             self._follow_wish()
-            frame = self._stream.push(picture.image, picture.time_s)
-            delay_s = time.monotonic() - picture.taken_s
+            frame = self._stream.push(image.image, image.time_s)
+            delay_s = time.monotonic() - image.taken_s
             clock = datetime.fromtimestamp(time.time() - delay_s).astimezone()
             with self._news:
-                self._last = Analyzed(picture.number, frame, clock, delay_s)
+                self._last = Analyzed(image.number, frame, clock, delay_s)
                 self._results.append(self._last)
                 self._news.notify_all()
         # What went wrong is to be raised, not to be taken for the end.
         self._done = self._error is None
 
     def _newest(self, seen: int, due_s: float) -> LiveImage | None:
-        """Wait for a picture that is new and due; None at the end."""
+        """Wait for an image that is new and due; None at the end."""
         with self._news:
             while not self._stop.is_set():
-                newest = self._pictures[-1] if self._pictures else None
+                newest = self._images[-1] if self._images else None
                 if newest is not None and newest.number > seen and newest.time_s >= due_s:
                     return newest
                 if self._over or self._error is not None:
@@ -318,13 +318,13 @@ def iter_live(
 ) -> Iterator[VideoFrame]:
     """Yield what the faces before a camera show, as they change; see `Live`.
 
-    It never lags: a caller who takes longer than a picture misses some, not all.  The generator ends with the film, or
+    It never lags: a caller who takes longer than an image misses some, not all.  The generator ends with the video, or
     when it is closed.
 
     Parameters
     ----------
     source : int, str or os.PathLike
-        The number of a camera, an address (``rtsp://``, ``http://``), or a film, which is played in its own time.
+        The number of a camera, an address (``rtsp://``, ``http://``), or a video, which is played in its own time.
     analyzer : VideoAnalyzer, optional
         What answers; by default a new one.
     size : (int, int), optional
@@ -339,7 +339,7 @@ def iter_live(
     Yields
     ------
     VideoFrame
-        The faces of one picture; its time counts from the start.
+        The faces of one image; its time counts from the start.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Films: a file in, people and their emotions over time out, in constant memory."""
+"""Videos: a file in, people and their emotions over time out, in constant memory."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mien._checks import warn
-from mien.analyzers.speech import SpeechAnalyzer
-from mien.analyzers.video import SMOOTH_S, VideoAnalyzer
 from mien.api._voicing import ONCE, Voicing, fusion_method
 from mien.api._watching import Watching, step_of
 from mien.errors import MissingExtraError
 from mien.fusion import fuse
-from mien.media.video import FrameStream
+from mien.io.video import FrameStream
 from mien.models import ModelSpec, registry
 from mien.models.runtime import closest_precision
-from mien.output.film import draw_film as draw_video
+from mien.output.video import draw_video as draw_video
 from mien.output.video_plot import plot_timeline
 from mien.results import VideoFrame, VideoResult
+from mien.speech.analyzer import SpeechAnalyzer
+from mien.video.analyzer import SMOOTH_S, VideoAnalyzer
 
 __all__ = ["analyze_video", "draw_video", "fuse", "iter_video", "plot_timeline"]
 
@@ -47,9 +47,9 @@ def analyze_video(
     engine: str = "onnxruntime",
     precision: str = "float32",
 ) -> VideoResult:
-    """Follow the people of a film, and read the emotions of their faces and of its voice over time.
+    """Follow the people of a video, and read the emotions of their faces and of its voice over time.
 
-    The film is read frame by frame: its length does not matter for the memory.  The models stay loaded between calls
+    The video is read frame by frame: its length does not matter for the memory.  The models stay loaded between calls
     with the same options.
 
     Parameters
@@ -57,13 +57,13 @@ def analyze_video(
     source : str, os.PathLike, bytes, or binary file object
         A path, the content of a file, or a stream.
     step_s : float, optional
-        Seconds from one analyzed frame to the next, by the film's own times; by default 0.2.  Zero takes every frame.
+        Seconds from one analyzed frame to the next, by the video's own times; by default 0.2.  Zero takes every frame.
     fps : float, optional
         The same as frames per second.
     from_s, to_s : float, optional
-        What is analyzed of the film; by default all.
+        What is analyzed of the video; by default all.
     method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
-        How the film gets its one answer, see `mien.VideoResult`.  But for the timeline, the method also says which
+        How the video gets its one answer, see `mien.VideoResult`.  But for the timeline, the method also says which
         frames are analyzed, each by itself.
     voice : bool
         Read the sound, too, where there is some.  Where it cannot be read, a warning says so.
@@ -98,10 +98,10 @@ def analyze_video(
     watching = Watching(analyzer, source, step_s=step_s, from_s=from_s, to_s=to_s, method=method)
     speech: SpeechAnalyzer | None = None
 
-    def opened(film: FrameStream) -> None:
-        # Before a frame is read, so that a net that cannot be loaded costs nobody the pictures; not for silent films.
+    def opened(video: FrameStream) -> None:
+        # Before a frame is read, so that a net that cannot be loaded costs nobody the images; not for silent videos.
         nonlocal speech
-        if spoken is not None and film.has_sound:
+        if spoken is not None and video.has_sound:
             speech = _speech_analyzer(spoken, *how)
 
     result = watching.result(watching.frames(opened=opened))
@@ -122,7 +122,7 @@ def iter_video(
     from_s: float = 0.0,
     to_s: float | None = None,
 ) -> Iterator[VideoFrame]:
-    """Read the faces of a film while it is read: the first frames come long before its end.
+    """Read the faces of a video while it is read: the first frames come long before its end.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def iter_video(
     Yields
     ------
     VideoFrame
-        In order, also those without a face; their emotions are smoothed over the past.  Warnings about the film are
+        In order, also those without a face; their emotions are smoothed over the past.  Warnings about the video are
         given as Python warnings at the end.
 
     Raises
@@ -150,14 +150,14 @@ def iter_video(
 
 
 def _with_voice(
-    film: VideoResult, source: Any, begin: int | None, analyzer: SpeechAnalyzer, fusion: str, to_s: float | None
+    video: VideoResult, source: Any, begin: int | None, analyzer: SpeechAnalyzer, fusion: str, to_s: float | None
 ) -> VideoResult:
-    """Return the film with its voice; a stream is read again from where it began, if it can be."""
+    """Return the video with its voice; a stream is read again from where it began, if it can be."""
     if callable(getattr(source, "read", None)):
         if begin is None:
-            return replace(film, warnings=(*film.warnings, ONCE))
+            return replace(video, warnings=(*video.warnings, ONCE))
         source.seek(begin)
-    return Voicing(analyzer, source, film, fusion=fusion, to_s=to_s).run()
+    return Voicing(analyzer, source, video, fusion=fusion, to_s=to_s).run()
 
 
 @functools.lru_cache(maxsize=4)
@@ -196,7 +196,7 @@ def _analyzer(
 
 @dataclass(frozen=True, slots=True)
 class _VideoPreview:
-    """Draws the timeline of a film for a notebook."""
+    """Draws the timeline of a video for a notebook."""
 
     def __call__(self, result: VideoResult) -> bytes | None:
         """Return the timeline as PNG, or None where matplotlib is not installed."""

@@ -18,11 +18,11 @@ from mien.cli._shell import INTERRUPTED, guard, note
 __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
-    "analyze": "Read the emotions of faces in pictures and films, and of voices.",
+    "analyze": "Read the emotions of faces in images and videos, and of voices.",
     "cameras": "List the cameras that answer.",
     "compare": "Compare training runs: a table and a chart.",
     "data": "Inspect, audit, join and prepare data sets.",
-    "demo": "Analyze a sample picture: see that everything works.",
+    "demo": "Analyze a sample image: see that everything works.",
     "evaluate": "Measure a model on a data set.",
     "live": "Show the faces before a camera with their emotions, in real time.",
     "models": "List, show and verify models.",

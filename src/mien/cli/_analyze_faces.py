@@ -1,4 +1,4 @@
-"""The pictures of ``mien analyze``: what is drawn of them and cut out of them."""
+"""The images of ``mien analyze``: what is drawn of them and cut out of them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mien.cli import _shell
 from mien.cli._analyze_places import Guard, Names
 
 if TYPE_CHECKING:
-    from mien.analyzers import FaceAnalyzer
+    from mien.face.analyzer import FaceAnalyzer
     from mien.results import ImageResult
 
-__all__ = ["PictureFiles", "maps"]
+__all__ = ["ImageFiles", "maps"]
 
 
 def maps(analyzer: FaceAnalyzer, method: str) -> Callable[..., Any]:
-    """Return what lays maps over the faces of a picture, and tell how they are made."""
-    from mien.analyzers.explain import choose_method
+    """Return what lays maps over the faces of an image, and tell how they are made."""
+    from mien.face.explain import choose_method
     from mien.output import heat
 
     chosen = choose_method(analyzer.spec, method)
@@ -29,13 +29,13 @@ def maps(analyzer: FaceAnalyzer, method: str) -> Callable[..., Any]:
     return lambda image, faces: heat(image, analyzer.explain(image, faces, method=chosen))
 
 
-class PictureFiles:
-    """Where drawn pictures and faces go.  Names are given out in order, so that they do not depend on threads.
+class ImageFiles:
+    """Where drawn images and faces go.  Names are given out in order, so that they do not depend on threads.
 
     Parameters
     ----------
     out, faces : Path or None
-        Folders of drawn pictures and of faces.
+        Folders of drawn images and of faces.
     guard : Guard
         Knows what must not be written over.
     """
@@ -50,7 +50,7 @@ class PictureFiles:
         self._lock = threading.Lock()
 
     def place(self, source: Any, name: str) -> None:
-        """Choose the name of a source's files: its own, with a number where another picture has it already."""
+        """Choose the name of a source's files: its own, with a number where another image has it already."""
         if self.wanted:
             given = self._names.give(name)
             with self._lock:
@@ -67,7 +67,7 @@ class PictureFiles:
         return name
 
     def write(self, source: Any, image: Any, result: ImageResult) -> None:
-        """Write the files of one picture."""
+        """Write the files of one image."""
         from mien.output import write_image
         from mien.output.draw import draw
         from mien.output.faces_out import cut_face

@@ -11,32 +11,32 @@ FACES, SPEECH = "face-emotion", "speech-emotion"
 
 
 class Kind(Enum):
-    """How something is read.  A film is read as a recording where only its voices are asked for."""
+    """How something is read.  A video is read as a recording where only its voices are asked for."""
 
-    PICTURE = ("a picture", "pictures", FACES)
+    IMAGE = ("an image", "images", FACES)
     RECORDING = ("a recording", "recordings", SPEECH)
-    FILM = ("a film", "films", FACES)
+    VIDEO = ("a video", "videos", FACES)
 
     def __init__(self, one: str, many: str, task: str) -> None:
         self.one, self.many, self.task = one, many, task
 
 
 def kind_of_file(path: str, *, only: str | None, look: bool = True) -> tuple[Kind, bool]:
-    """Return how a file is read, and whether it is a film.
+    """Return how a file is read, and whether it is a video.
 
     Parameters
     ----------
     path : str
         The file.
     only : {"face", "voice"} or None
-        What is read of films.
+        What is read of videos.
     look : bool
         Whether the content is looked at; otherwise the name alone says what it is.
     """
-    from mien.media.kinds import has_pictures, kind_of, kind_of_name
+    from mien.io.kinds import has_images, kind_of, kind_of_name
 
     found = kind_of(path) if look else kind_of_name(path)
-    film = found == "video" and (not look or has_pictures(path))
-    if film and only != "voice":
-        return Kind.FILM, True
-    return (Kind.RECORDING if found in ("audio", "video") else Kind.PICTURE), film
+    video = found == "video" and (not look or has_images(path))
+    if video and only != "voice":
+        return Kind.VIDEO, True
+    return (Kind.RECORDING if found in ("audio", "video") else Kind.IMAGE), video

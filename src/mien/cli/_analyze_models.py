@@ -13,9 +13,10 @@ from mien.cli._analyze_sources import Plan
 from mien.labels import FER7
 
 if TYPE_CHECKING:
-    from mien.analyzers import FaceAnalyzer, SpeechAnalyzer
-    from mien.analyzers.video import VideoAnalyzer
+    from mien.face.analyzer import FaceAnalyzer
     from mien.labels import LabelSet
+    from mien.speech.analyzer import SpeechAnalyzer
+    from mien.video.analyzer import VideoAnalyzer
 
 __all__ = ["Models"]
 
@@ -47,8 +48,8 @@ class Models:
         self._made: dict[str, Any] = {}
         # Where nothing is found, no model is wrong, and the errors are told.
         needed: dict[str, str] = {}
-        for kind in plan.kinds or (Kind.PICTURE, Kind.RECORDING):
-            for task in (kind.task, SPEECH) if kind is Kind.FILM and options.voices else (kind.task,):
+        for kind in plan.kinds or (Kind.IMAGE, Kind.RECORDING):
+            for task in (kind.task, SPEECH) if kind is Kind.VIDEO and options.voices else (kind.task,):
                 needed[task] = f"{needed[task]} and {kind.many}" if task in needed else kind.many
         for name in options.models:
             spec = registry.get(name)
@@ -63,28 +64,28 @@ class Models:
     @property
     def first(self) -> Kind:
         """A kind that the first model is for."""
-        return Kind.RECORDING if next(iter(self._specs), FACES) == SPEECH else Kind.PICTURE
+        return Kind.RECORDING if next(iter(self._specs), FACES) == SPEECH else Kind.IMAGE
 
     def labels(self, kind: Kind) -> LabelSet:
-        """Return the emotions of what is read, and of films those of the table that is written."""
+        """Return the emotions of what is read, and of videos those of the table that is written."""
         if kind is Kind.RECORDING:
             return self.speech.labels
-        if kind is Kind.FILM and self._options.table == "speech":
+        if kind is Kind.VIDEO and self._options.table == "speech":
             return self.voices.labels
-        if kind is Kind.FILM and self._options.table == "fused":
+        if kind is Kind.VIDEO and self._options.table == "fused":
             return FER7
-        return (self.pictures if kind is Kind.PICTURE else self.films).output.labels
+        return (self.images if kind is Kind.IMAGE else self.videos).output.labels
 
     @property
-    def pictures(self) -> FaceAnalyzer:
-        """What reads pictures."""
-        found: FaceAnalyzer = self._once("pictures", self._face)
+    def images(self) -> FaceAnalyzer:
+        """What reads images."""
+        found: FaceAnalyzer = self._once("images", self._face)
         return found
 
     @property
-    def films(self) -> VideoAnalyzer:
-        """What reads films."""
-        found: VideoAnalyzer = self._once("films", self._video)
+    def videos(self) -> VideoAnalyzer:
+        """What reads videos."""
+        found: VideoAnalyzer = self._once("videos", self._video)
         return found
 
     @property
@@ -95,7 +96,7 @@ class Models:
 
     @property
     def voices(self) -> SpeechAnalyzer:
-        """What reads the voices of films."""
+        """What reads the voices of videos."""
         found: SpeechAnalyzer = self._once("voices", self._voices)
         return found
 
@@ -105,14 +106,14 @@ class Models:
         return self._made[what]
 
     def _face(self) -> FaceAnalyzer:
-        from mien.analyzers import FaceAnalyzer
+        from mien.face.analyzer import FaceAnalyzer
 
         return FaceAnalyzer(
             self._specs.get(FACES, "face-base"),
             detector=self._options.detector,
             output=self._options.labels_as,
             min_face_px=self._options.min_face,
-            # Many pictures: one thread each.  One picture: all threads for it.
+            # Many images: one thread each.  One image: all threads for it.
             threads=self._threads,
             device=self._options.device,
             engine=self._options.engine,
@@ -120,7 +121,7 @@ class Models:
         )
 
     def _video(self) -> VideoAnalyzer:
-        from mien.analyzers.video import SMOOTH_S, VideoAnalyzer
+        from mien.video.analyzer import SMOOTH_S, VideoAnalyzer
 
         return VideoAnalyzer(
             self._specs.get(FACES, "face-base"),
@@ -150,7 +151,7 @@ class Models:
         return self._hearing(name if name in known else None, self._options.threads or 1, precision)
 
     def _hearing(self, output: str | None, threads: int | None, precision: str) -> SpeechAnalyzer:
-        from mien.analyzers import SpeechAnalyzer
+        from mien.speech.analyzer import SpeechAnalyzer
 
         return SpeechAnalyzer(
             self._specs.get(SPEECH, "speech-base"),

@@ -19,10 +19,10 @@ else:
     # Not generic before click 8.2.
     _Type = click.ParamType
 
-__all__ = ["FILM_SUFFIXES", "Options", "TimeOfFilm"]
+__all__ = ["VIDEO_SUFFIXES", "Options", "TimeOfVideo"]
 
-FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
-"""Films are written as these."""
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+"""Videos are written as these."""
 
 _FILE_SUFFIXES = frozenset(
     {".avi", ".bmp", ".csv", ".gif", ".htm", ".html", ".jpeg", ".jpg", ".json", ".m4v", ".mp3", ".pdf", ".png", ".svg"}
@@ -31,30 +31,30 @@ _FILE_SUFFIXES = frozenset(
 """What a user who names a folder would hardly end it in."""
 
 _FITS: dict[str, tuple[Kind, ...]] = {
-    "--out": (Kind.PICTURE, Kind.FILM),
-    "--save-faces": (Kind.PICTURE, Kind.FILM),
-    "--min-face": (Kind.PICTURE, Kind.FILM),
-    "--explain": (Kind.PICTURE,),
-    "--explain-by": (Kind.PICTURE,),
-    "--plot": (Kind.RECORDING, Kind.FILM),
-    "--window": (Kind.RECORDING, Kind.FILM),
-    "--hop": (Kind.RECORDING, Kind.FILM),
+    "--out": (Kind.IMAGE, Kind.VIDEO),
+    "--save-faces": (Kind.IMAGE, Kind.VIDEO),
+    "--min-face": (Kind.IMAGE, Kind.VIDEO),
+    "--explain": (Kind.IMAGE,),
+    "--explain-by": (Kind.IMAGE,),
+    "--plot": (Kind.RECORDING, Kind.VIDEO),
+    "--window": (Kind.RECORDING, Kind.VIDEO),
+    "--hop": (Kind.RECORDING, Kind.VIDEO),
     "--save-audio": (Kind.RECORDING,),
-    "--table": (Kind.FILM,),
-    "--html": (Kind.FILM,),
-    "--step": (Kind.FILM,),
-    "--fps": (Kind.FILM,),
-    "--from": (Kind.FILM,),
-    "--to": (Kind.FILM,),
-    "--max-faces": (Kind.FILM,),
-    "--method": (Kind.FILM,),
-    "--smooth": (Kind.FILM,),
-    "--fusion": (Kind.FILM,),
+    "--table": (Kind.VIDEO,),
+    "--html": (Kind.VIDEO,),
+    "--step": (Kind.VIDEO,),
+    "--fps": (Kind.VIDEO,),
+    "--from": (Kind.VIDEO,),
+    "--to": (Kind.VIDEO,),
+    "--max-faces": (Kind.VIDEO,),
+    "--method": (Kind.VIDEO,),
+    "--smooth": (Kind.VIDEO,),
+    "--fusion": (Kind.VIDEO,),
 }
 """What options do something for."""
 
 _OF_VOICES = ("--window", "--hop", "--fusion")
-"""What does nothing for films whose faces alone are read."""
+"""What does nothing for videos whose faces alone are read."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ class Options:
 
     @property
     def timed(self) -> bool:
-        """Whether films are followed over time, and not judged by single frames."""
+        """Whether videos are followed over time, and not judged by single frames."""
         return self.method in (None, "timeline")
 
     @property
     def voices(self) -> bool:
-        """Whether the voices of films are read beside their faces."""
+        """Whether the voices of videos are read beside their faces."""
         return self.only is None
 
     @property
@@ -125,7 +125,7 @@ class Options:
         if self.as_json + self.as_jsonl + self.as_csv > 1:
             raise click.UsageError("choose one of --json, --jsonl and --csv")
         if self.explained and self.out is None:
-            raise click.UsageError("--explain draws on the pictures: say with --out where they go")
+            raise click.UsageError("--explain draws on the images: say with --out where they go")
         if (self.audio_rate or self.audio_float) and self.save_audio is None:
             raise click.UsageError("--audio-rate and --audio-float say how --save-audio writes: say where")
         if self.table is not None and not self.as_csv and self.parquet is None:
@@ -151,25 +151,25 @@ class Options:
             ("--smooth", self.smooth),
         ):
             if value is not None:
-                message = f"--method {self.method} chooses frames of the whole film, each by itself: leave out {name}"
+                message = f"--method {self.method} chooses frames of the whole video, each by itself: leave out {name}"
                 raise click.UsageError(message)
 
     def fit(self, plan: Plan) -> None:
         """Refuse options that do nothing for what there is."""
-        if self.only is not None and plan.counts and not plan.films:
-            raise click.UsageError("--only says what is read of films, but there are none")
+        if self.only is not None and plan.counts and not plan.videos:
+            raise click.UsageError("--only says what is read of videos, but there are none")
         for name, kinds in _FITS.items():
             if self._given(name) and plan.counts and not any(kind in plan.counts for kind in kinds):
                 message = f"{name} is for {_and(kinds)}, but there are only {_and(plan.kinds)}"
                 if self.only == "voice":
-                    message += ": of films only the sound is read"
-                elif Kind.FILM in plan.counts and Kind.RECORDING in kinds:
-                    message += ": with --only voice the sound of films is read"
+                    message += ": of videos only the sound is read"
+                elif Kind.VIDEO in plan.counts and Kind.RECORDING in kinds:
+                    message += ": with --only voice the sound of videos is read"
                 raise click.UsageError(message)
         self._fit_voices(plan)
-        if Kind.FILM in plan.counts and len(plan.counts) > 1 and (self.as_csv or self.parquet is not None):
+        if Kind.VIDEO in plan.counts and len(plan.counts) > 1 and (self.as_csv or self.parquet is not None):
             raise click.UsageError(
-                "films have tables of their own: name them and other files in two calls, or use --json or --jsonl"
+                "videos have tables of their own: name them and other files in two calls, or use --json or --jsonl"
             )
         self._fit_places(plan)
 
@@ -189,7 +189,7 @@ class Options:
             ("--plot", self.plot, (".png",)),
             ("--save-audio", self.save_audio, (".wav",)),
             ("--html", self.html, (".html",)),
-            ("--out", self.out, FILM_SUFFIXES if Kind.FILM in plan.counts else ()),
+            ("--out", self.out, VIDEO_SUFFIXES if Kind.VIDEO in plan.counts else ()),
         ):
             if place is None or place.is_dir() or not suffixes:
                 continue
@@ -210,8 +210,8 @@ def _and(kinds: tuple[Kind, ...]) -> str:
     return " and ".join(kind.many for kind in kinds)
 
 
-class TimeOfFilm(_Type):
-    """A time in a film: seconds, or minutes and seconds as ``12:05``, or hours as ``1:02:05.5``."""
+class TimeOfVideo(_Type):
+    """A time in a video: seconds, or minutes and seconds as ``12:05``, or hours as ``1:02:05.5``."""
 
     name = "time"
 

@@ -51,25 +51,25 @@ class Guard:
         used = any(any(place.iterdir()) if place.is_dir() else place.exists() for place in places)
         self._inputs = set(identities(paths)) if used else set()
 
-    def ready(self, target: Path, what: str = "picture") -> Path:
+    def ready(self, target: Path, what: str = "image") -> Path:
         """Return a place to write to, with its folder made, or raise."""
-        from mien.media.paths import shown
+        from mien.io.paths import format_path
 
         if self._inputs and identity(target) in self._inputs:
-            raise MienError(f"will not write over a {what} to be read: {shown(target)}: choose another folder")
+            raise MienError(f"will not write over a {what} to be read: {format_path(target)}: choose another folder")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            message = f"cannot make the folder {shown(target.parent)}: {error.strerror or error}"
+            message = f"cannot make the folder {format_path(target.parent)}: {error.strerror or error}"
             raise MediaError(message, path=target) from error
         return target
 
     def free(self, folder: Path) -> None:
-        """Raise where a folder that is written to holds pictures, in its folders, that are to be read."""
-        from mien.media.paths import shown
+        """Raise where a folder that is written to holds images, in its folders, that are to be read."""
+        from mien.io.paths import format_path
 
         if self._inputs and any(identity(path) in self._inputs for path in folder.glob("*/*.png")):
-            raise MienError(f"will not write over pictures to be read, in {shown(folder)}: choose another folder")
+            raise MienError(f"will not write over images to be read, in {format_path(folder)}: choose another folder")
 
 
 class Target:

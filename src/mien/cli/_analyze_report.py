@@ -10,7 +10,7 @@ from mien.cli import _shell
 from mien.cli._analyze_kinds import Kind
 from mien.cli._analyze_options import Options
 from mien.cli._analyze_sources import Source
-from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan, VideoFrame
+from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoFrame
 
 if TYPE_CHECKING:
     from mien.cli._analyze_sinks import Expected, Item, ParquetSink, Sink
@@ -45,7 +45,7 @@ class Report:
         self.done = self.failed = 0
         self._read = dict.fromkeys(Kind, 0)
         self._faces = self._people = 0
-        self._speech_s = self._film_s = 0.0
+        self._speech_s = self._video_s = 0.0
         self._started = time.monotonic()
 
     def __enter__(self) -> Report:
@@ -69,13 +69,13 @@ class Report:
         )
         return FailedItem(path, "UnsupportedMediaError", message)
 
-    def span(self, path: str | None, number: int, span: SpeechSpan) -> None:
-        """Write a span of a recording that is still read."""
+    def segment(self, path: str | None, number: int, segment: SpeechSegment) -> None:
+        """Write a segment of a recording that is still read."""
         for sink in self._sinks:
-            sink.span(path, number, span)
+            sink.segment(path, number, segment)
 
     def frame(self, path: str | None, frame: VideoFrame) -> None:
-        """Write a frame of a film that is still read."""
+        """Write a frame of a video that is still read."""
         for sink in self._sinks:
             sink.frame(path, frame)
 
@@ -89,7 +89,7 @@ class Report:
         kind : Kind
             What it is, or would have been.
         live : bool
-            Whether its spans or frames are written already.
+            Whether its segments or frames are written already.
         """
         from mien.cli._analyze_sinks import Outcome
 
@@ -103,23 +103,23 @@ class Report:
         _shell.note(message)
 
     def _count(self, item: Item) -> None:
-        from mien.media.paths import shown
+        from mien.io.paths import format_path
 
         if isinstance(item, FailedItem):
-            named = item.path is None or shown(item.path) in item.message
+            named = item.path is None or format_path(item.path) in item.message
             self.trouble(item.message if named else f"{item.path}: {item.message}")
             return
         self.done += 1
         if isinstance(item, ImageResult):
-            self._read[Kind.PICTURE] += 1
+            self._read[Kind.IMAGE] += 1
             self._faces += len(item.faces)
         elif isinstance(item, SpeechResult):
             self._read[Kind.RECORDING] += 1
             self._speech_s += item.speech_s
         else:
-            self._read[Kind.FILM] += 1
+            self._read[Kind.VIDEO] += 1
             self._people += len(item.tracks)
-            self._film_s += item.end_s - item.start_s
+            self._video_s += item.end_s - item.start_s
         for warning in item.warnings:
             _shell.note(f"warning: {item.path or 'standard input'}: {warning}")
 
@@ -136,10 +136,10 @@ class Report:
 
     def _counts(self) -> str:
         parts = []
-        if self._read[Kind.PICTURE] or not self.done:
-            parts.append(f"{self._read[Kind.PICTURE]} pictures, {self._faces} faces")
+        if self._read[Kind.IMAGE] or not self.done:
+            parts.append(f"{self._read[Kind.IMAGE]} images, {self._faces} faces")
         if self._read[Kind.RECORDING]:
             parts.append(f"{self._read[Kind.RECORDING]} recordings, {self._speech_s:.1f} s of speech")
-        if self._read[Kind.FILM]:
-            parts.append(f"{self._read[Kind.FILM]} films, {self._film_s:.1f} s, {self._people} people")
+        if self._read[Kind.VIDEO]:
+            parts.append(f"{self._read[Kind.VIDEO]} videos, {self._video_s:.1f} s, {self._people} people")
         return ", ".join([*parts, f"{self.failed} failed", f"{time.monotonic() - self._started:.1f} s"])

@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.cli import _shell
-from mien.cli._analyze_faces import PictureFiles, maps
+from mien.cli._analyze_faces import ImageFiles, maps
 from mien.cli._analyze_kinds import Kind
 from mien.cli._analyze_models import Models
 from mien.cli._analyze_options import Options
@@ -18,8 +18,8 @@ from mien.cli._analyze_places import Guard, Target
 from mien.cli._analyze_report import Report
 from mien.cli._analyze_sources import Plan, Source, Stdin, count_beside, iter_sources
 from mien.cli._analyze_speech import Hearing, RecordingFiles, failed, hear_many
-from mien.cli._analyze_video import FilmFiles, OneFilm, Watching
-from mien.cli._analyze_voice import FilmVoice
+from mien.cli._analyze_video import OneVideo, VideoFiles, Watching
+from mien.cli._analyze_voice import VideoVoice
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Run:
         self._workers = (options.threads or default_threads()) if plan.many else 1
         # Whatever is wrong with a model is told before anything is written.
         self._expected = {kind: self._models.labels(kind) for kind in plan.kinds or [self._models.first]}
-        folders = [options.save_faces, None if plan.kinds == (Kind.FILM,) else options.out]
+        folders = [options.save_faces, None if plan.kinds == (Kind.VIDEO,) else options.out]
         for folder in folders:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -59,22 +59,22 @@ class Run:
         self._guard = Guard(paths, [place for place in places if place is not None])
         self._plot = None if options.plot is None else Target(options.plot, ".png")
         if self._plot is not None:
-            need("matplotlib.figure", extra="plot", purpose="drawing charts")
-        self._pictures = PictureFiles(options.out, options.save_faces, self._guard)
+            import_extra("matplotlib.figure", extra="plot", purpose="drawing charts")
+        self._images = ImageFiles(options.out, options.save_faces, self._guard)
         self._recordings = RecordingFiles(options, self._plot, self._guard)
-        if Kind.FILM in plan.kinds:
-            self._films  # noqa: B018 - makes the folders now
+        if Kind.VIDEO in plan.kinds:
+            self._videos  # noqa: B018 - makes the folders now
 
     @cached_property
-    def _films(self) -> FilmFiles:
-        return FilmFiles(self._options, self._plot, self._guard, many=self._plan.many)
+    def _videos(self) -> VideoFiles:
+        return VideoFiles(self._options, self._plot, self._guard, many=self._plan.many)
 
     def run(self) -> int:
         """Analyze everything, and return the exit code."""
         options = self._options
         if options.explained:
-            self._pictures.maps = maps(self._models.pictures, options.explain_by or "auto")
-        read = {Kind.PICTURE: self._see, Kind.RECORDING: self._hear, Kind.FILM: self._watch}
+            self._images.maps = maps(self._models.images, options.explain_by or "auto")
+        read = {Kind.IMAGE: self._see, Kind.RECORDING: self._hear, Kind.VIDEO: self._watch}
         with _shell.terminable(), Report(options, self._expected, many=self._plan.many) as report:
             with self._progress() as advance, self._counting(advance):
                 sources = iter_sources(self._paths, self._stdin, options.only, twice=self._twice)
@@ -88,18 +88,18 @@ class Run:
 
     def _twice(self, kind: Kind) -> bool:
         """Return whether things of a kind are read more than once."""
-        if kind is Kind.FILM:
-            return self._films.twice
+        if kind is Kind.VIDEO:
+            return self._videos.twice
         return kind is Kind.RECORDING and self._recordings.rereads
 
     def _progress(self) -> AbstractContextManager[_shell.Advance]:
         plan = self._plan
         if plan.many:
-            unit = plan.kinds[0].many if len(plan.kinds) == 1 else "files" if plan.kinds else "pictures"
+            unit = plan.kinds[0].many if len(plan.kinds) == 1 else "files" if plan.kinds else "images"
             return _shell.progress(plan.total, "analyzing", unit=unit)
         if Kind.RECORDING in plan.kinds:
             return _shell.progress(None, "analyzing", unit="s")
-        # A single picture is done at once; a film shows how far it is by itself.
+        # A single image is done at once; a video shows how far it is by itself.
         return nullcontext(_shell.Advance())
 
     @contextmanager
@@ -115,27 +115,27 @@ class Run:
             over.set()
 
     def _see(self, group: Iterator[Source], report: Report, advance: _shell.Advance) -> None:
-        """Analyze pictures."""
+        """Analyze images."""
         from mien.api import analyze_images
 
         def placed() -> Iterator[Any]:
             for source in self._fitting(group, report):
-                self._pictures.place(source.data, source.name)
+                self._images.place(source.data, source.name)
                 yield source.data
 
         results = analyze_images(
             placed(),
-            analyzer=self._models.pictures,
+            analyzer=self._models.images,
             workers=self._workers,
             max_pixels=self._options.max_pixels,
-            seen=self._pictures.write if self._pictures.wanted else None,
+            seen=self._images.write if self._images.wanted else None,
         )
         for result in results:
-            report.add(result, Kind.PICTURE)
+            report.add(result, Kind.IMAGE)
             advance(1)
 
     def _hear(self, group: Iterator[Source], report: Report, advance: _shell.Advance) -> None:
-        """Analyze recordings: one after the other with its spans as they come, or several at a time."""
+        """Analyze recordings: one after the other with its segments as they come, or several at a time."""
 
         def placed() -> Iterator[Source]:
             for source in self._fitting(group, report):
@@ -173,12 +173,12 @@ class Run:
         return hearing.result
 
     def _heard_live(self, source: Source, report: Report, advance: _shell.Advance) -> SpeechResult | FailedItem:
-        """Analyze a recording, and write its spans as they are settled."""
+        """Analyze a recording, and write its segments as they are settled."""
         hearing: Hearing | None = None
 
-        def told(span: Any) -> None:
+        def told(segment: Any) -> None:
             assert hearing is not None
-            report.span(hearing.path, len(hearing.spans), span)
+            report.segment(hearing.path, len(hearing.segments), segment)
 
         def heard(seconds: float) -> None:
             # Many recordings are counted by the piece.
@@ -200,7 +200,7 @@ class Run:
         return hearing.result
 
     def _watch(self, group: Iterator[Source], report: Report, advance: _shell.Advance) -> None:
-        """Analyze films, one after the other: each keeps several cores busy."""
+        """Analyze videos, one after the other: each keeps several cores busy."""
         for source in self._fitting(group, report):
             with advance.paused():
                 self._watch_one(source, report)
@@ -211,13 +211,13 @@ class Run:
         of = f"/{self._plan.total}" if self._plan.whole else ""
         place = f"{report.done + report.failed + 1}{of} " if self._plan.many else ""
         try:
-            files = self._films.begin(source)
-            watching = Watching(source, self._models.films, self._options, files, report.frame)
-            voice = FilmVoice(source, lambda: self._models.voices, self._options) if self._options.voices else None
+            files = self._videos.begin(source)
+            watching = Watching(source, self._models.videos, self._options, files, report.frame)
+            voice = VideoVoice(source, lambda: self._models.voices, self._options) if self._options.voices else None
             try:
-                film = watching.run(f"{place}{source.told}")
+                video = watching.run(f"{place}{source.told}")
                 if voice is not None and watching.has_sound:
-                    film = voice.add(film, f"{place}hearing {source.told}")
+                    video = voice.add(video, f"{place}hearing {source.told}")
             except KeyboardInterrupt:
                 part = _part(watching, voice)
                 if part is not None:
@@ -225,27 +225,27 @@ class Run:
                 files.not_drawn()
                 raise
         except MienError as error:
-            report.add(failed(source, error), Kind.FILM)
+            report.add(failed(source, error), Kind.VIDEO)
             return
-        self._told(film, files, report, drawn=f"{place}drawing {source.told}")
+        self._told(video, files, report, drawn=f"{place}drawing {source.told}")
 
-    def _told(self, film: VideoResult, files: OneFilm, report: Report, *, drawn: str | None = None) -> None:
-        """Write what a film became: first the result, so that nothing that goes wrong after loses it."""
-        report.add(film, Kind.FILM, live=True)
+    def _told(self, video: VideoResult, files: OneVideo, report: Report, *, drawn: str | None = None) -> None:
+        """Write what a video became: first the result, so that nothing that goes wrong after loses it."""
+        report.add(video, Kind.VIDEO, live=True)
         try:
-            files.write(film, self._models.films.spec)
+            files.write(video, self._models.videos.spec)
             if drawn is not None:
-                files.draw(film, drawn)
+                files.draw(video, drawn)
         except MienError as error:
             report.trouble(str(error))
 
 
-def _part(watching: Watching, voice: FilmVoice | None) -> VideoResult | None:
-    """Return what was read of a film until Ctrl-C."""
+def _part(watching: Watching, voice: VideoVoice | None) -> VideoResult | None:
+    """Return what was read of a video until Ctrl-C."""
     if voice is not None and voice.interrupted is not None:
         return voice.interrupted
-    film = watching.interrupted()
-    return voice.add_quickly(film) if film is not None and voice is not None and watching.has_sound else film
+    video = watching.interrupted()
+    return voice.add_quickly(video) if video is not None and voice is not None and watching.has_sound else video
 
 
 def _nothing(_: Any) -> None:

@@ -12,7 +12,7 @@ from mien.cli import _shell
 from mien.cli._analyze_kinds import Kind
 from mien.cli._analyze_options import Options
 from mien.labels import LabelSet
-from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan, VideoFrame, VideoResult
+from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoFrame, VideoResult
 
 if TYPE_CHECKING:
     from mien.output import ParquetWriter, VideoParquetWriter
@@ -36,7 +36,7 @@ class Outcome:
     kind : Kind
         What it is, or would have been.
     live : bool
-        Whether its spans or frames were written before.
+        Whether its segments or frames were written before.
     """
 
     item: Item
@@ -47,11 +47,11 @@ class Outcome:
 class Sink:
     """Takes results one after the other."""
 
-    def span(self, path: str | None, number: int, span: SpeechSpan) -> None:
-        """Take a span of a recording that is still read."""
+    def segment(self, path: str | None, number: int, segment: SpeechSegment) -> None:
+        """Take a segment of a recording that is still read."""
 
     def frame(self, path: str | None, frame: VideoFrame) -> None:
-        """Take a frame of a film that is still read."""
+        """Take a frame of a video that is still read."""
 
     def add(self, outcome: Outcome) -> None:
         """Take what became of a source."""
@@ -63,8 +63,8 @@ class Sink:
 def stdout_sink(options: Options, expected: Expected, *, many: bool) -> Sink:
     """Return what writes to stdout as the options say."""
     if options.as_csv:
-        films = expected.get(Kind.FILM)
-        return _FilmCsv(films, options.table or "frames") if films is not None else _Csv(expected)
+        videos = expected.get(Kind.VIDEO)
+        return _VideoCsv(videos, options.table or "frames") if videos is not None else _Csv(expected)
     if options.as_jsonl:
         return _Lines()
     if options.as_json:
@@ -73,46 +73,46 @@ def stdout_sink(options: Options, expected: Expected, *, many: bool) -> Sink:
 
 
 class _People(Sink):
-    """Tables for people: of pictures and recordings at the end, of each film when it was watched."""
+    """Tables for people: of images and recordings at the end, of each video when it was watched."""
 
     def __init__(self, *, many: bool) -> None:
         self._many = many
         self._done = False
-        self._pictures: list[ImageResult | FailedItem] = []
+        self._images: list[ImageResult | FailedItem] = []
         self._recordings: list[SpeechResult | FailedItem] = []
-        self._failed_films: list[FailedItem] = []
+        self._failed_videos: list[FailedItem] = []
 
     def add(self, outcome: Outcome) -> None:
         item = outcome.item
         self._done |= not isinstance(item, FailedItem)
         if isinstance(item, VideoResult):
-            self._film(item)
-        elif isinstance(item, FailedItem) and outcome.kind is Kind.FILM:
-            self._failed_films.append(item)
+            self._video(item)
+        elif isinstance(item, FailedItem) and outcome.kind is Kind.VIDEO:
+            self._failed_videos.append(item)
         elif isinstance(item, SpeechResult) or (isinstance(item, FailedItem) and outcome.kind is Kind.RECORDING):
             self._recordings.append(item)
         else:
-            self._pictures.append(item)
+            self._images.append(item)
 
-    def _film(self, film: VideoResult) -> None:
-        from mien.media.paths import shown
+    def _video(self, video: VideoResult) -> None:
+        from mien.io.paths import format_path
         from mien.output.video_summary import video_summary
 
-        _shell.write_films(film, title=shown(film.path or "standard input") if self._many else None)
-        _shell.write(video_summary(film, ascii_only=_shell.ascii_only()))
+        _shell.write_videos(video, title=format_path(video.path or "standard input") if self._many else None)
+        _shell.write(video_summary(video, ascii_only=_shell.ascii_only()))
         if self._many:
             _shell.write()
         sys.stdout.flush()
 
     def close(self) -> None:
-        if self._done and self._pictures:
-            _shell.write_faces(self._pictures)
-        if self._done and self._failed_films:
-            _shell.write_films(self._failed_films)
+        if self._done and self._images:
+            _shell.write_faces(self._images)
+        if self._done and self._failed_videos:
+            _shell.write_videos(self._failed_videos)
         if self._done and self._recordings:
             from mien.output import speech_summary
 
-            _shell.write_spans(self._recordings)
+            _shell.write_segments(self._recordings)
             for item in self._recordings:
                 if isinstance(item, SpeechResult):
                     _shell.write(speech_summary(item, ascii_only=_shell.ascii_only()))
@@ -138,38 +138,38 @@ class _Json(Sink):
 
 
 class _Lines(Sink):
-    """A line an item, and of films a line a frame as they come."""
+    """A line an item, and of videos a line a frame as they come."""
 
     def __init__(self) -> None:
         from mien.output import JsonLinesWriter, VideoLinesWriter
 
-        self._lines, self._films = JsonLinesWriter(sys.stdout), VideoLinesWriter(sys.stdout)
+        self._lines, self._videos = JsonLinesWriter(sys.stdout), VideoLinesWriter(sys.stdout)
 
     def frame(self, path: str | None, frame: VideoFrame) -> None:
-        self._films.write_frame(path, frame)
+        self._videos.write_frame(path, frame)
         sys.stdout.flush()
 
     def add(self, outcome: Outcome) -> None:
         item = outcome.item
         if isinstance(item, VideoResult):
-            self._films.write_rest(item)
-        elif isinstance(item, FailedItem) and outcome.kind is Kind.FILM:
-            self._films.write(item)
+            self._videos.write_rest(item)
+        elif isinstance(item, FailedItem) and outcome.kind is Kind.VIDEO:
+            self._videos.write(item)
         else:
             self._lines.write(item)
         sys.stdout.flush()
 
 
 class _Csv(Sink):
-    """Rows of pictures and recordings."""
+    """Rows of images and recordings."""
 
     def __init__(self, expected: Expected) -> None:
         from mien.output import CsvWriter
 
-        self._rows = CsvWriter(sys.stdout, expected.get(Kind.PICTURE), speech=expected.get(Kind.RECORDING))
+        self._rows = CsvWriter(sys.stdout, expected.get(Kind.IMAGE), speech=expected.get(Kind.RECORDING))
 
-    def span(self, path: str | None, number: int, span: SpeechSpan) -> None:
-        self._rows.write_span(path, number, span)
+    def segment(self, path: str | None, number: int, segment: SpeechSegment) -> None:
+        self._rows.write_segment(path, number, segment)
         sys.stdout.flush()
 
     def add(self, outcome: Outcome) -> None:
@@ -182,8 +182,8 @@ class _Csv(Sink):
         sys.stdout.flush()
 
 
-class _FilmCsv(Sink):
-    """Rows of films, when each is over: only then is it smoothed both ways, as in all other tables."""
+class _VideoCsv(Sink):
+    """Rows of videos, when each is over: only then is it smoothed both ways, as in all other tables."""
 
     def __init__(self, labels: LabelSet, table: str) -> None:
         from mien.output import VideoCsvWriter
@@ -206,7 +206,7 @@ class ParquetSink(Sink):
     expected : dict of Kind to LabelSet
         The emotions: columns do not change once the first row is written.
     table : str
-        Which table of films.
+        Which table of videos.
     """
 
     def __init__(self, path: Path, expected: Expected, *, table: str) -> None:
@@ -214,24 +214,24 @@ class ParquetSink(Sink):
 
         self.path = path
         self._open = ExitStack()
-        self._films: VideoParquetWriter | None = None
+        self._videos: VideoParquetWriter | None = None
         self._others: ParquetWriter | None = None
-        films = expected.get(Kind.FILM)
-        if films is not None:
-            self._films = self._open.enter_context(VideoParquetWriter(path, films, table=table))
+        videos = expected.get(Kind.VIDEO)
+        if videos is not None:
+            self._videos = self._open.enter_context(VideoParquetWriter(path, videos, table=table))
         else:
-            faces, speech = expected.get(Kind.PICTURE), expected.get(Kind.RECORDING)
+            faces, speech = expected.get(Kind.IMAGE), expected.get(Kind.RECORDING)
             self._others = self._open.enter_context(ParquetWriter(path, faces, speech=speech))
 
     def add(self, outcome: Outcome) -> None:
         item = outcome.item
-        if self._films is not None and isinstance(item, VideoResult | FailedItem):
-            self._films.write(item)
+        if self._videos is not None and isinstance(item, VideoResult | FailedItem):
+            self._videos.write(item)
         elif self._others is not None and not isinstance(item, VideoResult):
             self._others.write(item)
 
     def close(self) -> None:
-        writer = self._films or self._others
+        writer = self._videos or self._others
         assert writer is not None
         self._open.close()
         _shell.note(f"wrote {writer.rows} rows to {self.path}")

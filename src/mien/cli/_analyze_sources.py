@@ -42,10 +42,10 @@ _END = object()
 _NEEDS_SEEKING = ("mp4", "mov", "m4a", "3gp")
 """Formats whose table of contents may lie at their end."""
 
-_FILM_HEAD_BYTES = 1 << 14
-"""Other films say in their first bytes whether there are pictures in them."""
+_VIDEO_HEAD_BYTES = 1 << 14
+"""Other videos say in their first bytes whether there are images in them."""
 
-_STDIN_NAMES = {Kind.PICTURE: "stdin.png", Kind.RECORDING: "stdin.wav", Kind.FILM: "stdin.mp4"}
+_STDIN_NAMES = {Kind.IMAGE: "stdin.png", Kind.RECORDING: "stdin.wav", Kind.VIDEO: "stdin.mp4"}
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class Source:
 
     data: Any
     name: str
-    kind: Kind = Kind.PICTURE
+    kind: Kind = Kind.IMAGE
 
     @property
     def told(self) -> str:
         """How messages call it."""
-        from mien.media.paths import shown
+        from mien.io.paths import format_path
 
-        return shown(self.data) if isinstance(self.data, str) else getattr(self.data, "name", "standard input")
+        return format_path(self.data) if isinstance(self.data, str) else getattr(self.data, "name", "standard input")
 
     @property
     def missing(self) -> bool:
@@ -89,8 +89,8 @@ class Plan:
         How many there are of each kind; kinds that there are none of are left out.
     missing : int
         Arguments that name nothing.
-    films : int
-        Files that are films, however they are read.
+    videos : int
+        Files that are videos, however they are read.
     many : bool
         Whether several items are read.
     whole : bool
@@ -99,13 +99,13 @@ class Plan:
 
     counts: dict[Kind, int]
     missing: int
-    films: int
+    videos: int
     many: bool
     whole: bool = True
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds that there are, pictures first."""
+        """The kinds that there are, images first."""
         return tuple(kind for kind in Kind if kind in self.counts)
 
     @property
@@ -118,10 +118,10 @@ class Stdin:
     """Standard input, whose first bytes say what it is."""
 
     def __init__(self, stream: BufferedReader) -> None:
-        from mien.media.formats import HEAD_BYTES, identify
-        from mien.media.kinds import has_pictures
+        from mien.io.formats import HEAD_BYTES, identify
+        from mien.io.kinds import has_images
 
-        # What has come is taken at once: the answers to what is live shall not wait for more.  And a film is read in a
+        # What has come is taken at once: the answers to what is live shall not wait for more.  And a video is read in a
         # thread of its own, which must not hold the lock of the buffer when Ctrl-C ends the program.
         self._stream: Any = getattr(stream, "raw", stream)
         self._head = b""
@@ -129,7 +129,7 @@ class Stdin:
         found, self._format = identify(self._head)
         if found == "video":
             self._look_further()
-        self.film = found == "video" and has_pictures(self._head)
+        self.video = found == "video" and has_images(self._head)
         self._sound = found in ("audio", "video")
 
     def _look(self, size: int) -> None:
@@ -141,27 +141,27 @@ class Stdin:
             self._head += piece
 
     def _look_further(self) -> None:
-        """Read as much as tells whether a file of a film's format holds pictures."""
+        """Read as much as tells whether a file of a video's format holds images."""
         if self._format in _NEEDS_SEEKING:
             self._head += self._stream.read()
         else:
-            self._look(_FILM_HEAD_BYTES)
+            self._look(_VIDEO_HEAD_BYTES)
 
     def kind(self, only: str | None) -> Kind:
         """Return how it is read."""
-        if self.film and only != "voice":
-            return Kind.FILM
-        return Kind.RECORDING if self._sound else Kind.PICTURE
+        if self.video and only != "voice":
+            return Kind.VIDEO
+        return Kind.RECORDING if self._sound else Kind.IMAGE
 
     def source(self, only: str | None, *, twice: Callable[[Kind], bool]) -> Source:
         """Return what to analyze.
 
-        Films and recordings are read as they come, unless they are read ``twice`` or their format allows no reading
+        Videos and recordings are read as they come, unless they are read ``twice`` or their format allows no reading
         from front to back.
         """
         kind = self.kind(only)
         data: Any = self
-        if kind is Kind.PICTURE or twice(kind) or self._format in _NEEDS_SEEKING:
+        if kind is Kind.IMAGE or twice(kind) or self._format in _NEEDS_SEEKING:
             data = self._head + self._stream.read()
         return Source(data, _STDIN_NAMES[kind], kind)
 
@@ -190,14 +190,14 @@ def plan(paths: Sequence[str], stdin: Stdin | None, only: str | None = None, *, 
     stdin : Stdin or None
         Standard input, if it is named.
     only : {"face", "voice"} or None
-        What is read of films.
+        What is read of videos.
     at_most : int or None
         How many files are looked at; of folders with more, the walk goes on while the first are read.
     """
     counts: Counter[Kind] = Counter()
-    missing = films = 0
+    missing = videos = 0
     every = chain.from_iterable(
-        [(stdin.kind(only), stdin.film)] if argument == STDIN and stdin is not None else _kinds(argument, only)
+        [(stdin.kind(only), stdin.video)] if argument == STDIN and stdin is not None else _kinds(argument, only)
         for argument in paths
     )
     for found in islice(every, at_most):
@@ -205,9 +205,9 @@ def plan(paths: Sequence[str], stdin: Stdin | None, only: str | None = None, *, 
             missing += 1
             continue
         counts[found[0]] += 1
-        films += found[1]
+        videos += found[1]
     whole = at_most is None or next(every, _END) is _END
-    return Plan(dict(counts), missing, films, len(paths) > 1 or _is_many(paths[0]), whole)
+    return Plan(dict(counts), missing, videos, len(paths) > 1 or _is_many(paths[0]), whole)
 
 
 def count_beside(paths: Sequence[str], tell: Callable[[int], None]) -> threading.Event:
@@ -232,7 +232,7 @@ def count_beside(paths: Sequence[str], tell: Callable[[int], None]) -> threading
 
 def _names(argument: str) -> Iterator[str | None]:
     """Yield the files of an argument, or None where there is no file."""
-    from mien.media.paths import iter_media_paths
+    from mien.io.paths import iter_media_paths
 
     try:
         yield from iter_media_paths([argument])
@@ -241,7 +241,7 @@ def _names(argument: str) -> Iterator[str | None]:
 
 
 def _kinds(argument: str, only: str | None) -> Iterator[tuple[Kind, bool] | None]:
-    """Yield for each file of an argument its kind and whether it is a film, or None where there is no file."""
+    """Yield for each file of an argument its kind and whether it is a video, or None where there is no file."""
     single = not _is_many(argument)
     for path in _names(argument):
         yield None if path is None else kind_of_file(path, only=only, look=single)
@@ -264,11 +264,11 @@ def iter_sources(
     stdin : Stdin or None
         From `standard_input`; read where it is named first.
     only : {"face", "voice"} or None
-        What is read of films.
+        What is read of videos.
     twice : callable
         Tells whether things of a kind are read more than once.
     """
-    from mien.media.paths import iter_media_paths
+    from mien.io.paths import iter_media_paths
 
     for argument in paths:
         if argument == STDIN:

@@ -15,17 +15,17 @@ from mien.cli._analyze_sources import Source
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.analyzers import SpeechAnalyzer
-    from mien.media.audio import AudioBlock
+    from mien.io.audio import AudioBlock
     from mien.output.speech_plot import Sketch
     from mien.output.wav import Samples
-    from mien.results import FailedItem, SpeechResult, SpeechSpan
+    from mien.results import FailedItem, SpeechResult, SpeechSegment
+    from mien.speech.analyzer import SpeechAnalyzer
 
 __all__ = ["Hearing", "RecordingFiles", "failed", "hear_many"]
 
 
 class Hearing:
-    """One recording on its way from a file to spans, in constant memory.
+    """One recording on its way from a file to segments, in constant memory.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ class Hearing:
     analyzer : SpeechAnalyzer
         What answers.
     drawn : bool
-        Whether the sound is sketched on the way, for a picture.
+        Whether the sound is sketched on the way, for an image.
     """
 
     def __init__(self, source: Source, analyzer: SpeechAnalyzer, *, drawn: bool) -> None:
         from mien.api import _hearing
 
         self.source = source
-        self.spans: list[SpeechSpan] = []
+        self.segments: list[SpeechSegment] = []
         self.sketch: Sketch | None = None
         self._heard = _hearing.Hearing(analyzer, source.data, called=source.told)
         if drawn:
@@ -54,13 +54,13 @@ class Hearing:
         """The file, once it is open."""
         return self._heard.path
 
-    def run(self, told: Callable[[SpeechSpan], None], heard: Callable[[float], None]) -> None:
+    def run(self, told: Callable[[SpeechSegment], None], heard: Callable[[float], None]) -> None:
         """Hear all of it.
 
         Parameters
         ----------
         told : callable
-            Gets each span as soon as it is settled.
+            Gets each segment as soon as it is settled.
         heard : callable
             Gets the seconds of each block.
 
@@ -75,22 +75,24 @@ class Hearing:
                 self.sketch.take(block)
             heard(len(block.wave) / block.rate_hz)
 
-        self._take(self._heard.spans(heard=taken), told)
+        self._take(self._heard.segments(heard=taken), told)
 
-    def interrupted(self, told: Callable[[SpeechSpan], None]) -> SpeechResult:
+    def interrupted(self, told: Callable[[SpeechSegment], None]) -> SpeechResult:
         """Return what was heard until Ctrl-C."""
         self._take(self._heard.close(), told)
-        return self._heard.result(self.spans, f"interrupted: only the first {self._heard.duration_s:.1f} s were read")
+        return self._heard.result(
+            self.segments, f"interrupted: only the first {self._heard.duration_s:.1f} s were read"
+        )
 
     @property
     def result(self) -> SpeechResult:
         """What was heard."""
-        return self._heard.result(self.spans)
+        return self._heard.result(self.segments)
 
-    def _take(self, spans: Iterable[SpeechSpan], told: Callable[[SpeechSpan], None]) -> None:
-        for span in spans:
-            self.spans.append(span)
-            told(span)
+    def _take(self, segments: Iterable[SpeechSegment], told: Callable[[SpeechSegment], None]) -> None:
+        for segment in segments:
+            self.segments.append(segment)
+            told(segment)
 
 
 class _StoppedError(MienError):
@@ -126,14 +128,14 @@ def hear_many(
 
 
 class RecordingFiles:
-    """What is made of recordings beside tables: pictures over time, and the sound as WAV.
+    """What is made of recordings beside tables: images over time, and the sound as WAV.
 
     Parameters
     ----------
     options : Options
         Where the sound goes, and how it is written.
     plot : Target or None
-        Where pictures go.
+        Where images go.
     guard : Guard
         Knows what must not be written over.
     """
@@ -178,7 +180,7 @@ class RecordingFiles:
 
             write_speech_plot(self._guard.ready(plot_place, "recording"), result, hearing.sketch)
         if sound and sound_place is not None:
-            from mien.media.audio import iter_audio
+            from mien.io.audio import iter_audio
             from mien.output import save_wav
 
             with iter_audio(hearing.source.data, rate_hz=self._options.audio_rate) as blocks:

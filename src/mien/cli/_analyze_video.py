@@ -1,4 +1,4 @@
-"""The films of ``mien analyze``: watched frame by frame, drawn and shown afterwards."""
+"""The videos of ``mien analyze``: watched frame by frame, drawn and shown afterwards."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli import _shell
-from mien.cli._analyze_options import FILM_SUFFIXES, Options
+from mien.cli._analyze_options import VIDEO_SUFFIXES, Options
 from mien.cli._analyze_places import Guard, Names, Target
 from mien.cli._analyze_sources import Source
-from mien.cli._analyze_video_progress import film_progress
+from mien.cli._analyze_video_progress import video_progress
 from mien.errors import InputError
-from mien.media.paths import shown
+from mien.io.paths import format_path
 from mien.output._times import minutes
 
 if TYPE_CHECKING:
-    from mien.analyzers.video import VideoAnalyzer
-    from mien.media.video import FrameStream
+    from mien.io.video import FrameStream
     from mien.output._thumbnails import Thumbnails
     from mien.output.faces_out import FaceSaver
     from mien.results import VideoFrame, VideoResult
+    from mien.video.analyzer import VideoAnalyzer
 
-__all__ = ["FilmFiles", "OneFilm", "Watching"]
+__all__ = ["OneVideo", "VideoFiles", "Watching"]
 
 Told = Callable[["str | None", "VideoFrame"], None]
 
 
 class Watching:
-    """One film on its way from a file to frames, in constant memory.
+    """One video on its way from a file to frames, in constant memory.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ class Watching:
         What answers.
     options : Options
         Which frames are taken.
-    files : OneFilm
-        What is made of the pictures on the way.
+    files : OneVideo
+        What is made of the images on the way.
     told : callable
-        Gets the path of the film and each frame as soon as it is settled.
+        Gets the path of the video and each frame as soon as it is settled.
     """
 
-    def __init__(self, source: Source, analyzer: VideoAnalyzer, options: Options, files: OneFilm, told: Told) -> None:
+    def __init__(self, source: Source, analyzer: VideoAnalyzer, options: Options, files: OneVideo, told: Told) -> None:
         from mien.api import _watching
 
         self.source = source
@@ -74,9 +74,9 @@ class Watching:
         with ExitStack() as stack:
             reached: list[Callable[[float], None]] = []
 
-            def opened(film: FrameStream) -> None:
-                ends = [end for end in (film.duration_s, self._options.to) if end is not None]
-                display = film_progress(what, self._options.from_ or 0.0, min(ends, default=None))
+            def opened(video: FrameStream) -> None:
+                ends = [end for end in (video.duration_s, self._options.to) if end is not None]
+                display = video_progress(what, self._options.from_ or 0.0, min(ends, default=None))
                 reached.append(stack.enter_context(display))
 
             for frame in self._watched.frames(opened=opened):
@@ -87,7 +87,7 @@ class Watching:
 
     @property
     def has_sound(self) -> bool:
-        """Whether the film has sound, too."""
+        """Whether the video has sound, too."""
         return self._watched.has_sound
 
     def interrupted(self) -> VideoResult | None:
@@ -104,8 +104,8 @@ class Watching:
             self._told(self._watched.path, frame)
 
 
-class FilmFiles:
-    """What is made of films beside tables.
+class VideoFiles:
+    """What is made of videos beside tables.
 
     Parameters
     ----------
@@ -116,47 +116,47 @@ class FilmFiles:
     guard : Guard
         Knows what must not be written over.
     many : bool
-        Whether several items are read: then each film's faces have a folder of their own.
+        Whether several items are read: then each video's faces have a folder of their own.
     """
 
     def __init__(self, options: Options, plot: Target | None, guard: Guard, *, many: bool) -> None:
         self._plot, self._guard = plot, guard
-        self._out = None if options.out is None else Target(options.out, *FILM_SUFFIXES)
+        self._out = None if options.out is None else Target(options.out, *VIDEO_SUFFIXES)
         self._page = None if options.html is None else Target(options.html, ".html")
         self._faces = options.save_faces
         self._faces_names = Names(lambda name: name) if many else None
         self.twice = options.out is not None or not options.timed
 
-    def begin(self, source: Source) -> OneFilm:
-        """Return the files of a film, in the order of the films.
+    def begin(self, source: Source) -> OneVideo:
+        """Return the files of a video, in the order of the videos.
 
         Raises
         ------
         MienError
             If one would be written over something that is read.
         """
-        # A film's own suffix does not belong to what is a film, or a folder, of its own.
+        # A video's own suffix does not belong to what is a video, or a folder, of its own.
         plain = str(Path(source.name).with_suffix(""))
         out, plot, page = (
-            None if target is None else self._guard.ready(target.give(name), "film")
+            None if target is None else self._guard.ready(target.give(name), "video")
             for target, name in ((self._out, plain), (self._plot, source.name), (self._page, source.name))
         )
         faces = self._faces
         if faces is not None:
             faces = faces if self._faces_names is None else faces / self._faces_names.give(plain)
             self._guard.free(faces)
-        return OneFilm(source, out=out, plot=plot, page=page, faces=faces)
+        return OneVideo(source, out=out, plot=plot, page=page, faces=faces)
 
 
-class OneFilm:
-    """The files of one film.
+class OneVideo:
+    """The files of one video.
 
     Parameters
     ----------
     source : Source
-        The film.
+        The video.
     out, plot, page, faces : Path or None
-        Where the annotated film, the timeline, the page and the faces go.
+        Where the annotated video, the timeline, the page and the faces go.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class OneFilm:
 
     @property
     def seen(self) -> Callable[[Any, VideoFrame], None] | None:
-        """What gets the pictures of the film on the way, if anything needs them."""
+        """What gets the images of the video on the way, if anything needs them."""
         takers = [
             *([] if self._thumbnails is None else [self._thumbnails.see]),
             *([] if self._faces is None else [self._faces.save]),
@@ -190,7 +190,7 @@ class OneFilm:
 
         return see
 
-    def write(self, film: VideoResult, spec: Any) -> None:
+    def write(self, video: VideoResult, spec: Any) -> None:
         """Write the timeline and the page, which take a second.
 
         Raises
@@ -202,17 +202,17 @@ class OneFilm:
         from mien.output.video_plot import write_timeline
 
         if self._plot is not None:
-            write_timeline(self._plot, film)
+            write_timeline(self._plot, video)
         if self._page is not None and self._thumbnails is not None:
-            write_video_page(self._page, film, self._thumbnails.pick(film), spec=spec)
+            write_video_page(self._page, video, self._thumbnails.pick(video), spec=spec)
 
     def not_drawn(self) -> None:
-        """Tell that there is no annotated film, if one was wanted."""
+        """Tell that there is no annotated video, if one was wanted."""
         if self._out is not None:
-            _shell.note(f"{shown(self._out)}: not drawn, because the film was not read to its end")
+            _shell.note(f"{format_path(self._out)}: not drawn, because the video was not read to its end")
 
-    def draw(self, film: VideoResult, what: str) -> None:
-        """Write the annotated film, for which the film is read again.
+    def draw(self, video: VideoResult, what: str) -> None:
+        """Write the annotated video, for which the video is read again.
 
         Raises
         ------
@@ -221,7 +221,7 @@ class OneFilm:
         """
         if self._out is None:
             return
-        from mien.output.film import draw_film
+        from mien.output.video import draw_video
 
         drawn_s: float | None = None
 
@@ -230,10 +230,10 @@ class OneFilm:
             drawn_s = time_s
             reach(time_s)
 
-        with film_progress(what, film.start_s, film.end_s) as reach:
+        with video_progress(what, video.start_s, video.end_s) as reach:
             try:
-                draw_film(self._source.data, film, self._out, progress=reached)
+                draw_video(self._source.data, video, self._out, progress=reached)
             except KeyboardInterrupt:
                 if drawn_s is not None:
-                    _shell.note(f"{shown(self._out)}: drawn only up to {minutes(drawn_s, film.end_s)}")
+                    _shell.note(f"{format_path(self._out)}: drawn only up to {minutes(drawn_s, video.end_s)}")
                 raise

@@ -1,4 +1,4 @@
-"""How far a film has been read: film time, speed and time left."""
+"""How far a video has been read: video time, speed and time left."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from contextlib import contextmanager
 from mien.cli import _shell
 from mien.output._times import length, minutes
 
-__all__ = ["film_progress"]
+__all__ = ["video_progress"]
 
 _LONGEST_NAME = 40
 
 
 @contextmanager
-def film_progress(what: str, start_s: float, end_s: float | None) -> Iterator[Callable[[float], None]]:
-    """Show on stderr how far a film has been read: a bar on a terminal, elsewhere a line every ten seconds.
+def video_progress(what: str, start_s: float, end_s: float | None) -> Iterator[Callable[[float], None]]:
+    """Show on stderr how far a video has been read: a bar on a terminal, elsewhere a line every ten seconds.
 
     Parameters
     ----------
     what : str
-        What is done, such as ``"film.mp4"``.
+        What is done, such as ``"video.mp4"``.
     start_s, end_s : float, float or None
-        What is read of the film; the end is None where its length is not known.
+        What is read of the video; the end is None where its length is not known.
 
     Yields
     ------
     callable
-        Takes the time that was reached, in seconds of the film.
+        Takes the time that was reached, in seconds of the video.
     """
     state = _State(start_s, end_s)
     if not sys.stderr.isatty():
@@ -53,7 +53,7 @@ def film_progress(what: str, start_s: float, end_s: float | None) -> Iterator[Ca
 
 
 class _State:
-    """What is told of a film that is being read."""
+    """What is told of a video that is being read."""
 
     def __init__(self, start_s: float, end_s: float | None) -> None:
         self._start_s, self._end_s = start_s, end_s

@@ -1,4 +1,4 @@
-"""The voices of the films of ``mien analyze``: heard after the pictures, and put together with the faces."""
+"""The voices of the videos of ``mien analyze``: heard after the images, and put together with the faces."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 from mien.cli._analyze_options import Options
 from mien.cli._analyze_sources import Source
-from mien.cli._analyze_video_progress import film_progress
+from mien.cli._analyze_video_progress import video_progress
 
 if TYPE_CHECKING:
-    from mien.analyzers import SpeechAnalyzer
     from mien.api._voicing import Voicing
     from mien.results import VideoResult
+    from mien.speech.analyzer import SpeechAnalyzer
 
-__all__ = ["FilmVoice"]
+__all__ = ["VideoVoice"]
 
 _PATIENCE_S = 3.0
 """After Ctrl-C, the sound of what was watched is read for so long."""
 
-_ONCE = "standard input is read once, for the pictures; name a file to have both"
+_ONCE = "standard input is read once, for the images; name a file to have both"
 
 
-class FilmVoice:
-    """Reads the voice of a film.
+class VideoVoice:
+    """Reads the voice of a video.
 
     Parameters
     ----------
     source : Source
-        The film.
+        The video.
     analyzer : callable
-        Returns what answers: it is loaded for films with sound alone.
+        Returns what answers: it is loaded for videos with sound alone.
     options : Options
         What of it is read, and how both become one.
     """
@@ -41,30 +41,30 @@ class FilmVoice:
         self._source, self._analyzer, self._options = source, analyzer, options
         self.interrupted: VideoResult | None = None
 
-    def add(self, film: VideoResult, what: str) -> VideoResult:
-        """Return a film with its voice, and both together; ``what`` stands before how far it is.
+    def add(self, video: VideoResult, what: str) -> VideoResult:
+        """Return a video with its voice, and both together; ``what`` stands before how far it is.
 
         Raises
         ------
         KeyboardInterrupt
-            At Ctrl-C; then ``interrupted`` is the film with what was heard.
+            At Ctrl-C; then ``interrupted`` is the video with what was heard.
         """
         if not self._again:
-            return _without(film, _ONCE)
+            return _without(video, _ONCE)
         voicing: Voicing | None = None
         try:
-            voicing = self._voicing(film, self._options.to)
-            with film_progress(what, film.start_s, film.end_s) as reach:
-                return voicing.run(lambda block: reach(max(block.end_s, film.start_s)))
+            voicing = self._voicing(video, self._options.to)
+            with video_progress(what, video.start_s, video.end_s) as reach:
+                return voicing.run(lambda block: reach(max(block.end_s, video.start_s)))
         except KeyboardInterrupt:
-            self.interrupted = _without(film, "interrupted") if voicing is None else voicing.stopped("interrupted")
+            self.interrupted = _without(video, "interrupted") if voicing is None else voicing.stopped("interrupted")
             raise
 
-    def add_quickly(self, film: VideoResult) -> VideoResult:
-        """Return what was watched of a film until Ctrl-C with its voice, as far as that can be read in seconds."""
+    def add_quickly(self, video: VideoResult) -> VideoResult:
+        """Return what was watched of a video until Ctrl-C with its voice, as far as that can be read in seconds."""
         if not self._again:
-            return _without(film, _ONCE)
-        voicing = self._voicing(film, film.end_s)
+            return _without(video, _ONCE)
+        voicing = self._voicing(video, video.end_s)
         began = time.monotonic()
 
         def heard(_: Any) -> None:
@@ -78,22 +78,22 @@ class FilmVoice:
 
     @property
     def _again(self) -> bool:
-        """Whether the film can be read again: a pipe cannot."""
+        """Whether the video can be read again: a pipe cannot."""
         return isinstance(self._source.data, str | bytes)
 
-    def _voicing(self, film: VideoResult, to_s: float | None) -> Voicing:
+    def _voicing(self, video: VideoResult, to_s: float | None) -> Voicing:
         from mien.api._voicing import Voicing
 
         fusion = self._options.fusion or "experts"
         told = self._source.told
-        return Voicing(self._analyzer(), self._source.data, film, fusion=fusion, to_s=to_s, called=told)
+        return Voicing(self._analyzer(), self._source.data, video, fusion=fusion, to_s=to_s, called=told)
 
 
 class _TooLongError(Exception):
     """Patience is over."""
 
 
-def _without(film: VideoResult, why: str) -> VideoResult:
+def _without(video: VideoResult, why: str) -> VideoResult:
     from mien.api._voicing import LEFT_OUT
 
-    return replace(film, warnings=(*film.warnings, f"{LEFT_OUT}: {why}"))
+    return replace(video, warnings=(*video.warnings, f"{LEFT_OUT}: {why}"))

@@ -1,4 +1,4 @@
-"""``mien evaluate`` on labelled faces."""
+"""``mien evaluate`` on labeled faces."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mien.cli.data._options import Choice, open_faces
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.analyzers.face import FaceAnalyzer
-    from mien.datasets import FaceData
-    from mien.evaluation import EvaluationResult
-    from mien.evaluation.answers import Answers
-    from mien.evaluation.paired import PairedResult
+    from mien.data import FaceData
+    from mien.evaluate import EvaluationResult
+    from mien.evaluate.answers import Answers
+    from mien.evaluate.paired import PairedResult
+    from mien.face.analyzer import FaceAnalyzer
 
 __all__ = ["evaluate_faces", "face_analyzers"]
 
@@ -31,8 +31,8 @@ class _Done(NamedTuple):
 
 def face_analyzers(words: list[str], **how: Any) -> list[FaceAnalyzer]:
     """Load the models that are named, before any data is read: a wrong name must not wait for that."""
-    from mien.analyzers.face import FaceAnalyzer
-    from mien.evaluation.models import find_model
+    from mien.evaluate.models import find_model
+    from mien.face.analyzer import FaceAnalyzer
 
     return [FaceAnalyzer(find_model(word), **how) for word in words]
 
@@ -58,7 +58,7 @@ def evaluate_faces(
     choices : list of Choice
         The data sets.
     options : dict
-        What `mien.evaluation.answers.answer` takes.
+        What `mien.evaluate.answers.answer` takes.
     report : Path, optional
         Folder for tables, charts and mistakes.
     as_json : bool
@@ -66,8 +66,8 @@ def evaluate_faces(
     told : str
         Options about the runtime that were given, as they stand in the command that a report names.
     """
-    from mien.evaluation.examine import compare_all
-    from mien.evaluation.report import to_text
+    from mien.evaluate.examine import compare_all
+    from mien.evaluate.report import to_text
 
     called = called_apart(words, [analyzer.spec.name for analyzer in analyzers])
     several = len(choices) * len(words) > 1
@@ -85,7 +85,7 @@ def evaluate_faces(
         _write(report, done, comparisons, several=several, how=told)
         _shell.note(f"wrote {report}")
     found = [(d.called, d.result) for d in done]
-    show(found, comparisons, text=to_text, unit="pictures", as_json=as_json, several=several)
+    show(found, comparisons, text=to_text, unit="images", as_json=as_json, several=several)
     return _shell.SOME_FAILED if failed else 0
 
 
@@ -93,19 +93,19 @@ def _examine(
     choice: Choice, models: list[tuple[str, FaceAnalyzer]], options: dict[str, Any], *, several: bool
 ) -> tuple[list[_Done], int]:
     """Let all models answer about one data set; where there is more to do, what fails is noted and passed over."""
-    from mien.evaluation.answers import answer
-    from mien.evaluation.protocols import measure
+    from mien.evaluate.answers import answer
+    from mien.evaluate.protocols import measure
 
     done: list[_Done] = []
     failed = 0
-    # Models of one input size share the pictures, read at that size.
+    # Models of one input size share the images, read at that size.
     loaded: dict[int | None, tuple[FaceData, FaceData | None]] = {}
     for called, analyzer in models:
         try:
             rows, training = _load(choice, analyzer.size, loaded)
             count = int((rows.labels >= 0).sum())
             what = f"evaluating {called}" if several else "evaluating"
-            with _shell.progress(count, what, unit="pictures") as advance:
+            with _shell.progress(count, what, unit="images") as advance:
                 answers = answer(analyzer, rows, progress=advance, **options)
             result = measure(answers, training=training)
             done.append(_Done(called, analyzer, choice, answers, result, options["labels_as"] is not None))
@@ -120,23 +120,23 @@ def _examine(
 def _load(
     choice: Choice, size: int, loaded: dict[int | None, tuple[FaceData, FaceData | None]]
 ) -> tuple[FaceData, FaceData | None]:
-    from mien import datasets
-    from mien.evaluation.examine import take_split
+    from mien import data as datasets
+    from mien.evaluate.examine import take_split
 
     key = size if datasets.has_files(choice.name) else None
     if key not in loaded:
-        # All splits are read: copies of Training's pictures can be told only where those are at hand.
+        # All splits are read: copies of Training's images can be told only where those are at hand.
         whole = Choice(choice.name, choice.path, None, choice.options)
         loaded[key] = take_split(open_faces(whole, size=key), choice.split)
     return loaded[key]
 
 
 def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, several: bool, how: str) -> None:
-    from mien.evaluation.examine import attention
-    from mien.evaluation.folder import write_folder
+    from mien.evaluate.examine import attention
+    from mien.evaluate.folder import write_folder
 
     found = [(d.called, d.result) for d in done]
-    places = report_places(folder, found, comparisons, unit="pictures", several=several)
+    places = report_places(folder, found, comparisons, unit="images", several=several)
     for d, place in zip(done, places, strict=True):
         command = f"mien evaluate {d.called} {d.choice.name} --data DATA --split {d.result.split}"
         command += f" --labels-as {d.result.output}" if d.forced else ""

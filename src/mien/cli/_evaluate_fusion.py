@@ -14,16 +14,16 @@ from mien.cli._evaluate_speech import speech_choice
 from mien.cli.data._options import choose, open_faces
 
 if TYPE_CHECKING:
-    from mien.datasets import FaceData
-    from mien.datasets.speech import ClipList
-    from mien.evaluation.fusion_answers import SideAnswers
+    from mien.data import FaceData
+    from mien.data.speech import ClipList
+    from mien.evaluate.fusion_answers import SideAnswers
 
 __all__ = ["fusion_asked", "fusion_options"]
 
 _METHODS = ("experts", "average", "most_confident", "rule_table")
 """Those of `mien.fusion`, which is not imported for the sake of a help text."""
 
-_OPTIONS = ("faces", "speech", "speech_folds", "films", "pictures")
+_OPTIONS = ("faces", "speech", "speech_folds", "videos", "images")
 
 _FOLDS = 5
 _SPLIT = "PublicTest"
@@ -45,7 +45,7 @@ def fusion_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--fusion", type=click.Choice(_METHODS), help="Examine fusions of face and voice; show this one."
             ),
             click.option(
-                "--faces", metavar="[NAME=]PATH", help="Fusion: labelled faces, by default FER2013's PublicTest."
+                "--faces", metavar="[NAME=]PATH", help="Fusion: labeled faces, by default FER2013's PublicTest."
             ),
             click.option("--speech", metavar="[NAME=]PATH", help="Fusion: a corpus of speech, by default RAVDESS."),
             click.option(
@@ -53,10 +53,8 @@ def fusion_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Path(path_type=Path, file_okay=False),
                 help="Fusion: folder of `mien train --folds`; each net answers speakers that it has not heard.",
             ),
-            click.option("--films", metavar="[NAME=]PATH", help="Fusion: labelled films instead of simulated pairs."),
-            click.option(
-                "--pictures", default="1,3", show_default=True, help="Fusion: pictures of a pair, one or more."
-            ),
+            click.option("--videos", metavar="[NAME=]PATH", help="Fusion: labeled videos instead of simulated pairs."),
+            click.option("--images", default="1,3", show_default=True, help="Fusion: images of a pair, one or more."),
         )
     ):
         command = option(command)
@@ -81,13 +79,13 @@ def fusion_asked(
             raise click.UsageError(f"{' and '.join(flags.values())}: only with --fusion")
         return None
     if dataset is not None:
-        raise click.UsageError(f"--fusion takes its data by --faces and --speech, or --films, but got {dataset!r}")
-    if fused["films"] is not None:
-        if others := [flags[name] for name in given if name != "films"]:
-            raise click.UsageError(f"--films goes without {' and '.join(others)}")
-        return _films(fused["fusion"], models, fused["films"], threads=threads, report=report, as_json=as_json)
+        raise click.UsageError(f"--fusion takes its data by --faces and --speech, or --videos, but got {dataset!r}")
+    if fused["videos"] is not None:
+        if others := [flags[name] for name in given if name != "videos"]:
+            raise click.UsageError(f"--videos goes without {' and '.join(others)}")
+        return _videos(fused["fusion"], models, fused["videos"], threads=threads, report=report, as_json=as_json)
     if fused["faces"] is None or fused["speech"] is None:
-        raise click.UsageError("--fusion needs --faces and --speech, or --films")
+        raise click.UsageError("--fusion needs --faces and --speech, or --videos")
     chosen = {name: context.params[name] for name in ("split", "labels", "protocol")}
     return _pairs(fused, models, chosen, threads=threads, report=report, as_json=as_json)
 
@@ -104,21 +102,21 @@ def _pairs(
     """Examine fusions on simulated pairs, show and write what comes of it, and return the exit code."""
     import numpy as np
 
-    from mien.evaluation.fusion import Material, examine_fusion
-    from mien.evaluation.fusion_answers import FACE_CASES, VOICE_CASES
-    from mien.evaluation.fusion_answers import faces as face_answers
-    from mien.evaluation.fusion_answers import voices as voice_answers
-    from mien.evaluation.fusion_pairs import common_labels, picture_folds
-    from mien.evaluation.fusion_report import fusion_json, fusion_text, write_fusion_folder
-    from mien.evaluation.noise import Waves
-    from mien.evaluation.speech_answers import together
+    from mien.evaluate.fusion import Material, examine_fusion
+    from mien.evaluate.fusion_answers import FACE_CASES, VOICE_CASES
+    from mien.evaluate.fusion_answers import faces as face_answers
+    from mien.evaluate.fusion_answers import voices as voice_answers
+    from mien.evaluate.fusion_pairs import common_labels, image_folds
+    from mien.evaluate.fusion_report import fusion_json, fusion_text, write_fusion_folder
+    from mien.evaluate.noise import Waves
+    from mien.evaluate.speech_answers import together
 
-    method, lengths = fused["fusion"], _lengths(fused["pictures"])
+    method, lengths = fused["fusion"], _lengths(fused["images"])
     face_model, speech_model = _models(models)
     data, face_prior, answer = _faces(fused["faces"], face_model, threads=threads, **chosen)
     heard = _voices(fused["speech"], speech_model, fused["speech_folds"], threads)
     face_labels, voice_labels = (common_labels(d.labels, d.label_set) for d in (data, heard.clips))
-    with _shell.progress(len(data) * len(FACE_CASES), "looking", unit="pictures") as advance:
+    with _shell.progress(len(data) * len(FACE_CASES), "looking", unit="images") as advance:
         seen = {case: face_answers(answer, data, case, progress=advance) for case in FACE_CASES}
     read = Waves(heard.clips, rate_hz=heard.rate_hz)
     told: dict[str, SideAnswers] = {}
@@ -131,7 +129,7 @@ def _pairs(
         told,
         face_labels,
         voice_labels,
-        picture_folds(data, face_labels, int(heard.fold.max()) + 1),
+        image_folds(data, face_labels, int(heard.fold.max()) + 1),
         heard.fold,
         together(heard.clips)[0],
         face_prior,
@@ -148,39 +146,39 @@ def _pairs(
     return 0
 
 
-def _films(
-    method: str, models: list[str], films: str, *, threads: int | None, report: Path | None, as_json: bool
+def _videos(
+    method: str, models: list[str], videos: str, *, threads: int | None, report: Path | None, as_json: bool
 ) -> int:
-    """Examine fusions on labelled films, show and write what comes of it, and return the exit code."""
-    from mien.analyzers.speech import SpeechAnalyzer
-    from mien.analyzers.video import VideoAnalyzer
-    from mien.datasets.films import FILM_DATASETS, film_index
-    from mien.evaluation.fusion_films import examine_films, films_json, films_text, write_films_folder
-    from mien.evaluation.models import find_model
+    """Examine fusions on labeled videos, show and write what comes of it, and return the exit code."""
+    from mien.data.videos import VIDEO_DATASETS, video_index
+    from mien.evaluate.fusion_videos import examine_videos, videos_json, videos_text, write_videos_folder
+    from mien.evaluate.models import find_model
+    from mien.speech.analyzer import SpeechAnalyzer
+    from mien.video.analyzer import VideoAnalyzer
 
-    name, path = _named(films, "film_folder", FILM_DATASETS)
-    clips = film_index(name, path)
+    name, path = _named(videos, "video_folder", VIDEO_DATASETS)
+    clips = video_index(name, path)
     face_model, speech_model = _models(models)
     watcher = VideoAnalyzer(find_model(face_model), threads=threads or 1)
     listener = SpeechAnalyzer(find_model(speech_model), threads=threads or 1)
-    with _shell.progress(len(clips), "watching", unit="films") as advance:
-        result = examine_films(clips, watcher, listener, progress=advance)
+    with _shell.progress(len(clips), "watching", unit="videos") as advance:
+        result = examine_videos(clips, watcher, listener, progress=advance)
     for problem in result.problems[:10]:
         _shell.note(problem)
     if report is not None:
-        write_films_folder(report, result, command=f"mien evaluate --fusion {method} --films DATA")
+        write_videos_folder(report, result, command=f"mien evaluate --fusion {method} --videos DATA")
         _shell.note(f"wrote {report}")
-    _shell.write(films_json(result) if as_json else films_text(result, method=method))
+    _shell.write(videos_json(result) if as_json else videos_text(result, method=method))
     return _shell.SOME_FAILED if result.problems else 0
 
 
-def _lengths(pictures: str) -> tuple[int, ...]:
+def _lengths(images: str) -> tuple[int, ...]:
     try:
-        found = tuple(int(word) for word in pictures.split(","))
+        found = tuple(int(word) for word in images.split(","))
     except ValueError:
         found = ()
     if not found or min(found) < 1 or len(set(found)) != len(found):
-        raise click.UsageError(f"--pictures must be whole numbers such as 1,3, but is {pictures!r}")
+        raise click.UsageError(f"--images must be integers such as 1,3, but is {images!r}")
     return found
 
 
@@ -203,15 +201,15 @@ def _named(words: str, default: str, known: Any) -> tuple[str, Path]:
 def _faces(
     words: str, model: str, *, split: str | None, labels: Path | None, protocol: str | None, threads: int | None
 ) -> tuple[FaceData, Any, Callable[[Any], Any]]:
-    """Return the faces, how frequent emotions are in what the model learnt from, and what answers."""
+    """Return the faces, how frequent emotions are in what the model learned from, and what answers."""
     import numpy as np
 
-    from mien.analyzers.face import FaceAnalyzer
-    from mien.evaluation.answers import choose_output
-    from mien.evaluation.calibration import softmax
-    from mien.evaluation.examine import take_split
-    from mien.evaluation.fusion_pairs import common_labels
-    from mien.evaluation.models import find_model
+    from mien.evaluate.answers import choose_output
+    from mien.evaluate.calibration import softmax
+    from mien.evaluate.examine import take_split
+    from mien.evaluate.fusion_pairs import common_labels
+    from mien.evaluate.models import find_model
+    from mien.face.analyzer import FaceAnalyzer
     from mien.labels import FER7, mapping
 
     analyzer = FaceAnalyzer(find_model(model), threads=threads)
@@ -221,8 +219,8 @@ def _faces(
     usual = _SPLIT if _SPLIT in whole.split_names() else None
     rows, training = take_split(whole, split or usual)
     output = choose_output(analyzer.spec, rows.label_set)
-    learnt = common_labels((rows if training is None else training).labels, rows.label_set)
-    counts = np.bincount(learnt[learnt >= 0], minlength=len(FER7)) + 1.0
+    learned = common_labels((rows if training is None else training).labels, rows.label_set)
+    counts = np.bincount(learned[learned >= 0], minlength=len(FER7)) + 1.0
     common = mapping(output.labels, FER7)
 
     def answer(crops: Any) -> Any:
@@ -233,16 +231,16 @@ def _faces(
 
 def _voices(words: str, model: str, folds: Path | None, threads: int | None) -> _Voices:
     """Return recordings with what answers to each: nothing that has heard its speaker in training."""
-    from mien.datasets.speech import SPEECH_DATASETS, load_index
+    from mien.data.speech import SPEECH_DATASETS, load_index
 
     name, path = _named(words, "ravdess", SPEECH_DATASETS)
     choice = speech_choice(name, path)
     clips = load_index(choice.name, choice.path, **choice.options)
     if folds is not None:
-        from mien._extras import need
+        from mien._extras import import_extra
 
-        need("torch", extra="train", purpose="--speech-folds")
-        from mien.training.fusion_folds import FoldVoices
+        import_extra("torch", extra="train", purpose="--speech-folds")
+        from mien.train.fusion_folds import FoldVoices
 
         nets = FoldVoices(folds, clips, report=_shell.note)
         return _Voices(clips, nets, nets.fold, nets.rate_hz)
@@ -252,11 +250,11 @@ def _voices(words: str, model: str, folds: Path | None, threads: int | None) -> 
 def _unheard(clips: ClipList, model: str, threads: int | None) -> _Voices:
     import numpy as np
 
-    from mien.analyzers.speech import SpeechAnalyzer
-    from mien.datasets.speech import folds as dealt
-    from mien.evaluation.models import find_model
-    from mien.evaluation.speech_answers import heard_speakers
+    from mien.data.speech import folds as dealt
+    from mien.evaluate.models import find_model
+    from mien.evaluate.speech_answers import heard_speakers
     from mien.labels import FER7, mapping
+    from mien.speech.analyzer import SpeechAnalyzer
 
     analyzer = SpeechAnalyzer(find_model(model), threads=threads or 1)
     heard = heard_speakers(analyzer.spec.training, clips.name) or frozenset()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mien.cli import _shell
 
 if TYPE_CHECKING:
-    from mien.evaluation.paired import PairedResult
-    from mien.evaluation.report import Measured
+    from mien.evaluate.paired import PairedResult
+    from mien.evaluate.report import Measured
 
 __all__ = ["called_apart", "report_places", "show"]
 
@@ -33,7 +33,7 @@ def show(
     several: bool,
 ) -> None:
     """Write to stdout what the models are called and did, each as ``text`` of its figures or all as JSON."""
-    from mien.evaluation import report
+    from mien.evaluate import report
 
     if as_json and not several:
         _shell.write(report.to_json(found[0][1]))
@@ -60,8 +60,8 @@ def report_places(
     several: bool,
 ) -> list[Path]:
     """Return the folder of each report; where there are several, write the overview that leads to them."""
-    from mien.evaluation.examine import own_names
-    from mien.evaluation.folder import write_overview
+    from mien.evaluate.examine import own_names
+    from mien.evaluate.folder import write_overview
 
     if not several:
         return [folder]

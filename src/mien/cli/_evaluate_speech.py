@@ -15,11 +15,11 @@ from mien.cli.data._options import Choice, _pair
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.analyzers.speech import SpeechAnalyzer
-    from mien.datasets.speech import ClipList
-    from mien.evaluation.paired import PairedResult
-    from mien.evaluation.speech_answers import SpeechAnswers
-    from mien.evaluation.speech_result import NoiseFigures, SpeechEvaluation
+    from mien.data.speech import ClipList
+    from mien.evaluate.paired import PairedResult
+    from mien.evaluate.speech_answers import SpeechAnswers
+    from mien.evaluate.speech_result import NoiseFigures, SpeechEvaluation
+    from mien.speech.analyzer import SpeechAnalyzer
 
 __all__ = ["evaluate_speech", "is_speech", "speech_choice"]
 
@@ -36,9 +36,9 @@ class _Done(NamedTuple):
 
 def is_speech(names: Sequence[str], models: Sequence[str]) -> bool:
     """Tell whether data are recordings: by a corpus among them, or, for paths, by what the first model is for."""
-    from mien.datasets import DATASETS
-    from mien.datasets.speech import SPEECH_DATASETS
-    from mien.evaluation.models import find_model
+    from mien.data import DATASETS
+    from mien.data.speech import SPEECH_DATASETS
+    from mien.evaluate.models import find_model
 
     if any(name in SPEECH_DATASETS for name in names):
         return True
@@ -56,7 +56,7 @@ def speech_choice(name: str, data: Path | None, *, split: str | None = None, pai
     Parameters
     ----------
     name : str
-        One of `mien.datasets.speech.SPEECH_DATASETS`; or, without ``data``, a folder, read as ``speech_folder``.
+        One of `mien.data.speech.SPEECH_DATASETS`; or, without ``data``, a folder, read as ``speech_folder``.
     data : pathlib.Path, optional
         Folder of the corpus.
     split : str, optional
@@ -69,7 +69,7 @@ def speech_choice(name: str, data: Path | None, *, split: str | None = None, pai
     click.UsageError
         If the name is neither a corpus nor a folder, the path is missing, or a pair is none.
     """
-    from mien.datasets.speech import SPEECH_DATASETS
+    from mien.data.speech import SPEECH_DATASETS
 
     if name not in SPEECH_DATASETS:
         if data is not None or not Path(name).is_dir():
@@ -92,9 +92,9 @@ def evaluate_speech(
     as_json: bool,
 ) -> int:
     """Measure speech models on corpora, show and write what comes of it, and return the exit code."""
-    from mien.analyzers.speech import SpeechAnalyzer
-    from mien.evaluation.models import find_model
-    from mien.evaluation.speech_report import speech_text
+    from mien.evaluate.models import find_model
+    from mien.evaluate.speech_report import speech_text
+    from mien.speech.analyzer import SpeechAnalyzer
 
     # The models first: a wrong name must not wait for the data to be read.
     analyzers = [SpeechAnalyzer(find_model(word), threads=threads) for word in models]
@@ -129,10 +129,10 @@ def _examine(
     several: bool,
 ) -> tuple[list[_Done], int]:
     """Let all models answer about one corpus; where there is more to do, what fails is noted and passed over."""
-    from mien.datasets.speech import load_index
-    from mien.evaluation.examine import take_clips
-    from mien.evaluation.speech import measure_clips
-    from mien.evaluation.speech_answers import answer_clips
+    from mien.data.speech import load_index
+    from mien.evaluate.examine import take_clips
+    from mien.evaluate.speech import measure_clips
+    from mien.evaluate.speech_answers import answer_clips
 
     done: list[_Done] = []
     failed = 0
@@ -158,8 +158,8 @@ def _examine(
 
 
 def _noise(analyzer: SpeechAnalyzer, answers: SpeechAnswers, called: str) -> tuple[NoiseFigures, ...]:
-    from mien.evaluation.noise import KINDS, can_babble
-    from mien.evaluation.speech_noise import noise_of
+    from mien.evaluate.noise import KINDS, can_babble
+    from mien.evaluate.speech_noise import noise_of
 
     kinds = KINDS if can_babble(answers.clips) else ("white",)
     if kinds != KINDS:
@@ -180,13 +180,13 @@ def _warn(result: SpeechEvaluation, answers: SpeechAnswers) -> None:
 
 
 def _compared(done: list[_Done]) -> list[PairedResult]:
-    from mien.evaluation.paired import compare_clips
+    from mien.evaluate.paired import compare_clips
 
     return [compare_clips(a.answers, b.answers, names=(a.called, b.called)) for a, b in combinations(done, 2)]
 
 
 def _write(folder: Path, done: list[_Done], comparisons: list[PairedResult], *, forced: bool, several: bool) -> None:
-    from mien.evaluation.speech_folder import write_speech_folder
+    from mien.evaluate.speech_folder import write_speech_folder
 
     found = [(d.called, d.result) for d in done]
     places = report_places(folder, found, comparisons, unit="clips", several=several)

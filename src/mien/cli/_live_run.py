@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from mien.cli import _shell
 
 if TYPE_CHECKING:
-    from mien.analyzers.video import VideoAnalyzer
     from mien.api._live_hearing import LiveHearing
     from mien.api._live_keeping import Keeping
     from mien.api.live import Live
+    from mien.video.analyzer import VideoAnalyzer
 
 __all__ = ["Run"]
 
@@ -86,13 +86,13 @@ class Run:
     def _hearing(self, stack: ExitStack, analyzer: VideoAnalyzer, told: _Told) -> LiveHearing | None:
         if not self.sound:
             return None
-        from mien.analyzers.speech import SpeechAnalyzer
         from mien.api._live_hearing import LiveHearing
+        from mien.speech.analyzer import SpeechAnalyzer
 
         return stack.enter_context(LiveHearing(SpeechAnalyzer(), analyzer.labels, told=told))
 
     def _analyzer(self, detector: str) -> VideoAnalyzer:
-        from mien.analyzers.video import VideoAnalyzer
+        from mien.video.analyzer import VideoAnalyzer
 
         return VideoAnalyzer(
             self.model,
@@ -128,11 +128,11 @@ def _lines(live: Live, keeping: Keeping, hearing: LiveHearing | None) -> None:
                 _, together = hearing.now(result.frame)
                 told["together"] = None if together is None else together.to_dict()
             _shell.write(json.dumps(told, allow_nan=False))
-        for span in () if hearing is None else hearing.spans():
-            _shell.write(json.dumps({"kind": "speech", **span.to_dict()}, allow_nan=False))
+        for segment in () if hearing is None else hearing.segments():
+            _shell.write(json.dumps({"kind": "speech", **segment.to_dict()}, allow_nan=False))
         sys.stdout.flush()
         if keeping.recording is not None:
             sight = live.sight(shown)
             if sight is not None:
-                shown = sight.picture.number
+                shown = sight.image.number
                 keeping.show(sight)

@@ -36,8 +36,8 @@ __all__ = [
     "terminable",
     "write",
     "write_faces",
-    "write_films",
-    "write_spans",
+    "write_segments",
+    "write_videos",
 ]
 
 FAILED = 1
@@ -225,8 +225,8 @@ def write_faces(results: Any) -> None:
     _write_table(face_table(results, ascii_only=ascii_only()))
 
 
-def write_spans(results: Any) -> None:
-    """Write the table of spans of speech to stdout, as `write_faces` does.
+def write_segments(results: Any) -> None:
+    """Write the table of segments of speech to stdout, as `write_faces` does.
 
     Parameters
     ----------
@@ -238,8 +238,8 @@ def write_spans(results: Any) -> None:
     _write_table(speech_table(results, ascii_only=ascii_only()))
 
 
-def write_films(results: Any, *, title: str | None = None) -> None:
-    """Write the table of the people of films to stdout, as `write_faces` does.
+def write_videos(results: Any, *, title: str | None = None) -> None:
+    """Write the table of the people of videos to stdout, as `write_faces` does.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ def progress(total: int | None, what: str, *, unit: str = "") -> Iterator[Advanc
     what : str
         What is done, such as ``"analyzing"``.
     unit : str
-        What is counted, such as ``"pictures"``.
+        What is counted, such as ``"images"``.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""``mien analyze``: the emotions of the faces in pictures and films, and of the voices in films and recordings."""
+"""``mien analyze``: the emotions of the faces in images and videos, and of the voices in videos and recordings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from mien.cli._analyze_help import GroupedCommand, GroupedOption
-from mien.cli._analyze_options import TimeOfFilm
+from mien.cli._analyze_options import TimeOfVideo
 
 __all__ = ["command"]
 
 _PATH = click.Path(path_type=Path)
-_OUTPUT, _FACES, _FILMS, _VOICES, _HOW = "Output", "Faces", "Films", "Recordings", "Models and limits"
+_OUTPUT, _FACES, _VIDEOS, _VOICES, _HOW = "Output", "Faces", "Videos", "Recordings", "Models and limits"
 
 
 def _option(group: str, *names: str, **more: Any) -> Callable[[Any], Any]:
@@ -34,11 +34,11 @@ _EXAMPLES = (
 @click.command(name="analyze", cls=GroupedCommand, examples=_EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_option(_OUTPUT, "--json", "as_json", is_flag=True, help="A JSON document for one item, a line each for many.")
-@_option(_OUTPUT, "--jsonl", "as_jsonl", is_flag=True, help="A line an item; of films a line a frame, as they come.")
-@_option(_OUTPUT, "--csv", "as_csv", is_flag=True, help="A row a face, a span of speech, or what --table says.")
+@_option(_OUTPUT, "--jsonl", "as_jsonl", is_flag=True, help="A line an item; of videos a line a frame, as they come.")
+@_option(_OUTPUT, "--csv", "as_csv", is_flag=True, help="A row a face, a segment of speech, or what --table says.")
 @_option(_OUTPUT, "--parquet", type=_PATH, metavar="FILE", help="Write the rows there, as Parquet.")
-@_option(_OUTPUT, "--plot", type=_PATH, metavar="FILE.png|DIR", help="Draw films and recordings over time.")
-@_option(_FACES, "--out", type=_PATH, metavar="FILE|DIR", help="Write drawn pictures to a folder, a film to a .mp4.")
+@_option(_OUTPUT, "--plot", type=_PATH, metavar="FILE.png|DIR", help="Draw videos and recordings over time.")
+@_option(_FACES, "--out", type=_PATH, metavar="FILE|DIR", help="Write drawn images to a folder, a video to a .mp4.")
 @_option(_FACES, "--save-faces", type=_PATH, metavar="DIR", help="Write each face as a PNG there.")
 @_option(_FACES, "--explain", is_flag=True, help="Lay over each drawn face a map of what spoke for its emotion.")
 @_option(
@@ -48,44 +48,44 @@ _EXAMPLES = (
     help="How: class activation maps, or hiding parts.  [default: cam where the model has them]",
 )
 @_option(_FACES, "--detector", default="mtcnn", show_default=True, help="mtcnn, haar or yunet.")
-@_option(_FACES, "--min-face", type=float, metavar="PX", help="Width of the smallest face.  [default: by picture size]")
+@_option(_FACES, "--min-face", type=float, metavar="PX", help="Width of the smallest face.  [default: by image size]")
 @_option(
-    _FILMS,
+    _VIDEOS,
     "--only",
     type=click.Choice(("face", "voice")),
-    help="Read films for faces alone, or as recordings.  [default: both, where there is sound]",
+    help="Read videos for faces alone, or as recordings.  [default: both, where there is sound]",
 )
-@_option(_FILMS, "--step", type=float, metavar="S", help="Seconds from frame to frame.  [default: 0.2]")
-@_option(_FILMS, "--fps", type=float, metavar="N", help="The same as frames a second.")
-@_option(_FILMS, "--from", "from_", type=TimeOfFilm(), metavar="T", help="Begin there: seconds, m:ss or h:mm:ss.")
-@_option(_FILMS, "--to", type=TimeOfFilm(), metavar="T", help="End there.")
-@_option(_FILMS, "--max-faces", type=click.IntRange(min=1), metavar="N", help="Only the largest N faces of a frame.")
+@_option(_VIDEOS, "--step", type=float, metavar="S", help="Seconds from frame to frame.  [default: 0.2]")
+@_option(_VIDEOS, "--fps", type=float, metavar="N", help="The same as frames a second.")
+@_option(_VIDEOS, "--from", "from_", type=TimeOfVideo(), metavar="T", help="Begin there: seconds, m:ss or h:mm:ss.")
+@_option(_VIDEOS, "--to", type=TimeOfVideo(), metavar="T", help="End there.")
+@_option(_VIDEOS, "--max-faces", type=click.IntRange(min=1), metavar="N", help="Only the largest N faces of a frame.")
 @_option(
-    _FILMS,
+    _VIDEOS,
     "--smooth",
     type=float,
     metavar="S",
     help="Time constant of the smoothing; 0 smooths nothing.  [default: 0.4]",
 )
 @_option(
-    _FILMS,
+    _VIDEOS,
     "--method",
     type=click.Choice(("timeline", "middle-frame", "every-nth", "majority-vote")),
-    help="How a film gets its one answer.  [default: timeline]",
+    help="How a video gets its one answer.  [default: timeline]",
 )
 @_option(
-    _FILMS,
+    _VIDEOS,
     "--fusion",
     type=click.Choice(("experts", "average", "most_confident", "rule_table")),
     help="How face and voice become one answer.  [default: experts]",
 )
 @_option(
-    _FILMS,
+    _VIDEOS,
     "--table",
     type=click.Choice(("frames", "tracks", "segments", "speech", "fused")),
     help="What --csv and --parquet write.  [default: frames]",
 )
-@_option(_FILMS, "--html", type=_PATH, metavar="FILE.html|DIR", help="Write a page: summary, timeline, moments.")
+@_option(_VIDEOS, "--html", type=_PATH, metavar="FILE.html|DIR", help="Write a page: summary, timeline, moments.")
 @_option(_VOICES, "--window", type=float, metavar="S", help="Seconds of speech of one answer.  [default: the model's]")
 @_option(_VOICES, "--hop", type=float, metavar="S", help="Seconds from answer to answer.  [default: half a window]")
 @_option(_VOICES, "--save-audio", type=_PATH, metavar="FILE.wav|DIR", help="Write the sound there, mono.")
@@ -121,9 +121,9 @@ _EXAMPLES = (
 )
 @_option(_HOW, "--max-pixels", type=click.IntRange(min=1), default=200_000_000, show_default=True, help="Size limit.")
 def command(paths: tuple[str, ...], **options: Any) -> int:
-    """Read the emotions of the faces in pictures and films, and of the voices in films and recordings.
+    """Read the emotions of the faces in images and videos, and of the voices in videos and recordings.
 
-    PATH is a picture, a film, a recording, a folder (with all its folders), a pattern such as 'photos/*.jpg', or - for
+    PATH is an image, a video, a recording, a folder (with all its folders), a pattern such as 'photos/*.jpg', or - for
     standard input.  What a file is, its content says.  A bad file becomes a row with its error and stops nothing; the
     exit code is then 3, or 1 if nothing at all could be read.
     """

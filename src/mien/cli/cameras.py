@@ -14,12 +14,12 @@ __all__ = ["command"]
 @click.command(name="cameras")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document: a list, empty where there is no camera.")
 def command(as_json: bool) -> int:
-    """List the cameras that give pictures, with what they give when nothing is asked for.
+    """List the cameras that give images, with what they give when nothing is asked for.
 
     Each is opened for a moment.  One that is there but does not answer, or is used by another program, is told on
     stderr.  The exit code is 1 where there is no camera.
     """
-    from mien.media.camera import find_cameras
+    from mien.io.camera import find_cameras
 
     found, notes = find_cameras()
     for line in notes:

@@ -11,7 +11,7 @@ import click
 from mien.cli import _shell
 
 if TYPE_CHECKING:
-    from mien.evaluation.runs import Figure, Run
+    from mien.evaluate.runs import Figure, Run
 
 __all__ = ["command"]
 
@@ -28,7 +28,7 @@ def command(folders: tuple[Path, ...], metric: str | None, chart: Path | None, a
     95 % interval, or, of an unfinished run, those of its best epoch so far.  Files among the arguments are passed over.
     """
     from mien.errors import ModelError
-    from mien.evaluation.runs import best_metric, chart_series, read_run
+    from mien.evaluate.runs import best_metric, chart_series, read_run
 
     if chart is not None and chart.suffix.lower() != ".png":
         raise click.UsageError(f"--chart must end in .png, but is {chart.name!r}")
@@ -51,7 +51,7 @@ def command(folders: tuple[Path, ...], metric: str | None, chart: Path | None, a
     else:
         _shell.write(_table(runs, column if metric is not None else None))
     if chart is not None:
-        from mien.evaluation.files import write_bytes
+        from mien.evaluate.files import write_bytes
         from mien.output.plots import compare_runs
 
         write_bytes(chart, compare_runs(chart_series(runs, column), column))

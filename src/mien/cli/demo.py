@@ -1,4 +1,4 @@
-"""``mien demo``: the main job on a picture that comes with mien."""
+"""``mien demo``: the main job on an image that comes with mien."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["command"]
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("mien-out"),
     show_default=True,
-    help="Folder for the drawn picture.",
+    help="Folder for the drawn image.",
 )
 def command(out: Path) -> int:
-    """Analyze a sample picture, print what was found and draw it.
+    """Analyze a sample image, print what was found and draw it.
 
     The sample is a public-domain portrait of the astronaut Eileen Collins (NASA), 512 x 512 pixels.
     """
@@ -34,5 +34,5 @@ def command(out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     target = out / "astronaut.png"
     write_image(target, draw(read_image(source), result))
-    _shell.write(f"The drawn picture: {target.resolve()}")
+    _shell.write(f"The drawn image: {target.resolve()}")
     return 0

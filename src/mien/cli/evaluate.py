@@ -10,12 +10,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.cli._engine import ENGINE_OPTIONS, engine_options
 from mien.cli._evaluate_faces import evaluate_faces, face_analyzers
-from mien.cli._evaluate_films import evaluate_films, is_films
 from mien.cli._evaluate_fusion import fusion_asked, fusion_options
 from mien.cli._evaluate_speech import evaluate_speech, is_speech, speech_choice
+from mien.cli._evaluate_videos import evaluate_videos, is_videos
 from mien.cli.data._options import Choice, choose
 
 __all__ = ["command"]
@@ -41,10 +41,10 @@ _NOT_FOR = {
 @click.option("--on", multiple=True, metavar="NAME[:SPLIT]=PATH", help="A data set more; may be given several times.")
 @click.option("--labels-as", metavar="OUTPUT", help="Which output answers, if not the one that fits the data best.")
 @click.option("--noise", is_flag=True, help="Speech: measure in white noise and babble too, at 20, 10, 5 and 0 dB.")
-@click.option("--flip", is_flag=True, help="Average each picture with its mirror image.")
+@click.option("--flip", is_flag=True, help="Average each image with its mirror image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the model's runtime.")
 @engine_options
-@click.option("--batch", type=click.IntRange(min=1), default=256, show_default=True, help="Pictures at once.")
+@click.option("--batch", type=click.IntRange(min=1), default=256, show_default=True, help="Images at once.")
 @click.option(
     "--report", type=click.Path(path_type=Path, file_okay=False), help="Write tables, charts and mistakes there."
 )
@@ -71,22 +71,22 @@ def command(
     as_json: bool,
     **fused: Any,
 ) -> int:
-    """Measure face models on labelled faces, speech models on corpora of speech, and nets for clips on clips.
+    """Measure face models on labeled faces, speech models on corpora of speech, and nets for clips on clips.
 
     MODEL is a shipped name, a model.toml, a run folder, or an .onnx file with its record beside it; several are set
     against each other on the same rows.  NAME is a data set, see `mien data`; or give the path of a folder or table.
     By default the output answers whose labels fit the data best.
 
     Figures are accuracy and UAR with 95 % intervals (by subject where the data names them), the accuracy without
-    pictures that also occur in Training (where those rows are in the data), scores by class, the confusion matrix, and
+    images that also occur in Training (where those rows are in the data), scores by class, the confusion matrix, and
     calibration.  For speech also by sex, intensity and speaker, and apart over speakers not heard in training.  On
     corpora of clips MODEL is a folder of 'mien train' with a recipe for clips, or a face model, whose answers to 16
     frames of each clip are averaged; accuracy, UAR and macro F1.
 
-    With --fusion, faces and voices together: simulated pairs of --faces and --speech, or labelled --films; MODEL may
+    With --fusion, faces and voices together: simulated pairs of --faces and --speech, or labeled --videos; MODEL may
     then name a face model and a speech model.
     """
-    from mien.evaluation.models import split_names
+    from mien.evaluate.models import split_names
 
     words = split_names(models) if models else []
     if fused["fusion"] is not None:
@@ -97,16 +97,16 @@ def command(
     if models is None:
         raise click.UsageError("Missing argument 'MODEL[,MODEL]...'.")
     names = [name for name in (dataset, *(part.partition("=")[0].partition(":")[0] for part in on)) if name]
-    kind = "clips" if is_films(names) else "speech" if is_speech(names, words) else "faces"
+    kind = "clips" if is_videos(names) else "speech" if is_speech(names, words) else "faces"
     _refuse(_given(*_NOT_FOR[kind]), kind)
     choices = _choices(dataset, data, split, labels, protocol, pairs, on, kind=kind)
     if report is not None:
         # Nobody should wait for the answers to learn that the charts cannot be drawn.
-        need("matplotlib", extra="plot", purpose="--report")
+        import_extra("matplotlib", extra="plot", purpose="--report")
     if not words:
         raise click.UsageError(f"MODEL must name at least one model, but is {models!r}")
     if kind == "clips":
-        return evaluate_films(words, choices, report=report, as_json=as_json)
+        return evaluate_videos(words, choices, report=report, as_json=as_json)
     if kind == "speech":
         return evaluate_speech(
             words, choices, labels_as=labels_as, threads=threads, noise=noise, report=report, as_json=as_json
@@ -132,7 +132,7 @@ def _choices(
 ) -> list[Choice]:
     found = []
     ways: dict[str, Callable[..., Choice]] = {"faces": choose, "speech": speech_choice}
-    chosen = ways.get(kind, functools.partial(choose, films=True))
+    chosen = ways.get(kind, functools.partial(choose, videos=True))
     if dataset is not None and kind == "faces":
         found.append(choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs))
     elif dataset is not None:

@@ -26,27 +26,25 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 
 @click.command(name="live")
 @click.option(
-    "--source", default="0", show_default=True, metavar="N|FILE|URL", help="Camera, film, rtsp:// or http://."
+    "--source", default="0", show_default=True, metavar="N|FILE|URL", help="Camera, video, rtsp:// or http://."
 )
-@click.option("--no-window", "windowless", is_flag=True, help="Write JSON Lines to stdout instead: a line a picture.")
-@click.option("--log", type=_PATH, metavar="FILE.csv", help="Write a row a face of every analyzed picture there.")
-@click.option("--record", type=_PATH, metavar="FILE.mp4", help="Record from the start: the film, and a CSV beside it.")
+@click.option("--no-window", "windowless", is_flag=True, help="Write JSON Lines to stdout instead: a line an image.")
+@click.option("--log", type=_PATH, metavar="FILE.csv", help="Write a row a face of every analyzed image there.")
+@click.option("--record", type=_PATH, metavar="FILE.mp4", help="Record from the start: the video, and a CSV beside it.")
 @click.option("--sound", is_flag=True, help="Listen to the microphone, too.")
-@click.option("--mirror", is_flag=True, help="Show the picture as a mirror does.")
+@click.option("--mirror", is_flag=True, help="Show the image as a mirror does.")
 @click.option("--size", callback=_size, metavar="WxH", help="What to ask a camera for.  [default: 1280x720]")
 @click.option("--detector", default="mtcnn", show_default=True, help="mtcnn, haar or yunet.")
 @click.option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
 @click.option("--max-faces", type=click.IntRange(min=1), metavar="N", help="Only the largest N faces.")
-@click.option(
-    "--step", type=float, metavar="S", help="Analyze at most one picture in S seconds.  [default: all it can]"
-)
-@click.option("--fps", type=float, metavar="N", help="The same as pictures a second.")
+@click.option("--step", type=float, metavar="S", help="Analyze at most one image in S seconds.  [default: all it can]")
+@click.option("--fps", type=float, metavar="N", help="The same as images a second.")
 @engine_options
 def command(**options: Any) -> int:
     """Show the faces before a camera with their emotions, as they change.
 
-    Keys: q or Esc quits, space freezes, s saves a snapshot (picture and JSON), r records (film and CSV), d switches the
-    detector, m mirrors, h shows this list.  Files go to the current folder.  A film is played in its own time.
+    Keys: q or Esc quits, space freezes, s saves a snapshot (image and JSON), r records (video and CSV), d switches the
+    detector, m mirrors, h shows this list.  Files go to the current folder.  A video is played in its own time.
 
     A camera that is lost is looked for until it is back.  Ctrl-C ends everything, and recordings are whole.
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.cli import _shell
 
 __all__ = ["command"]
@@ -24,7 +24,7 @@ def command() -> None:
 @command.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def list_(as_json: bool) -> None:
-    """List models: name, task, size, licence, and whether they ship with mien or are downloads, and are there."""
+    """List models: name, task, size, license, and whether they ship with mien or are downloads, and are there."""
     from mien.models import registry, store
 
     known = [(registry.get(name), "shipped") for name in registry.names()]
@@ -38,7 +38,7 @@ def list_(as_json: bool) -> None:
                     "name": s.name,
                     "task": s.task,
                     "bytes": s.size_bytes,
-                    "licence": s.licence.weights,
+                    "license": s.license.weights,
                     "optional": state != "shipped",
                     "there": state != "optional, not there",
                 }
@@ -46,8 +46,8 @@ def list_(as_json: bool) -> None:
             ]
         )
         return
-    rows = [(s.name, s.task, _size(s.size_bytes), s.licence.weights, state) for s, state in known]
-    _shell.write(_shell.table(("name", "task", "size", "licence", "state"), rows, right=(2,)))
+    rows = [(s.name, s.task, _size(s.size_bytes), s.license.weights, state) for s, state in known]
+    _shell.write(_shell.table(("name", "task", "size", "license", "state"), rows, right=(2,)))
 
 
 @command.command()
@@ -80,15 +80,15 @@ def get(name: str, from_file: str | None) -> None:
                 done = have
 
             path = download.fetch(offer, told=told)
-    _shell.write(f"{name}: {path}, {_size(offer.file.bytes)}, sha256 as recorded; licence {offer.spec.licence.weights}")
-    _shell.note(f"attribution: {offer.spec.licence.attribution}")
+    _shell.write(f"{name}: {path}, {_size(offer.file.bytes)}, sha256 as recorded; license {offer.spec.license.weights}")
+    _shell.note(f"attribution: {offer.spec.license.attribution}")
 
 
 @command.command()
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Write the whole record as JSON.")
 def show(model: str, as_json: bool) -> None:
-    """Show a model's card: data, protocol, results, licence, intended use.
+    """Show a model's card: data, protocol, results, license, intended use.
 
     MODEL is a name from the list, a model.toml, or a run folder.
     """
@@ -140,14 +140,14 @@ def nets(net: str | None, as_json: bool) -> None:
     Face nets have seven classes here, the others eight; recordings and clips are as long as in training.  Some nets for
     clips take what a face net says of each frame, whose own cost is not counted.  With NET, its layers.
     """
-    need("torch", extra="train", purpose="building networks")
-    from mien.training.nets import FILM_NETS, NETS, SPEECH_NETS, build_any
-    from mien.training.nets.base import multiply_adds, parameters, summary
+    import_extra("torch", extra="train", purpose="building networks")
+    from mien.train.nets import NETS, SPEECH_NETS, VIDEO_NETS, build_any
+    from mien.train.nets.base import multiply_adds, parameters, summary
 
     if net is None:
         built = [(name, "faces", build_any(name, _SEVEN)) for name in NETS]
         built += [(name, "speech", build_any(name, _EIGHT)) for name in SPEECH_NETS]
-        built += [(name, "clips", build_any(name, _EIGHT)) for name in FILM_NETS]
+        built += [(name, "clips", build_any(name, _EIGHT)) for name in VIDEO_NETS]
         head: tuple[str, ...] = ("name", "for", "input", "parameters", "multiply_adds")
         rows: list[tuple[Any, ...]] = [
             (name, kind, _input(net), parameters(net), multiply_adds(net)) for name, kind, net in built
@@ -195,9 +195,9 @@ def _card(spec: Any) -> list[str]:
         default = ", the default answer" if output.default else ""
         labels = f"{', '.join(output.labels.emotions)} (temperature {output.temperature:.3f}{default})"
         facts.append((f"output {output.name}", labels))
-    facts += [("licence of the weights", spec.licence.weights), ("licence of the data", spec.licence.data)]
-    if spec.licence.attribution:
-        facts.append(("attribution", spec.licence.attribution))
+    facts += [("license of the weights", spec.license.weights), ("license of the data", spec.license.data)]
+    if spec.license.attribution:
+        facts.append(("attribution", spec.license.attribution))
     for title, free in (("training", spec.training), ("card", spec.card)):
         facts += [
             (key.replace("_", " ") if title == "card" else f"{title}: {key}", _words(v)) for key, v in free.items()

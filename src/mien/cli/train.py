@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.cli import _shell
 
 if TYPE_CHECKING:
-    from mien.training.recipe import Recipe
+    from mien.train.recipe import Recipe
 
 __all__ = ["command"]
 
@@ -31,9 +31,9 @@ __all__ = ["command"]
 @click.option("--init", metavar="NAME|RUN|FILE", help="Start from a shipped model, a run folder or a weights file.")
 @click.option("--freeze", multiple=True, metavar="PART", help="Keep a part of the net as it starts, such as 'body'.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Another length than the recipe's.")
-@click.option("--batch", type=click.IntRange(min=2), help="Another number of pictures a step.")
+@click.option("--batch", type=click.IntRange(min=2), help="Another number of images a step.")
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other value: optimiser.rate=0.01 ...")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other value: optimizer.rate=0.01 ...")
 @click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate: a fresh net for every fold.")
 @click.option(
     "--split",
@@ -92,9 +92,9 @@ def command(
     mien train --recipe temporal --data baum2/ --folds 10
     """
     for module in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "matplotlib"):
-        need(module, extra="train", purpose="training")
-    from mien.training.recipe import load_recipe
-    from mien.training.run import RunOptions, train
+        import_extra(module, extra="train", purpose="training")
+    from mien.train.recipe import load_recipe
+    from mien.train.run import RunOptions, train
 
     if (ways or only or noise) and folds is None:
         raise click.UsageError("--split, --only and --noise say what --folds does: give --folds, too")
@@ -109,7 +109,7 @@ def command(
         more: dict[str, Any] = {"only": only, "noise": noise, "options": options}
         _cross_validate(recipe, data, labels, folder, folds, ways or ("subject",), more)
     elif after is not None:
-        from mien.training.speech_final import train_final
+        from mien.train.speech_final import train_final
 
         train_final(recipe, data=data, after=after, out=folder, options=options, report=_shell.note)
     else:
@@ -119,7 +119,7 @@ def command(
 
 
 def _changed(recipe: Recipe, settings: Sequence[str], **changes: Any) -> Recipe:
-    from mien.training.recipe import overridden
+    from mien.train.recipe import overridden
 
     given = {key: value for key, value in changes.items() if value not in (None, ())}
     return overridden(dataclasses.replace(recipe, **given), settings)
@@ -134,7 +134,7 @@ def _cross_validate(
     ways: Sequence[str],
     more: dict[str, Any],
 ) -> None:
-    from mien.training.folds import train_folds
+    from mien.train.folds import train_folds
 
     results = train_folds(recipe, data=data, labels=labels, out=folder, k=k, ways=ways, report=_shell.note, **more)
     if not results:

@@ -11,12 +11,12 @@ they do not quite.  A reliability is
     r = most * looks**growth / (1 + exp(-(bias + sum of slope * measure)))
 
 of measures of quality that are 0 at their best and go to minus infinity at their worst, with slopes that are not
-negative: a face of no width, a picture without detail, a voice far under the noise lose their say altogether, and what
-is left is the other side.  Looks are pictures of different people who show the same; the frames of one person in a film
+negative: a face of no width, an image without detail, a voice far under the noise lose their say altogether, and what
+is left is the other side.  Looks are images of different people who show the same; the frames of one person in a video
 are one look, however many, because their errors are alike.  A side that is missing has r = 0.  One that is alone keeps
 the order of its emotions: only how sure it is depends on its quality.
 
-The few weights are fitted on simulated pairs (see `mien.evaluation.fusion`) and kept in the record of
+The few weights are fitted on simulated pairs (see `mien.evaluate.fusion`) and kept in the record of
 ``fusion-experts``.
 
 References
@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien._checks import describe, number
+from mien._checks import check_number, describe
 from mien.errors import InputError
 from mien.fusion.rules import Fused, checked_pair
 from mien.labels import FER7, LabelSet
@@ -75,10 +75,10 @@ class Measure(NamedTuple):
 
 FACE_MEASURES: dict[str, Measure] = {
     "width_px": Measure(48.0),  # what the nets see of a face is 48 px wide
-    "sharpness": Measure(0.3),  # see `mien.faces.quality`; 95 of 100 pictures of FER2013 are sharper
+    "sharpness": Measure(0.3),  # see `mien.face.quality`; 95 of 100 images of FER2013 are sharper
     "seen_s": Measure(3.0),  # expressions last half a second to four (Ekman 2003, see `mien.timeline.course`)
 }
-"""What is measured of a face over a stretch: its width in pixels of the film, its sharpness, and for how long it is
+"""What is measured of a face over a stretch: its width in pixels of the video, its sharpness, and for how long it is
 seen."""
 
 VOICE_MEASURES: dict[str, Measure] = {
@@ -124,11 +124,11 @@ class Expert:
     growth: float = 0.0
 
     def __post_init__(self) -> None:
-        number(self.most, "most", low=math.ulp(0.0))
-        number(self.bias, "bias")
-        number(self.growth, "growth", low=0, high=1)
+        check_number(self.most, "most", low=math.ulp(0.0))
+        check_number(self.bias, "bias")
+        check_number(self.growth, "growth", low=0, high=1)
         for name, slope in self.slopes.items():
-            number(slope, f"slope of {name}", low=0)
+            check_number(slope, f"slope of {name}", low=0)
         if set(self.slopes) != set(self.typical):
             raise InputError(f"slopes and typical must have the same measures, got {self.slopes} and {self.typical}")
 
@@ -169,7 +169,7 @@ class ExpertWeights:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prior", _prior(self.prior))
-        number(self.temperature, "temperature", low=math.ulp(0.0))
+        check_number(self.temperature, "temperature", low=math.ulp(0.0))
         for side, expert, known in (("face", self.face, FACE_MEASURES), ("voice", self.voice, VOICE_MEASURES)):
             if set(expert.slopes) != set(known):
                 raise InputError(
@@ -239,7 +239,7 @@ def reliability(
     n : int
         How many stretches.
     looks : array_like
-        Float (n,) or one number, 1 and up: how many pictures of different people they are the mean of.
+        Float (n,) or one number, 1 and up: how many images of different people they are the mean of.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def experts(
     face_quality, voice_quality : mapping of str to array_like, optional
         What was measured of each (see `FACE_MEASURES` and `VOICE_MEASURES`).
     looks : array_like
-        Float (n,) or one number: how many pictures of different people the face is the mean of; 1 in a film.
+        Float (n,) or one number: how many images of different people the face is the mean of; 1 in a video.
     labels : LabelSet
         Must be `FER7`, in which the weights are.
 
@@ -319,7 +319,7 @@ def experts(
 
 
 def _prior(values: Any) -> tuple[float, ...]:
-    prior = tuple(float(number(value, "prior", low=LEAST, high=1)) for value in values)
+    prior = tuple(float(check_number(value, "prior", low=LEAST, high=1)) for value in values)
     if len(prior) != len(FER7) or abs(sum(prior) - 1) > 1e-3:
         raise InputError(f"a prior must be {len(FER7)} shares that sum to 1, but got {prior}")
     return tuple(value / sum(prior) for value in prior)

@@ -1,4 +1,4 @@
-"""Fusion over time: tracks of faces and spans of speech in, spans with one answer out."""
+"""Fusion over time: tracks of faces and segments of speech in, segments with one answer out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import number
+from mien._checks import check_number
 from mien.errors import InputError
 from mien.fusion.axis import TOUCH_S, Course, Edge, edges_of, owners
 from mien.fusion.experts import ExpertWeights, Quality, experts, shipped_weights
 from mien.fusion.rules import Fused, average, most_confident, rule_table
 from mien.labels import FER7, LabelSet, mapping
-from mien.results import Emotion, FaceTrack, FusedResult, FusedSpan, SpeechResult, SpeechSpan, VideoResult
+from mien.results import Emotion, FaceTrack, FusedResult, FusedSegment, SpeechResult, SpeechSegment, VideoResult
 
 __all__ = ["METHODS", "fuse"]
 
@@ -30,12 +30,12 @@ METHODS = ("experts", *_RULES)
 """How face and voice become one answer: see `mien.fusion.experts` and `mien.fusion.rules`."""
 
 _ENDS_S = 0.5
-"""Sound and picture of one film end within this of each other, unless something is missing."""
+"""Sound and image of one video end within this of each other, unless something is missing."""
 
 
 def fuse(
     faces: VideoResult | FaceTrack | Sequence[FaceTrack],
-    speech: SpeechResult | Sequence[SpeechSpan] | None,
+    speech: SpeechResult | Sequence[SpeechSegment] | None,
     *,
     method: str = "experts",
     weights: ExpertWeights | None = None,
@@ -46,7 +46,7 @@ def fuse(
 
     The axis is the union of the edges of both: where the face's episodes begin and end, where it comes into view and
     goes, where speech begins, ends or changes its emotion.  Between two edges the face is the mean over its frames by
-    time.  Times of both must be those of the film, as mien gives them.
+    time.  Times of both must be those of the video, as mien gives them.
 
     Which face speaks is not known: the largest in view over the speech is taken (see `mien.fusion.axis.owners`), and
     the result's notes say so.
@@ -55,32 +55,32 @@ def fuse(
     ----------
     faces : VideoResult, FaceTrack or sequence of FaceTrack
         Who is seen; may be empty.
-    speech : SpeechResult, sequence of SpeechSpan, or None
+    speech : SpeechResult, sequence of SpeechSegment, or None
         What is heard, in order; None where there is no sound.
     method : {"experts", "average", "most_confident", "rule_table"}
         How both become one answer.
     weights : ExpertWeights, optional
         For ``"experts"``; by default those that ship with mien, for the labels of the faces.
     start_s, end_s : float, optional
-        What to cover, in seconds; by default from where the film, or the first of both, begins to where the last ends.
+        What to cover, in seconds; by default from where the video, or the first of both, begins to where the last ends.
 
     Returns
     -------
     FusedResult
-        Spans from start to end without gaps; in `mien.labels.FER7`.
+        Segments from start to end without gaps; in `mien.labels.FER7`.
 
     Raises
     ------
     InputError
-        If there is no such method, weights are given for another, or spans overlap.
+        If there is no such method, weights are given for another, or segments overlap.
     ModelError
         If the shipped weights are missing or wrong.
 
     Examples
     --------
     >>> import mien
-    >>> film = mien.analyze_video("talk.mp4")  # doctest: +SKIP
-    >>> mien.fusion.fuse(film, film.speech).emotion.top  # doctest: +SKIP
+    >>> video = mien.analyze_video("talk.mp4")  # doctest: +SKIP
+    >>> mien.fusion.fuse(video, video.speech).emotion.top  # doctest: +SKIP
     'happiness'
     """
     if method not in METHODS:
@@ -88,12 +88,12 @@ def fuse(
     if weights is not None and method != "experts":
         raise InputError(f"weights are for 'experts', but the method is {method!r}")
     tracks = _tracks(faces)
-    spans = _spans(speech)
-    start, end = _bounds(faces, tracks, speech, spans, start_s, end_s)
-    warnings = _warnings(faces, tracks, speech, spans)
+    segments = _segments(speech)
+    start, end = _bounds(faces, tracks, speech, segments, start_s, end_s)
+    warnings = _warnings(faces, tracks, speech, segments)
     if not end > start:
         return FusedResult((), method, FER7, (), warnings)
-    axis = _Axis(tracks, spans, start, end)
+    axis = _Axis(tracks, segments, start, end)
     if method == "experts":
         known = weights or shipped_weights(tracks[0].labels.name if tracks else "fer7")
         fused = experts(
@@ -107,27 +107,29 @@ def fuse(
 class _Axis:
     """The stretches between all edges that matter, and what both sides say in each."""
 
-    def __init__(self, tracks: Sequence[FaceTrack], spans: Sequence[SpeechSpan], start_s: float, end_s: float) -> None:
-        self._tracks, self._spans = tracks, spans
-        stretches, lengths_s = _stretches(spans)
+    def __init__(
+        self, tracks: Sequence[FaceTrack], segments: Sequence[SpeechSegment], start_s: float, end_s: float
+    ) -> None:
+        self._tracks, self._segments = tracks, segments
+        stretches, lengths_s = _stretches(segments)
         views = [edge for track in tracks for pair in track.stretches() for edge in pair]
-        heard = [edge for span in spans for edge in (span.start_s, span.end_s)]
+        heard = [edge for segment in segments for edge in (segment.start_s, segment.end_s)]
         coarse = edges_of([*views, *heard], start_s, end_s)
-        owner = owners(tracks, coarse, _number_at(spans, coarse, stretches))
+        owner = owners(tracks, coarse, _number_at(segments, coarse, stretches))
         pieces = [_episode_edges(track) for track in tracks]
         fine = edges_of(np.concatenate([coarse, *(pieces[i] for i in np.unique(owner[owner >= 0]))]), start_s, end_s)
         within = np.searchsorted(coarse, (fine[:-1] + fine[1:]) / 2, side="right") - 1
-        owner, span = owner[within], _number_at(spans, fine, np.arange(len(spans)))
+        owner, segment = owner[within], _number_at(segments, fine, np.arange(len(segments)))
         episode = np.zeros(len(owner), np.int64)
         middles = (fine[:-1] + fine[1:]) / 2
         for index in np.unique(owner[owner >= 0]).tolist():
             here = owner == index
             episode[here] = np.searchsorted(pieces[index], middles[here], side="right")
         # Edges of people whose face does not count part nothing.
-        keys = np.stack([owner, episode, span], axis=1)
+        keys = np.stack([owner, episode, segment], axis=1)
         kept = np.flatnonzero(np.concatenate([[True], (np.diff(keys, axis=0) != 0).any(axis=1)]))
         self.edges: Edge = np.append(fine[kept], fine[-1])
-        self.owner, self.span = owner[kept], span[kept]
+        self.owner, self.segment = owner[kept], segment[kept]
         self.face, self.face_quality = self._faces(pieces, episode[kept])
         self.voice, self.voice_quality = self._voices(stretches, lengths_s)
 
@@ -156,26 +158,26 @@ class _Axis:
         return face, {"width_px": width, "sharpness": sharpness, "seen_s": seen_s}
 
     def _voices(self, stretches: NDArray[np.int64], lengths_s: Floats) -> tuple[Floats, Quality]:
-        n = len(self.span)
+        n = len(self.segment)
         voice = np.full((n, len(FER7)), np.nan)
         speech_s, snr_db = np.full((2, n), np.nan)
-        answers = _answers(self._spans)
-        ratios = np.array([_or_nan(getattr(span, "snr_db", None)) for span in self._spans])
-        there = self.span >= 0
+        answers = _answers(self._segments)
+        ratios = np.array([_or_nan(getattr(segment, "snr_db", None)) for segment in self._segments])
+        there = self.segment >= 0
         if there.any():
-            chosen = self.span[there]
+            chosen = self.segment[there]
             voice[there], snr_db[there] = answers[chosen], ratios[chosen]
             speech_s[there] = np.append(lengths_s, np.nan)[stretches[chosen]]
         return voice, {"speech_s": speech_s, "snr_db": snr_db}
 
-    def told(self, fused: Fused) -> tuple[FusedSpan, ...]:
-        """Return the spans."""
+    def told(self, fused: Fused) -> tuple[FusedSegment, ...]:
+        """Return the segments."""
         bounds = pairwise(self.edges.tolist())
         sides = (_emotions(rows) for rows in (self.face, self.voice, fused.probabilities))
         numbers = [self._tracks[i].number if i >= 0 else None for i in self.owner.tolist()]
         weights = fused.face_weight.tolist(), fused.voice_weight.tolist()
         return tuple(
-            FusedSpan(start_s, end_s, *rest)
+            FusedSegment(start_s, end_s, *rest)
             for (start_s, end_s), *rest in zip(bounds, *sides, numbers, *weights, strict=True)
         )
 
@@ -187,7 +189,7 @@ class _Axis:
             several = len(self._tracks) > 1
             whose = "the largest face in view" if several else "the face in view"
             notes.append(f"the voice is taken to be that of {whose}: who speaks is not known")
-        for side, found in (("face", [t.labels for t in self._tracks]), ("voice", _labels(self._spans))):
+        for side, found in (("face", [t.labels for t in self._tracks]), ("voice", _labels(self._segments))):
             for labels in dict.fromkeys(found):
                 note = mapping(labels, FER7).note
                 notes += [f"{note} ({side})"] if note != "one to one" else []
@@ -200,41 +202,41 @@ def _tracks(faces: VideoResult | FaceTrack | Sequence[FaceTrack]) -> tuple[FaceT
     found = tuple(faces.tracks if isinstance(faces, VideoResult) else faces)
     for track in found:
         if not isinstance(track, FaceTrack):
-            raise InputError(f"faces must be a film, a track or tracks, but one is a {type(track).__name__}")
+            raise InputError(f"faces must be a video, a track or tracks, but one is a {type(track).__name__}")
     return found
 
 
-def _spans(speech: SpeechResult | Sequence[SpeechSpan] | None) -> tuple[SpeechSpan, ...]:
-    """Return the spans in which somebody speaks, checked."""
-    found = () if speech is None else tuple(speech.spans if isinstance(speech, SpeechResult) else speech)
-    for span in found:
-        if not isinstance(span, SpeechSpan):
-            raise InputError(f"speech must be a SpeechResult or spans of one, but one is a {type(span).__name__}")
+def _segments(speech: SpeechResult | Sequence[SpeechSegment] | None) -> tuple[SpeechSegment, ...]:
+    """Return the segments in which somebody speaks, checked."""
+    found = () if speech is None else tuple(speech.segments if isinstance(speech, SpeechResult) else speech)
+    for segment in found:
+        if not isinstance(segment, SpeechSegment):
+            raise InputError(f"speech must be a SpeechResult or segments of one, but one is a {type(segment).__name__}")
     for before, after in pairwise(found):
         if after.start_s < before.end_s - TOUCH_S:
             raise InputError(
-                f"spans of speech must be in order, but one ends at {before.end_s:g} s and the next begins at "
+                f"segments of speech must be in order, but one ends at {before.end_s:g} s and the next begins at "
                 f"{after.start_s:g} s"
             )
-    return tuple(span for span in found if span.speech)
+    return tuple(segment for segment in found if segment.speech)
 
 
 def _bounds(
     faces: VideoResult | FaceTrack | Sequence[FaceTrack],
     tracks: Sequence[FaceTrack],
-    speech: SpeechResult | Sequence[SpeechSpan] | None,
-    spans: Sequence[SpeechSpan],
+    speech: SpeechResult | Sequence[SpeechSegment] | None,
+    segments: Sequence[SpeechSegment],
     start_s: float | None,
     end_s: float | None,
 ) -> tuple[float, float]:
-    starts = [track.start_s for track in tracks] + [span.start_s for span in spans]
-    ends = [track.end_s for track in tracks] + [span.end_s for span in spans]
+    starts = [track.start_s for track in tracks] + [segment.start_s for segment in segments]
+    ends = [track.end_s for track in tracks] + [segment.end_s for segment in segments]
     if isinstance(speech, SpeechResult):
         ends.append(speech.duration_s)
     if isinstance(faces, VideoResult):
         starts, ends = [faces.start_s], [*ends, faces.end_s]
-    start = min(starts, default=0.0) if start_s is None else number(start_s, "start_s", low=0)
-    end = max(ends, default=0.0) if end_s is None else number(end_s, "end_s", low=0)
+    start = min(starts, default=0.0) if start_s is None else check_number(start_s, "start_s", low=0)
+    end = max(ends, default=0.0) if end_s is None else check_number(end_s, "end_s", low=0)
     if end_s is not None and end < start:
         raise InputError(f"end_s must not be before start_s, but got {start:g} to {end:g}")
     return float(start), float(end)
@@ -243,40 +245,40 @@ def _bounds(
 def _warnings(
     faces: VideoResult | FaceTrack | Sequence[FaceTrack],
     tracks: Sequence[FaceTrack],
-    speech: SpeechResult | Sequence[SpeechSpan] | None,
-    spans: Sequence[SpeechSpan],
+    speech: SpeechResult | Sequence[SpeechSegment] | None,
+    segments: Sequence[SpeechSegment],
 ) -> tuple[str, ...]:
     """Say what is missing."""
     warnings = []
     if not tracks:
-        warnings.append("no face is seen" + (": what is left is the voice" if spans else ""))
-    if not spans:
+        warnings.append("no face is seen" + (": what is left is the voice" if segments else ""))
+    if not segments:
         missing = "there is no sound" if speech is None else "nobody speaks"
         warnings.append(missing + (": what is left is the face" if tracks else ""))
     if isinstance(faces, VideoResult) and isinstance(speech, SpeechResult):
-        sound_s, picture_s = speech.duration_s, faces.duration_s
-        if abs(sound_s - picture_s) > _ENDS_S:
-            warnings.append(f"the sound ends at {sound_s:.1f} s, the picture at {picture_s:.1f} s")
+        sound_s, image_s = speech.duration_s, faces.duration_s
+        if abs(sound_s - image_s) > _ENDS_S:
+            warnings.append(f"the sound ends at {sound_s:.1f} s, the image at {image_s:.1f} s")
     return tuple(warnings)
 
 
-def _stretches(spans: Sequence[SpeechSpan]) -> tuple[NDArray[np.int64], Floats]:
-    """Return the number of the stretch of speech without a pause that each span is of, and the length of each."""
-    if not spans:
+def _stretches(segments: Sequence[SpeechSegment]) -> tuple[NDArray[np.int64], Floats]:
+    """Return the number of the stretch of speech without a pause that each segment is of, and the length of each."""
+    if not segments:
         return np.zeros(0, np.int64), np.zeros(0)
-    begins = [True, *(after.start_s - before.end_s > TOUCH_S for before, after in pairwise(spans))]
+    begins = [True, *(after.start_s - before.end_s > TOUCH_S for before, after in pairwise(segments))]
     numbers = np.cumsum(begins) - 1
-    lengths_s = np.bincount(numbers, weights=np.array([span.duration_s for span in spans]))
+    lengths_s = np.bincount(numbers, weights=np.array([segment.duration_s for segment in segments]))
     return numbers.astype(np.int64), lengths_s.astype(np.float64)
 
 
-def _number_at(spans: Sequence[SpeechSpan], edges: Edge, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what number the span between neighbouring edges has, -1 where nobody speaks."""
-    if not spans:
+def _number_at(segments: Sequence[SpeechSegment], edges: Edge, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what number the segment between neighbouring edges has, -1 where nobody speaks."""
+    if not segments:
         return np.full(len(edges) - 1, -1, np.int64)
     middles = (edges[:-1] + edges[1:]) / 2
-    place = np.searchsorted([span.start_s for span in spans], middles, side="right") - 1
-    ends = np.array([span.end_s for span in spans])
+    place = np.searchsorted([segment.start_s for segment in segments], middles, side="right") - 1
+    ends = np.array([segment.end_s for segment in segments])
     inside = (place >= 0) & (middles < ends[np.maximum(place, 0)])
     return np.where(inside, numbers[np.maximum(place, 0)], -1)
 
@@ -289,16 +291,18 @@ def _episode_edges(track: FaceTrack) -> Edge:
     return np.asarray(track.times_s[1:][np.diff(leader) != 0], np.float64)
 
 
-def _labels(spans: Iterable[SpeechSpan]) -> list[LabelSet]:
-    return [span.emotion.labels for span in spans if span.emotion is not None]
+def _labels(segments: Iterable[SpeechSegment]) -> list[LabelSet]:
+    return [segment.emotion.labels for segment in segments if segment.emotion is not None]
 
 
-def _answers(spans: Sequence[SpeechSpan]) -> Floats:
-    """Return the spans' distributions in the common labels, NaN where there is none."""
-    rows = np.full((len(spans), len(FER7)), np.nan)
-    for labels in dict.fromkeys(_labels(spans)):
-        places = [i for i, span in enumerate(spans) if span.emotion is not None and span.emotion.labels == labels]
-        own = np.array([spans[i].emotion.probabilities for i in places])  # type: ignore[union-attr]
+def _answers(segments: Sequence[SpeechSegment]) -> Floats:
+    """Return the segments' distributions in the common labels, NaN where there is none."""
+    rows = np.full((len(segments), len(FER7)), np.nan)
+    for labels in dict.fromkeys(_labels(segments)):
+        places = [
+            i for i, segment in enumerate(segments) if segment.emotion is not None and segment.emotion.labels == labels
+        ]
+        own = np.array([segments[i].emotion.probabilities for i in places])  # type: ignore[union-attr]
         rows[places] = mapping(labels, FER7).apply(own)
     return rows
 

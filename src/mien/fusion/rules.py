@@ -1,7 +1,7 @@
 """Fusion by plain rules on two distributions.
 
 `rule_table` and `most_confident` are those of an earlier system for FER2013 and RAVDESS, kept to be compared with;
-`average` is what most people try first.  None of them looks at how good picture and sound are; see
+`average` is what most people try first.  None of them looks at how good image and sound are; see
 `mien.fusion.experts` for that.
 
 All take arrays: ``face`` and ``voice`` are float (n, k), rows that sum to one, in the order of ``labels``.  A row of

@@ -20,7 +20,7 @@ def class_numbers(values: ArrayLike, name: str, *, n_classes: int | None = None)
     """Return class numbers as int64 of shape (n,), n > 0, within 0..n_classes - 1, or raise `InputError`."""
     array: NDArray[Any] = np.asarray(values)
     if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"{name} must be whole numbers of shape (n,) with n > 0, but got {describe(array)}")
+        raise InputError(f"{name} must be integers of shape (n,) with n > 0, but got {describe(array)}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or (n_classes is not None and high >= n_classes):
         upper = "" if n_classes is None else f" and under {n_classes}"

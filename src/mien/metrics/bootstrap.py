@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien._checks import describe, number, whole_number
+from mien._checks import check_integer, check_number, describe
 from mien.errors import InputError
 from mien.metrics._arrays import class_pair
 
@@ -37,8 +37,8 @@ def bootstrap_interval(
     """Return a percentile bootstrap interval of a figure.
 
     Accuracy, UAR and mean losses are all functions of sums over rows, so a resample needs no copy of the data: each
-    row's share is counted and multiplied in.  Where rows depend on each other (several pictures of one person, copies
-    of one picture), give `groups`: whole groups are then drawn, which gives the wider, honest interval.
+    row's share is counted and multiplied in.  Where rows depend on each other (several images of one person, copies
+    of one image), give `groups`: whole groups are then drawn, which gives the wider, honest interval.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ def bootstrap_interval(
     clustered data", JRSS B 69, 2007.
     """
     rows = _grouped(_rows(sums), groups)
-    share = number(level, "level", low=0, high=1)
-    total = whole_number(resamples, "resamples", low=1)
+    share = check_number(level, "level", low=0, high=1)
+    total = check_integer(resamples, "resamples", low=1)
     generator = np.random.default_rng(seed)
     units = rows.shape[0]
     step = max(1, _CHUNK_VALUES // units)

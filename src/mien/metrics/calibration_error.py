@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien._checks import whole_number
+from mien._checks import check_integer
 from mien.metrics._arrays import distributions, scored_pair
 
 __all__ = ["ReliabilityBins", "ece", "ece_floor", "reliability_bins"]
@@ -144,7 +144,7 @@ def ece_floor(probabilities: ArrayLike, *, bins: int = BINS, draws: int = 1000, 
     resampling).
     """
     p = distributions(probabilities)
-    total = whole_number(draws, "draws", low=1)
+    total = check_integer(draws, "draws", low=1)
     confidence, where, _ = _binned(p, bins)
     order = np.argsort(where, kind="stable")
     confidence, (_, starts) = confidence[order], np.unique(where[order], return_index=True)
@@ -160,7 +160,7 @@ def ece_floor(probabilities: ArrayLike, *, bins: int = BINS, draws: int = 1000, 
 
 
 def _binned(p: NDArray[np.float64], bins: int) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    edges = np.linspace(0.0, 1.0, whole_number(bins, "bins", low=1) + 1)
+    edges = np.linspace(0.0, 1.0, check_integer(bins, "bins", low=1) + 1)
     confidence = np.minimum(p.max(axis=1), 1.0)  # a float32 softmax may end a hair above one
     where = np.searchsorted(edges, confidence, side="left") - 1
     return confidence, np.clip(where, 0, bins - 1), edges

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien._checks import whole_number
+from mien._checks import check_integer
 from mien.metrics._arrays import class_pair
 
 __all__ = ["confusion_matrix"]
@@ -31,6 +31,6 @@ def confusion_matrix(targets: ArrayLike, predictions: ArrayLike, *, n_classes: i
     InputError
         If the arrays are empty, of different length, or hold other class numbers.
     """
-    size = whole_number(n_classes, "n_classes", low=1)
+    size = check_integer(n_classes, "n_classes", low=1)
     truth, answers = class_pair(targets, predictions, n_classes=size)
     return np.bincount(truth * size + answers, minlength=size * size).reshape(size, size).astype(np.int64)

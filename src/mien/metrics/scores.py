@@ -49,10 +49,10 @@ def scores(truth: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
         raise InputError(
             f"truth and probabilities must be of shape (n,) and (n, k), but got {describe(numbers)} and {describe(p)}"
         )
-    labelled = numbers != -1
-    if not labelled.any():
+    labeled = numbers != -1
+    if not labeled.any():
         raise InputError(f"no row has a label: all {len(numbers)} are -1")
-    numbers, p = numbers[labelled], p[labelled]
+    numbers, p = numbers[labeled], p[labeled]
     answers = p.argmax(axis=1)
     values = (
         accuracy(numbers, answers),

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from mien.models.spec import Licence, ModelFile, ModelInput, ModelSpec, Output, Result
+from mien.models.spec import License, ModelFile, ModelInput, ModelSpec, Output, Result
 
-__all__ = ["Licence", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result"]
+__all__ = ["License", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.errors import ModelError
 
 __all__ = ["OpenVino", "openvino"]
@@ -47,7 +47,7 @@ def openvino() -> Any:
             del sys.modules[name]
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
         try:
-            return need("openvino", extra="openvino", purpose="engine 'openvino'")
+            return import_extra("openvino", extra="openvino", purpose="engine 'openvino'")
         finally:
             del sys.modules[_TELEMETRY]
             sys.modules.update(before)

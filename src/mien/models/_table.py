@@ -78,8 +78,8 @@ class Table:
         return value
 
     def whole(self, key: str, *, low: int) -> int:
-        """Return a whole number of at least ``low``."""
-        value = int(self._get(key, int, "a whole number"))
+        """Return an integer of at least ``low``."""
+        value = int(self._get(key, int, "an integer"))
         if value < low:
             raise self.wrong(key, f"must be at least {low}, but got {value}")
         return value
@@ -132,7 +132,7 @@ def dump_toml(data: Mapping[str, Any]) -> str:
     Parameters
     ----------
     data : mapping
-        Strings, bools, whole numbers, floats, dates, times, mappings with string keys, and lists and tuples of these.
+        Strings, bools, integers, floats, dates, times, mappings with string keys, and lists and tuples of these.
         Lists that hold nothing but mappings become arrays of tables.
 
     Returns

@@ -189,8 +189,8 @@ def _begin(offer: Offer, file: Receiving, answer: Any) -> None:
     """Check an answer's head: from where on it gives the file, and that it is as long as recorded."""
     wanted = offer.file.bytes
     if answer.status == _PARTIAL:
-        span = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        if not span or int(span[1]) != file.have or int(span[3]) != wanted:
+        segment = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if not segment or int(segment[1]) != file.have or int(segment[3]) != wanted:
             file.discard()
             raise _BrokenError("the server gave another part of the file than was asked for")
         return

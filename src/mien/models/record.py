@@ -2,7 +2,7 @@
 
 A record that lacks a key, has an unknown one, or a value of the wrong kind is refused with the file and the key in the
 message.  Only ``[card]``, ``[training]``, ``[crop]`` and ``[fusion]`` are free: the first two are read by people, the
-third by `mien.faces.align`, the last by `mien.fusion.experts`.
+third by `mien.face.align`, the last by `mien.fusion.experts`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from mien.errors import InputError, ModelError
 from mien.labels import label_set
 from mien.models._table import Table, dump_toml
-from mien.models.spec import TASKS, Licence, ModelFile, ModelInput, ModelSpec, Output, Result, SoundInput
+from mien.models.spec import TASKS, License, ModelFile, ModelInput, ModelSpec, Output, Result, SoundInput
 
 __all__ = ["dump_toml", "parse_record"]
 
@@ -59,7 +59,7 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
         version=top.text("version"),
         date=top.date("date"),
         files=tuple(_file(t) for t in top.tables("files", required=not fusion)),
-        licence=_licence(top.table("licence")),
+        license=_license(top.table("license")),
         path=where,
         input=_input(top.table("input")) if faces else None,
         sound=_sound(top.table("sound")) if voices else None,
@@ -87,14 +87,14 @@ def _file(table: Table) -> ModelFile:
     return entry
 
 
-def _licence(table: Table) -> Licence:
-    licence = Licence(
+def _license(table: Table) -> License:
+    found = License(
         weights=table.text("weights"),
         data=table.text("data"),
         attribution=table.text("attribution", default=""),
     )
     table.done()
-    return licence
+    return found
 
 
 def _input(table: Table) -> ModelInput:
@@ -102,7 +102,7 @@ def _input(table: Table) -> ModelInput:
         size=table.whole("size", low=8),
         layout=table.text("layout", among=("NHWC",)),
         dtype=table.text("dtype", among=("uint8",)),
-        colour=table.text("colour", among=("RGB",)),
+        color=table.text("color", among=("RGB",)),
     )
     table.done()
     return entry

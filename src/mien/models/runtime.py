@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, whole_number
+from mien._checks import check_integer, describe
 from mien.errors import InputError, ModelError
 from mien.models._onnxruntime import OnnxRuntime, failures, onnxruntime, provider
 from mien.models._openvino import OpenVino
@@ -187,7 +187,7 @@ def load(
     ModelError
         If the device or the precision is not available, the model has no such graph, or the runtime refuses it.
     """
-    count = default_threads() if threads is None else whole_number(threads, "threads", low=1, high=1024)
+    count = default_threads() if threads is None else check_integer(threads, "threads", low=1, high=1024)
     check_engine(engine, precision=precision, device=device)
     if precision == "int8":
         role = _in_int8(spec, role)

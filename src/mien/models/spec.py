@@ -12,7 +12,7 @@ from typing import Any
 from mien.errors import ModelError
 from mien.labels import LabelSet
 
-__all__ = ["TASKS", "Licence", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result", "SoundInput"]
+__all__ = ["TASKS", "License", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result", "SoundInput"]
 
 TASKS = ("face-emotion", "face-detection", "speech-emotion", "speech-activity", "emotion-fusion")
 """What a model can do."""
@@ -41,7 +41,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Licence:
+class License:
     """Under which terms the weights may be used.
 
     Parameters
@@ -67,14 +67,14 @@ class ModelInput:
     ----------
     size : int
         Side of the square crop in pixels.
-    layout, dtype, colour : str
+    layout, dtype, color : str
         Always ``"NHWC"``, ``"uint8"``, ``"RGB"``: stated in the record, so that a reader need not know it.
     """
 
     size: int
     layout: str = "NHWC"
     dtype: str = "uint8"
-    colour: str = "RGB"
+    color: str = "RGB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class ModelSpec:
         When it was made.
     files : tuple of ModelFile
         At least one, each with its own role; none for a fusion, whose few weights are in the record itself.
-    licence : Licence
+    license : License
         Terms of use.
     path : pathlib.Path
         The record; the files lie beside it.
@@ -188,7 +188,7 @@ class ModelSpec:
     sound : SoundInput or None
         Given for speech-emotion models.
     crop : dict
-        Geometry of the model's own crop, as `mien.faces.align` reads it; empty for a detector.
+        Geometry of the model's own crop, as `mien.face.align` reads it; empty for a detector.
     outputs : tuple of Output
         The heads; empty for a detector of faces or of speech.
     results : tuple of Result
@@ -205,7 +205,7 @@ class ModelSpec:
     version: str
     date: dt.date
     files: tuple[ModelFile, ...]
-    licence: Licence
+    license: License
     path: Path
     input: ModelInput | None = None
     sound: SoundInput | None = None
@@ -272,7 +272,7 @@ class ModelSpec:
             "description": self.description,
             "version": self.version,
             "date": self.date,
-            "licence": dataclasses.asdict(self.licence),
+            "license": dataclasses.asdict(self.license),
         }
         if self.input is not None:
             record["input"] = dataclasses.asdict(self.input)

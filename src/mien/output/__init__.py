@@ -1,4 +1,4 @@
-"""Results become pictures, tables and files.
+"""Results become images, tables and files.
 
 Some functions have the name of their module and are imported from there, such as `mien.output.draw.draw`.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mien._lazy import lazily
+from mien._lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from mien.output._thumbnails import Thumbnails as Thumbnails
     from mien.output.heatmap import heat as heat
-    from mien.output.palette import COLOURS as COLOURS
+    from mien.output.palette import COLORS as COLORS
     from mien.output.palette import text_on as text_on
     from mien.output.parquet import ParquetWriter as ParquetWriter
     from mien.output.speech_plot import sketch as sketch
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mien.output.write import write_wav as write_wav
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "CsvWriter",
     "JsonLinesWriter",
     "ParquetWriter",
@@ -66,10 +66,10 @@ __all__ = [
     "write_wav",
 ]
 
-__getattr__ = lazily(
+__getattr__ = lazy_getattr(
     __name__,
     {
-        "COLOURS": "mien.output.palette",
+        "COLORS": "mien.output.palette",
         "CsvWriter": "mien.output.tables",
         "JsonLinesWriter": "mien.output.tables",
         "ParquetWriter": "mien.output.parquet",

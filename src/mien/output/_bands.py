@@ -1,4 +1,4 @@
-"""What somebody shows or says over time, ready to be drawn as one band of a chart: times and shares, no pictures.
+"""What somebody shows or says over time, ready to be drawn as one band of a chart: times and shares, no images.
 
 A band is the same thing for a face, a voice, or both together, and for matplotlib and SVG.
 """
@@ -40,7 +40,7 @@ class Band:
         float64 (n, k): the distribution of each piece; where pieces touch and ``smooth`` is set, the one at its start.
     smooth : bool
         Whether the distributions run from one piece to the next instead of stepping.
-    spans : sequence of (float, float, str)
+    segments : sequence of (float, float, str)
         Start and end in seconds, and the leading emotion, of the ribbon.
     moments : sequence of Moment
         The strongest moments.
@@ -55,7 +55,7 @@ class Band:
     ends_s: NDArray[np.float64]
     shares: NDArray[np.float64]
     smooth: bool = False
-    spans: Sequence[tuple[float, float, str]] = ()
+    segments: Sequence[tuple[float, float, str]] = ()
     moments: Sequence[Moment] = field(default=())
     away: str = "not in view"
 
@@ -84,17 +84,17 @@ class Band:
         return [(int(a), int(b)) for a, b in turns.reshape(-1, 2)]
 
     def leading(self, edges_s: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return for each column the number of the emotion that leads the spans longest in it; -1 where there is none.
+        """Return for each column the number of the emotion that leads longest in it; -1 where there is none.
 
         Parameters
         ----------
         edges_s : numpy.ndarray
             float64 (c + 1,): rising.
         """
-        if not self.spans:
+        if not self.segments:
             return np.full(len(edges_s) - 1, -1)
-        starts, ends = (np.array([span[i] for span in self.spans]) for i in (0, 1))
-        places = [self.labels.index(name) for _, _, name in self.spans]
+        starts, ends = (np.array([segment[i] for segment in self.segments]) for i in (0, 1))
+        places = [self.labels.index(name) for _, _, name in self.segments]
         held = columns_of_steps(edges_s, starts, ends, np.eye(len(self.labels))[places])
         led: NDArray[np.int64] = np.where(held.sum(axis=1) >= _LEAST_COVER, held.argmax(axis=1), -1)
         return led
@@ -127,15 +127,15 @@ def columns_of_steps(
 
 
 def stacked(
-    shares: NDArray[np.float64], colours: NDArray[np.uint8], *, rows: int, ground: tuple[int, int, int]
+    shares: NDArray[np.float64], colors: NDArray[np.uint8], *, rows: int, ground: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
-    """Return columns of shares as a picture, stacked from below.
+    """Return columns of shares as an image, stacked from below.
 
     Parameters
     ----------
     shares : numpy.ndarray
         float64 (c, k): see `Band.columns`.
-    colours : numpy.ndarray
+    colors : numpy.ndarray
         uint8 (k, 3).
     rows : int
         Height.
@@ -147,13 +147,13 @@ def stacked(
     numpy.ndarray
         uint8 (rows, c, 3), the first row the lowest.
     """
-    picture = np.full((rows, len(shares), 3), ground, np.uint8)
+    image = np.full((rows, len(shares), 3), ground, np.uint8)
     heights = (np.arange(rows) + 0.5)[:, None] / rows
     below = np.zeros(len(shares))
-    for share, colour in zip(shares.T, colours, strict=True):
-        picture[(heights >= below) & (heights < below + share)] = colour
+    for share, color in zip(shares.T, colors, strict=True):
+        image[(heights >= below) & (heights < below + share)] = color
         below = below + share
-    return picture
+    return image
 
 
 def face_band(track: FaceTrack, note: str) -> Band:
@@ -166,14 +166,16 @@ def face_band(track: FaceTrack, note: str) -> Band:
         ends_s=track.times_s + track.durations_s,
         shares=track.smoothed.astype(np.float64),
         smooth=True,
-        spans=[(span.start_s, span.end_s, span.emotion.top) for span in track.timeline],
+        segments=[(segment.start_s, segment.end_s, segment.emotion.top) for segment in track.timeline],
         moments=track.moments,
     )
 
 
 def speech_band(result: SpeechResult, title: str, note: str = "") -> Band | None:
     """Return the band of a voice, or None where nobody speaks."""
-    told = [(span.start_s, span.end_s, span.emotion) for span in result.spans if span.emotion is not None]
+    told = [
+        (segment.start_s, segment.end_s, segment.emotion) for segment in result.segments if segment.emotion is not None
+    ]
     if not told:
         return None
     return _stepping(title, note, told[0][2].labels, told, away="no speech")
@@ -181,7 +183,7 @@ def speech_band(result: SpeechResult, title: str, note: str = "") -> Band | None
 
 def fused_band(result: FusedResult, title: str, note: str = "") -> Band:
     """Return the band of what face and voice say together."""
-    told = [(span.start_s, span.end_s, span.fused) for span in result.spans if span.fused is not None]
+    told = [(segment.start_s, segment.end_s, segment.fused) for segment in result.segments if segment.fused is not None]
     return _stepping(title, note, result.labels, told, away="neither")
 
 
@@ -201,12 +203,12 @@ def ordered(band: Band, order: Sequence[str]) -> Band:
 def _stepping(
     title: str, note: str, labels: LabelSet, told: Sequence[tuple[float, float, Emotion]], *, away: str
 ) -> Band:
-    spans: list[tuple[float, float, str]] = []
+    segments: list[tuple[float, float, str]] = []
     for start, end, emotion in told:
-        # One emotion that goes on has one place in the ribbon, however many spans it is told in.
-        if spans and spans[-1][2] == emotion.top and start - spans[-1][1] <= _TOUCH_S:
-            start, *_ = spans.pop()
-        spans.append((start, end, emotion.top))
+        # One emotion that goes on has one place in the ribbon, however many segments it is told in.
+        if segments and segments[-1][2] == emotion.top and start - segments[-1][1] <= _TOUCH_S:
+            start, *_ = segments.pop()
+        segments.append((start, end, emotion.top))
     return Band(
         title=title,
         note=note,
@@ -214,6 +216,6 @@ def _stepping(
         starts_s=np.array([start for start, _, _ in told]),
         ends_s=np.array([end for _, end, _ in told]),
         shares=np.array([emotion.probabilities for _, _, emotion in told]).reshape(-1, len(labels)),
-        spans=spans,
+        segments=segments,
         away=away,
     )

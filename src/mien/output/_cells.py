@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from mien.output.palette import COLOURS
+from mien.output.palette import COLORS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,7 +55,7 @@ def emotion_cells(emotion: Emotion, *, ascii_only: bool) -> tuple[Text, Text, st
     from rich.text import Text
 
     top, second = emotion.ranked()[:2] if len(emotion) > 1 else (*emotion.ranked(), ("", 0.0))
-    red, green, blue = COLOURS[top[0]]
+    red, green, blue = COLORS[top[0]]
     full = Text(bar(top[1], ascii_only), style=Style(color=f"rgb({red},{green},{blue})"))
     then = Text(f"{second[0]} {100 * second[1]:.0f}%" if second[0] else "", style="dim")
     return Text(top[0], style="bold"), full, f"{100 * top[1]:.0f}%", then

@@ -7,16 +7,16 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.output._times import tick_label, tick_step, tick_unit
-from mien.output.palette import COLOURS, RGB
+from mien.output.palette import COLORS, RGB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
-    "GREY",
+    "GRAY",
     "LINES",
     "LONGEST",
     "emotion_patches",
@@ -30,9 +30,9 @@ __all__ = [
 ]
 
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
-"""Okabe and Ito's colours (see `mien.output.palette`) with wine, in the order of most contrast on white."""
+"""Okabe and Ito's colors (see `mien.output.palette`) with wine, in the order of most contrast on white."""
 
-GREY = "#666666"
+GRAY = "#666666"
 """For what is not data: 5.7:1 on white."""
 
 _DPI = 110
@@ -43,10 +43,10 @@ LONGEST = 33
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches, white and with its own canvas."""
-    figure: Figure = need("matplotlib.figure", extra="plot", purpose="drawing charts").Figure(
+    figure: Figure = import_extra("matplotlib.figure", extra="plot", purpose="drawing charts").Figure(
         figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white"
     )
-    need("matplotlib.backends.backend_agg", extra="plot", purpose="drawing charts").FigureCanvasAgg(figure)
+    import_extra("matplotlib.backends.backend_agg", extra="plot", purpose="drawing charts").FigureCanvasAgg(figure)
     return figure
 
 
@@ -67,7 +67,7 @@ def plain(axes: Axes, *, grid: str = "both") -> None:
 
 def epochs_axis(axes: Axes, epochs: Sequence[float]) -> None:
     """Let an axis show whole epochs."""
-    ticker = need("matplotlib.ticker", extra="plot", purpose="drawing charts")
+    ticker = import_extra("matplotlib.ticker", extra="plot", purpose="drawing charts")
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     axes.yaxis.set_major_locator(ticker.MaxNLocator(nbins=6))
     low, high = min(epochs), max(epochs)
@@ -94,12 +94,12 @@ def legend(
 
 
 def emotion_patches(emotions: Sequence[str], others: Mapping[str, RGB]) -> list[tuple[Any, str]]:
-    """Return a patch of its colour and the name of each emotion, and of what else has a colour, for `legend`."""
-    patches = need("matplotlib.patches", extra="plot", purpose="drawing charts")
-    colours = {**{name: COLOURS[name] for name in emotions}, **others}
+    """Return a patch of its color and the name of each emotion, and of what else has a color, for `legend`."""
+    patches = import_extra("matplotlib.patches", extra="plot", purpose="drawing charts")
+    colors = {**{name: COLORS[name] for name in emotions}, **others}
     return [
-        (patches.Patch(facecolor=tuple(v / 255 for v in colour), edgecolor=GREY, linewidth=0.5), name)
-        for name, colour in colours.items()
+        (patches.Patch(facecolor=tuple(v / 255 for v in color), edgecolor=GRAY, linewidth=0.5), name)
+        for name, color in colors.items()
     ]
 
 
@@ -113,9 +113,9 @@ def time_axis(rows: Sequence[Axes], start_s: float, end_s: float, *, as_minutes:
     start_s, end_s : float
         What is shown.
     as_minutes : bool
-        Whether a short time is minutes and seconds as well, as in films.
+        Whether a short time is minutes and seconds as well, as in videos.
     """
-    ticker = need("matplotlib.ticker", extra="plot", purpose="drawing charts")
+    ticker = import_extra("matplotlib.ticker", extra="plot", purpose="drawing charts")
     step = tick_step(end_s - start_s)
     rows[0].set_xlim(start_s, end_s)
     for axes in rows:
@@ -144,5 +144,5 @@ def shown(text: str) -> str:
 @functools.cache
 def _signs() -> frozenset[int]:
     """Return the code points that the default font has."""
-    fonts = need("matplotlib.font_manager", extra="plot", purpose="drawing charts")
+    fonts = import_extra("matplotlib.font_manager", extra="plot", purpose="drawing charts")
     return frozenset(fonts.get_font(fonts.findfont(fonts.FontProperties())).get_charmap())

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.errors import InputError
-from mien.output._chart import GREY, LINES, epochs_axis, legend, new_figure, to_png
+from mien.output._chart import GRAY, LINES, epochs_axis, legend, new_figure, to_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def curves(history: Sequence[Mapping[str, str]], heads: Sequence[str]) -> bytes:
         ``val_H_M`` for heads H and metrics M.  Empty cells and missing columns leave a gap, or no line.  Where there
         is a ``val_score``, its best epoch is marked.
     heads : sequence of str
-        Names of the heads; each has its colour.
+        Names of the heads; each has its color.
 
     Returns
     -------
@@ -64,13 +64,13 @@ def curves(history: Sequence[Mapping[str, str]], heads: Sequence[str]) -> bytes:
     for place, (metric, drawn) in enumerate(lines.items(), start=1):
         axes = figure.add_subplot(down, across, place)
         axes.set_title(_TITLES[metric], fontsize=11)
-        for colour, style, values in drawn:
+        for color, style, values in drawn:
             # A line of one point is invisible: the points of short runs are marked.
-            face = colour if style == "-" else "white"
+            face = color if style == "-" else "white"
             marker = "o" if len(epochs) < 20 else ""
-            axes.plot(epochs, values, style, color=colour, linewidth=1.6, marker=marker, ms=3.5, mfc=face)
+            axes.plot(epochs, values, style, color=color, linewidth=1.6, marker=marker, ms=3.5, mfc=face)
         if best is not None:
-            axes.axvline(best, color=GREY, linewidth=0.9, linestyle=":")
+            axes.axvline(best, color=GRAY, linewidth=0.9, linestyle=":")
         epochs_axis(axes, epochs)
     figure.supxlabel("epoch", fontsize=10)
     _curves_legend(figure, lines, heads, best)
@@ -80,31 +80,31 @@ def curves(history: Sequence[Mapping[str, str]], heads: Sequence[str]) -> bytes:
 def _lines_of(
     history: Sequence[Mapping[str, str]], metric: str, heads: Sequence[str]
 ) -> list[tuple[str, str, list[float]]]:
-    """Return the lines of one panel as (colour, style, values): those of which a value is known."""
+    """Return the lines of one panel as (color, style, values): those of which a value is known."""
     wanted = []
     for side, style in (("train", "--"), ("val", "-")):
         if metric == "loss":
-            wanted.append((GREY if len(heads) > 1 else LINES[0], style, f"{side}_loss"))
+            wanted.append((GRAY if len(heads) > 1 else LINES[0], style, f"{side}_loss"))
         else:
             wanted += [(LINES[i % len(LINES)], style, f"{side}_{head}_{metric}") for i, head in enumerate(heads)]
-    lines = [(colour, style, _column(history, name)) for colour, style, name in wanted]
+    lines = [(color, style, _column(history, name)) for color, style, name in wanted]
     return [line for line in lines if any(map(math.isfinite, line[2]))]
 
 
 def _curves_legend(
     figure: Figure, lines: Mapping[str, list[tuple[str, str, list[float]]]], heads: Sequence[str], best: float | None
 ) -> None:
-    line = need("matplotlib.lines", extra="plot", purpose="drawing charts").Line2D
+    line = import_extra("matplotlib.lines", extra="plot", purpose="drawing charts").Line2D
     used = {style for drawn in lines.values() for _, style, _ in drawn}
     entries = [(line([], [], color="#333333", linestyle="-", linewidth=1.6), "validation")] if "-" in used else []
     if "--" in used:
         entries.append((line([], [], color="#333333", linestyle="--", linewidth=1.6), "training"))
     if best is not None:
         label = f"best on validation: epoch {best:.0f}"
-        entries.append((line([], [], color=GREY, linestyle=":", linewidth=1), label))
+        entries.append((line([], [], color=GRAY, linestyle=":", linewidth=1), label))
     if len(heads) > 1:
         entries += [(line([], [], color=LINES[i % len(LINES)], linewidth=4), head) for i, head in enumerate(heads)]
-        entries.append((line([], [], color=GREY, linewidth=4), "all heads together"))
+        entries.append((line([], [], color=GRAY, linewidth=4), "all heads together"))
     legend(figure, entries, loc="outside upper center", ncols=len(entries))
 
 

@@ -1,10 +1,10 @@
-"""Who is to be drawn on live pictures: the newest result, with words that do not flicker."""
+"""Who is to be drawn on live images: the newest result, with words that do not flicker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mien.output._film_paint import Person
+from mien.output._video_paint import Person
 from mien.results import TrackedFace, VideoFrame
 
 __all__ = ["LivePeople"]
@@ -41,7 +41,7 @@ class LivePeople:
         frame : VideoFrame or None
             The newest result; the same one may come again.
         scale : float
-            By how much the picture is drawn larger than it was analyzed.
+            By how much the image is drawn larger than it was analyzed.
         """
         if frame is None:
             return []

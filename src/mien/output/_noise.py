@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mien.errors import InputError
-from mien.output._chart import GREY, LINES, legend, new_figure, plain, to_png
+from mien.output._chart import GRAY, LINES, legend, new_figure, plain, to_png
 
 __all__ = ["Point", "noise_curves"]
 
@@ -43,18 +43,18 @@ def noise_curves(kinds: Mapping[str, Sequence[Point]], *, clean: float | None = 
     entries = []
     for number, (kind, some) in enumerate(kinds.items()):
         points = sorted(some, key=lambda point: point[0])
-        colour = LINES[number % len(LINES)]
+        color = LINES[number % len(LINES)]
         places, shares = [point[0] for point in points], [100 * point[1] for point in points]
-        (line,) = axes.plot(places, shares, color=colour, marker="o", ms=4)
+        (line,) = axes.plot(places, shares, color=color, marker="o", ms=4)
         ends = [
             (place, 100 * low, 100 * high) for place, _, low, high in points if low is not None and high is not None
         ]
         if ends:
             where, lows, highs = zip(*ends, strict=True)
-            axes.fill_between(where, lows, highs, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(where, lows, highs, color=color, alpha=0.15, linewidth=0)
         entries.append((line, kind))
     if clean is not None:
-        entries.append((axes.axhline(100 * clean, color=GREY, linewidth=1.2, linestyle="--"), "clean"))
+        entries.append((axes.axhline(100 * clean, color=GRAY, linewidth=1.2, linestyle="--"), "clean"))
     axes.set(ylim=(0, 100), xlabel="speech to noise in dB", ylabel="UAR in %")
     axes.set_title("UAR in noise, with 95 % intervals", fontsize=11)
     axes.set_xticks(sorted({point[0] for points in kinds.values() for point in points}))

@@ -1,7 +1,7 @@
 // Says what leads at the time that is pointed at.  The page is whole without it.
 "use strict";
 for (const bands of document.querySelectorAll(".bands")) {
-  const [start, end] = bands.dataset.span.split(" ").map(Number);
+  const [start, end] = bands.dataset.segment.split(" ").map(Number);
   const hair = document.createElement("div");
   const read = document.createElement("div");
   hair.className = "hair";

@@ -1,4 +1,4 @@
-"""What the numbers of a film's page come from, and what they mean."""
+"""What the numbers of a video's page come from, and what they mean."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["about"]
 
 _METHODS = {
     "timeline": "Every person is followed, and the answers to single frames are smoothed over time.",
-    "middle-frame": "The film's one answer is that to the largest face of the frame in the middle.",
-    "every-nth": "The film's one answer is the mean over the largest face of every 7th frame after the first 21.",
-    "majority-vote": "The film's one answer counts how often each emotion leads in every 7th frame after the first 21.",
+    "middle-frame": "The video's one answer is that to the largest face of the frame in the middle.",
+    "every-nth": "The video's one answer is the mean over the largest face of every 7th frame after the first 21.",
+    "majority-vote": "The video's one answer counts how often each emotion leads in every 7th frame after 21.",
 }
 _MEANS = (
     "A share of time says for how much of the time in view an emotion was the most probable one. A percentage at a "
@@ -40,17 +40,17 @@ _FUSIONS = {
     "sadness overrules the face; otherwise the face counts.",
 }
 _NOT = (
-    "The model says what a facial expression looks like to people who label pictures. It does not know what anybody "
+    "The model says what a facial expression looks like to people who label images. It does not know what anybody "
     "feels: people smile without joy and grieve without frowning, and expressions differ between people and cultures."
 )
 
 
-def about(film: VideoResult, spec: ModelSpec | None) -> str:
+def about(video: VideoResult, spec: ModelSpec | None) -> str:
     """Return the section that says where numbers come from, what they mean and what they do not."""
-    items = "".join(f"<dt>{name}</dt><dd>{_paragraphs(texts)}</dd>\n" for name, texts in _rows(film, spec) if texts)
+    items = "".join(f"<dt>{name}</dt><dd>{_paragraphs(texts)}</dd>\n" for name, texts in _rows(video, spec) if texts)
     return (
         f'<section aria-labelledby="about"><h2 id="about">About these numbers</h2>\n<dl>\n{items}</dl></section>\n'
-        '<footer class="quiet">Made by mien on the computer where the film lies. This page loads nothing from anywhere.'
+        '<footer class="quiet">Made by mien on the computer where the video lies. This page loads nothing.'
         "</footer>\n"
     )
 
@@ -59,46 +59,46 @@ def _paragraphs(texts: list[str]) -> str:
     return "".join(f"<p>{html.escape(printable(text, ascii_only=False))}</p>" for text in texts)
 
 
-def _rows(film: VideoResult, spec: ModelSpec | None) -> Iterator[tuple[str, list[str]]]:
-    yield "Film", [_film(film)]
-    yield "Method", [_METHODS[film.method]]
-    model = film.model or "not stated"
+def _rows(video: VideoResult, spec: ModelSpec | None) -> Iterator[tuple[str, list[str]]]:
+    yield "Video", [_video(video)]
+    yield "Method", [_METHODS[video.method]]
+    model = video.model or "not stated"
     yield "Model", [model if spec is None else f"{model}, version {spec.version}. {spec.description}."]
-    if film.detector:
-        yield "Faces found by", [film.detector]
-    if film.speech is not None:
-        yield "Voice", [f"Read by {film.speech.model or 'a model that is not stated'}.", _VOICE]
-    if film.fused is not None and film.fused.both_s > 0:
-        notes = [f"{note[:1].upper()}{note[1:]}." for note in film.fused.notes]
-        yield "Face and voice", [f"Method {film.fused.method}. {_FUSIONS.get(film.fused.method, '')}".strip(), *notes]
+    if video.detector:
+        yield "Faces found by", [video.detector]
+    if video.speech is not None:
+        yield "Voice", [f"Read by {video.speech.model or 'a model that is not stated'}.", _VOICE]
+    if video.fused is not None and video.fused.both_s > 0:
+        notes = [f"{note[:1].upper()}{note[1:]}." for note in video.fused.notes]
+        yield "Face and voice", [f"Method {video.fused.method}. {_FUSIONS.get(video.fused.method, '')}".strip(), *notes]
     yield "What the numbers mean", list(_MEANS)
     card = {} if spec is None else spec.card
     yield "What they do not", [str(card.get("what_it_reads", _NOT))]
     if "not_for" in card:
         yield "Not for", [str(card["not_for"])]
     if spec is not None:
-        measured = _measured(film, spec)
+        measured = _measured(video, spec)
         chosen = [str(card["selection"])] if measured and "selection" in card else []
         yield "Measured", measured + chosen
         yield "Limits", [str(card["limits"])] if "limits" in card else []
-        yield "Licence", [f"Weights: {spec.licence.weights}.", f"Data: {spec.licence.data}."]
+        yield "License", [f"Weights: {spec.license.weights}.", f"Data: {spec.license.data}."]
 
 
-def _film(film: VideoResult) -> str:
-    rate = "" if film.frame_rate is None else f", {film.frame_rate:.5g} frames/s"
-    span = f"{minutes(film.start_s, film.end_s)} to {minutes(film.end_s, film.end_s)}"
-    told = f"{film.width} x {film.height}{rate}. Analyzed: {len(film.times_s):,} frames from {span}."
-    if film.frames_failed:
-        were = "frame was" if film.frames_failed == 1 else "frames were"
-        told += f" {film.frames_failed:,} {were} damaged and skipped."
+def _video(video: VideoResult) -> str:
+    rate = "" if video.frame_rate is None else f", {video.frame_rate:.5g} frames/s"
+    segment = f"{minutes(video.start_s, video.end_s)} to {minutes(video.end_s, video.end_s)}"
+    told = f"{video.width} x {video.height}{rate}. Analyzed: {len(video.times_s):,} frames from {segment}."
+    if video.frames_failed:
+        were = "frame was" if video.frames_failed == 1 else "frames were"
+        told += f" {video.frames_failed:,} {were} damaged and skipped."
     return told
 
 
-def _measured(film: VideoResult, spec: ModelSpec) -> list[str]:
+def _measured(video: VideoResult, spec: ModelSpec) -> list[str]:
     """Return how often the model is right, where its record says so for the emotions that are shown."""
-    if not film.tracks:
+    if not video.tracks:
         return []
-    shown = {output.name for output in spec.outputs if output.labels == film.tracks[0].labels}
+    shown = {output.name for output in spec.outputs if output.labels == video.tracks[0].labels}
     told = []
     for result in spec.results:
         if result.metric == "accuracy" and (result.output in shown or not result.output):
@@ -107,6 +107,6 @@ def _measured(film: VideoResult, spec: ModelSpec) -> list[str]:
                 if result.low is None or result.high is None
                 else (f" (95 % interval {100 * result.low:.1f} to {100 * result.high:.1f})")
             )
-            rows = f"{result.n:,} pictures of {result.dataset} {result.split}, {result.protocol}"
-            told.append(f"{100 * result.value:.1f} % right{between} on {rows}; not on this film.")
+            rows = f"{result.n:,} images of {result.dataset} {result.split}, {result.protocol}"
+            told.append(f"{100 * result.value:.1f} % right{between} on {rows}; not on this video.")
     return told

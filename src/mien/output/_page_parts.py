@@ -1,4 +1,4 @@
-"""What the sections of a film's page share."""
+"""What the sections of a video's page share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def section(name: str, heading: str, *parts: str) -> str:
 
 
 def legend(shares: Iterable[tuple[str, float | None]], *, away: str = "") -> str:
-    """Return what the colours mean, with shares where there are any; ``away`` is where there is nothing."""
+    """Return what the colors mean, with shares where there are any; ``away`` is where there is nothing."""
     items = [
         f'<li><i class="dot {name}"></i>{name}{"" if share is None else f" <b>{100 * share:.0f}%</b>"}</li>'
         for name, share in shares

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import whole_number
+from mien._checks import check_integer
 from mien.errors import InputError
-from mien.voice.features import Settings, decibels, log_mel
+from mien.speech.features import Settings, decibels, log_mel
 
 if TYPE_CHECKING:
-    from mien.media.audio import AudioBlock
+    from mien.io.audio import AudioBlock
 
 __all__ = ["COLUMNS", "Sketch", "sketch"]
 
 Wave = NDArray[np.float32]
 
 COLUMNS = 4096
-"""Where there would be more columns than this, neighbours are merged: always more than a chart has pixels."""
+"""Where there would be more columns than this, neighbors are merged: always more than a chart has pixels."""
 
 _WINDOW_S, _STEP_S = 0.032, 0.01
 """Frames of the spectrogram, as speech nets see them."""
 
 _TOP_HZ = 8000.0
-"""Speech has little above; a higher top would leave a good part of the picture dark."""
+"""Speech has little above; a higher top would leave a good part of the image dark."""
 
 _LEAST_RATE_HZ = 4000
 """Below, mel bands would be narrower than the bins of the transform."""
@@ -35,7 +35,7 @@ _LEAST_RATE_HZ = 4000
 class Sketch:
     """The outline and the spectrogram of a recording, each with at most `COLUMNS` columns.
 
-    Where a column has to stand for more sound, two neighbours become one: of the outline the smallest and the largest
+    Where a column has to stand for more sound, two neighbors become one: of the outline the smallest and the largest
     sample stay, so that no peak is lost, and of the spectrogram the mean power.  What comes out does not depend on the
     size of the blocks.
 
@@ -46,7 +46,7 @@ class Sketch:
     """
 
     def __init__(self, rate_hz: int) -> None:
-        self.rate_hz = whole_number(rate_hz, "rate_hz", low=_LEAST_RATE_HZ, high=384_000)
+        self.rate_hz = check_integer(rate_hz, "rate_hz", low=_LEAST_RATE_HZ, high=384_000)
         hop = round(_STEP_S * rate_hz)
         self.settings = Settings(
             rate_hz=rate_hz,
@@ -177,7 +177,7 @@ class _Columns:
 
 
 def sketch(blocks: Iterable[AudioBlock]) -> Sketch:
-    """Gather the blocks of a recording (see `mien.media.audio.iter_audio`); gaps between them are silence.
+    """Gather the blocks of a recording (see `mien.io.audio.iter_audio`); gaps between them are silence.
 
     Raises
     ------
@@ -189,5 +189,5 @@ def sketch(blocks: Iterable[AudioBlock]) -> Sketch:
         gathered = gathered or Sketch(block.rate_hz)
         gathered.take(block)
     if gathered is None:
-        raise InputError("a picture of a recording needs sound, but got none")
+        raise InputError("an image of a recording needs sound, but got none")
     return gathered

@@ -1,7 +1,7 @@
 """Bands over time as SVG, drawn by hand: stacked areas, ribbons, marks and axes that stretch with the page.
 
 Shapes lie in inner drawings that stretch; words and marks lie beside them at percents of the width, so that they keep
-their form on a telephone and on a wide screen.  Colours are classes, one an emotion, for the page's style to set.
+their form on a telephone and on a wide screen.  Colors are classes, one an emotion, for the page's style to set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mien.output._bands import Band
 from mien.output._times import minutes, tick_label, tick_step
 
-__all__ = ["COLUMNS", "axis", "band_picture", "columns_for", "share_bar"]
+__all__ = ["COLUMNS", "axis", "band_image", "columns_for", "share_bar"]
 
 COLUMNS = (120, 600)
 """Fewest and most columns of a band: a crowd gets fewer, so that a page does not grow with it."""
@@ -40,8 +40,8 @@ def columns_for(bands: int) -> int:
     return int(min(max(_ALL_COLUMNS // max(bands, 1), low), high))
 
 
-def band_picture(
-    band: Band, span_s: tuple[float, float], *, columns: int, height: int, told: str, cuts: Sequence[float]
+def band_image(
+    band: Band, segment_s: tuple[float, float], *, columns: int, height: int, told: str, cuts: Sequence[float]
 ) -> str:
     """Return a band as an SVG element.
 
@@ -49,23 +49,23 @@ def band_picture(
     ----------
     band : Band
         What is drawn.
-    span_s : (float, float)
+    segment_s : (float, float)
         Start and end of the axis, in seconds.
     columns : int
         How finely time is parted.
     height : int
         Of the stacked shares, in pixels; marks and the ribbon come above and below.
     told : str
-        What the picture shows, in words.
+        What the image shows, in words.
     cuts : sequence of float
         Where scenes begin; many are left out.
     """
-    edges = np.linspace(*span_s, columns + 1)
+    edges = np.linspace(*segment_s, columns + 1)
     shares, led = band.columns(edges), band.leading(edges)
     ribbon = _MARKS_PX + height + 3
     lines = [
         f'<line class="cut" x1="{place}" x2="{place}" y1="{_MARKS_PX}" y2="{ribbon + _RIBBON_PX}"/>'
-        for place in (_percent(cut, span_s) for cut in (cuts if len(cuts) <= _MOST_CUTS else ()))
+        for place in (_percent(cut, segment_s) for cut in (cuts if len(cuts) <= _MOST_CUTS else ()))
     ]
     return "".join(
         [
@@ -73,9 +73,9 @@ def band_picture(
             f'data-names="{" ".join(band.labels.emotions)}" data-led="{_letters(led)}" '
             f'data-away="{html.escape(band.away)}">',
             _stretched(columns, _MARKS_PX, height, "".join(_areas(band, shares, edges))),
-            _stretched(columns, ribbon, _RIBBON_PX, "".join(_ribbon(band, led, edges, span_s[1]))),
+            _stretched(columns, ribbon, _RIBBON_PX, "".join(_ribbon(band, led, edges, segment_s[1]))),
             *lines,
-            *(_mark(moment.time_s, moment.emotion, moment.probability, span_s) for moment in band.moments),
+            *(_mark(moment.time_s, moment.emotion, moment.probability, segment_s) for moment in band.moments),
             "</svg>",
         ]
     )
@@ -133,26 +133,26 @@ def _letters(led: NDArray[np.int64]) -> str:
     return "".join("-" if number < 0 else chr(ord("a") + number) for number in led.tolist())
 
 
-def _mark(time_s: float, emotion: str, probability: float, span_s: tuple[float, float]) -> str:
-    told = f"{minutes(time_s, span_s[1])} {emotion} {100 * probability:.0f}%"
+def _mark(time_s: float, emotion: str, probability: float, segment_s: tuple[float, float]) -> str:
+    told = f"{minutes(time_s, segment_s[1])} {emotion} {100 * probability:.0f}%"
     shape = f'<path class="mark {emotion}" d="M-5 2H5L0 11z"><title>{told}</title></path>'
-    return f'<svg class="at" x="{_percent(time_s, span_s)}">{shape}</svg>'
+    return f'<svg class="at" x="{_percent(time_s, segment_s)}">{shape}</svg>'
 
 
-def axis(span_s: tuple[float, float]) -> str:
+def axis(segment_s: tuple[float, float]) -> str:
     """Return an axis of time as an SVG element: more ticks on wide pages than on narrow ones."""
     parts = []
     for name, most in zip(("wide", "narrow"), _TICKS, strict=True):
-        step = tick_step(span_s[1] - span_s[0], most)
-        first = int(np.ceil(span_s[0] / step - 1e-9))
+        step = tick_step(segment_s[1] - segment_s[0], most)
+        first = int(np.ceil(segment_s[0] / step - 1e-9))
         ticks = []
-        for number in range(first, int(np.floor(span_s[1] / step + 1e-9)) + 1):
+        for number in range(first, int(np.floor(segment_s[1] / step + 1e-9)) + 1):
             at = number * step
-            share = (at - span_s[0]) / (span_s[1] - span_s[0])
+            share = (at - segment_s[0]) / (segment_s[1] - segment_s[0])
             # Words at the ends stay within the drawing.
             side = "start" if share < 0.03 else "end" if share > 0.97 else "middle"
-            place = _percent(at, span_s)
-            label = tick_label(at, span_s[1], step, as_minutes=True)
+            place = _percent(at, segment_s)
+            label = tick_label(at, segment_s[1], step, as_minutes=True)
             ticks.append(
                 f'<line x1="{place}" x2="{place}" y1="0" y2="5"/><text x="{place}" y="19" class="{side}">{label}</text>'
             )
@@ -175,5 +175,5 @@ def share_bar(shares: Sequence[tuple[str, float]], told: str) -> str:
     )
 
 
-def _percent(time_s: float, span_s: tuple[float, float]) -> str:
-    return f"{100 * (time_s - span_s[0]) / (span_s[1] - span_s[0]):.2f}%"
+def _percent(time_s: float, segment_s: tuple[float, float]) -> str:
+    return f"{100 * (time_s - segment_s[0]) / (segment_s[1] - segment_s[0]):.2f}%"

@@ -1,4 +1,4 @@
-"""Small pictures of the strongest moments of a film's people, gathered while the film streams by."""
+"""Small images of the strongest moments of a video's people, gathered while the video streams by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import image_array, whole_number
+from mien._checks import check_image, check_integer
 from mien.output.write import encode_jpeg
 from mien.results import Emotion, Moment, TrackedFace, VideoFrame, VideoResult
 
@@ -23,20 +23,20 @@ _AROUND = 0.35
 """What is shown around a face, as a share of its longer side: hair, chin and a bit of the place."""
 
 _APART_S = 2.0
-"""Pictures of one emotion are at least so far apart; `mien.timeline.strongest` spaces moments alike."""
+"""Images of one emotion are at least so far apart; `mien.timeline.strongest` spaces moments alike."""
 
 _NEAR_S = 0.6
-"""How far a picture may be from the moment that it stands for."""
+"""How far an image may be from the moment that it stands for."""
 
 _LOOK_S, _TAU_S = 1.0, 0.4
-"""A picture is judged when so much of the film has followed, by the answers around it: like the smoothing of the whole
-film, and unlike that of a film that is still read, this does not lag behind."""
+"""An image is judged when so much of the video has followed, by the answers around it: like the smoothing of the whole
+video, and unlike that of a video that is still read, this does not lag behind."""
 
 _STEP_S = 0.1
-"""Of films that are read more finely, pictures at least so far apart are enough."""
+"""Of videos that are read more finely, images at least so far apart are enough."""
 
 _GONE_S = 3.0
-"""Who is not seen for so long has the pictures packed."""
+"""Who is not seen for so long has the images packed."""
 
 _MOST_PEOPLE = 200
 _TOUCH_S = 1e-6
@@ -50,13 +50,13 @@ _QUALITY = 82
 class _Candidate:
     time_s: float
     answer: Emotion
-    picture: NDArray[np.uint8] | bytes
+    image: NDArray[np.uint8] | bytes
     strength: float = 0.0
 
     def packed(self) -> bytes:
-        if not isinstance(self.picture, bytes):
-            self.picture = encode_jpeg(self.picture, quality=_QUALITY)
-        return self.picture
+        if not isinstance(self.image, bytes):
+            self.image = encode_jpeg(self.image, quality=_QUALITY)
+        return self.image
 
 
 class _Person:
@@ -73,7 +73,7 @@ class _Person:
         return [candidate for kept in self.found.values() for candidate in kept]
 
     def due(self, time_s: float) -> bool:
-        """Whether another picture is wanted at a time."""
+        """Whether another image is wanted at a time."""
         return not self._waiting or time_s - self._waiting[-1].time_s >= _STEP_S
 
     def add(self, candidate: _Candidate) -> None:
@@ -114,12 +114,12 @@ class _Person:
         if not rivals and len(kept) >= self.count:
             rivals = [min(kept, key=lambda one: one.strength)]
         if all(one.strength < candidate.strength for one in rivals):
-            # A better picture may lie near two that are apart: both make room.
+            # A better image may lie near two that are apart: both make room.
             kept[:] = [one for one in kept if one not in rivals] + [candidate]
 
 
 class Thumbnails:
-    """Keeps the best pictures of each person of a film, in memory that does not grow with the film.
+    """Keeps the best images of each person of a video, in memory that does not grow with the video.
 
     Of each emotion that leads, a few of the clearest moments are kept, apart in time, scaled to their final size.  Who
     has left is packed as JPEG; in a crowd of more than 200, those who were seen least make room.
@@ -127,9 +127,9 @@ class Thumbnails:
     Parameters
     ----------
     count : int
-        Pictures of a person, 1 to 12.
+        Images of a person, 1 to 12.
     size : int
-        Side of a picture in pixels, 32 to 512.
+        Side of an image in pixels, 32 to 512.
 
     Raises
     ------
@@ -138,8 +138,8 @@ class Thumbnails:
     """
 
     def __init__(self, count: int = 4, size: int = 160) -> None:
-        self.count = whole_number(count, "count", low=1, high=12)
-        self.size = whole_number(size, "size", low=32, high=512)
+        self.count = check_integer(count, "count", low=1, high=12)
+        self.size = check_integer(size, "size", low=32, high=512)
         self._people: dict[int, _Person] = {}
 
     def see(self, image: NDArray[Any], frame: VideoFrame) -> None:
@@ -155,11 +155,11 @@ class Thumbnails:
         Raises
         ------
         InputError
-            If the picture is none.
+            If the image is none.
         """
         if not frame.faces:
             return
-        pixels = image_array(image)
+        pixels = check_image(image)
         for face in frame.faces:
             person = self._people.setdefault(face.track, _Person(self.count))
             person.frames, person.last_s, person.packed = person.frames + 1, frame.time_s, False
@@ -169,7 +169,7 @@ class Thumbnails:
         self._tidy(frame.time_s)
 
     def _cut(self, image: NDArray[np.uint8], face: TrackedFace) -> NDArray[np.uint8]:
-        """Return a square around a face, as far as the picture goes, scaled."""
+        """Return a square around a face, as far as the image goes, scaled."""
         height, width = image.shape[:2]
         x1, y1, x2, y2 = face.face.box
         side = min(max(1, round((1 + 2 * _AROUND) * max(x2 - x1, y2 - y1))), width, height)
@@ -185,28 +185,28 @@ class Thumbnails:
             gone = [number for number, person in self._people.items() if person.packed] or list(self._people)
             del self._people[min(gone, key=lambda number: self._people[number].frames)]
 
-    def pick(self, film: VideoResult) -> dict[int, list[tuple[Moment, bytes]]]:
-        """Choose the pictures of each person.
+    def pick(self, video: VideoResult) -> dict[int, list[tuple[Moment, bytes]]]:
+        """Choose the images of each person.
 
         Parameters
         ----------
-        film : VideoResult
-            The film that was seen, when all of it is known.
+        video : VideoResult
+            The video that was seen, when all of it is known.
 
         Returns
         -------
         dict of int to list of (Moment, bytes)
             By the number of the person: in order of time, JPEG with the moment at which it was taken.  First choice are
-            pictures of the film's own strongest moments; others fill up.  Who has no picture is left out.
+            images of the video's own strongest moments; others fill up.  Who has no image is left out.
         """
         chosen = {}
-        for track in film.tracks:
+        for track in video.tracks:
             person = self._people.get(track.number)
             if person is None:
                 continue
             person.settle()
-            if pictures := self._of(track, person):
-                chosen[track.number] = pictures
+            if images := self._of(track, person):
+                chosen[track.number] = images
         return chosen
 
     def _of(self, track: FaceTrack, person: _Person) -> list[tuple[Moment, bytes]]:
@@ -230,7 +230,7 @@ class Thumbnails:
 
 
 def _scaled(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return a square picture at a size: in whole steps by area, and the rest of the way between pixels.
+    """Return a square image at a size: in whole steps by area, and the rest of the way between pixels.
 
     Area over fractions of pixels takes ten times as long, and nobody sees the difference.
     """
@@ -244,7 +244,7 @@ def _scaled(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _moment(track: FaceTrack, time_s: float, emotion: str | None) -> Moment | None:
-    """Return what the whole film says of a person at a time; by default of the emotion that leads then."""
+    """Return what the whole video says of a person at a time; by default of the emotion that leads then."""
     point = track.at(time_s)
     if point is None:
         return None

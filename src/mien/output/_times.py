@@ -16,7 +16,7 @@ def clock(seconds: float, duration_s: float) -> str:
 
 
 def minutes(seconds: float, duration_s: float) -> str:
-    """Return a time in a film: ``0:03.4`` in a short one, ``12:05`` or ``1:02:05`` in a long one."""
+    """Return a time in a video: ``0:03.4`` in a short one, ``12:05`` or ``1:02:05`` in a long one."""
     return _clock(seconds, duration_s, tenths=duration_s < CLOCK_FROM_S)
 
 

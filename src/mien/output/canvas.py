@@ -1,6 +1,6 @@
-"""Anti-aliased shapes and text, blended into a picture in place.
+"""Anti-aliased shapes and text, blended into an image in place.
 
-Shapes are drawn by their distance field: a pixel is covered by how far its centre lies inside the edge.  That gives
+Shapes are drawn by their distance field: a pixel is covered by how far its center lies inside the edge.  That gives
 smooth edges at fractional positions, in a few numpy operations over just the pixels concerned.
 """
 
@@ -24,11 +24,11 @@ Rect = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
 
 
-def _blend(canvas: NDArray[np.uint8], left: int, top: int, cover: NDArray[np.float32], colour: RGB) -> None:
-    """Mix a colour into the canvas by coverage (0 to 1), whose upper left corner lies at (left, top) within it."""
+def _blend(canvas: NDArray[np.uint8], left: int, top: int, cover: NDArray[np.float32], color: RGB) -> None:
+    """Mix a color into the canvas by coverage (0 to 1), whose upper left corner lies at (left, top) within it."""
     height, width = cover.shape
     region = canvas[top : top + height, left : left + width]
-    mixed = region + cover[..., None] * (np.array(colour, dtype=np.float32) - region)
+    mixed = region + cover[..., None] * (np.array(color, dtype=np.float32) - region)
     np.copyto(region, (mixed + 0.5).astype(np.uint8))
 
 
@@ -41,7 +41,7 @@ def _window(canvas: NDArray[np.uint8], rect: Rect) -> tuple[int, int, int, int]:
 
 
 def _distance(window: tuple[int, int, int, int], rect: Rect, radius: float) -> NDArray[np.float32]:
-    """Return the signed distance of pixel centres to a rounded rectangle, negative inside.
+    """Return the signed distance of pixel centers to a rounded rectangle, negative inside.
 
     References
     ----------
@@ -61,27 +61,27 @@ def _distance(window: tuple[int, int, int, int], rect: Rect, radius: float) -> N
     return distance
 
 
-def fill(canvas: NDArray[np.uint8], rect: Rect, colour: RGB, *, radius: float = 0.0, alpha: float = 1.0) -> None:
+def fill(canvas: NDArray[np.uint8], rect: Rect, color: RGB, *, radius: float = 0.0, alpha: float = 1.0) -> None:
     """Fill a rounded rectangle."""
     left, top, right, bottom = window = _window(canvas, rect)
     if right <= left or bottom <= top:
         return
     radius = max(0.0, min(radius, (rect[2] - rect[0]) / 2, (rect[3] - rect[1]) / 2))
     cover = np.clip(0.5 - _distance(window, rect, radius), 0, 1) * np.float32(alpha)
-    _blend(canvas, left, top, cover, colour)
+    _blend(canvas, left, top, cover, color)
 
 
 def outline(
     canvas: NDArray[np.uint8],
     rect: Rect,
-    colour: RGB,
+    color: RGB,
     *,
     width: float,
     radius: float,
     alpha: float = 1.0,
     dash: float = 0.0,
 ) -> None:
-    """Draw the outline of a rounded rectangle, its line centred on the edge.
+    """Draw the outline of a rounded rectangle, its line centered on the edge.
 
     With `dash` > 0 the straight sides are dashed (about that many pixels on, as many off), while the corners stay
     whole; the dashes are fitted to each side, so that both of its ends look alike.
@@ -99,7 +99,7 @@ def outline(
             horizontal = _near_end(top, bottom, rect[1], rect[3], band)[:, None]
             vertical = _near_end(left, right, rect[0], rect[2], band)[None, :]
             cover = cover * np.maximum(across * horizontal, down * vertical)
-        _blend(canvas, left, top, (cover * np.float32(alpha)).astype(np.float32), colour)
+        _blend(canvas, left, top, (cover * np.float32(alpha)).astype(np.float32), color)
 
 
 def _bands(rect: Rect, reach: float, band: float) -> list[Rect]:
@@ -168,7 +168,7 @@ def text_size(words: str, size: int) -> tuple[float, float]:
     return font.getlength(words) / fine, (ascent + descent) / fine
 
 
-def text(canvas: NDArray[np.uint8], x: float, y: float, words: str, size: int, colour: RGB) -> None:
+def text(canvas: NDArray[np.uint8], x: float, y: float, words: str, size: int, color: RGB) -> None:
     """Write a line of text with its upper left corner at (x, y); what lies outside the canvas is cut off."""
     cover = _glyphs(words, size)
     left, top = round(x), round(y)
@@ -176,4 +176,4 @@ def text(canvas: NDArray[np.uint8], x: float, y: float, words: str, size: int, c
     bottom, right = canvas.shape[0] - top, canvas.shape[1] - left
     cover = cover[cut_top : max(cut_top, bottom), cut_left : max(cut_left, right)]
     if cover.size:
-        _blend(canvas, left + cut_left, top + cut_top, cover, colour)
+        _blend(canvas, left + cut_left, top + cut_top, cover, color)

@@ -1,4 +1,4 @@
-"""Faces and their emotions, drawn on the picture: legible on 200 and on 8,000 pixels."""
+"""Faces and their emotions, drawn on the image: legible on 200 and on 8,000 pixels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, image_array, number
+from mien._checks import check_image, check_number, describe
 from mien.errors import InputError
 from mien.output import canvas as paint
-from mien.output.palette import COLOURS, PLAIN, RGB, text_on
+from mien.output.palette import COLORS, PLAIN, RGB, text_on
 from mien.results import Emotion, Face, ImageResult
 
 __all__ = ["draw"]
@@ -50,9 +50,9 @@ def draw(
     bars: bool = True,
     labels: bool = True,
 ) -> NDArray[np.uint8]:
-    """Draw boxes, labels and small charts of the distributions on a copy of a picture.
+    """Draw boxes, labels and small charts of the distributions on a copy of an image.
 
-    Lines and letters grow with the picture and with the face.  A label stays within the picture and gets out of the way
+    Lines and letters grow with the image and with the face.  A label stays within the image and gets out of the way
     of other labels and faces where there is room.  A face beside which there is room gets a chart with names; any other
     gets a bar along the lower edge of its box, parted like the distribution.  An unsure answer has a dashed box and a
     question mark; a face without emotion has a white box and nothing else.
@@ -60,9 +60,9 @@ def draw(
     Parameters
     ----------
     image : numpy.ndarray
-        uint8 of shape (H, W, 3), RGB, or grey of shape (H, W); not modified.
+        uint8 of shape (H, W, 3), RGB, or gray of shape (H, W); not modified.
     faces : ImageResult, Face, or iterable of Face
-        What to draw, boxes in pixels of this picture.
+        What to draw, boxes in pixels of this image.
     scale : float, optional
         Makes letters and lines larger or smaller than the size chosen by itself, 0.25 to 4.
     bars, labels : bool
@@ -76,12 +76,12 @@ def draw(
     Raises
     ------
     InputError
-        If the picture is none, or the result belongs to a picture of another size.
+        If the image is none, or the result belongs to an image of another size.
     """
-    pixels = image_array(image).copy()
+    pixels = check_image(image).copy()
     height, width = pixels.shape[:2]
     found = _faces(faces, width, height)
-    factor = 1.0 if scale is None else number(scale, "scale", low=0.25, high=4.0)
+    factor = 1.0 if scale is None else check_number(scale, "scale", low=0.25, high=4.0)
     # Small faces last: their boxes and labels lie on top of the large ones.
     order = sorted((f for f in found if _visible(f.box, width, height)), key=lambda f: -f.width_px * f.height_px)
     boxes = [face.box for face in order]
@@ -100,8 +100,8 @@ def _faces(given: Any, width: int, height: int) -> Sequence[Face]:
     if isinstance(given, ImageResult):
         if (given.width, given.height) != (width, height):
             raise InputError(
-                f"the result belongs to a picture of {given.width} x {given.height} pixels, "
-                f"but the picture has {width} x {height}"
+                f"the result belongs to an image of {given.width} x {given.height} pixels, "
+                f"but the image has {width} x {height}"
             )
         return given.faces
     if isinstance(given, Face):
@@ -127,8 +127,8 @@ def _style(face: Face, width: int, height: int, factor: float) -> _Style:
     return _Style(max(_SMALLEST_TEXT_PX, round(size * factor)), line * factor)
 
 
-def _colour(face: Face) -> RGB:
-    return PLAIN if face.emotion is None else COLOURS[face.emotion.top]
+def _color(face: Face) -> RGB:
+    return PLAIN if face.emotion is None else COLORS[face.emotion.top]
 
 
 def _box(pixels: NDArray[np.uint8], face: Face, style: _Style) -> None:
@@ -137,7 +137,7 @@ def _box(pixels: NDArray[np.uint8], face: Face, style: _Style) -> None:
     dash = 3.2 * style.line if unsure else 0.0
     # The dark rim keeps a light box visible on light ground.
     paint.outline(pixels, face.box, _INK, width=style.line * 1.9, radius=radius, alpha=0.45, dash=dash)
-    paint.outline(pixels, face.box, _colour(face), width=style.line, radius=radius, dash=dash)
+    paint.outline(pixels, face.box, _color(face), width=style.line, radius=radius, dash=dash)
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------
@@ -156,14 +156,14 @@ def _label(
     wide, high = text_width + 2 * pad_x, text_height + 2 * pad_y
     rect = _best_place(face.box, wide, high, style.line, (width, height), taken, others)
     taken.append(rect)
-    colour = _colour(face)
+    color = _color(face)
     paint.fill(pixels, _grown(rect, style.line * 0.45), _INK, radius=size * 0.38, alpha=0.45)
-    paint.fill(pixels, rect, colour, radius=size * 0.32)
-    paint.text(pixels, rect[0] + pad_x, rect[1] + pad_y, words, size, text_on(colour))
+    paint.fill(pixels, rect, color, radius=size * 0.32)
+    paint.text(pixels, rect[0] + pad_x, rect[1] + pad_y, words, size, text_on(color))
 
 
 def _fit(emotion: Emotion, size: int, width: int, height: int) -> tuple[str, int] | None:
-    """Choose words and a letter size that fit into the picture; None where not even the smallest do."""
+    """Choose words and a letter size that fit into the image; None where not even the smallest do."""
     mark = "?" if emotion.unsure else ""
     name = f"{emotion.top}{mark}"
     for letters in range(size, _SMALLEST_TEXT_PX - 1, -1):
@@ -241,7 +241,7 @@ def _strip(
     pixels: NDArray[np.uint8], face: Face, emotion: Emotion, style: _Style, taken: list[Rect], others: list[Rect]
 ) -> None:
     """Draw one bar along the lower edge, within the box, parted by the probabilities in the order of the label set."""
-    del taken, others  # within its own box it is nobody's neighbour
+    del taken, others  # within its own box it is nobody's neighbor
     thick = max(2.0, style.text * 0.3)
     margin = style.line + 1 + min(face.width_px, face.height_px) * 0.03
     x1, x2 = face.box[0] + margin, face.box[2] - margin
@@ -252,7 +252,7 @@ def _strip(
     at = x1
     for name, probability in emotion.items():
         end = at + probability * (x2 - x1)
-        paint.fill(pixels, (at, y2 - thick, end, y2), COLOURS[name])
+        paint.fill(pixels, (at, y2 - thick, end, y2), COLORS[name])
         at = end
 
 
@@ -313,5 +313,5 @@ def _panel(pixels: NDArray[np.uint8], rect: Rect, emotion: Emotion, style: _Styl
         paint.fill(pixels, (start, top, start + chart.bar, top + thick), (255, 255, 255), radius=thick / 3, alpha=0.16)
         if probability * chart.bar >= 0.25:
             end = start + probability * chart.bar
-            paint.fill(pixels, (start, top, end, top + thick), COLOURS[name], radius=thick / 3)
+            paint.fill(pixels, (start, top, end, top + thick), COLORS[name], radius=thick / 3)
         y += chart.row

@@ -1,4 +1,4 @@
-"""The faces of pictures and films, cut out and saved."""
+"""The faces of images and videos, cut out and saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, image_array, number
+from mien._checks import check_image, check_number, describe
 from mien.errors import InputError, MediaError
 from mien.output.write import write_image
 from mien.results import VideoFrame
@@ -25,7 +25,7 @@ _TOUCH_S = 1e-6
 
 
 def cut_face(image: NDArray[Any], box: Sequence[float], *, margin: float = FACE_MARGIN) -> NDArray[Any]:
-    """Return a face with a margin, as far as the picture reaches.
+    """Return a face with a margin, as far as the image reaches.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def cut_face(image: NDArray[Any], box: Sequence[float], *, margin: float = FACE_
     Returns
     -------
     numpy.ndarray
-        A view of the picture, of at least one pixel.
+        A view of the image, of at least one pixel.
     """
     x1, y1, x2, y2 = box
     pad = margin * max(x2 - x1, y2 - y1)
@@ -51,7 +51,7 @@ def cut_face(image: NDArray[Any], box: Sequence[float], *, margin: float = FACE_
 
 
 class FaceSaver:
-    """Save the faces of a film as PNG: ``person-01/000012.400.png`` is person 1 at 12.4 seconds.
+    """Save the faces of a video as PNG: ``person-01/000012.400.png`` is person 1 at 12.4 seconds.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ class FaceSaver:
     ) -> None:
         self.folder = Path(os.fsdecode(folder))
         self.saved = 0
-        self._every_s = 0.0 if every_s is None else number(every_s, "every_s", low=0)
-        self._margin = number(margin, "margin", low=0, high=2)
+        self._every_s = 0.0 if every_s is None else check_number(every_s, "every_s", low=0)
+        self._margin = check_number(margin, "margin", low=0, high=2)
         self._last: dict[int, tuple[float, str]] = {}
 
     def save(self, image: NDArray[np.uint8], frame: VideoFrame) -> None:
@@ -90,14 +90,14 @@ class FaceSaver:
         Raises
         ------
         InputError
-            If the picture is none, or the frame belongs to one of another size.
+            If the image is none, or the frame belongs to one of another size.
         MediaError
             If a face cannot be written.
         """
-        pixels = image_array(image)
+        pixels = check_image(image)
         if (pixels.shape[1], pixels.shape[0]) != (frame.width, frame.height):
             raise InputError(
-                f"the frame belongs to a picture of {frame.width} x {frame.height} pixels, but got {describe(image)}"
+                f"the frame belongs to an image of {frame.width} x {frame.height} pixels, but got {describe(image)}"
             )
         for face in frame.faces:
             name = self._name(face.track, frame.time_s)

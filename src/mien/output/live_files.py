@@ -1,4 +1,4 @@
-"""What is kept of live pictures: logs, recordings, snapshots."""
+"""What is kept of live images: logs, recordings, snapshots."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError, MediaError, MediaNotFoundError
 from mien.labels import LabelSet
-from mien.output._film_formats import container_of
-from mien.output._film_writer import FilmWriter
-from mien.output._live_picture import LivePicture
+from mien.output._live_image import LiveImage
 from mien.output._rows import CsvRows
+from mien.output._video_formats import container_of
+from mien.output._video_writer import VideoWriter
 from mien.output.video_tables import VideoCsvWriter, video_columns
 from mien.output.write import encode_png, write_encoded
 from mien.results import VideoFrame
@@ -33,7 +33,7 @@ _FLUSH_S = 1.0
 """What a log lacks at most, if the machine loses its power."""
 
 _WAITING = 4
-"""Pictures that wait to be drawn into a recording; further ones are left out."""
+"""Images that wait to be drawn into a recording; further ones are left out."""
 
 
 class _Rows(VideoCsvWriter):
@@ -51,14 +51,14 @@ class _Rows(VideoCsvWriter):
 
 
 class LiveLog:
-    """A CSV file with a row a face of an analyzed picture, written as they come; a context manager.
+    """A CSV file with a row a face of an analyzed image, written as they come; a context manager.
 
-    The columns are those of `VideoCsvWriter`, after ``clock``: when the picture came, in local time (ISO 8601).
+    The columns are those of `VideoCsvWriter`, after ``clock``: when the image came, in local time (ISO 8601).
 
     Parameters
     ----------
     path : str or os.PathLike
-        Where it goes; what was there is lost with the first picture, not before.
+        Where it goes; what was there is lost with the first image, not before.
     labels : LabelSet
         The emotions, a column each.
     source : str
@@ -88,7 +88,7 @@ class LiveLog:
         self._flushed_s = time.monotonic()
 
     def write(self, frame: VideoFrame, clock: datetime) -> None:
-        """Write the rows of a picture.
+        """Write the rows of an image.
 
         Raises
         ------
@@ -127,15 +127,15 @@ class LiveLog:
 
 
 class LiveRecording:
-    """A film of live pictures with the people drawn on them, and a CSV file beside it with what they showed.
+    """A video of live images with the people drawn on them, and a CSV file beside it with what they showed.
 
-    Drawing and encoding happen in threads of their own; pictures that come faster than that are left out.  Pictures
+    Drawing and encoding happen in threads of their own; images that come faster than that are left out.  Images
     keep their times, counted from the first.
 
     Parameters
     ----------
     path : str or os.PathLike
-        Where the film goes; see `mien.output.film.FilmWriter`.  The table goes beside it, with the suffix ``.csv``.
+        Where the video goes; see `mien.output.video.VideoWriter`.  The table goes beside it, with the suffix ``.csv``.
     labels : LabelSet
         The emotions of the table.
     source : str
@@ -144,7 +144,7 @@ class LiveRecording:
     Raises
     ------
     InputError
-        If the suffix is none of a film.
+        If the suffix is none of a video.
     MediaNotFoundError, MediaError
         If the folder does not exist, or the files cannot be written.
     """
@@ -159,7 +159,7 @@ class LiveRecording:
         self._begun_s = time.monotonic()
         self._error: BaseException | None = None
         self.frames = self.left_out = 0
-        # Not a daemon: a program that is ended by Ctrl-C waits until the film is whole.
+        # Not a daemon: a program that is ended by Ctrl-C waits until the video is whole.
         self._thread = threading.Thread(target=self._run, name="mien-live-recording")
         self._thread.start()
 
@@ -169,12 +169,12 @@ class LiveRecording:
         return time.monotonic() - self._begun_s
 
     def show(self, image: NDArray[np.uint8], frame: VideoFrame | None, time_s: float) -> None:
-        """Add a picture.
+        """Add an image.
 
         Parameters
         ----------
         image : numpy.ndarray
-            uint8 (H, W, 3), RGB; not to be changed afterwards.  The first one's size is the film's.
+            uint8 (H, W, 3), RGB; not to be changed afterwards.  The first one's size is the video's.
         frame : VideoFrame or None
             Who is in it.
         time_s : float
@@ -183,7 +183,7 @@ class LiveRecording:
         Raises
         ------
         MediaError
-            If the film could not be written any more.
+            If the video could not be written any more.
         """
         if self._error is not None:
             raise self._error
@@ -195,7 +195,7 @@ class LiveRecording:
             self.left_out += 1
 
     def tell(self, frame: VideoFrame, clock: datetime) -> None:
-        """Add what was seen in a picture to the table, at the film's time."""
+        """Add what was seen in an image to the table, at the video's time."""
         if self._zero_s is not None and frame.time_s >= self._zero_s:
             self._log.write(replace(frame, time_s=frame.time_s - self._zero_s), clock)
 
@@ -205,7 +205,7 @@ class LiveRecording:
         Raises
         ------
         MediaError
-            If the film could not be written.
+            If the video could not be written.
         """
         # First, and at once: whatever strikes while this waits, the thread comes to its end.
         self._over.set()
@@ -220,7 +220,7 @@ class LiveRecording:
             raise self._error
 
     def _items(self) -> Iterator[tuple[NDArray[np.uint8], VideoFrame | None, float]]:
-        """Yield pictures until the recording is over and none is left."""
+        """Yield images until the recording is over and none is left."""
         while True:
             over = self._over.is_set()
             try:
@@ -230,19 +230,19 @@ class LiveRecording:
                     return
 
     def _run(self) -> None:
-        writer: FilmWriter | None = None
+        writer: VideoWriter | None = None
         try:
             for image, frame, time_s in self._items():
                 if writer is None:
                     height, width = image.shape[:2]
-                    painter = LivePicture(width, height)
-                    writer = FilmWriter(self.path, width=width, height=height, frame_rate=Fraction(30))
+                    painter = LiveImage(width, height)
+                    writer = VideoWriter(self.path, width=width, height=height, frame_rate=Fraction(30))
                 if writer.takes(time_s):
                     writer.write(painter.draw(image, frame, time_s), time_s)
                     self.frames = writer.frames
             if writer is not None:
                 writer.close()
-        except BaseException as error:  # noqa: BLE001  (handed to who shows pictures, which raises it)
+        except BaseException as error:  # noqa: BLE001  (handed to who shows images, which raises it)
             self._error = error
             if writer is not None:
                 writer.__exit__(type(error), error, error.__traceback__)
@@ -258,7 +258,7 @@ def write_snapshot(
     source: str,
     clock: datetime,
 ) -> None:
-    """Write a picture, the same with its people drawn on it, and what they show.
+    """Write an image, the same with its people drawn on it, and what they show.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ def write_snapshot(
         "height": height,
         **seen.to_dict(),
     }
-    drawn = LivePicture(width, height).draw(image, frame, 0.0)
+    drawn = LiveImage(width, height).draw(image, frame, 0.0)
     files = {
         ".png": lambda: encode_png(image),
         "-drawn.png": lambda: encode_png(drawn),

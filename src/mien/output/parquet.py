@@ -1,4 +1,4 @@
-"""Results become a Parquet table, as they come: one row a face or span of speech."""
+"""Results become a Parquet table, as they come: one row a face or segment of speech."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.errors import InputError
 from mien.labels import LabelSet
 from mien.output.tables import Item, check_labels, columns_of, flat_rows
@@ -20,7 +20,7 @@ __all__ = ["ParquetRows", "ParquetWriter"]
 _GROUP_ROWS = 20_000
 """Rows that are held before they are written."""
 
-_WHOLE, _TRUE_OR_FALSE = ("face", "span", "track", "segment"), ("speech", "unsure", "detected")
+_WHOLE, _TRUE_OR_FALSE = ("face", "segment", "track", "segment"), ("speech", "unsure", "detected")
 _TEXT = ("path", "emotion", "warnings", "error", "message")
 
 
@@ -51,8 +51,8 @@ class ParquetRows:
         target = Path(os.fsdecode(path))
         if target.suffix.lower() != ".parquet":
             raise InputError(f"expected a name that ends in .parquet, but got {target.name!a}")
-        self._arrow = need("pyarrow", extra="parquet", purpose="writing Parquet")
-        parquet = need("pyarrow.parquet", extra="parquet", purpose="writing Parquet")
+        self._arrow = import_extra("pyarrow", extra="parquet", purpose="writing Parquet")
+        parquet = import_extra("pyarrow.parquet", extra="parquet", purpose="writing Parquet")
         self._schema = self._arrow.schema([(name, self._type(name)) for name in columns])
         self._held: list[dict[str, Any]] = []
         self.rows = 0

@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike
 
 from mien._checks import describe
 from mien.errors import InputError
-from mien.output._chart import GREY, LINES, LONGEST, epochs_axis, legend, new_figure, plain, shown, to_png
+from mien.output._chart import GRAY, LINES, LONGEST, epochs_axis, legend, new_figure, plain, shown, to_png
 from mien.output._curves import curves
 from mien.output._noise import noise_curves
-from mien.output.palette import COLOURS
+from mien.output.palette import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 _DASHES = ("-", "--", ":", "-.")
-"""Past eight lines the colours come again, dashed otherwise."""
+"""Past eight lines the colors come again, dashed otherwise."""
 
 
-def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool, unit: str = "pictures") -> bytes:
+def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalized: bool, unit: str = "images") -> bytes:
     """Draw a confusion matrix.
 
     Parameters
@@ -48,7 +48,7 @@ def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool, uni
         Shape (k, k), counts: rows are the truth, columns the answers.
     labels : sequence of str
         The k classes.
-    normalised : bool
+    normalized : bool
         Show each row as shares of its true class in percent, instead of counts.  A class without a row stays empty.
     unit : str
         What is counted: stands above counts.
@@ -68,11 +68,11 @@ def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalised: bool, uni
     counts = _matrix(matrix, labels)
     side = _matrix_side(labels)
     figure = new_figure(side, side)
-    _draw_confusion(figure.add_subplot(), counts, labels, normalised=normalised, unit=unit)
+    _draw_confusion(figure.add_subplot(), counts, labels, normalized=normalized, unit=unit)
     return to_png(figure)
 
 
-def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]], *, unit: str = "pictures") -> bytes:
+def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]], *, unit: str = "images") -> bytes:
     """Draw confusion matrices twice each, side by side: as shares of each true class, and as counts.
 
     Parameters
@@ -101,27 +101,27 @@ def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]], *, un
     figure = new_figure(2 * max(sides), sum(sides))
     grid = figure.add_gridspec(len(ready), 2, height_ratios=sides)
     for row, (title, counts, labels) in enumerate(ready):
-        for column, normalised in enumerate((True, False)):
+        for column, normalized in enumerate((True, False)):
             axes = figure.add_subplot(grid[row, column])
-            _draw_confusion(axes, counts, labels, normalised=normalised, unit=unit)
+            _draw_confusion(axes, counts, labels, normalized=normalized, unit=unit)
             if title:
                 axes.set_title(f"{shown(title)}: {axes.get_title()}", fontsize=11, parse_math=False)
     return to_png(figure)
 
 
-def confusion_pair(matrix: ArrayLike, labels: Sequence[str], *, unit: str = "pictures") -> bytes:
+def confusion_pair(matrix: ArrayLike, labels: Sequence[str], *, unit: str = "images") -> bytes:
     """Draw one confusion matrix as `confusion_pairs` does."""
     return confusion_pairs([("", matrix, labels)], unit=unit)
 
 
-def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalised: bool, unit: str) -> None:
+def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalized: bool, unit: str) -> None:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    # Counts are coloured by their share too: coloured by count, a rare class would be a blank row.
+    # Counts are colored by their share too: colored by count, a rare class would be a blank row.
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
         count = counts[row, column]
-        text = f"{100 * shares[row, column]:.1f}" if normalised else f"{count}"
+        text = f"{100 * shares[row, column]:.1f}" if normalized else f"{count}"
         if count == 0:
             text = "" if totals[row] == 0 else "0"
         ink = "white" if shares[row, column] > 0.55 else "#222222"
@@ -133,7 +133,7 @@ def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalise
     axes.tick_params(length=0)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
-    axes.set_title("% of each true class" if normalised else unit, fontsize=11)
+    axes.set_title("% of each true class" if normalized else unit, fontsize=11)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
@@ -153,7 +153,7 @@ def reliability(
         Shape (bins,): their mean confidence and their share of right answers; NaN for an empty bin.
     ece, floor : float
         Calibration error, and what a perfectly calibrated model would have at these rows by chance; written into the
-        picture.
+        image.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def reliability(
     lower = figure.add_subplot(grid[1], sharex=upper)
     full = counts > 0
     left, width = borders[:-1][full], np.diff(borders)[full]
-    upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfectly calibrated")
+    upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--", label="perfectly calibrated")
     upper.bar(left, right[full], width, align="edge", color="#56B4E9", edgecolor="white", label="right answers")
     middle = left + width / 2
     upper.errorbar(middle, right[full], _wilson(right[full], counts[full]), fmt="none", ecolor="#333333", elinewidth=1)
@@ -199,9 +199,9 @@ def reliability(
 def _wilson(share: Any, n: Any) -> Any:
     """Return how far the 95 % interval of a share reaches below and above it (Wilson 1927), shape (2, bins)."""
     z = 1.96
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.maximum(0, np.stack([share - (centre - half), centre + half - share]))
+    return np.maximum(0, np.stack([share - (center - half), center + half - share]))
 
 
 def compare_runs(series: Mapping[str, Sequence[tuple[int, float]]], metric: str) -> bytes:
@@ -248,7 +248,7 @@ def compare_runs(series: Mapping[str, Sequence[tuple[int, float]]], metric: str)
 
 
 def bars(rows: Sequence[tuple[str, float, float | None, float | None]], *, title: str) -> bytes:
-    """Draw shares with their intervals as horizontal bars; emotions in their own colours.
+    """Draw shares with their intervals as horizontal bars; emotions in their own colors.
 
     Parameters
     ----------
@@ -275,8 +275,8 @@ def bars(rows: Sequence[tuple[str, float, float | None, float | None]], *, title
     axes = figure.add_subplot()
     axes.set_title(shown(title), fontsize=11, parse_math=False)
     for place, (name, value, low, high) in enumerate(rows):
-        colour = "#{:02x}{:02x}{:02x}".format(*COLOURS[name]) if name in COLOURS else "#56B4E9"
-        axes.barh(place, 100 * value, height=0.7, color=colour)
+        color = "#{:02x}{:02x}{:02x}".format(*COLORS[name]) if name in COLORS else "#56B4E9"
+        axes.barh(place, 100 * value, height=0.7, color=color)
         end = 100 * value
         if low is not None and high is not None:
             axes.plot([100 * low, 100 * high], [place, place], color="#222222", linewidth=1.4, marker="|", ms=7)
@@ -294,8 +294,7 @@ def _matrix(matrix: ArrayLike, labels: Sequence[str]) -> Any:
     counts = np.asarray(matrix)
     if counts.shape != (len(labels), len(labels)) or not np.issubdtype(counts.dtype, np.integer) or counts.size == 0:
         raise InputError(
-            f"a confusion matrix must be whole numbers of shape ({len(labels)}, {len(labels)}), "
-            f"but got {describe(counts)}"
+            f"a confusion matrix must be integers of shape ({len(labels)}, {len(labels)}), but got {describe(counts)}"
         )
     return counts
 

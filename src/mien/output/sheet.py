@@ -1,4 +1,4 @@
-"""Many pictures on one: a contact sheet with captions, for looking at data, at augmentation and at mistakes."""
+"""Many images on one: a contact sheet with captions, for looking at data, at augmentation and at mistakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import image_array, whole_number
+from mien._checks import check_image, check_integer
 from mien.errors import InputError
 from mien.output import canvas as paint
 from mien.output.palette import RGB
@@ -23,7 +23,7 @@ _INK: RGB = (24, 24, 27)
 _QUIET: RGB = (82, 82, 91)  # 7:1 on the paper
 _GAP = 8
 _MARGIN = 16
-_BESIDE = 12  # between a heading and the first picture
+_BESIDE = 12  # between a heading and the first image
 _MOST_PIXELS = 100_000_000
 """A larger sheet (300 MB in memory) is a mistake: nobody looks at it."""
 
@@ -37,20 +37,20 @@ def sheet(
     title: str | None = None,
     headings: Sequence[str] | None = None,
 ) -> NDArray[np.uint8]:
-    """Lay out pictures of any size in rows and columns, each with a short caption below it.
+    """Lay out images of any size in rows and columns, each with a short caption below it.
 
-    Every picture is scaled as a whole to fit its square: by area when it shrinks, bicubically when it grows.  Letters
+    Every image is scaled as a whole to fit its square: by area when it shrinks, bicubically when it grows.  Letters
     are 12 pixels and more, so that the sheet is read at its own size; words that do not fit are cut with an ellipsis.
 
     Parameters
     ----------
     images : sequence of numpy.ndarray or None
-        uint8 of shape (H, W, 3), RGB, or grey (H, W), in rows from the upper left; None leaves an empty square, so
-        that rows may hold fewer pictures than there are columns.
+        uint8 of shape (H, W, 3), RGB, or gray (H, W), in rows from the upper left; None leaves an empty square, so
+        that rows may hold fewer images than there are columns.
     captions : sequence of str, optional
-        One for each picture, possibly empty; a line break begins another line.
+        One for each image, possibly empty; a line break begins another line.
     columns : int, optional
-        Pictures in a row; by default a few more than rows.
+        Images in a row; by default a few more than rows.
     cell : int
         Side of the squares in pixels, 16 to 1024.
     title : str, optional
@@ -66,15 +66,15 @@ def sheet(
     Raises
     ------
     InputError
-        If there is no picture, one is wrong, the counts do not match, or the sheet would be larger than 100 megapixels.
+        If there is no image, one is wrong, the counts do not match, or the sheet would be larger than 100 megapixels.
     """
     if len(images) == 0:
-        raise InputError("a sheet needs at least one picture, but got none")
-    side = whole_number(cell, "cell", low=16, high=1024)
-    wide = math.ceil(math.sqrt(1.5 * len(images))) if columns is None else whole_number(columns, "columns", low=1)
+        raise InputError("a sheet needs at least one image, but got none")
+    side = check_integer(cell, "cell", low=16, high=1024)
+    wide = math.ceil(math.sqrt(1.5 * len(images))) if columns is None else check_integer(columns, "columns", low=1)
     rows = math.ceil(len(images) / wide)
     names = _matching(headings, rows, "headings", "rows")
-    words = [text.split("\n") for text in _matching(captions, len(images), "captions", "pictures")]
+    words = [text.split("\n") for text in _matching(captions, len(images), "captions", "images")]
     size = max(12, min(16, side // 8))
     left = _heading_width(names, size + 2)
     line = math.ceil(paint.text_size("Ag", size)[1])
@@ -82,9 +82,7 @@ def sheet(
     top = _MARGIN + (math.ceil(paint.text_size("Ag", size + 6)[1]) + _GAP if title else 0)
     shape = (top + rows * (side + below + _GAP) - _GAP + _MARGIN, left + wide * (side + _GAP) - _GAP + _MARGIN)
     if shape[0] * shape[1] > _MOST_PIXELS:
-        raise InputError(
-            f"a sheet of {shape[1]} x {shape[0]} pixels is too large: take fewer pictures or a smaller cell"
-        )
+        raise InputError(f"a sheet of {shape[1]} x {shape[0]} pixels is too large: take fewer images or a smaller cell")
     page = np.full((*shape, 3), _PAPER, dtype=np.uint8)
     if title:
         _write(page, _MARGIN, _MARGIN, title, size + 6, shape[1] - 2 * _MARGIN, _INK)
@@ -108,18 +106,18 @@ def _matching(texts: Sequence[str] | None, count: int, name: str, what: str) -> 
 
 
 def _heading_width(names: Sequence[str], size: int) -> int:
-    """Return where the pictures begin: behind the widest heading, but never further in than 20 letters reach."""
+    """Return where the images begin: behind the widest heading, but never further in than 20 letters reach."""
     widest = max(paint.text_size(name, size)[0] for name in names)
     return _MARGIN + (math.ceil(min(widest, 10.0 * size)) + _BESIDE if widest else 0)
 
 
 def _place(square: NDArray[np.uint8], image: NDArray[Any] | None, index: int) -> None:
-    """Put a picture into the middle of a square, as large as it fits."""
+    """Put an image into the middle of a square, as large as it fits."""
     side = len(square)
     if image is None:
         square[:] = _EMPTY
         return
-    pixels = image_array(image, f"images[{index}]")
+    pixels = check_image(image, f"images[{index}]")
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     if scale != 1:
@@ -131,7 +129,7 @@ def _place(square: NDArray[np.uint8], image: NDArray[Any] | None, index: int) ->
     square[y : y + height, x : x + width] = pixels
 
 
-def _write(page: NDArray[np.uint8], x: int, y: int, words: str, size: int, room: int, colour: RGB) -> None:
+def _write(page: NDArray[np.uint8], x: int, y: int, words: str, size: int, room: int, color: RGB) -> None:
     """Write one line, cut with an ellipsis where it is wider than its room."""
     shown = "".join(c if c.isprintable() else "?" for c in words)[:500]
     if shown and paint.text_size(shown, size)[0] > room:
@@ -142,4 +140,4 @@ def _write(page: NDArray[np.uint8], x: int, y: int, words: str, size: int, room:
             low, high = (middle, high) if fits else (low, middle - 1)
         shown = shown[:low].rstrip() + "..."
     if shown:
-        paint.text(page, x, y, shown, size, colour)
+        paint.text(page, x, y, shown, size, color)

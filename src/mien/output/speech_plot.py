@@ -1,4 +1,4 @@
-"""A recording as a picture: its waveform, its spectrogram and its emotions on one time axis.
+"""A recording as an image: its waveform, its spectrogram and its emotions on one time axis.
 
 Drawn like the charts of `mien.output.plots`: nothing of matplotlib's state is touched, and the same input gives the
 same bytes.
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from mien.labels import LabelSet
 from mien.output._bands import speech_band, stacked
-from mien.output._chart import GREY, emotion_patches, legend, new_figure, shown, time_axis, to_png
+from mien.output._chart import GRAY, emotion_patches, legend, new_figure, shown, time_axis, to_png
 from mien.output._sketch import Sketch, sketch
 from mien.output._times import CLOCK_FROM_S, tick_label
-from mien.output.palette import COLOURS, text_on
+from mien.output.palette import COLORS, text_on
 from mien.output.write import write_encoded
-from mien.voice.features import mel_matrix
+from mien.speech.features import mel_matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,10 +31,10 @@ __all__ = ["Sketch", "sketch", "speech_plot", "write_speech_plot"]
 
 _WIDTH_IN, _HEIGHT_IN = 12.0, 6.6
 _FINE_COLUMNS, _BROAD_COLUMNS = 1400, 240
-"""Columns of the emotions' bands: about the pixels of the axis, or, where there are more spans than people can tell
+"""Columns of the emotions' bands: about the pixels of the axis, or, where there are more segments than people can tell
 apart, as many as they can."""
 
-_MANY_SPANS = 300
+_MANY_SEGMENTS = 300
 _LEAST_SPEECH = 0.1
 """Share of a column that must be speech for its strongest emotion to be shown."""
 
@@ -47,7 +47,7 @@ _RANGE_DB = 70.0
 """What lies further under the loudest place is drawn as dark as silence."""
 
 _FAINTEST_DB = -30.0
-"""The brightest colour stands for no less than this, so that silence (-100 dB) is dark in any recording."""
+"""The brightest color stands for no less than this, so that silence (-100 dB) is dark in any recording."""
 
 _LETTER_SHARE = 0.0068
 """Width of a letter of a band's name as a share of the axis."""
@@ -59,13 +59,13 @@ def speech_plot(result: SpeechResult, sound: Sketch) -> bytes:
     """Draw what was heard in a recording.
 
     From above: the outline of the waveform (dark where somebody speaks), mel energies, the most probable emotion of
-    each span, and the probabilities of all emotions, stacked.  Where a column of pixels stands for more than one span,
-    its emotions are averaged over time.
+    each segment, and the probabilities of all emotions, stacked.  Where a column of pixels stands for more than one
+    segment, its emotions are averaged over time.
 
     Parameters
     ----------
     result : SpeechResult
-        The spans.
+        The segments.
     sound : Sketch
         The sound, from `sketch`.
 
@@ -110,15 +110,15 @@ def write_speech_plot(path: str | os.PathLike[str], result: SpeechResult, sound:
 
 
 class _Bands:
-    """What is said, felt and how surely, in columns of equal time: integrals over the spans, so that none is lost."""
+    """What is said, felt and how surely, in columns of equal time: integrals over the segments."""
 
     def __init__(self, result: SpeechResult, end_s: float) -> None:
         band = speech_band(result, "voice")
         self.labels: LabelSet | None = None if band is None else band.labels
         self.end_s = end_s
         names = () if self.labels is None else self.labels.emotions
-        self._colours = np.array([COLOURS[name] for name in names], np.uint8).reshape(len(names), 3)
-        self.columns = _FINE_COLUMNS if len(result.spans) <= _MANY_SPANS else _BROAD_COLUMNS
+        self._colors = np.array([COLORS[name] for name in names], np.uint8).reshape(len(names), 3)
+        self.columns = _FINE_COLUMNS if len(result.segments) <= _MANY_SEGMENTS else _BROAD_COLUMNS
         edges = np.linspace(0, end_s, self.columns + 1)
         # (columns, emotions): mean probabilities; they add up to the share of the column in which somebody speaks.
         self.shares = np.zeros((self.columns, 0)) if band is None else band.columns(edges)
@@ -129,16 +129,16 @@ class _Bands:
         return self.columns == _BROAD_COLUMNS
 
     def top(self) -> NDArray[np.uint8]:
-        """Return the colour of the strongest emotion of each column, uint8 (1, columns, 3)."""
-        picture = np.full((1, self.columns, 3), _QUIET, np.uint8)
+        """Return the color of the strongest emotion of each column, uint8 (1, columns, 3)."""
+        image = np.full((1, self.columns, 3), _QUIET, np.uint8)
         spoken = self.shares.sum(axis=1) >= _LEAST_SPEECH
         if spoken.any():
-            picture[0, spoken] = self._colours[self.shares[spoken].argmax(axis=1)]
-        return picture
+            image[0, spoken] = self._colors[self.shares[spoken].argmax(axis=1)]
+        return image
 
     def stacked(self) -> NDArray[np.uint8]:
         """Return the probabilities stacked from below, uint8 (rows, columns, 3), the first row the lowest."""
-        return stacked(self.shares, self._colours, rows=_BAND_ROWS, ground=_QUIET)
+        return stacked(self.shares, self._colors, rows=_BAND_ROWS, ground=_QUIET)
 
 
 def _draw_outline(axes: Axes, result: SpeechResult, sound: Sketch) -> None:
@@ -146,14 +146,14 @@ def _draw_outline(axes: Axes, result: SpeechResult, sound: Sketch) -> None:
     # Each column begins where the one before ended, so that the line has no gaps where it is steep.
     low[1:], high[1:] = np.minimum(low[1:], high[:-1]), np.maximum(high[1:], low[:-1])
     middles = (edges[:-1] + edges[1:]) / 2
-    ends = np.array([span.end_s for span in result.spans])
-    speech = np.array([span.speech for span in result.spans] + [False])
+    ends = np.array([segment.end_s for segment in result.segments])
+    speech = np.array([segment.speech for segment in result.segments] + [False])
     spoken = speech[np.searchsorted(ends, middles, side="right")]
     for mask, ink in ((~spoken, _QUIET_INK), (spoken, _SPEECH_INK)):
         axes.vlines(middles[mask], low[mask], high[mask], color=ink, linewidth=0.8)
     level = max(float(np.abs(np.concatenate([low, high])).max(initial=0.0)), 0.01)
     axes.set_ylim(-1.05 * level, 1.05 * level)
-    axes.axhline(0, color=GREY, linewidth=0.5)
+    axes.axhline(0, color=GRAY, linewidth=0.5)
     axes.set_ylabel("waveform", fontsize=9)
     axes.locator_params(axis="y", nbins=5)
 
@@ -194,16 +194,16 @@ def _draw_top(axes: Axes, bands: _Bands, result: SpeechResult) -> None:
     axes.imshow(bands.top(), aspect="auto", extent=(0, bands.end_s, 0, 1), interpolation="nearest")
     axes.set_yticks([])
     axes.set_ylabel("most\nlikely", fontsize=9)
-    for span in result.spans:
-        if span.emotion is None:
+    for segment in result.segments:
+        if segment.emotion is None:
             continue
-        top = span.emotion.top
-        if len(top) * _LETTER_SHARE * bands.end_s < span.duration_s:
-            ink = tuple(value / 255 for value in text_on(COLOURS[top]))
-            middle = (span.start_s + span.end_s) / 2
+        top = segment.emotion.top
+        if len(top) * _LETTER_SHARE * bands.end_s < segment.duration_s:
+            ink = tuple(value / 255 for value in text_on(COLORS[top]))
+            middle = (segment.start_s + segment.end_s) / 2
             axes.text(middle, 0.47, top, color=ink, fontsize=9, ha="center", va="center", clip_on=True)
     if result.speech_s == 0:
-        axes.text(bands.end_s / 2, 0.47, "no speech", color=GREY, fontsize=10, ha="center", va="center")
+        axes.text(bands.end_s / 2, 0.47, "no speech", color=GRAY, fontsize=10, ha="center", va="center")
 
 
 def _draw_shares(axes: Axes, bands: _Bands) -> None:
@@ -221,7 +221,7 @@ def _length(seconds: float) -> str:
 
 
 def _head(figure: Figure, axes: Axes, result: SpeechResult, bands: _Bands) -> None:
-    """Write what is drawn, and which colour is which emotion."""
+    """Write what is drawn, and which color is which emotion."""
     name = "recording" if result.path is None else shown(os.path.basename(result.path))  # noqa: PTH119 - any string
     title = f"{name}: {_length(result.duration_s)}, {_length(result.speech_s)} of speech"
     if result.model:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
 from mien.output._times import clock, length
-from mien.results import FailedItem, SpeechResult, SpeechSpan
+from mien.results import FailedItem, SpeechResult, SpeechSegment
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["span_row", "speech_summary", "speech_table"]
+__all__ = ["segment_row", "speech_summary", "speech_table"]
 
 _LEAST_SHARE = 0.005
 """Emotions of less than half a percent of the speech are left out of the summary in words."""
@@ -26,13 +26,13 @@ _COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def span_row(path: str | None, number: int, span: SpeechSpan) -> dict[str, Any]:
-    """Return the row of one span, as `mien.results.SpeechResult.rows` has it."""
-    row: dict[str, Any] = {"path": path, "span": number}
-    row.update(start_s=span.start_s, end_s=span.end_s, speech=span.speech)
-    if span.emotion is not None:
-        row.update(emotion=span.emotion.top, confidence=span.emotion.confidence, unsure=span.emotion.unsure)
-        row.update(span.emotion.items())
+def segment_row(path: str | None, number: int, segment: SpeechSegment) -> dict[str, Any]:
+    """Return the row of one segment, as `mien.results.SpeechResult.rows` has it."""
+    row: dict[str, Any] = {"path": path, "segment": number}
+    row.update(start_s=segment.start_s, end_s=segment.end_s, speech=segment.speech)
+    if segment.emotion is not None:
+        row.update(emotion=segment.emotion.top, confidence=segment.emotion.confidence, unsure=segment.emotion.unsure)
+        row.update(segment.emotion.items())
     return row
 
 
@@ -42,7 +42,7 @@ def speech_table(
     ascii_only: bool = False,
     title: str | None = None,
 ) -> Table:
-    """Return a table for people: a row a span, with a bar in the colour of its emotion.
+    """Return a table for people: a row a segment, with a bar in the color of its emotion.
 
     Times are seconds, from three minutes on minutes and seconds.  A recording's name stands in its first row only.
     Where nobody speaks, the row is dim and has no emotion.
@@ -73,19 +73,19 @@ def _cells(item: SpeechResult | FailedItem, ascii_only: bool) -> Iterator[tuple[
     if isinstance(item, FailedItem):
         yield name, "", "", Text("error", style="bold red"), "", "", "", Text(printable(item.message, ascii_only))
         return
-    if not item.spans:
+    if not item.segments:
         yield name, "", "", Text("no sound", style="dim"), "", "", "", Text("; ".join(item.warnings))
-    for number, span in enumerate(item.spans):
-        notes = [*(item.warnings if number == 0 else ()), *span.warnings]
-        times = [clock(second, item.duration_s) for second in (span.start_s, span.end_s)]
+    for number, segment in enumerate(item.segments):
+        notes = [*(item.warnings if number == 0 else ()), *segment.warnings]
+        times = [clock(second, item.duration_s) for second in (segment.start_s, segment.end_s)]
         first = name if number == 0 else Text("")
-        if span.emotion is None:
-            quiet = Text("speech" if span.speech else "no speech", style="dim")
+        if segment.emotion is None:
+            quiet = Text("speech" if segment.speech else "no speech", style="dim")
             dim = (Text(time, style="dim") for time in times)
             yield first, *dim, quiet, "", "", "", Text("; ".join(notes), style="dim")
             continue
-        notes = (["unsure"] if span.emotion.unsure else []) + notes
-        yield first, *times, *emotion_cells(span.emotion, ascii_only=ascii_only), Text("; ".join(notes))
+        notes = (["unsure"] if segment.emotion.unsure else []) + notes
+        yield first, *times, *emotion_cells(segment.emotion, ascii_only=ascii_only), Text("; ".join(notes))
 
 
 def speech_summary(result: SpeechResult, *, ascii_only: bool = False) -> str:

@@ -11,8 +11,8 @@ from mien.errors import InputError
 from mien.labels import LabelSet, label_set
 from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
 from mien.output._rows import CsvRows, same_labels
-from mien.output.speech_tables import span_row
-from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSpan, VideoResult
+from mien.output.speech_tables import segment_row
+from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoResult
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["CsvWriter", "Item", "JsonLinesWriter", "columns_of", "face_table", "flat_rows", "to_json", "write_json"]
 
 Item = ImageResult | SpeechResult | FailedItem
-"""What an item of a batch becomes in tables of pictures and recordings."""
+"""What an item of a batch becomes in tables of images and recordings."""
 
 Document = Item | VideoResult
 """What becomes JSON."""
 
 _FACE = ("face", "x1", "y1", "x2", "y2", "score")
-_SPAN = ("span", "start_s", "end_s", "speech")
+_SEGMENT = ("segment", "start_s", "end_s", "speech")
 _DIGITS = {**dict.fromkeys(("x1", "y1", "x2", "y2"), 2), "start_s": 3, "end_s": 3}
 """Digits after the point; probabilities have six."""
 
@@ -53,7 +53,7 @@ def to_json(results: Document | Iterable[Document], *, indent: int | None = 2) -
 
 
 def write_json(item: Document, stream: IO[str]) -> None:
-    """Write the document that `to_json` returns, and a line break; of a film frame by frame, in little memory.
+    """Write the document that `to_json` returns, and a line break; of a video frame by frame, in little memory.
 
     Parameters
     ----------
@@ -93,12 +93,12 @@ class JsonLinesWriter:
 
 
 def columns_of(faces: LabelSet | None, speech: LabelSet | None) -> tuple[str, ...]:
-    """Return the columns of a table of faces, of spans of speech, or of both: what only one has stands empty."""
+    """Return the columns of a table of faces, of segments of speech, or of both: what only one has stands empty."""
     emotions = dict.fromkeys(name for labels in (faces, speech) if labels is not None for name in labels.emotions)
     return (
         "path",
         *(_FACE if faces is not None else ()),
-        *(_SPAN if speech is not None else ()),
+        *(_SEGMENT if speech is not None else ()),
         *("emotion", "confidence", "unsure"),
         *emotions,
         *("warnings", "error", "message"),
@@ -106,11 +106,11 @@ def columns_of(faces: LabelSet | None, speech: LabelSet | None) -> tuple[str, ..
 
 
 def flat_rows(item: Item) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an item, one a face or span, with its warnings.
+    """Yield the rows of an item, one a face or segment, with its warnings.
 
-    A picture without a face has one row whose face is empty, and a picture's own warnings stand in each of its rows.
-    A recording's own warnings, which are complete only when all is read, have a row of their own after its spans.  An
-    item that failed has one row with its error.
+    An image without a face has one row whose face is empty, and an image's own warnings stand in each of its rows.
+    A recording's own warnings, which are complete only when all is read, have a row of their own after its segments.
+    An item that failed has one row with its error.
     """
     if isinstance(item, FailedItem):
         yield {"path": item.path, "error": item.error, "message": item.message}
@@ -119,14 +119,14 @@ def flat_rows(item: Item) -> Iterator[dict[str, Any]]:
             own = () if face is None else face.warnings
             yield {**row, "warnings": "; ".join((*item.warnings, *own))}
     else:
-        for number, span in enumerate(item.spans, 1):
-            yield {**span_row(item.path, number, span), "warnings": "; ".join(span.warnings)}
-        if item.warnings or not item.spans:
+        for number, segment in enumerate(item.segments, 1):
+            yield {**segment_row(item.path, number, segment), "warnings": "; ".join(segment.warnings)}
+        if item.warnings or not item.segments:
             yield {"path": item.path, "warnings": "; ".join(item.warnings)}
 
 
 class CsvWriter:
-    r"""Writes one row a face or span of speech, as soon as it comes, below a header that never changes.
+    r"""Writes one row a face or segment of speech, as soon as it comes, below a header that never changes.
 
     For the rows see `flat_rows`.  Names keep their line breaks and quotes, as RFC 4180 allows; what the stream's
     encoding lacks is escaped: ``\udcff``.
@@ -136,7 +136,7 @@ class CsvWriter:
     stream : text file object
         Where to write, opened with ``newline=""`` if it is a file; neither opened nor closed here.
     labels : LabelSet or str, optional
-        The emotions of faces, one column each; ``None`` where there will be no picture.
+        The emotions of faces, one column each; ``None`` where there will be no image.
     speech : LabelSet or str, optional
         The emotions of speech; ``None`` where there will be no recording.
     """
@@ -161,13 +161,13 @@ class CsvWriter:
         for row in flat_rows(item):
             self._rows.write(row)
 
-    def write_span(self, path: str | None, number: int, span: SpeechSpan) -> None:
-        """Write the row of a span, counted from 1, before the rest of its recording is read."""
-        _same("a span", span, self._speech)
-        self._rows.write({**span_row(path, number, span), "warnings": "; ".join(span.warnings)})
+    def write_segment(self, path: str | None, number: int, segment: SpeechSegment) -> None:
+        """Write the row of a segment, counted from 1, before the rest of its recording is read."""
+        _same("a segment", segment, self._speech)
+        self._rows.write({**segment_row(path, number, segment), "warnings": "; ".join(segment.warnings)})
 
     def write_warnings(self, path: str | None, warnings: Iterable[str]) -> None:
-        """Write what was odd about a recording whose spans are written, if anything was."""
+        """Write what was odd about a recording whose segments are written, if anything was."""
         if told := "; ".join(warnings):
             self._rows.write({"path": path, "warnings": told})
 
@@ -178,8 +178,8 @@ def check_labels(item: Item, faces: LabelSet | None, speech: LabelSet | None) ->
         for face in item.faces:
             _same("a face", face, faces)
     elif isinstance(item, SpeechResult):
-        for span in item.spans:
-            _same("a span", span, speech)
+        for segment in item.segments:
+            _same("a segment", segment, speech)
 
 
 def _same(what: str, part: Any, labels: LabelSet | None) -> None:
@@ -192,9 +192,9 @@ def face_table(
     ascii_only: bool = False,
     title: str | None = None,
 ) -> Table:
-    """Return a table for people: a row a face, with a bar in the colour of its emotion.
+    """Return a table for people: a row a face, with a bar in the color of its emotion.
 
-    A picture's name stands in the row of its first face only.
+    An image's name stands in the row of its first face only.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ def _cells(item: ImageResult | FailedItem, ascii_only: bool) -> Iterable[tuple[s
 
 def _item(item: Any) -> Item:
     if isinstance(item, VideoResult):
-        raise InputError("a film has tables of its own: see mien.output.VideoCsvWriter")
+        raise InputError("a video has tables of its own: see mien.output.VideoCsvWriter")
     if not isinstance(item, Item):
         raise InputError(f"expected an ImageResult, a SpeechResult or a FailedItem, but got {describe(item)}")
     return item

@@ -1,4 +1,4 @@
-"""A film as one page: a file that needs nothing else, and that a browser shows without a network.
+"""A video as one page: a file that needs nothing else, and that a browser shows without a network.
 
 Nothing in it is loaded, and its own policy forbids that anything could be.  It is whole without scripts; a small one
 tells what is under the pointer.
@@ -20,10 +20,10 @@ from mien.output import _page_about, _page_short
 from mien.output._bands import Band
 from mien.output._cells import printable
 from mien.output._page_parts import legend, section, words
-from mien.output._svg import axis, band_picture, columns_for, share_bar
+from mien.output._svg import axis, band_image, columns_for, share_bar
 from mien.output._times import length, minutes
-from mien.output.palette import COLOURS
-from mien.output.video_plot import film_bands, film_span, sound_bands
+from mien.output.palette import COLORS
+from mien.output.video_plot import sound_bands, video_bands, video_segment
 from mien.output.video_summary import LEAST_SHARE, people_left, shares_of, sides_of
 from mien.output.write import write_encoded
 
@@ -48,28 +48,28 @@ _REGION = '<div class="wide-table" role="region" aria-label="Shares of time by p
 
 
 def video_page(
-    film: VideoResult,
+    video: VideoResult,
     thumbnails: Thumbs | None = None,
     *,
     title: str | None = None,
     spec: ModelSpec | None = None,
     bands: Sequence[Band] = (),
 ) -> str:
-    """Return a page about a film.
+    """Return a page about a video.
 
-    It has a summary (where there is sound: faces, voice and both side by side), a timeline, a card with pictures for
+    It has a summary (where there is sound: faces, voice and both side by side), a timeline, a card with images for
     each person, the shares as a table, warnings, and what the numbers come from and mean.  It follows the reader's
-    light or dark setting, fits telephones and prints.  Its size depends on the number of people and pictures, not on
-    the length of the film.
+    light or dark setting, fits telephones and prints.  Its size depends on the number of people and images, not on
+    the length of the video.
 
     Parameters
     ----------
-    film : VideoResult
+    video : VideoResult
         What was seen.
     thumbnails : mapping of int to sequence of (Moment, bytes), optional
-        Pictures of the people, by number, as JPEG or PNG: see `mien.output.Thumbnails`.
+        Images of the people, by number, as JPEG or PNG: see `mien.output.Thumbnails`.
     title : str, optional
-        By default the name of the film.
+        By default the name of the video.
     spec : ModelSpec, optional
         The record of the model, for what it was measured to do.
     bands : sequence of Band
@@ -86,21 +86,21 @@ def video_page(
         If a thumbnail is neither JPEG nor PNG.
     """
     style, script = (_part(name) for name in ("_page.css", "_page.js"))
-    style += "".join(_colour(name, rgb) for name, rgb in COLOURS.items())
+    style += "".join(_color(name, rgb) for name, rgb in COLORS.items())
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    name = _name(film)
+    name = _name(video)
     heading = html.escape(printable(title, ascii_only=False) if title else name)
-    people = film.summary.people[:MOST_PEOPLE]
+    people = video.summary.people[:MOST_PEOPLE]
     sections = (
-        _page_short.short(film),
-        _odd(film),
-        _over_time(film, bands),
-        _people(film, people, thumbnails or {}),
-        _numbers(film, people),
-        _page_about.about(film, spec),
+        _page_short.short(video),
+        _odd(video),
+        _over_time(video, bands),
+        _people(video, people, thumbnails or {}),
+        _numbers(video, people),
+        _page_about.about(video, spec),
     )
     return "".join(
         [
@@ -108,7 +108,7 @@ def video_page(
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             f"<title>{heading}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n",
-            f'<header><h1>{heading}</h1><p class="lead">{_lead(film, name if title else None)}</p></header>\n',
+            f'<header><h1>{heading}</h1><p class="lead">{_lead(video, name if title else None)}</p></header>\n',
             *sections,
             f"</main>\n<script>{script}</script>\n</body>\n</html>\n",
         ]
@@ -117,7 +117,7 @@ def video_page(
 
 def write_video_page(
     path: str | os.PathLike[str],
-    film: VideoResult,
+    video: VideoResult,
     thumbnails: Thumbs | None = None,
     *,
     title: str | None = None,
@@ -132,47 +132,47 @@ def write_video_page(
     MediaNotFoundError, MediaError
         If the folder does not exist, or the file cannot be written there.
     """
-    write_encoded(path, ".html", lambda: video_page(film, thumbnails, title=title, spec=spec).encode())
+    write_encoded(path, ".html", lambda: video_page(video, thumbnails, title=title, spec=spec).encode())
 
 
 def _part(name: str) -> str:
     return resources.files("mien.output").joinpath(name).read_text(encoding="utf-8")
 
 
-def _colour(name: str, rgb: tuple[int, int, int]) -> str:
-    colour = "#{:02x}{:02x}{:02x}".format(*rgb)
-    return f".{name}{{fill:{colour};background-color:{colour}}}\n"
+def _color(name: str, rgb: tuple[int, int, int]) -> str:
+    color = "#{:02x}{:02x}{:02x}".format(*rgb)
+    return f".{name}{{fill:{color};background-color:{color}}}\n"
 
 
 def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _name(film: VideoResult) -> str:
+def _name(video: VideoResult) -> str:
     # os.path.basename takes any string, also one with a NUL, which no Path does.
-    return "film" if film.path is None else printable(os.path.basename(film.path), ascii_only=False)  # noqa: PTH119
+    return "video" if video.path is None else printable(os.path.basename(video.path), ascii_only=False)  # noqa: PTH119
 
 
-def _lead(film: VideoResult, name: str | None) -> str:
-    summary = film.summary
+def _lead(video: VideoResult, name: str | None) -> str:
+    summary = video.summary
     count = len(summary.people)
     people = "nobody in view" if not count else "1 person" if count == 1 else f"{count} people"
-    told = [length(film.duration_s), people]
+    told = [length(video.duration_s), people]
     if count:
         told.append(f"faces in view for {length(summary.seen_s)}")
-    if film.speech is not None:
+    if video.speech is not None:
         told.append(f"speech for {length(summary.speech_s)}" if summary.speech_s else "no speech")
     return html.escape(", ".join([*([name] if name else []), *told]))
 
 
-def _over_time(film: VideoResult, more: Sequence[Band]) -> str:
-    sound, sides = sound_bands(film), sides_of(film)
-    bands = [*film_bands(film, MOST_PEOPLE), *sound, *more]
+def _over_time(video: VideoResult, more: Sequence[Band]) -> str:
+    sound, sides = sound_bands(video), sides_of(video)
+    bands = [*video_bands(video, MOST_PEOPLE), *sound, *more]
     if not bands:
         return ""
-    span_s, columns = film_span(film), columns_for(len(bands))
+    segment_s, columns = video_segment(video), columns_for(len(bands))
     height = next((high for upto, high in _HEIGHTS_PX.items() if len(bands) <= upto), _LEAST_PX)
-    people = film.summary.people[:MOST_PEOPLE]
+    people = video.summary.people[:MOST_PEOPLE]
     told = [words(list(shares_of(person).items())) for person in people]
     told += [words(side.shares) for side in sides[: len(sound)]] + ["" for _ in more]
     links = [f'<a href="#person-{person.track}">person {person.track}</a>' for person in people]
@@ -180,42 +180,40 @@ def _over_time(film: VideoResult, more: Sequence[Band]) -> str:
     for number, band in enumerate(bands):
         name = links[number] if number < len(links) else html.escape(band.title)
         label = f"{band.title}, {band.note}: {told[number]}" if told[number] else band.title
-        picture = band_picture(band, span_s, columns=columns, height=height, told=label, cuts=film.cuts)
+        image = band_image(band, segment_s, columns=columns, height=height, told=label, cuts=video.cuts)
         note = f'<span class="quiet">{html.escape(band.note)}</span>'
-        rows.append(f'<div class="row"><div class="name">{name}{note}</div>{picture}</div>\n')
-    rows.append(f'<div class="row"><div class="name"></div>{axis(span_s)}</div>\n')
+        rows.append(f'<div class="row"><div class="name">{name}{note}</div>{image}</div>\n')
+    rows.append(f'<div class="row"><div class="name"></div>{axis(segment_s)}</div>\n')
     emotions = list(dict.fromkeys(name for band in bands for name in band.labels.emotions))
     notes = ["Each band: how probable each emotion is, and below it the one that leads."]
     if people:
         notes.append("Triangles: strongest moments.")
-    if film.cuts:
-        notes.append("1 cut." if len(film.cuts) == 1 else f"{len(film.cuts)} cuts.")
-    if left := people_left(film.summary.people, MOST_PEOPLE):
+    if video.cuts:
+        notes.append("1 cut." if len(video.cuts) == 1 else f"{len(video.cuts)} cuts.")
+    if left := people_left(video.summary.people, MOST_PEOPLE):
         notes.append(f"Not shown: {left}.")
     return section(
         "time",
         "Over time",
-        f'<div class="bands" data-span="{span_s[0]:.3f} {span_s[1]:.3f}">\n{"".join(rows)}</div>\n',
+        f'<div class="bands" data-segment="{segment_s[0]:.3f} {segment_s[1]:.3f}">\n{"".join(rows)}</div>\n',
         legend(((name, None) for name in emotions), away="not in view, no speech" if sound else "not in view"),
         f'<p class="quiet">{" ".join(notes)}</p>\n',
     )
 
 
-def _people(film: VideoResult, people: Sequence[PersonSummary], thumbnails: Thumbs) -> str:
+def _people(video: VideoResult, people: Sequence[PersonSummary], thumbnails: Thumbs) -> str:
     if not people:
         return ""
-    warnings = {track.number: track.warnings for track in film.tracks}
-    cards = [_card(person, film.end_s, thumbnails.get(person.track, ()), warnings[person.track]) for person in people]
+    warnings = {track.number: track.warnings for track in video.tracks}
+    cards = [_card(person, video.end_s, thumbnails.get(person.track, ()), warnings[person.track]) for person in people]
     return section("people", "People", f'<div class="people">\n{"".join(cards)}</div>\n')
 
 
-def _card(
-    person: PersonSummary, end_s: float, pictures: Sequence[tuple[Moment, bytes]], warnings: Sequence[str]
-) -> str:
+def _card(person: PersonSummary, end_s: float, images: Sequence[tuple[Moment, bytes]], warnings: Sequence[str]) -> str:
     first, last, seen = (minutes(second, end_s) for second in (person.start_s, person.end_s, person.seen_s))
     shares = list(shares_of(person).items())
     told = [(name, share) for name, share in shares if share >= LEAST_SHARE]
-    shots = "".join(_shot(person.track, moment, data, end_s) for moment, data in pictures)
+    shots = "".join(_shot(person.track, moment, data, end_s) for moment, data in images)
     odd = f'<p class="quiet">{html.escape("; ".join(warnings))}</p>' if warnings else ""
     return (
         f'<article class="person" id="person-{person.track}"><header><h3>Person {person.track}</h3>'
@@ -248,15 +246,15 @@ def _moments(person: PersonSummary, end_s: float) -> str:
     return f'<p class="quiet">Strongest: {", ".join(told)}</p>'
 
 
-def _numbers(film: VideoResult, people: Sequence[PersonSummary]) -> str:
+def _numbers(video: VideoResult, people: Sequence[PersonSummary]) -> str:
     if not people:
         return ""
-    emotions = film.tracks[0].labels.emotions
+    emotions = video.tracks[0].labels.emotions
     head = "".join(f'<th scope="col">{name}</th>' for name in ("person", "first", "last", "in view", *emotions))
     rows = []
     for person in people:
         shares = shares_of(person)
-        times = [minutes(second, film.end_s) for second in (person.start_s, person.end_s, person.seen_s)]
+        times = [minutes(second, video.end_s) for second in (person.start_s, person.end_s, person.seen_s)]
         cells = [f"<td>{time}</td>" for time in times]
         for name in emotions:
             share = shares.get(name, 0.0)
@@ -266,8 +264,8 @@ def _numbers(film: VideoResult, people: Sequence[PersonSummary]) -> str:
     return section("numbers", "In numbers", f"{_REGION}{table}</div>\n")
 
 
-def _odd(film: VideoResult) -> str:
-    if not film.warnings:
+def _odd(video: VideoResult) -> str:
+    if not video.warnings:
         return ""
-    items = "".join(f"<li>{html.escape(printable(warning, ascii_only=False))}</li>" for warning in film.warnings)
+    items = "".join(f"<li>{html.escape(printable(warning, ascii_only=False))}</li>" for warning in video.warnings)
     return section("warnings", "Warnings", f'<div class="warnings"><ul>{items}</ul></div>\n')

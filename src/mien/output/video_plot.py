@@ -1,4 +1,4 @@
-"""A film as a picture: one band a person over the film's time, and where it has sound one of the voice and one of both.
+"""A video as an image: one band a person over time, and where it has sound one of the voice and one of both.
 
 Drawn like the charts of `mien.output.plots`: nothing of matplotlib's state is touched, and the same input gives the
 same bytes.
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import whole_number
-from mien._extras import need
+from mien._checks import check_integer
+from mien._extras import import_extra
 from mien.output._bands import Band, empty_band, face_band, fused_band, ordered, speech_band, stacked
-from mien.output._chart import GREY, emotion_patches, legend, new_figure, shown, time_axis, to_png
+from mien.output._chart import GRAY, emotion_patches, legend, new_figure, shown, time_axis, to_png
 from mien.output._times import length, minutes
-from mien.output.palette import COLOURS, RGB, text_on
+from mien.output.palette import COLORS, RGB, text_on
 from mien.output.video_summary import people_left, sides_of
 from mien.output.write import write_encoded
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mien.results import VideoResult
 
-__all__ = ["film_bands", "film_span", "plot_timeline", "sound_bands", "write_timeline"]
+__all__ = ["plot_timeline", "sound_bands", "video_bands", "video_segment", "write_timeline"]
 
 _WIDTH_IN = 12.0
 _HEIGHTS_IN = {1: 2.1, 2: 1.6, 3: 1.3, 4: 1.1, 6: 0.9, 8: 0.75}
@@ -61,11 +61,11 @@ _LETTER_SHARE = 0.0066
 """Width of a letter as a share of the axis."""
 
 _LEAST_S = 0.04
-"""A film of one frame is drawn as if it lasted this long: a frame at 25 a second."""
+"""A video of one frame is drawn as if it lasted this long: a frame at 25 a second."""
 
 
-def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = ()) -> bytes:
-    """Draw what the people of a film show over time, and what its voice sounds like.
+def plot_timeline(video: VideoResult, *, most: int = 12, bands: Sequence[Band] = ()) -> bytes:
+    """Draw what the people of a video show over time, and what its voice sounds like.
 
     Each person has a band: the smoothed probabilities of all emotions, stacked, and below them a ribbon of the emotion
     that leads.  Marks above stand at the strongest moments, thin lines where another scene begins.  Where a person is
@@ -74,7 +74,7 @@ def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = 
 
     Parameters
     ----------
-    film : VideoResult
+    video : VideoResult
         What was seen and heard.
     most : int
         People with a band; those who are in view longest, and the rest in a line that counts them.
@@ -93,12 +93,12 @@ def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = 
     MissingExtraError
         If matplotlib is not installed.
     """
-    all_bands = [*film_bands(film, whole_number(most, "most", low=1, high=100)), *sound_bands(film), *bands]
-    start_s, end_s = film_span(film)
+    all_bands = [*video_bands(video, check_integer(most, "most", low=1, high=100)), *sound_bands(video), *bands]
+    start_s, end_s = video_segment(video)
     count = max(1, len(all_bands))
     height = next((inches for upto, inches in _HEIGHTS_IN.items() if count <= upto), _LEAST_IN)
-    left = people_left(film.summary.people, most)
-    entries = _entries(film, all_bands)
+    left = people_left(video.summary.people, most)
+    entries = _entries(video, all_bands)
     lines = 1 if sum(_LETTERS_EACH + len(words) for _, words in entries) <= _MOST_LETTERS else 2
     below = _LINE_IN if left else 0.0
     figure = new_figure(_WIDTH_IN, _HEAD_IN + count * height + below + _LINE_IN * (lines - 1))
@@ -114,16 +114,16 @@ def plot_timeline(film: VideoResult, *, most: int = 12, bands: Sequence[Band] = 
         _draw_band(axes, band, edges, named=count <= _MOST_NAMED)
         _name_band(axes, band, height)
     if not all_bands:
-        _draw_nobody(rows[0], "no face" if film.speech is None else "no face, no speech")
-    _draw_cuts(rows, film, named=bool(all_bands))
-    rows[0].set_title(_title(film), fontsize=11, loc="left", parse_math=False)
+        _draw_nobody(rows[0], "no face" if video.speech is None else "no face, no speech")
+    _draw_cuts(rows, video, named=bool(all_bands))
+    rows[0].set_title(_title(video), fontsize=11, loc="left", parse_math=False)
     if left:
         rows[-1].set_xlabel(f"{rows[-1].get_xlabel()}\n{left}", fontsize=9)
     legend(figure, entries, loc="outside upper center", ncols=-(-len(entries) // lines))
     return to_png(figure)
 
 
-def write_timeline(path: str | os.PathLike[str], film: VideoResult, *, most: int = 12) -> None:
+def write_timeline(path: str | os.PathLike[str], video: VideoResult, *, most: int = 12) -> None:
     """Write `plot_timeline` to a file, whole or not at all.
 
     Raises
@@ -135,74 +135,74 @@ def write_timeline(path: str | os.PathLike[str], film: VideoResult, *, most: int
     MissingExtraError
         If matplotlib is not installed.
     """
-    write_encoded(path, ".png", lambda: plot_timeline(film, most=most))
+    write_encoded(path, ".png", lambda: plot_timeline(video, most=most))
 
 
-def film_bands(film: VideoResult, most: int) -> list[Band]:
-    """Return the bands of the people of a film, longest in view first, at most so many."""
-    tracks = {track.number: track for track in film.tracks}
-    people = film.summary.people[:most]
-    end_s = film_span(film)[1]
+def video_bands(video: VideoResult, most: int) -> list[Band]:
+    """Return the bands of the people of a video, longest in view first, at most so many."""
+    tracks = {track.number: track for track in video.tracks}
+    people = video.summary.people[:most]
+    end_s = video_segment(video)[1]
     return [face_band(tracks[person.track], f"{minutes(person.seen_s, end_s)} in view") for person in people]
 
 
-def sound_bands(film: VideoResult) -> list[Band]:
+def sound_bands(video: VideoResult) -> list[Band]:
     """Return the bands of the voice and of both together: none without sound, nor where nobody is seen and heard.
 
     Where nobody speaks, the voice's band is empty and says so; both have a band where there are both.
     """
-    sides = sides_of(film)
-    if film.speech is None or not (film.tracks or sides[0].shares):
+    sides = sides_of(video)
+    if video.speech is None or not (video.tracks or sides[0].shares):
         return []
-    end_s = film_span(film)[1]
-    voice = speech_band(film.speech, "voice", f"{minutes(film.speech.speech_s, end_s)} of speech")
-    bands = [voice or empty_band("voice", "no speech", film.tracks[0].labels)]
-    if len(sides) > 1 and film.fused is not None:
+    end_s = video_segment(video)[1]
+    voice = speech_band(video.speech, "voice", f"{minutes(video.speech.speech_s, end_s)} of speech")
+    bands = [voice or empty_band("voice", "no speech", video.tracks[0].labels)]
+    if len(sides) > 1 and video.fused is not None:
         together_s = sides[1].seconds
         note = "one answer" if together_s is None else f"{minutes(together_s, end_s)} together"
-        bands.append(fused_band(film.fused, "face and voice", note))
+        bands.append(fused_band(video.fused, "face and voice", note))
     # One emotion lies at one height in all bands.
-    return [ordered(band, film.tracks[0].labels.emotions) for band in bands] if film.tracks else bands
+    return [ordered(band, video.tracks[0].labels.emotions) for band in bands] if video.tracks else bands
 
 
-def film_span(film: VideoResult) -> tuple[float, float]:
-    """Return what of a film's time is drawn, in seconds: what was analyzed and heard, and never nothing."""
-    heard_s = 0.0 if film.speech is None else max((s.end_s for s in film.speech.spans if s.speech), default=0.0)
-    end_s = max([film.end_s, heard_s, *(track.end_s for track in film.tracks)])
-    return film.start_s, max(end_s, film.start_s + _LEAST_S)
+def video_segment(video: VideoResult) -> tuple[float, float]:
+    """Return what of a video's time is drawn, in seconds: what was analyzed and heard, and never nothing."""
+    heard_s = 0.0 if video.speech is None else max((s.end_s for s in video.speech.segments if s.speech), default=0.0)
+    end_s = max([video.end_s, heard_s, *(track.end_s for track in video.tracks)])
+    return video.start_s, max(end_s, video.start_s + _LEAST_S)
 
 
-def _title(film: VideoResult) -> str:
-    name = "film" if film.path is None else shown(os.path.basename(film.path))  # noqa: PTH119 - any string
-    people = "no face" if not film.tracks else "1 person" if len(film.tracks) == 1 else f"{len(film.tracks)} people"
-    title = f"{name}: {length(film.duration_s)}, {people}"
-    models = [name for name in (film.model, "" if film.speech is None else film.speech.model) if name]
+def _title(video: VideoResult) -> str:
+    name = "video" if video.path is None else shown(os.path.basename(video.path))  # noqa: PTH119 - any string
+    people = "no face" if not video.tracks else "1 person" if len(video.tracks) == 1 else f"{len(video.tracks)} people"
+    title = f"{name}: {length(video.duration_s)}, {people}"
+    models = [name for name in (video.model, "" if video.speech is None else video.speech.model) if name]
     return f"{title}, read by {' and '.join(map(shown, models))}" if models else title
 
 
-def _entries(film: VideoResult, bands: Sequence[Band]) -> list[tuple[Any, str]]:
+def _entries(video: VideoResult, bands: Sequence[Band]) -> list[tuple[Any, str]]:
     """Return what the legend explains."""
     if not bands:
         return []
     emotions = list(dict.fromkeys(name for band in bands for name in band.labels.emotions))
-    voice = film.speech is not None
+    voice = video.speech is not None
     entries = emotion_patches(emotions, {"not in view, no speech" if voice else "not in view": _AWAY})
-    lines = need("matplotlib.lines", extra="plot", purpose="drawing charts")
+    lines = import_extra("matplotlib.lines", extra="plot", purpose="drawing charts")
     if any(band.moments for band in bands):
         mark = lines.Line2D([], [], marker="v", color="white", markerfacecolor="white", markeredgecolor="#222222")
         entries.append((mark, "strongest"))
-    if film.cuts:
+    if video.cuts:
         entries.append((lines.Line2D([], [], color="#222222", linewidth=0.8, linestyle=(0, (4, 2))), "cut"))
     return entries
 
 
 def _draw_band(axes: Axes, band: Band, edges: NDArray[np.float64], *, named: bool) -> None:
-    colours = np.array([COLOURS[name] for name in band.labels.emotions], np.uint8)
+    colors = np.array([COLORS[name] for name in band.labels.emotions], np.uint8)
     start_s, end_s = float(edges[0]), float(edges[-1])
-    picture = stacked(band.columns(edges), colours, rows=_ROWS, ground=_AWAY)
-    axes.imshow(picture, origin="lower", aspect="auto", extent=(start_s, end_s, 0, 1), interpolation="nearest")
+    image = stacked(band.columns(edges), colors, rows=_ROWS, ground=_AWAY)
+    axes.imshow(image, origin="lower", aspect="auto", extent=(start_s, end_s, 0, 1), interpolation="nearest")
     led = band.leading(edges)
-    ribbon = np.vstack([colours, [_AWAY]])[led].astype(np.uint8)[None]
+    ribbon = np.vstack([colors, [_AWAY]])[led].astype(np.uint8)[None]
     axes.imshow(ribbon, aspect="auto", extent=(start_s, end_s, *_RIBBON), interpolation="nearest")
     axes.set(xlim=(start_s, end_s), ylim=(_RIBBON[0] - 0.03, 1.24))
     for side in ("top", "right", "left", "bottom"):
@@ -210,7 +210,7 @@ def _draw_band(axes: Axes, band: Band, edges: NDArray[np.float64], *, named: boo
     # Lines of time, so that a moment of the first band finds its time below the last.
     axes.grid(visible=True, axis="x", color="white", linewidth=0.8, alpha=0.5)
     if named:
-        _name_spans(axes, band, end_s - start_s)
+        _name_segments(axes, band, end_s - start_s)
     _mark_moments(axes, band, end_s - start_s, named=named)
 
 
@@ -220,15 +220,15 @@ def _name_band(axes: Axes, band: Band, height: float) -> None:
     apart = _LINE_IN / height * (high - low) / 2
     axes.set_yticks([0.45 + apart, 0.45 - apart], [shown(band.title), shown(band.note)])
     axes.tick_params(axis="y", length=0, pad=6)
-    for text, size, ink in zip(axes.get_yticklabels(), (10, 8), ("#111111", GREY), strict=True):
+    for text, size, ink in zip(axes.get_yticklabels(), (10, 8), ("#111111", GRAY), strict=True):
         text.set(fontsize=size, color=ink, parse_math=False)
 
 
-def _name_spans(axes: Axes, band: Band, whole_s: float) -> None:
-    """Write the emotions into the spans of the ribbon that are long enough."""
-    for start_s, end_s, name in band.spans:
+def _name_segments(axes: Axes, band: Band, whole_s: float) -> None:
+    """Write the emotions into the segments of the ribbon that are long enough."""
+    for start_s, end_s, name in band.segments:
         if (len(name) + 1) * _LETTER_SHARE * whole_s < end_s - start_s:
-            ink = tuple(value / 255 for value in text_on(COLOURS[name]))
+            ink = tuple(value / 255 for value in text_on(COLORS[name]))
             middle = (start_s + end_s) / 2, sum(_RIBBON) / 2
             axes.text(*middle, name, color=ink, fontsize=8, ha="center", va="center_baseline", clip_on=True)
 
@@ -237,9 +237,9 @@ def _mark_moments(axes: Axes, band: Band, whole_s: float, *, named: bool) -> Non
     """Mark the strongest moments, and write what they are where no words are in the way."""
     free_s = axes.get_xlim()[0]
     for moment in sorted(band.moments, key=lambda moment: moment.time_s):
-        colour = tuple(value / 255 for value in COLOURS[moment.emotion])
+        color = tuple(value / 255 for value in COLORS[moment.emotion])
         size = 7 if named else 5
-        axes.plot(moment.time_s, _MARK, "v", color=colour, ms=size, mec="#222222", mew=0.6, clip_on=False)
+        axes.plot(moment.time_s, _MARK, "v", color=color, ms=size, mec="#222222", mew=0.6, clip_on=False)
         words = f"{moment.emotion} {100 * moment.probability:.0f}%"
         gap_s, wide_s = 0.007 * whole_s, len(words) * _LETTER_SHARE * whole_s
         if not named or moment.time_s < free_s:
@@ -256,14 +256,14 @@ def _mark_moments(axes: Axes, band: Band, whole_s: float, *, named: bool) -> Non
 def _draw_nobody(axes: Axes, words: str) -> None:
     axes.set_facecolor("#F4F4F4")
     axes.set_yticks([])
-    axes.text(0.5, 0.5, words, color=GREY, fontsize=11, ha="center", va="center", transform=axes.transAxes)
+    axes.text(0.5, 0.5, words, color=GRAY, fontsize=11, ha="center", va="center", transform=axes.transAxes)
 
 
-def _draw_cuts(rows: Sequence[Axes], film: VideoResult, *, named: bool) -> None:
+def _draw_cuts(rows: Sequence[Axes], video: VideoResult, *, named: bool) -> None:
     """Draw where scenes begin: lines through the bands, or of many only ticks at the lower edge."""
     low, high = (_RIBBON[0], 1.0) if named else (0.0, 1.0)
-    if len(film.cuts) > _MOST_LINES:
-        rows[-1].vlines(film.cuts, low - 0.03, low + 0.03, color="#222222", linewidth=0.7, clip_on=False)
+    if len(video.cuts) > _MOST_LINES:
+        rows[-1].vlines(video.cuts, low - 0.03, low + 0.03, color="#222222", linewidth=0.7, clip_on=False)
         return
     for axes in rows:
-        axes.vlines(film.cuts, low, high, color="#222222", linewidth=0.8, linestyle=(0, (4, 2)))
+        axes.vlines(video.cuts, low, high, color="#222222", linewidth=0.8, linestyle=(0, (4, 2)))

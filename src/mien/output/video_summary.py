@@ -1,4 +1,4 @@
-"""What was seen and heard in films becomes a table for people and a line that sums it up."""
+"""What was seen and heard in videos becomes a table for people and a line that sums it up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.output._cells import bar, printable, table_of
 from mien.output._times import length, minutes
-from mien.output.palette import COLOURS
+from mien.output.palette import COLORS
 from mien.results import Emotion, FailedItem, PersonSummary, VideoResult
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = [
     "Side",
     "people_left",
     "shares_of",
-    "shares_of_film",
+    "shares_of_video",
     "sides_of",
     "video_summary",
     "video_table",
@@ -44,27 +44,27 @@ _COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("shows", {"overflow": "fold", "min_width": 10 + _BAR_CELLS + 5}),
     ("strongest", {"no_wrap": True}),
 )
-"""As narrow as can be: the table of one film fits 80 letters."""
+"""As narrow as can be: the table of one video fits 80 letters."""
 
 _FILE: tuple[str, dict[str, Any]] = ("file", {"overflow": "fold"})
 
 
 @dataclass(frozen=True)
 class Side:
-    """What the voice of a film says, or face and voice together.
+    """What the voice of a video says, or face and voice together.
 
     Parameters
     ----------
     name : str
         ``"voice"`` or ``"both"``.
     seconds : float or None
-        Of speech; or with a face and a voice at the same time, where the film was followed over time.
+        Of speech; or with a face and a voice at the same time, where the video was followed over time.
     start_s, end_s : float
         From the first to the last answer.
     shares : list of (str, float)
         The share of each emotion, largest first; empty where nobody speaks.
     moments : list of (float, str, float)
-        Time, emotion and probability of the clearest span of each emotion, clearest first.
+        Time, emotion and probability of the clearest segment of each emotion, clearest first.
     """
 
     name: str
@@ -75,20 +75,28 @@ class Side:
     moments: Sequence[tuple[float, str, float]] = ()
 
 
-def sides_of(film: VideoResult) -> tuple[Side, ...]:
-    """Return what a film says beside its faces: nothing without sound, and both where there is both.
+def sides_of(video: VideoResult) -> tuple[Side, ...]:
+    """Return what a video says beside its faces: nothing without sound, and both where there is both.
 
     By the timeline the shares are of the time of speech, and of the time with an answer, by the emotion that leads; by
     other methods those of the one answer.
     """
-    if film.speech is None:
+    if video.speech is None:
         return ()
-    voice = [(span.start_s, span.end_s, span.emotion) for span in film.speech.spans if span.emotion is not None]
-    sides = [_side("voice", film.speech.speech_s, voice, film.method, film.summary.voice)]
-    if film.fused is not None and film.fused.both_s > 0:
-        both = [(span.start_s, span.end_s, span.fused) for span in film.fused.spans if span.fused is not None]
-        together_s = film.fused.both_s if film.method == "timeline" else None
-        sides.append(_side("both", together_s, both, film.method, film.fused.emotion))
+    voice = [
+        (segment.start_s, segment.end_s, segment.emotion)
+        for segment in video.speech.segments
+        if segment.emotion is not None
+    ]
+    sides = [_side("voice", video.speech.speech_s, voice, video.method, video.summary.voice)]
+    if video.fused is not None and video.fused.both_s > 0:
+        both = [
+            (segment.start_s, segment.end_s, segment.fused)
+            for segment in video.fused.segments
+            if segment.fused is not None
+        ]
+        together_s = video.fused.both_s if video.method == "timeline" else None
+        sides.append(_side("both", together_s, both, video.method, video.fused.emotion))
     return tuple(sides)
 
 
@@ -121,9 +129,9 @@ def video_table(
     """Return a table for people: who was seen from when to when, what they showed how long, and when most.
 
     People who were in view longest come first.  Each has a line for each emotion that led for a twentieth of the time
-    in view or more, with a bar in its colour, and beside them the strongest moments.  Below them stand the voice and
-    both together, where the film has sound, and what was odd.  A film's name stands in its first row, where there is
-    more than one film or one failed.
+    in view or more, with a bar in its color, and beside them the strongest moments.  Below them stand the voice and
+    both together, where the video has sound, and what was odd.  A video's name stands in its first row, where there is
+    more than one video or one failed.
 
     Parameters
     ----------
@@ -211,7 +219,7 @@ def _shown(shares: Iterable[tuple[str, float]], ascii_only: bool) -> Text:
     shown = Text()
     told = [(name, share) for name, share in shares if share >= LEAST_SHARE][:_MOST_LINES]
     for place, (name, share) in enumerate(told):
-        red, green, blue = COLOURS[name]
+        red, green, blue = COLORS[name]
         shown.append(f"{'' if place == 0 else _NEXT}{name:<9} ", style="bold" if place == 0 else "")
         shown.append(
             f"{bar(share, ascii_only, cells=_BAR_CELLS):<{_BAR_CELLS}}", style=Style(color=f"rgb({red},{green},{blue})")
@@ -240,42 +248,42 @@ def _shares(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: length_s / whole for name, length_s in seconds.items()} if whole > 0 else {}
 
 
-def shares_of_film(film: VideoResult) -> list[tuple[str, float]]:
-    """Return the share of each emotion in a film's one answer, largest first; nothing where no face was seen.
+def shares_of_video(video: VideoResult) -> list[tuple[str, float]]:
+    """Return the share of each emotion in a video's one answer, largest first; nothing where no face was seen.
 
     By the timeline these are shares of the time that all people are in view, by the emotion that leads.
     """
-    summary = film.summary
+    summary = video.summary
     if summary.emotion is None:
         return []
     seconds: dict[str, float] = {}
     for person in summary.people:
         for emotion, length_s in person.seconds.items():
             seconds[emotion] = seconds.get(emotion, 0.0) + length_s
-    shares = _shares(seconds) if film.method == "timeline" else {}
+    shares = _shares(seconds) if video.method == "timeline" else {}
     return sorted((shares or dict(summary.emotion.items())).items(), key=lambda item: -item[1])
 
 
-def video_summary(film: VideoResult, *, ascii_only: bool = False) -> str:
-    """Return one line: how long the film is, how many people are in view for how long, and what they show.
+def video_summary(video: VideoResult, *, ascii_only: bool = False) -> str:
+    """Return one line: how long the video is, how many people are in view for how long, and what they show.
 
     For example ``team.mp4: 12 min 4 s, 3 people, faces in view for 11 min 2 s: happiness 62%, neutral 30%``.  The
-    shares are of the time that all people are in view.  Where the film has sound, the voice and both together follow:
-    ``; voice for 4 min 8 s: anger 51%, neutral 40%; both: neutral 55%, anger 38%``.  Where the film's one answer is
+    shares are of the time that all people are in view.  Where the video has sound, the voice and both together follow:
+    ``; voice for 4 min 8 s: anger 51%, neutral 40%; both: neutral 55%, anger 38%``.  Where the video's one answer is
     given by another method than its timeline, the line says so: ``by majority-vote happiness 80%``.
     """
-    summary = film.summary
-    name = "" if film.path is None else f"{printable(film.path, ascii_only)}: "
-    part = film.end_s - film.start_s
-    whole = length(film.duration_s)
-    if part < film.duration_s - 0.5:
-        whole = f"{length(part)} of {whole} (from {minutes(film.start_s, film.end_s)})"
-    sound = "".join(f"; {_in_words(side)}" for side in sides_of(film))
+    summary = video.summary
+    name = "" if video.path is None else f"{printable(video.path, ascii_only)}: "
+    part = video.end_s - video.start_s
+    whole = length(video.duration_s)
+    if part < video.duration_s - 0.5:
+        whole = f"{length(part)} of {whole} (from {minutes(video.start_s, video.end_s)})"
+    sound = "".join(f"; {_in_words(side)}" for side in sides_of(video))
     if not summary.people or summary.emotion is None:
         return f"{name}{whole}, no face{sound}"
     people = "1 person" if len(summary.people) == 1 else f"{len(summary.people)} people"
-    way = "" if film.method == "timeline" else f"by {film.method} "
-    told = f"{way}{_list(shares_of_film(film))}"
+    way = "" if video.method == "timeline" else f"by {video.method} "
+    told = f"{way}{_list(shares_of_video(video))}"
     return f"{name}{whole}, {people}, faces in view for {length(summary.seen_s)}: {told}{sound}"
 
 

@@ -1,9 +1,9 @@
-"""What was seen and heard in films becomes rows in CSV, Parquet and JSON Lines.
+"""What was seen and heard in videos becomes rows in CSV, Parquet and JSON Lines.
 
-A film has these tables: ``frames`` (a row a face of a frame), ``tracks`` (a row a person), ``segments`` (a row a
-stretch of a person's time with one emotion), and where it has sound, ``speech`` (a row a span of its sound) and
-``fused`` (a row a stretch with what face, voice and both say).  The writers take frames as they come, so that a film of
-hours is written in constant memory.
+A video has these tables: ``frames`` (a row a face of a frame), ``tracks`` (a row a person), ``segments`` (a row a
+stretch of a person's time with one emotion), and where it has sound, ``speech`` (a row a segment of its sound) and
+``fused`` (a row a stretch with what face, voice and both say).  The writers take frames as they come, so that a video
+of hours is written in constant memory.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _OWN = {
     "frames": ("time_s", "track", *_BOX, "score", "detected"),
     "tracks": ("track", "start_s", "end_s", "seen_s"),
     "segments": ("track", "segment", "start_s", "end_s"),
-    "speech": ("span", "start_s", "end_s", "speech"),
+    "speech": ("segment", "start_s", "end_s", "speech"),
     "fused": (
-        *("span", "start_s", "end_s", "track", "face_weight", "voice_weight"),
+        *("segment", "start_s", "end_s", "track", "face_weight", "voice_weight"),
         *("face", "face_confidence", "voice", "voice_confidence"),
     ),
 }
@@ -38,7 +38,7 @@ _DIGITS = dict.fromkeys(_BOX, 2)
 
 
 def video_columns(table: str, labels: LabelSet) -> tuple[str, ...]:
-    """Return the columns of a table of films: the same for all films whose emotions are of one label set.
+    """Return the columns of a table of videos: the same for all videos whose emotions are of one label set.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def video_columns(table: str, labels: LabelSet) -> tuple[str, ...]:
     return ("path", *_OWN[table], *emotions, "warnings", "error", "message")
 
 
-class _FilmWriter(ABC):
-    """The rows of films, wherever they go: frame by frame and then the rest, or a film at once."""
+class _VideoWriter(ABC):
+    """The rows of videos, wherever they go: frame by frame and then the rest, or a video at once."""
 
     labels: LabelSet
     table: str
@@ -68,7 +68,7 @@ class _FilmWriter(ABC):
     def _put(self, rows: Iterable[Mapping[str, Any]]) -> None: ...
 
     def write(self, item: VideoResult | FailedItem) -> None:
-        """Write the rows of a film, or the one row of a film that failed.
+        """Write the rows of a video, or the one row of a video that failed.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class _FilmWriter(ABC):
         self.write_rest(item)
 
     def write_frame(self, path: str | None, frame: VideoFrame) -> None:
-        """Write the rows of a frame, a face each, before the rest of its film is read; in other tables nothing.
+        """Write the rows of a frame, a face each, before the rest of its video is read; in other tables nothing.
 
         Raises
         ------
@@ -97,35 +97,35 @@ class _FilmWriter(ABC):
             same_labels("a face", face.smoothed.labels, self.labels)
         self._put(frame.rows(path))
 
-    def write_rest(self, film: VideoResult) -> None:
-        """Write what only the whole film tells, after its frames: its tracks or segments, and what was odd about it.
+    def write_rest(self, video: VideoResult) -> None:
+        """Write what only the whole video tells, after its frames: its tracks or segments, and what was odd about it.
 
-        A film's own warnings have a row of their own at its end; so has a film of which the table has no row.
+        A video's own warnings have a row of their own at its end; so has a video of which the table has no row.
         """
-        for what, labels in self._parts(film):
+        for what, labels in self._parts(video):
             same_labels(what, labels, self.labels)
-        rows: list[dict[str, Any]] = [] if self.table == "frames" else film.table(self.table)
+        rows: list[dict[str, Any]] = [] if self.table == "frames" else video.table(self.table)
         if self.table == "tracks":
-            rows = [{**row, "warnings": "; ".join(t.warnings)} for row, t in zip(rows, film.tracks, strict=True)]
-        empty = not (film.tracks if self.table == "frames" else rows)
-        if film.warnings or empty:
-            rows.append({"path": film.path, "warnings": "; ".join(film.warnings)})
+            rows = [{**row, "warnings": "; ".join(t.warnings)} for row, t in zip(rows, video.tracks, strict=True)]
+        empty = not (video.tracks if self.table == "frames" else rows)
+        if video.warnings or empty:
+            rows.append({"path": video.path, "warnings": "; ".join(video.warnings)})
         self._put(rows)
 
-    def _parts(self, film: VideoResult) -> Iterator[tuple[str, LabelSet | None]]:
+    def _parts(self, video: VideoResult) -> Iterator[tuple[str, LabelSet | None]]:
         """Yield the labels of what the table is of."""
         if self.table == "speech":
-            for span in () if film.speech is None else film.speech.spans:
-                yield "a span of speech", None if span.emotion is None else span.emotion.labels
+            for segment in () if video.speech is None else video.speech.segments:
+                yield "a segment of speech", None if segment.emotion is None else segment.emotion.labels
         elif self.table == "fused":
-            yield "face and voice", None if film.fused is None else film.fused.labels
+            yield "face and voice", None if video.fused is None else video.fused.labels
         else:
-            for track in film.tracks:
+            for track in video.tracks:
                 yield "a person", track.labels
 
 
-class VideoCsvWriter(_FilmWriter):
-    """Writes a table of films as CSV, below a header that never changes; for the rest see `mien.output.CsvWriter`.
+class VideoCsvWriter(_VideoWriter):
+    """Writes a table of videos as CSV, below a header that never changes; for the rest see `mien.output.CsvWriter`.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class VideoCsvWriter(_FilmWriter):
             self._rows.write(row)
 
 
-class VideoParquetWriter(ParquetRows, _FilmWriter):
+class VideoParquetWriter(ParquetRows, _VideoWriter):
     """Writes the rows that `VideoCsvWriter` writes, with types; a context manager as `mien.output.ParquetWriter` is.
 
     Parameters
@@ -189,13 +189,13 @@ class VideoParquetWriter(ParquetRows, _FilmWriter):
 
 
 class VideoLinesWriter:
-    """Writes films as JSON Lines, one object a line, each as soon as it is known.
+    """Writes videos as JSON Lines, one object a line, each as soon as it is known.
 
-    Every object has a ``kind`` and the ``path`` of its film.  ``"frame"`` is `mien.VideoFrame.to_dict`; after the
+    Every object has a ``kind`` and the ``path`` of its video.  ``"frame"`` is `mien.VideoFrame.to_dict`; after the
     frames come ``"track"``, a person without its timeline, ``"segment"``, a stretch of a person's timeline with the
-    number of its ``track``, ``"speech"`` and ``"fused"``, the spans of the voice and of both together with their
-    numbers, and last ``"film"``: the film as a whole, its ``speech`` and ``fused`` without their spans.  A film that
-    could not be read is one object of the kind ``"failed"``.
+    number of its ``track``, ``"speech"`` and ``"fused"``, the segments of the voice and of both together with their
+    numbers, and last ``"video"``: the video as a whole, its ``speech`` and ``fused`` without their segments.  A video
+    that could not be read is one object of the kind ``"failed"``.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ class VideoLinesWriter:
         self._stream = stream
 
     def write(self, item: VideoResult | FailedItem) -> None:
-        """Write a film, or the one line of a film that failed."""
+        """Write a video, or the one line of a video that failed."""
         if isinstance(item, FailedItem):
             self._line("failed", item.to_dict())
             return
@@ -216,30 +216,30 @@ class VideoLinesWriter:
         self.write_rest(item)
 
     def write_frame(self, path: str | None, frame: VideoFrame) -> None:
-        """Write a frame before the rest of its film is read."""
+        """Write a frame before the rest of its video is read."""
         self._line("frame", {"path": path, **frame.to_dict()})
 
-    def write_rest(self, film: VideoResult) -> None:
-        """Write what only the whole film tells, after its frames."""
-        for kind, data in _rest(film):
+    def write_rest(self, video: VideoResult) -> None:
+        """Write what only the whole video tells, after its frames."""
+        for kind, data in _rest(video):
             self._line(kind, data)
 
     def _line(self, kind: str, data: Mapping[str, Any]) -> None:
         self._stream.write(json.dumps({"kind": kind, **data}, allow_nan=False) + "\n")
 
 
-def _rest(film: VideoResult) -> Iterator[tuple[str, dict[str, Any]]]:
-    for track in film.tracks:
+def _rest(video: VideoResult) -> Iterator[tuple[str, dict[str, Any]]]:
+    for track in video.tracks:
         data = track.to_dict()
         del data["timeline"]
-        yield "track", {"path": film.path, **data}
-    for track in film.tracks:
+        yield "track", {"path": video.path, **data}
+    for track in video.tracks:
         for number, segment in enumerate(track.timeline, 1):
-            yield "segment", {"path": film.path, "track": track.number, "segment": number, **segment.to_dict()}
+            yield "segment", {"path": video.path, "track": track.number, "segment": number, **segment.to_dict()}
     sound: dict[str, Any] = {}
-    for kind, part in (("speech", film.speech), ("fused", film.fused)):
-        told: dict[str, Any] = {"spans": ()} if part is None else part.to_dict()
-        for number, span in enumerate(told.pop("spans"), 1):
-            yield kind, {"path": film.path, "span": number, **span}
+    for kind, part in (("speech", video.speech), ("fused", video.fused)):
+        told: dict[str, Any] = {"segments": ()} if part is None else part.to_dict()
+        for number, segment in enumerate(told.pop("segments"), 1):
+            yield kind, {"path": video.path, "segment": number, **segment}
         sound[kind] = told or None
-    yield "film", {**film.head(), **sound}
+    yield "video", {**video.head(), **sound}

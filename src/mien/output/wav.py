@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError, MediaError
-from mien.media.audio import LONGEST_GAP_S
+from mien.io.audio import LONGEST_GAP_S
 from mien.output.write import made_beside
 
 if TYPE_CHECKING:
-    from mien.media.audio import AudioBlock
+    from mien.io.audio import AudioBlock
 
 __all__ = ["Samples", "save_wav"]
 
@@ -29,7 +29,7 @@ _MOST_BYTES = 0xFFFFFFFF
 
 
 def save_wav(path: str | os.PathLike[str], blocks: Iterable[AudioBlock], *, samples: Samples = "int16") -> float:
-    """Write a recording, or the sound of a film, as WAV: mono, at the rate of its blocks, whole or not at all.
+    """Write a recording, or the sound of a video, as WAV: mono, at the rate of its blocks, whole or not at all.
 
     Gaps between blocks become silence, so that times stay true.  Files beyond 4 GB are RF64, which players of long
     recordings read.
@@ -39,7 +39,7 @@ def save_wav(path: str | os.PathLike[str], blocks: Iterable[AudioBlock], *, samp
     path : str or os.PathLike
         Ends in ``.wav``.
     blocks : iterable of AudioBlock
-        From `mien.media.audio.iter_audio`; read one by one.
+        From `mien.io.audio.iter_audio`; read one by one.
     samples : {"int16", "float32"}
         16-bit integers, which hold what recorders give, or floats, which hold everything.
 

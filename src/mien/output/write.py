@@ -1,4 +1,4 @@
-"""Pictures and recordings become files: whole or not at all."""
+"""Images and recordings become files: whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wave import open as wave_file
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, image_array, whole_number
+from mien._checks import check_image, check_integer, describe
 from mien.errors import InputError, MediaError, MediaNotFoundError
 
 __all__ = ["encode_jpeg", "encode_png", "made_beside", "write_encoded", "write_image", "write_wav"]
@@ -24,7 +24,7 @@ _WAV_SAMPLES = ((1 << 32) - 64) // 2
 
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 3}),  # much less time than level 6, for a few more bytes
-    ".jpg": ("JPEG", {"quality": 92, "subsampling": 0}),  # coloured letters blur with subsampled chroma
+    ".jpg": ("JPEG", {"quality": 92, "subsampling": 0}),  # colored letters blur with subsampled chroma
     ".jpeg": ("JPEG", {"quality": 92, "subsampling": 0}),
     ".webp": ("WEBP", {"quality": 92}),
     ".bmp": ("BMP", {}),
@@ -34,7 +34,7 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def encode_png(image: NDArray[Any]) -> bytes:
-    """Return a picture as PNG.
+    """Return an image as PNG.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ def encode_png(image: NDArray[Any]) -> bytes:
     Raises
     ------
     InputError
-        If the picture is none.
+        If the image is none.
     """
     return _encode(image, ".png")
 
 
 def encode_jpeg(image: NDArray[Any], *, quality: int = 92) -> bytes:
-    """Return a picture as JPEG without chroma subsampling.
+    """Return an image as JPEG without chroma subsampling.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ def encode_jpeg(image: NDArray[Any], *, quality: int = 92) -> bytes:
     Raises
     ------
     InputError
-        If the picture is none, or the quality is out of range.
+        If the image is none, or the quality is out of range.
     MediaError
-        If the picture is larger than the format allows (65,500 pixels a side).
+        If the image is larger than the format allows (65,500 pixels a side).
     """
-    return _encode(image, ".jpg", quality=whole_number(quality, "quality", low=1, high=100))
+    return _encode(image, ".jpg", quality=check_integer(quality, "quality", low=1, high=100))
 
 
 def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:
-    """Write a picture; the suffix says in which format.
+    """Write an image; the suffix says in which format.
 
-    It is written beside its place under another name and then moved there, so that nobody ever sees half a picture and
+    It is written beside its place under another name and then moved there, so that nobody ever sees half an image and
     an older file survives a failure.
 
     Parameters
@@ -85,16 +85,16 @@ def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:
     Raises
     ------
     InputError
-        If the suffix is another, or the picture is none.
+        If the suffix is another, or the image is none.
     MediaNotFoundError
         If the folder does not exist.
     MediaError
-        If the file cannot be written there, or the format does not allow a picture so large.
+        If the file cannot be written there, or the format does not allow an image so large.
     """
     target = Path(os.fsdecode(path))
     suffix = target.suffix.lower()
     if suffix not in _FORMATS:
-        raise InputError(f"a picture is written as {', '.join(_FORMATS)}, but the name is {target.name!a}")
+        raise InputError(f"an image is written as {', '.join(_FORMATS)}, but the name is {target.name!a}")
     data = _encode(image, suffix, path=target)
     _put(target, data)
 
@@ -122,7 +122,7 @@ def write_wav(target: str | os.PathLike[str] | IO[bytes], wave: NDArray[np.float
     MediaError
         If the file cannot be written there, or the recording is longer than WAV allows (4 GB).
     """
-    data = _encode_wav(wave, whole_number(rate_hz, "rate_hz", low=1, high=(1 << 31) - 1))
+    data = _encode_wav(wave, check_integer(rate_hz, "rate_hz", low=1, high=(1 << 31) - 1))
     if not isinstance(target, str | os.PathLike):
         target.write(data)
         return
@@ -213,12 +213,12 @@ def _put(target: Path, data: bytes) -> None:
 def _encode(image: NDArray[Any], suffix: str, *, path: Path | None = None, **options: Any) -> bytes:
     from PIL import Image
 
-    pixels = image_array(image)
+    pixels = check_image(image)
     name, defaults = _FORMATS[suffix]
     stream = io.BytesIO()
     try:
         Image.fromarray(pixels).save(stream, name, **{**defaults, **options})
     except (OSError, ValueError) as error:
         size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-        raise MediaError(f"a picture of {size} pixels cannot be written as {name}: {error}", path=path) from error
+        raise MediaError(f"an image of {size} pixels cannot be written as {name}: {error}", path=path) from error
     return stream.getvalue()

@@ -1,16 +1,16 @@
 """What analysis returns: small frozen classes that check themselves and know how to become plain data.
 
-Results hold numbers and words, never pictures and never open files.
+Results hold numbers and words, never images and never open files.
 """
 
 from __future__ import annotations
 
 from mien.results.emotion import UNSURE_BELOW, Emotion
-from mien.results.faces import Box, Face, ImageResult, Points
+from mien.results.face import Box, Face, ImageResult, Points
 from mien.results.failed import FailedItem
 from mien.results.frames import TrackedFace, VideoFrame
-from mien.results.fused import FusedResult, FusedSpan
-from mien.results.speech import SpeechResult, SpeechSpan, SpeechSummary
+from mien.results.fused import FusedResult, FusedSegment
+from mien.results.speech import SpeechResult, SpeechSegment, SpeechSummary
 from mien.results.track import EmotionSegment, FaceTrack, Moment, TrackPoint
 from mien.results.video import (
     VIDEO_METHODS,
@@ -31,13 +31,13 @@ __all__ = [
     "FaceTrack",
     "FailedItem",
     "FusedResult",
-    "FusedSpan",
+    "FusedSegment",
     "ImageResult",
     "Moment",
     "PersonSummary",
     "Points",
     "SpeechResult",
-    "SpeechSpan",
+    "SpeechSegment",
     "SpeechSummary",
     "TrackPoint",
     "TrackedFace",

@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.errors import InputError
 
 __all__ = ["cell", "frame", "html_table", "inline"]
@@ -35,7 +35,7 @@ def frame(rows: Sequence[Mapping[str, Any]], library: str | None = None) -> Any:
         raise InputError(f"library must be 'pandas' or 'polars', but got {library!r}")
     if library is None:
         library = "polars" if _only_polars() else "pandas"
-    return need(library, extra=library, purpose="to_frame").DataFrame(rows)
+    return import_extra(library, extra=library, purpose="to_frame").DataFrame(rows)
 
 
 def html_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -62,7 +62,7 @@ def cell(value: object) -> str:
 
 
 def inline(png: bytes | None, told: str) -> str:
-    """Return a picture as an HTML element that holds it, or nothing for None."""
+    """Return an image as an HTML element that holds it, or nothing for None."""
     if png is None:
         return ""
     return f'<img alt="{html.escape(told)}" src="data:image/png;base64,{base64.b64encode(png).decode()}"><br>'

@@ -10,7 +10,7 @@ __all__ = ["FailedItem"]
 
 @dataclass(frozen=True, slots=True)
 class FailedItem:
-    """An item of a batch that could not be read or analysed: its row in the results.
+    """An item of a batch that could not be read or analyzed: its row in the results.
 
     Parameters
     ----------

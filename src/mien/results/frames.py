@@ -1,4 +1,4 @@
-"""One frame of a film, with its faces."""
+"""One frame of a video, with its faces."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mien.results.emotion import Emotion
-from mien.results.faces import Face, ImageResult
+from mien.results.face import Face, ImageResult
 
 __all__ = ["TrackedFace", "VideoFrame", "told"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedFace:
-    """One face in a frame of a film.
+    """One face in a frame of a video.
 
     Parameters
     ----------
@@ -22,11 +22,11 @@ class TrackedFace:
     face : Face
         Box, points and score; its emotion is the answer to this frame alone.
     smoothed : Emotion
-        The answer in the light of the frames around it; of those before it while the film is still read.
+        The answer in the light of the frames around it; of those before it while the video is still read.
     detected : bool
         Whether the detector looked at the whole frame; otherwise the face was followed from an earlier one.
     sharpness : float or None
-        How sharp the face is, see `mien.faces.quality.sharpness`; None where that was not measured.
+        How sharp the face is, see `mien.face.quality.sharpness`; None where that was not measured.
     """
 
     track: int
@@ -57,12 +57,12 @@ class TrackedFace:
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """One analyzed frame of a film.
+    """One analyzed frame of a video.
 
     Parameters
     ----------
     time_s : float
-        When it is shown, by the film's own clock; zero is where the film begins.
+        When it is shown, by the video's own clock; zero is where the video begins.
     width, height : int
         Size in pixels, upright.
     faces : tuple of TrackedFace
@@ -77,8 +77,8 @@ class VideoFrame:
     def __post_init__(self) -> None:
         object.__setattr__(self, "faces", tuple(self.faces))
 
-    def picture(self) -> ImageResult:
-        """Return the frame as the result of a picture; its faces have the smoothed emotions."""
+    def image(self) -> ImageResult:
+        """Return the frame as the result of an image; its faces have the smoothed emotions."""
         faces = tuple(Face(f.face.box, f.face.score, f.face.points, f.smoothed) for f in self.faces)
         return ImageResult(self.width, self.height, faces)
 

@@ -13,22 +13,22 @@ from mien.labels import FER7, LabelSet, label_set
 from mien.results._notebook import frame, html_table
 from mien.results.emotion import Emotion
 
-__all__ = ["FusedResult", "FusedSpan"]
+__all__ = ["FusedResult", "FusedSegment"]
 
 _TOUCH_S = 1e-6
-"""How far the end of a span may lie from the beginning of the next by rounding."""
+"""How far the end of a segment may lie from the beginning of the next by rounding."""
 
 _SIDES = ("face", "voice", "fused")
 
 
 @dataclass(frozen=True, slots=True)
-class FusedSpan:
+class FusedSegment:
     """A stretch of time with what the face says, what the voice says, and both together.
 
     Parameters
     ----------
     start_s, end_s : float
-        [start, end) in seconds of the film.
+        [start, end) in seconds of the video.
     face : Emotion or None
         The face over the stretch, averaged by time; None where it is out of view.
     voice : Emotion or None
@@ -53,7 +53,7 @@ class FusedSpan:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.end_s) and 0 <= self.start_s < self.end_s):
-            raise InputError(f"a span must be 0 <= start_s < end_s, but got {self.start_s} to {self.end_s}")
+            raise InputError(f"a segment must be 0 <= start_s < end_s, but got {self.start_s} to {self.end_s}")
         for side in _SIDES[:2]:
             weight = getattr(self, f"{side}_weight")
             if not (math.isfinite(weight) and weight >= 0):
@@ -61,9 +61,9 @@ class FusedSpan:
             if weight > 0 and getattr(self, side) is None:
                 raise InputError(f"{side}_weight must be 0 where there is no {side}, but got {weight}")
         if (self.fused is None) != (self.face is None and self.voice is None):
-            raise InputError("a span has a fused emotion exactly where it has one of the face or of the voice")
+            raise InputError("a segment has a fused emotion exactly where it has one of the face or of the voice")
         if (self.face is None) != (self.track is None):
-            raise InputError("a span has a track exactly where it has an emotion of the face")
+            raise InputError("a segment has a track exactly where it has an emotion of the face")
 
     @property
     def duration_s(self) -> float:
@@ -83,7 +83,7 @@ class FusedSpan:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> FusedSpan:
+    def from_dict(cls, data: dict[str, Any]) -> FusedSegment:
         """Build from what `to_dict` returned."""
         told = {side: None if data[side] is None else Emotion.from_dict(data[side]) for side in _SIDES}
         weights = data["face_weight"], data["voice_weight"]
@@ -96,7 +96,7 @@ class FusedResult:
 
     Parameters
     ----------
-    spans : tuple of FusedSpan
+    segments : tuple of FusedSegment
         In order, each beginning where the one before ends.
     method : str
         Which of `mien.fusion.METHODS` made the answer.
@@ -108,23 +108,23 @@ class FusedResult:
         What was missing, such as ``"nobody speaks"``.
     """
 
-    spans: tuple[FusedSpan, ...] = ()
+    segments: tuple[FusedSegment, ...] = ()
     method: str = ""
     labels: LabelSet = field(default=FER7)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("spans", "notes", "warnings"):
+        for name in ("segments", "notes", "warnings"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for before, after in zip(self.spans, self.spans[1:], strict=False):
+        for before, after in zip(self.segments, self.segments[1:], strict=False):
             if abs(after.start_s - before.end_s) > _TOUCH_S:
                 raise InputError(
-                    f"spans must follow each other without gaps, but one ends at {before.end_s:g} s and the next "
+                    f"segments must follow each other without gaps, but one ends at {before.end_s:g} s and the next "
                     f"begins at {after.start_s:g} s"
                 )
-        for span in self.spans:
-            for emotion in (span.face, span.voice, span.fused):
+        for segment in self.segments:
+            for emotion in (segment.face, segment.voice, segment.fused):
                 if emotion is not None and emotion.labels != self.labels:
                     raise InputError(
                         f"all emotions must be in {self.labels.name}, but got one in {emotion.labels.name}"
@@ -132,28 +132,30 @@ class FusedResult:
 
     @property
     def start_s(self) -> float:
-        """Where the first span begins; 0 without spans."""
-        return self.spans[0].start_s if self.spans else 0.0
+        """Where the first segment begins; 0 without segments."""
+        return self.segments[0].start_s if self.segments else 0.0
 
     @property
     def end_s(self) -> float:
-        """Where the last span ends; 0 without spans."""
-        return self.spans[-1].end_s if self.spans else 0.0
+        """Where the last segment ends; 0 without segments."""
+        return self.segments[-1].end_s if self.segments else 0.0
 
     @property
     def face_s(self) -> float:
         """Seconds with a face."""
-        return sum(span.duration_s for span in self.spans if span.face is not None)
+        return sum(segment.duration_s for segment in self.segments if segment.face is not None)
 
     @property
     def voice_s(self) -> float:
         """Seconds with a voice."""
-        return sum(span.duration_s for span in self.spans if span.voice is not None)
+        return sum(segment.duration_s for segment in self.segments if segment.voice is not None)
 
     @property
     def both_s(self) -> float:
         """Seconds with a face and a voice."""
-        return sum(span.duration_s for span in self.spans if span.face is not None and span.voice is not None)
+        return sum(
+            segment.duration_s for segment in self.segments if segment.face is not None and segment.voice is not None
+        )
 
     @property
     def emotion(self) -> Emotion | None:
@@ -164,9 +166,9 @@ class FusedResult:
     def seconds(self) -> dict[str, float]:
         """Seconds by the most probable fused emotion, longest first; emotions that never lead are left out."""
         found: dict[str, float] = {}
-        for span in self.spans:
-            if span.fused is not None:
-                found[span.fused.top] = found.get(span.fused.top, 0.0) + span.duration_s
+        for segment in self.segments:
+            if segment.fused is not None:
+                found[segment.fused.top] = found.get(segment.fused.top, 0.0) + segment.duration_s
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def mean(self, side: str) -> Emotion | None:
@@ -184,36 +186,36 @@ class FusedResult:
         """
         if side not in _SIDES:
             raise InputError(f"side must be one of {', '.join(_SIDES)}, but got {side!r}")
-        told = [(span.duration_s, e) for span in self.spans if (e := getattr(span, side)) is not None]
+        told = [(segment.duration_s, e) for segment in self.segments if (e := getattr(segment, side)) is not None]
         if not told:
             return None
         rows = np.array([emotion.probabilities for _, emotion in told])
         mean = np.average(rows, axis=0, weights=[length for length, _ in told])
         return Emotion(self.labels, tuple((mean / mean.sum()).tolist()))
 
-    def at(self, time_s: float) -> FusedSpan | None:
-        """Return the span that a time lies in, or None before the first and after the last."""
-        starts = [span.start_s for span in self.spans]
+    def at(self, time_s: float) -> FusedSegment | None:
+        """Return the segment that a time lies in, or None before the first and after the last."""
+        starts = [segment.start_s for segment in self.segments]
         place = int(np.searchsorted(starts, time_s, side="right")) - 1
-        return self.spans[place] if place >= 0 and time_s < self.spans[place].end_s else None
+        return self.segments[place] if place >= 0 and time_s < self.segments[place].end_s else None
 
     def rows(self, path: str | None = None) -> list[dict[str, Any]]:
-        """Return one flat row a span.
+        """Return one flat row a segment.
 
-        Path, span, times, track, the weights, face and voice with their confidence, then emotion, confidence, unsure
+        Path, segment, times, track, the weights, face and voice with their confidence, then emotion, confidence, unsure
         and one column an emotion of the fused answer.
         """
         rows = []
-        for number, span in enumerate(self.spans, 1):
-            row: dict[str, Any] = {"path": path, "span": number, "start_s": span.start_s, "end_s": span.end_s}
-            row.update(track=span.track, face_weight=span.face_weight, voice_weight=span.voice_weight)
+        for number, segment in enumerate(self.segments, 1):
+            row: dict[str, Any] = {"path": path, "segment": number, "start_s": segment.start_s, "end_s": segment.end_s}
+            row.update(track=segment.track, face_weight=segment.face_weight, voice_weight=segment.voice_weight)
             for side in _SIDES[:2]:
-                emotion: Emotion | None = getattr(span, side)
+                emotion: Emotion | None = getattr(segment, side)
                 row[side] = None if emotion is None else emotion.top
                 row[f"{side}_confidence"] = None if emotion is None else emotion.confidence
-            if span.fused is not None:
-                row.update(emotion=span.fused.top, confidence=span.fused.confidence, unsure=span.fused.unsure)
-                row.update(span.fused.items())
+            if segment.fused is not None:
+                row.update(emotion=segment.fused.top, confidence=segment.fused.confidence, unsure=segment.fused.unsure)
+                row.update(segment.fused.items())
             rows.append(row)
         return rows
 
@@ -228,7 +230,7 @@ class FusedResult:
         Returns
         -------
         pandas.DataFrame or polars.DataFrame
-            One row a span (see `rows`).
+            One row a segment (see `rows`).
 
         Raises
         ------
@@ -254,14 +256,14 @@ class FusedResult:
             "seconds": self.seconds,
             "notes": list(self.notes),
             "warnings": list(self.warnings),
-            "spans": [span.to_dict() for span in self.spans],
+            "segments": [segment.to_dict() for segment in self.segments],
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FusedResult:
         """Build from what `to_dict` returned."""
         return cls(
-            tuple(FusedSpan.from_dict(span) for span in data["spans"]),
+            tuple(FusedSegment.from_dict(segment) for segment in data["segments"]),
             data["method"],
             label_set(data["labels"]),
             tuple(data["notes"]),

@@ -1,4 +1,4 @@
-"""Speech over time: spans with an emotion each, and the recording that they are in."""
+"""Speech over time: segments with an emotion each, and the recording that they are in."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mien.errors import InputError
 from mien.results._notebook import frame, html_table, inline
 from mien.results.emotion import Emotion
 
-__all__ = ["SpeechResult", "SpeechSpan", "SpeechSummary"]
+__all__ = ["SpeechResult", "SpeechSegment", "SpeechSummary"]
 
 _TOUCH_S = 1e-6
-"""How far the end of a span may lie from the beginning of the next by rounding."""
+"""How far the end of a segment may lie from the beginning of the next by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechSpan:
+class SpeechSegment:
     """A stretch of a recording: speech with its emotion, or no speech.
 
     Parameters
@@ -34,7 +34,7 @@ class SpeechSpan:
     warnings : tuple of str
         What makes it hard to read, such as ``"only 0.3 s of speech"``.
     snr_db : float or None
-        How far the speech is above the noise around it, see `mien.voice.quality`; None where that was not measured.
+        How far the speech is above the noise around it, see `mien.speech.quality`; None where that was not measured.
     """
 
     start_s: float
@@ -46,9 +46,9 @@ class SpeechSpan:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.end_s) and 0 <= self.start_s < self.end_s):
-            raise InputError(f"a span must be 0 <= start_s < end_s, but got {self.start_s} to {self.end_s}")
+            raise InputError(f"a segment must be 0 <= start_s < end_s, but got {self.start_s} to {self.end_s}")
         if self.emotion is not None and not self.speech:
-            raise InputError("a span without speech has no emotion")
+            raise InputError("a segment without speech has no emotion")
         object.__setattr__(self, "warnings", tuple(self.warnings))
 
     @property
@@ -68,7 +68,7 @@ class SpeechSpan:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> SpeechSpan:
+    def from_dict(cls, data: dict[str, Any]) -> SpeechSegment:
         """Build from what `to_dict` returned."""
         emotion = None if data["emotion"] is None else Emotion.from_dict(data["emotion"])
         return cls(data["start_s"], data["end_s"], data["speech"], emotion, tuple(data["warnings"]), data["snr_db"])
@@ -83,7 +83,7 @@ class SpeechSummary:
     duration_s, speech_s : float
         Length of the recording, and of the speech in it.
     emotion : Emotion or None
-        The distributions of all spans, averaged by their length; None without speech.
+        The distributions of all segments, averaged by their length; None without speech.
     seconds : dict of str to float
         Seconds of speech by its most probable emotion, longest first; emotions that never lead are left out.
     """
@@ -111,7 +111,7 @@ class SpeechResult:
     ----------
     duration_s : float
         Length of the recording in seconds.
-    spans : tuple of SpeechSpan
+    segments : tuple of SpeechSegment
         In order, each beginning where the one before ends, from 0 to ``duration_s``.
     path : str or None
         The file, as it was given; None for arrays and bytes.
@@ -125,38 +125,38 @@ class SpeechResult:
     """
 
     duration_s: float
-    spans: tuple[SpeechSpan, ...] = ()
+    segments: tuple[SpeechSegment, ...] = ()
     path: str | None = None
     model: str = ""
     warnings: tuple[str, ...] = ()
     preview: Callable[[SpeechResult], bytes | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "spans", tuple(self.spans))
+        object.__setattr__(self, "segments", tuple(self.segments))
         if not (math.isfinite(self.duration_s) and self.duration_s >= 0):
             raise InputError(f"duration_s must be finite and not negative, but got {self.duration_s}")
-        edges = [0.0, *(span.end_s for span in self.spans)]
-        starts = [*(span.start_s for span in self.spans), self.duration_s]
+        edges = [0.0, *(segment.end_s for segment in self.segments)]
+        starts = [*(segment.start_s for segment in self.segments), self.duration_s]
         for end_s, start_s in zip(edges, starts, strict=True):
             if abs(end_s - start_s) > _TOUCH_S:
                 raise InputError(
-                    f"spans must cover 0 to {self.duration_s:g} s without gaps, but one ends at {end_s:g} s and the "
+                    f"segments must cover 0 to {self.duration_s:g} s without gaps, but one ends at {end_s:g} s and the "
                     f"next begins at {start_s:g} s"
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.duration_s, self.spans, self.path, self.model, self.warnings))
+        return (type(self), (self.duration_s, self.segments, self.path, self.model, self.warnings))
 
     @property
     def speech_s(self) -> float:
         """Seconds in which somebody speaks."""
-        return sum(span.duration_s for span in self.spans if span.speech)
+        return sum(segment.duration_s for segment in self.segments if segment.speech)
 
     @property
     def summary(self) -> SpeechSummary:
         """The recording in a few numbers."""
         seconds: dict[str, float] = {}
-        told = [(span.duration_s, span.emotion) for span in self.spans if span.emotion is not None]
+        told = [(segment.duration_s, segment.emotion) for segment in self.segments if segment.emotion is not None]
         for length, emotion in told:
             seconds[emotion.top] = seconds.get(emotion.top, 0.0) + length
         mean = None
@@ -174,7 +174,7 @@ class SpeechResult:
             "model": self.model,
             "warnings": list(self.warnings),
             "summary": self.summary.to_dict(),
-            "spans": [span.to_dict() for span in self.spans],
+            "segments": [segment.to_dict() for segment in self.segments],
         }
 
     @classmethod
@@ -182,21 +182,28 @@ class SpeechResult:
         """Build from what `to_dict` returned."""
         return cls(
             duration_s=data["duration_s"],
-            spans=tuple(SpeechSpan.from_dict(span) for span in data["spans"]),
+            segments=tuple(SpeechSegment.from_dict(segment) for segment in data["segments"]),
             path=data["path"],
             model=data["model"],
             warnings=tuple(data["warnings"]),
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one flat row a span: path, span, times, speech, emotion, confidence, unsure, a column an emotion."""
+        """Return one flat row a segment: path, segment, times, speech, emotion, confidence, unsure, emotions."""
         rows = []
-        for number, span in enumerate(self.spans, 1):
-            row: dict[str, Any] = {"path": self.path, "span": number, "start_s": span.start_s, "end_s": span.end_s}
-            row["speech"] = span.speech
-            if span.emotion is not None:
-                row.update(emotion=span.emotion.top, confidence=span.emotion.confidence, unsure=span.emotion.unsure)
-                row.update(span.emotion.items())
+        for number, segment in enumerate(self.segments, 1):
+            row: dict[str, Any] = {
+                "path": self.path,
+                "segment": number,
+                "start_s": segment.start_s,
+                "end_s": segment.end_s,
+            }
+            row["speech"] = segment.speech
+            if segment.emotion is not None:
+                row.update(
+                    emotion=segment.emotion.top, confidence=segment.emotion.confidence, unsure=segment.emotion.unsure
+                )
+                row.update(segment.emotion.items())
             rows.append(row)
         return rows
 
@@ -211,7 +218,7 @@ class SpeechResult:
         Returns
         -------
         pandas.DataFrame or polars.DataFrame
-            One row a span (see `rows`).
+            One row a segment (see `rows`).
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""One person of a film over time."""
+"""One person of a video over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien._checks import describe
 from mien.errors import InputError
 from mien.labels import LabelSet
 from mien.results.emotion import Emotion
-from mien.results.faces import Box
+from mien.results.face import Box
 
 __all__ = ["EmotionSegment", "FaceTrack", "Moment", "TrackPoint"]
 
@@ -31,7 +31,7 @@ class EmotionSegment:
     Parameters
     ----------
     start_s, end_s : float
-        [start, end) in seconds of the film.
+        [start, end) in seconds of the video.
     emotion : Emotion
         The person's distributions over the stretch, averaged by time.
     """
@@ -66,7 +66,7 @@ class Moment:
     Parameters
     ----------
     time_s : float
-        When, in seconds of the film.
+        When, in seconds of the video.
     emotion : str
         Which.
     probability : float
@@ -102,7 +102,7 @@ class TrackPoint:
     Parameters
     ----------
     box : numpy.ndarray
-        float32 (4,): x1, y1, x2, y2 in pixels of the film.
+        float32 (4,): x1, y1, x2, y2 in pixels of the video.
     points : numpy.ndarray or None
         float32 (5, 2), see `mien.Face`.
     probabilities : numpy.ndarray
@@ -129,9 +129,9 @@ class FaceTrack:
     times_s : numpy.ndarray
         float64 (n,), n at least 1: times of the frames, rising.
     durations_s : numpy.ndarray
-        float64 (n,): for how long each stands, that is until the next analyzed frame of the film.
+        float64 (n,): for how long each stands, that is until the next analyzed frame of the video.
     boxes : numpy.ndarray
-        float32 (n, 4): x1, y1, x2, y2 in pixels of the film.
+        float32 (n, 4): x1, y1, x2, y2 in pixels of the video.
     scores : numpy.ndarray
         float32 (n,): confidence that it is a face, 0..1.
     probabilities : numpy.ndarray
@@ -143,7 +143,7 @@ class FaceTrack:
     points : numpy.ndarray or None
         float32 (n, 5, 2), where the detector has points.
     sharpness : numpy.ndarray or None
-        float32 (n,): how sharp the face is, see `mien.faces.quality.sharpness`; None where that was not measured.
+        float32 (n,): how sharp the face is, see `mien.face.quality.sharpness`; None where that was not measured.
     timeline : tuple of EmotionSegment
         What the person shows, stretch by stretch.
     moments : tuple of Moment
@@ -231,7 +231,7 @@ class FaceTrack:
     @property
     def emotion(self) -> Emotion:
         """The smoothed distributions, averaged by time."""
-        # Frames of a film that stands still have no length.
+        # Frames of a video that stands still have no length.
         weights = self.durations_s if self.durations_s.any() else None
         mean = np.average(self.smoothed.astype(np.float64), axis=0, weights=weights)
         return Emotion(self.labels, tuple((mean / mean.sum()).tolist()))
@@ -257,7 +257,7 @@ class FaceTrack:
         Parameters
         ----------
         time_s : float
-            In seconds of the film.
+            In seconds of the video.
         """
         i = int(np.searchsorted(self.times_s, time_s + _TOUCH_S, side="right")) - 1
         if i < 0 or time_s > self.times_s[i] + self.durations_s[i] + _TOUCH_S:
@@ -275,7 +275,7 @@ class FaceTrack:
         return TrackPoint(between(self.boxes), points, between(self.smoothed))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write: the person as a whole; frames are in those of the film."""
+        """Return plain data that `json` can write: the person as a whole; frames are in those of the video."""
         return {
             "track": self.number,
             "start_s": self.start_s,

@@ -1,4 +1,4 @@
-"""Films: who was seen when, and what their faces showed."""
+"""Videos: who was seen when, and what their faces showed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.errors import InputError
 from mien.labels import label_set
 from mien.results._notebook import frame, html_table, inline
 from mien.results.emotion import Emotion
-from mien.results.faces import Face
+from mien.results.face import Face
 from mien.results.frames import TrackedFace, VideoFrame, told
 from mien.results.fused import FusedResult
 from mien.results.speech import SpeechResult
@@ -23,15 +23,15 @@ from mien.results.track import EmotionSegment, FaceTrack, Moment
 __all__ = ["VIDEO_METHODS", "VIDEO_TABLES", "PersonSummary", "VideoResult", "VideoSummary"]
 
 VIDEO_METHODS = ("timeline", "middle-frame", "every-nth", "majority-vote")
-"""How a film gets its one answer: see `VideoResult`."""
+"""How a video gets its one answer: see `VideoResult`."""
 
 VIDEO_TABLES = ("frames", "tracks", "segments", "speech", "fused")
-"""The tables of a film.  Those of speech and fusion are empty where it has no sound, or that was not read."""
+"""The tables of a video.  Those of speech and fusion are empty where it has no sound, or that was not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonSummary:
-    """One person of a film in a few numbers.
+    """One person of a video in a few numbers.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ class PersonSummary:
 
 @dataclass(frozen=True, slots=True)
 class VideoSummary:
-    """A film in a few numbers.
+    """A video in a few numbers.
 
     Parameters
     ----------
     duration_s : float
-        Length of the film.
+        Length of the video.
     seen_s : float
         For how long at least one face is in view.
     emotion : Emotion or None
-        The film's one answer, by its method (see `VideoResult`); None where no face is seen.
+        The video's one answer, by its method (see `VideoResult`); None where no face is seen.
     people : tuple of PersonSummary
         The longest seen first.
     speech_s : float
@@ -87,7 +87,7 @@ class VideoSummary:
     fused: Emotion | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write; the people are in the film's tracks."""
+        """Return plain data that `json` can write; the people are in the video's tracks."""
         return {
             "duration_s": self.duration_s,
             "seen_s": self.seen_s,
@@ -101,14 +101,14 @@ class VideoSummary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoResult:
-    """The people of a film and their emotions over time.
+    """The people of a video and their emotions over time.
 
     Parameters
     ----------
     width, height : int
         Size of the frames in pixels, upright.
     duration_s : float
-        Length of the film as far as it could be read, in seconds.
+        Length of the video as far as it could be read, in seconds.
     start_s, end_s : float
         What was analyzed of it.
     times_s : numpy.ndarray
@@ -120,18 +120,18 @@ class VideoResult:
     frames_read, frames_failed : int
         Frames that were decoded, and frames that could not be and were skipped.
     frame_rate : float or None
-        Frames per second on the average, as the film declares it.
+        Frames per second on the average, as the video declares it.
     path : str or None
         The file, as it was given; None for arrays and bytes.
     model, detector : str
         Names of what made the answer.
     method : str
-        How the film's one answer (``summary.emotion``) comes about.  ``"timeline"``: all smoothed distributions,
+        How the video's one answer (``summary.emotion``) comes about.  ``"timeline"``: all smoothed distributions,
         averaged by time and person.  ``"middle-frame"``: the largest face of the frame in the middle.
         ``"every-nth"``: the largest face of every 7th frame after the first 21, averaged.  ``"majority-vote"``: of
         these frames, how often each emotion is the most probable.
     warnings : tuple of str
-        What was odd about the film.
+        What was odd about the video.
     speech : SpeechResult or None
         What its voice sounds like over time; None where it has no sound, or that was not read.
     fused : FusedResult or None
@@ -163,9 +163,9 @@ class VideoResult:
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
-            raise InputError(f"a film must have a size, but got {self.width} x {self.height}")
+            raise InputError(f"a video must have a size, but got {self.width} x {self.height}")
         if not (math.isfinite(self.duration_s) and 0 <= self.start_s <= self.end_s):
-            raise InputError(f"a film must have 0 <= start_s <= end_s, but got {self.start_s} to {self.end_s}")
+            raise InputError(f"a video must have 0 <= start_s <= end_s, but got {self.start_s} to {self.end_s}")
         if self.method not in VIDEO_METHODS:
             raise InputError(f"method must be one of {', '.join(VIDEO_METHODS)}, but got {self.method!r}")
         times_s = np.array(self.times_s, np.float64)
@@ -194,7 +194,7 @@ class VideoResult:
 
     @property
     def summary(self) -> VideoSummary:
-        """The film in a few numbers."""
+        """The video in a few numbers."""
         people = sorted(self.tracks, key=lambda track: -track.seen_s)
         heard = None if self.speech is None else self.speech.summary
         return VideoSummary(
@@ -271,7 +271,7 @@ class VideoResult:
             raise InputError(f"table must be one of {', '.join(VIDEO_TABLES)}, but got {name!r}")
         if name == "speech":
             rows = [] if self.speech is None else self.speech.rows()
-            # What is before the part that was read is one span that says nothing.
+            # What is before the part that was read is one segment that says nothing.
             return [row for row in rows if row["end_s"] > self.start_s]
         if name == "fused":
             return [] if self.fused is None else self.fused.rows(self.path)
@@ -302,7 +302,7 @@ class VideoResult:
         return frame(self.table(table), library)
 
     def head(self) -> dict[str, Any]:
-        """Return what `to_dict` says of the film as a whole: all but frames, tracks, speech and fusion."""
+        """Return what `to_dict` says of the video as a whole: all but frames, tracks, speech and fusion."""
         return {
             "path": self.path,
             "width": self.width,
@@ -323,7 +323,7 @@ class VideoResult:
         }
 
     def outline(self) -> dict[str, Any]:
-        """Return what `to_dict` does but for the frames: small also for a long film."""
+        """Return what `to_dict` does but for the frames: small also for a long video."""
         return {
             **self.head(),
             "speech": None if self.speech is None else self.speech.to_dict(),
@@ -332,7 +332,7 @@ class VideoResult:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write: the film, its voice, both together, its tracks, its frames."""
+        """Return plain data that `json` can write: the video, its voice, both together, its tracks, its frames."""
         return {**self.outline(), "frames": [frame_.to_dict() for frame_ in self.frames()]}
 
     @classmethod
@@ -362,7 +362,7 @@ class VideoResult:
         if not rows:
             return "<p>no face</p>"
         table = html_table(rows, ("track", "start_s", "end_s", "seen_s", "emotion", "confidence", "unsure"))
-        return inline(self._repr_png_(), "the film over time") + table
+        return inline(self._repr_png_(), "the video over time") + table
 
 
 def _tracked(track: FaceTrack, place: int) -> TrackedFace:

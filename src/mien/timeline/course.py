@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, number, whole_number
+from mien._checks import check_integer, check_number, describe
 from mien.errors import InputError
 
 __all__ = ["MARGIN", "SHORTEST_S", "Piece", "episodes", "strongest"]
@@ -67,7 +67,7 @@ def episodes(
     margin : float
         Another emotion takes over where its probability exceeds the leader's by more than this.
     shortest_s : float
-        Episodes shorter than this, between others, are given to the neighbour before (the first to the one after).
+        Episodes shorter than this, between others, are given to the neighbor before (the first to the one after).
 
     Returns
     -------
@@ -86,8 +86,8 @@ def episodes(
             f"times (n,), durations (n,) and probabilities (n, k) must fit, but got {describe(times)}, "
             f"{describe(lengths)}, {describe(shares)}"
         )
-    number(margin, "margin", low=0)
-    number(shortest_s, "shortest_s", low=0)
+    check_number(margin, "margin", low=0)
+    check_number(shortest_s, "shortest_s", low=0)
     pieces: list[Piece] = []
     gaps = np.flatnonzero(times[1:] - (times + lengths)[:-1] > _TOUCH_S) + 1
     for start, end in pairwise([0, *gaps.tolist(), len(times)]):
@@ -115,7 +115,7 @@ def _runs(shares: Floats, margin: float) -> list[tuple[int, int, int]]:
 
 
 def _absorbed(runs: list[tuple[int, int, int]], lengths: Floats, shortest_s: float) -> list[tuple[int, int, int]]:
-    """Give runs that are too short to their neighbours, the shortest first."""
+    """Give runs that are too short to their neighbors, the shortest first."""
 
     def length(run: tuple[int, int, int]) -> float:
         return float(lengths[run[0] : run[1]].sum())
@@ -128,7 +128,7 @@ def _absorbed(runs: list[tuple[int, int, int]], lengths: Floats, shortest_s: flo
         host = at - 1 if at else 1
         first, last = min(at, host), max(at, host)
         runs[first : last + 1] = [(runs[first][0], runs[last][1], runs[host][2])]
-        # Neighbours on both sides may now be of one leader.
+        # Neighbors on both sides may now be of one leader.
         merged: list[tuple[int, int, int]] = []
         for run in runs:
             if merged and merged[-1][2] == run[2]:
@@ -189,8 +189,8 @@ def strongest(
     InputError
         If ``count`` or ``apart_s`` make no sense.
     """
-    whole_number(count, "count", low=0)
-    number(apart_s, "apart_s", low=0)
+    check_integer(count, "count", low=0)
+    check_number(apart_s, "apart_s", low=0)
     times, shares = np.asarray(times_s, np.float64), np.asarray(probabilities, np.float64)
     leaders = shares.argmax(axis=1) if len(shares) else np.zeros(0, np.int64)
     loud = [k for k in np.unique(leaders).tolist() if k not in quiet] or np.unique(leaders).tolist()

@@ -1,7 +1,7 @@
-"""Distributions smoothed over time, at any times: frames of films do not come evenly.
+"""Distributions smoothed over time, at any times: frames of videos do not come evenly.
 
-Each answer is the mean of its neighbours' logarithms, weighted by an exponential kernel in seconds and by how certain
-each neighbour is.  The mean of logarithms is what a product of experts does (Hinton 2002, Training products of experts
+Each answer is the mean of its neighbors' logarithms, weighted by an exponential kernel in seconds and by how certain
+each neighbor is.  The mean of logarithms is what a product of experts does (Hinton 2002, Training products of experts
 by minimizing contrastive divergence; Genest and Zidek 1986 on logarithmic opinion pools): an answer that rules an
 emotion out counts, and one that knows nothing changes nothing.
 """
@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe, number
+from mien._checks import check_number, describe
 from mien.errors import InputError
 
 __all__ = ["LEAST", "Smoother", "certainty", "smooth"]
@@ -62,7 +62,7 @@ def smooth(
     probabilities : numpy.ndarray
         float (n, k): a distribution for each time.
     tau_s : float
-        Time constant: a neighbour so many seconds away counts 1/e.  Zero changes nothing.
+        Time constant: a neighbor so many seconds away counts 1/e.  Zero changes nothing.
     weights : numpy.ndarray, optional
         float (n,): how much each counts, at least 0; by default one.
     gap_s : float
@@ -81,7 +81,7 @@ def smooth(
     times, shares = np.asarray(times_s, np.float64), np.asarray(probabilities, np.float64)
     if times.ndim != 1 or shares.ndim != 2 or len(times) != len(shares):
         raise InputError(f"times (n,) and probabilities (n, k) must fit, but got {describe(times)}, {describe(shares)}")
-    if number(tau_s, "tau_s", low=0) == 0 or len(times) < 2:
+    if check_number(tau_s, "tau_s", low=0) == 0 or len(times) < 2:
         return shares.copy()
     weight = np.ones(len(times)) if weights is None else np.asarray(weights, np.float64)
     own = np.column_stack([weight[:, None] * _logs(shares), weight])
@@ -106,7 +106,7 @@ class Smoother:
     """
 
     def __init__(self, tau_s: float) -> None:
-        self._tau_s = number(tau_s, "tau_s", low=0)
+        self._tau_s = check_number(tau_s, "tau_s", low=0)
         self._sums: Floats | None = None
         self._time_s = 0.0
 

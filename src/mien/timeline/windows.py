@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import whole_number
+from mien._checks import check_integer
 from mien.errors import InputError
 
 __all__ = ["Segment", "Stretch", "merged", "windows"]
@@ -64,8 +64,8 @@ def windows(start: int, end: int, *, window: int, hop: int) -> list[tuple[int, i
     InputError
         If window or hop make no sense.
     """
-    whole_number(window, "window", low=1)
-    whole_number(hop, "hop", low=1, high=window)
+    check_integer(window, "window", low=1)
+    check_integer(hop, "hop", low=1, high=window)
     if end <= start:
         return []
     if end - start <= window:
@@ -156,7 +156,7 @@ class Stretch:
 
 
 def merged(pieces: Sequence[Segment]) -> list[Segment]:
-    """Join neighbours that touch and have the same most probable class.
+    """Join neighbors that touch and have the same most probable class.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Short texts on dark ground that are laid over the picture."""
+"""Short texts on dark ground that are laid over the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.output import canvas as paint
-from mien.output._film_sprites import Sprite, _sprite, lay
+from mien.output._video_sprites import Sprite, _sprite, lay
 from mien.output.draw import _INK
 from mien.output.palette import RGB
 
@@ -48,7 +48,7 @@ def chip(lines: tuple[str, ...], size: int, ink: RGB = WHITE, ground: RGB = _INK
 
 
 def place_chip(canvas: NDArray[np.uint8], sprite: Sprite, across: float, down: float, margin: int) -> None:
-    """Lay a chip over the picture: 0 is left or top, 0.5 the middle, 1 right or bottom."""
+    """Lay a chip over the image: 0 is left or top, 0.5 the middle, 1 right or bottom."""
     height, width = canvas.shape[:2]
     left = margin + across * (width - sprite.width - 2 * margin)
     top = margin + down * (height - sprite.height - 2 * margin)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Screen:
         # pygame greets on stdout unless told otherwise, and Windows would blow up the window's pixels.
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")
-        self._pygame: Any = need("pygame", extra="live", purpose="the live window")
+        self._pygame: Any = import_extra("pygame", extra="live", purpose="the live window")
         self._open_display()
         self._fits = self._limit()
         self.window: pygame.Window = self._pygame.Window(title, self._within(size), resizable=True, allow_high_dpi=True)
@@ -82,7 +82,7 @@ class Screen:
         self._pygame.display.quit()
 
     def fit(self, width: int, height: int) -> None:
-        """Take the size of a picture, as far as the screen allows."""
+        """Take the size of an image, as far as the screen allows."""
         self.window.size = self._within((width, height))
 
     @property

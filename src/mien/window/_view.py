@@ -1,4 +1,4 @@
-"""What the window shows: the picture, and over it what is going on."""
+"""What the window shows: the image, and over it what is going on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.api.live import Sight
-from mien.output._live_picture import LivePicture
-from mien.output.palette import COLOURS, text_on
+from mien.output._live_image import LiveImage
+from mien.output.palette import COLORS, text_on
 from mien.results import Emotion
 from mien.window._chips import RED, WHITE, chip, letters, place_chip
 
@@ -18,8 +18,8 @@ __all__ = ["KEYS", "Status", "View"]
 KEYS = (
     ("q, Esc", "quit"),
     ("space", "freeze, go on"),
-    ("s", "save a snapshot: picture and JSON"),
-    ("r", "record, stop: film and CSV"),
+    ("s", "save a snapshot: image and JSON"),
+    ("r", "record, stop: video and CSV"),
     ("d", "switch the detector"),
     ("m", "mirror"),
     ("h", "this help"),
@@ -34,13 +34,13 @@ class Status:
     Parameters
     ----------
     rate : float
-        Pictures shown a second.
+        Images shown a second.
     delay_s : float or None
-        From when a picture came to when it is on the screen; None before the first.
+        From when an image came to when it is on the screen; None before the first.
     detector : str
         Its name.
     mirror, frozen, help_ : bool
-        Whether the picture is mirrored, stands still, and is covered by the help.
+        Whether the image is mirrored, stands still, and is covered by the help.
     recording_s : float or None
         For how long is being recorded.
     message : str
@@ -68,7 +68,7 @@ class View:
     """Draws windows of any size into an array."""
 
     def __init__(self) -> None:
-        self._picture: LivePicture | None = None
+        self._image: LiveImage | None = None
 
     def draw(self, size: tuple[int, int], sight: Sight | None, status: Status) -> NDArray[np.uint8]:
         """Draw the window.
@@ -78,7 +78,7 @@ class View:
         size : (int, int)
             Width and height in pixels of the screen.
         sight : Sight or None
-            What is seen; None before the first picture.
+            What is seen; None before the first image.
         status : Status
             What is going on.
 
@@ -87,13 +87,13 @@ class View:
         numpy.ndarray
             uint8 (height, width, 3), RGB; valid until the next call.
         """
-        if self._picture is None or self._picture.size != size:
-            self._picture = LivePicture(*size)
+        if self._image is None or self._image.size != size:
+            self._image = LiveImage(*size)
         if sight is None:
-            canvas = self._picture.blank()
+            canvas = self._image.blank()
         else:
-            picture = sight.picture
-            canvas = self._picture.draw(picture.image, sight.frame, picture.time_s, mirror=status.mirror)
+            image = sight.image
+            canvas = self._image.draw(image.image, sight.frame, image.time_s, mirror=status.mirror)
         self._over(canvas, status, letters(*size))
         return canvas
 
@@ -120,8 +120,8 @@ class View:
         for what, emotion in (("together", status.together), ("voice", status.voice)):
             if emotion is not None:
                 words = f"{what}: {emotion.top}{'?' * emotion.unsure} {100 * emotion.confidence:.0f}%"
-                colour = COLOURS[emotion.top]
-                sprite = chip((words,), text, text_on(colour), colour)
+                color = COLORS[emotion.top]
+                sprite = chip((words,), text, text_on(color), color)
                 place_chip(canvas, sprite, 0, down, margin)
                 down -= (sprite.height + margin / 2) / max(1, canvas.shape[0] - sprite.height - 2 * margin)
 

@@ -1,4 +1,4 @@
-"""The live window: pictures as they come, with their faces, and keys."""
+"""The live window: images as they come, with their faces, and keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mien.faces.detect import DETECTORS
+from mien.face.detect import DETECTORS
 from mien.window._screen import Screen, ScreenError
 from mien.window._view import Status, View
 
@@ -22,7 +22,7 @@ _TICK_S = 0.01
 """Keys are looked at at least as often."""
 
 _REDRAW_S = 0.25
-"""So often what stands over the picture is drawn again where no picture comes."""
+"""So often what stands over the image is drawn again where no image comes."""
 
 _MESSAGE_S = 4.0
 
@@ -33,14 +33,14 @@ Heard = Callable[["VideoFrame | None"], "tuple[Emotion | None, Emotion | None]"]
 
 
 class LiveWindow:
-    """Shows live pictures until they end or somebody quits.
+    """Shows live images until they end or somebody quits.
 
     Parameters
     ----------
     screen : Screen
         Where.
     live : Live
-        Gives pictures and results.
+        Gives images and results.
     keeping : Keeping
         Writes what is to be kept.
     mirror : bool
@@ -74,14 +74,14 @@ class LiveWindow:
 
     @property
     def rate(self) -> float:
-        """Pictures shown a second, over the last two."""
+        """Images shown a second, over the last two."""
         now = time.monotonic()
         recent = [shown_s for shown_s in self._shown if now - shown_s <= _OVER_S]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
 
     @property
     def delays_s(self) -> list[float]:
-        """From when a picture came to when it was on the screen, of the last 240."""
+        """From when an image came to when it was on the screen, of the last 240."""
         return list(self._delays)
 
     def tell(self, text: str) -> None:
@@ -112,19 +112,19 @@ class LiveWindow:
                 break
 
     def _next(self) -> bool:
-        """Take the next picture, and tell whether it is to be shown."""
+        """Take the next image, and tell whether it is to be shown."""
         sight = self._live.sight(self._number, timeout_s=_TICK_S)
         if sight is None:
             if self._live.done:
                 time.sleep(_TICK_S)
             return False
-        self._number = sight.picture.number
+        self._number = sight.image.number
         self._keeping.show(sight)
         if self._frozen:
             return False
         if self._sight is None:
             self._until_s = 0.0
-            self._screen.fit(sight.picture.image.shape[1], sight.picture.image.shape[0])
+            self._screen.fit(sight.image.image.shape[1], sight.image.image.shape[0])
         self._sight = sight
         return True
 
@@ -133,7 +133,7 @@ class LiveWindow:
         self._drawn_s = time.monotonic()
         if fresh and self._sight is not None:
             self._shown.append(self._drawn_s)
-            self._delays.append(self._drawn_s - self._sight.picture.taken_s)
+            self._delays.append(self._drawn_s - self._sight.image.taken_s)
 
     def _status(self) -> Status:
         recent = list(self._delays)[-15:]

@@ -36,7 +36,7 @@ def tree(tmp_path: Path) -> Path:
     assert pixels is not None
     cv2.imwrite(str(root / "test" / "happy" / "0.png"), pixels)
     cv2.imwrite(str(root / "train" / "sad" / "2.png"), (pixels * 0.7 + 60).astype(np.uint8))
-    (root / "train" / "sad" / "bad.png").write_text("no picture")
+    (root / "train" / "sad" / "bad.png").write_text("no image")
     return root
 
 
@@ -44,10 +44,10 @@ def test_the_table_and_the_verdict(tree: Path) -> None:
     done = run("folder", "--data", tree)
     assert (done.exit_code, done.stderr) == (0, "")
     rows = lines_of(done)
-    assert rows[0] == ["10", "pictures", "of", "folder"]
-    assert ["identical", "pictures", "1", "2", "1", "1"] in rows
+    assert rows[0] == ["10", "images", "of", "folder"]
+    assert ["identical", "images", "1", "2", "1", "1"] in rows
     assert ["near", "copies", "1", "3", "1", "1"] in rows
-    assert ["identical", "pictures,", "different", "labels", "1", "2"] in rows
+    assert ["identical", "images,", "different", "labels", "1", "2"] in rows
     assert ["unreadable", "files", "1"] in rows
     assert ["1", "test", "identical", "train"] in rows
     assert ["2", "train", "a", "near", "copy", "test"] in rows
@@ -76,7 +76,7 @@ def test_json_on_stdout_and_in_a_file(tree: Path, tmp_path: Path) -> None:
     assert (gone.exit_code, "No such file or directory" in gone.stderr) == (1, True)
 
 
-def test_the_sheet_is_a_picture(tree: Path, tmp_path: Path) -> None:
+def test_the_sheet_is_a_image(tree: Path, tmp_path: Path) -> None:
     done = run("folder", "--data", tree, "--sheet", tmp_path / "pairs.png")
     assert done.stderr == f"mien: drew {tmp_path / 'pairs.png'}\n"
     page = cv2.imread(str(tmp_path / "pairs.png"))
@@ -98,7 +98,7 @@ def test_against_another_data_set(tree: Path, tmp_path: Path) -> None:
     done = run("folder", "--data", tree, "--against", f"folder={other.parent}", "--strict", "--no-near")
     assert done.exit_code == 1
     rows = lines_of(done)
-    assert rows[0] == ["12", "pictures", "of", "folder,", "folder", "#2"]
+    assert rows[0] == ["12", "images", "of", "folder,", "folder", "#2"]
     assert ["1", "folder:", "test", "identical", "folder", "#2"] in rows
     assert not any(row[:2] == ["near", "copies"] for row in rows)
     for wrong in ("folder", "=x", "dogs=."):

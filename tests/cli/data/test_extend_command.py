@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from image_service import KEY, Service, serving
 from mien.cli import main
-from mien.prepare import _service
+from mien.data.prepare import _service
 
 LIMIT = (429, {"message": "Rate limit reached"}, {})
 
@@ -45,7 +45,7 @@ def files(table: Path) -> list[str]:
 
 def test_help_says_that_prompts_are_sent_and_cost() -> None:
     text = " ".join(run("--help").stdout.split())
-    assert "prompts (words, no pictures) go to the image service, and each picture may cost money" in text
+    assert "prompts (words, no images) go to the image service, and each image may cost money" in text
     assert "extend" in CliRunner().invoke(main, ["data", "--help"]).stdout
 
 
@@ -102,7 +102,7 @@ def test_faces_come_into_the_folder_and_the_next_run_goes_on(server: Service, tm
     assert len(server.bodies) == 4
 
 
-def test_rejected_pictures_are_named_and_are_exit_code_3(server: Service, tmp_path: Path) -> None:
+def test_rejected_images_are_named_and_are_exit_code_3(server: Service, tmp_path: Path) -> None:
     server.script = ["two", "face"]
     done = ask(server, tmp_path, "--count", 2)
     assert done.exit_code == 3

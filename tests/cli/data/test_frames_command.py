@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from film_corpora import film, text
-from mien import datasets
+from mien import data as datasets
 from mien.cli import main
-from mien.datasets.films import film_index
-from mien.media.image import read_image
+from mien.data.videos import video_index
+from mien.io.image import read_image
 from mien.samples import astronaut_path
-from planted_films import write_film
+from planted_videos import write_video
+from video_corpora import text, video
 
 
 def run(*arguments: object, workers: int = 1) -> Result:
@@ -27,63 +27,63 @@ def run(*arguments: object, workers: int = 1) -> Result:
 
 
 @pytest.fixture(scope="session")
-def portrait_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a film of 32 frames of a portrait."""
+def portrait_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a video of 32 frames of a portrait."""
     path = tmp_path_factory.mktemp("portrait") / "portrait.mp4"
-    picture = np.ascontiguousarray(read_image(astronaut_path()).pixels[40:240, 130:330])
-    write_film(path, ((picture, Fraction(n, 10)) for n in range(32)), rate=10)
+    image = np.ascontiguousarray(read_image(astronaut_path()).pixels[40:240, 130:330])
+    write_video(path, ((image, Fraction(n, 10)) for n in range(32)), rate=10)
     return path
 
 
 @pytest.fixture
-def films(portrait_film: Path, tmp_path: Path) -> Path:
-    """Return the published tree of BAUM-2: two films of a face, and one of a wall."""
+def videos(portrait_video: Path, tmp_path: Path) -> Path:
+    """Return the published tree of BAUM-2: two videos of a face, and one of a wall."""
     for clip in ("001", "002"):
-        (tmp_path / "films/S001/avi").mkdir(parents=True, exist_ok=True)
-        shutil.copy(portrait_film, tmp_path / f"films/S001/avi/{clip}.mp4")
-        text(tmp_path / f"films/S001/emotion/{clip}.txt", b"   5.0000000e+00\r\n")
-    film(tmp_path / "films/S002/avi/001.mp4", 4)
-    text(tmp_path / "films/S002/emotion/001.txt", b"1")
-    return tmp_path / "films"
+        (tmp_path / "videos/S001/avi").mkdir(parents=True, exist_ok=True)
+        shutil.copy(portrait_video, tmp_path / f"videos/S001/avi/{clip}.mp4")
+        text(tmp_path / f"videos/S001/emotion/{clip}.txt", b"   5.0000000e+00\r\n")
+    video(tmp_path / "videos/S002/avi/001.mp4", 4)
+    text(tmp_path / "videos/S002/emotion/001.txt", b"1")
+    return tmp_path / "videos"
 
 
-def test_the_tree_of_baum2(films: Path, tmp_path: Path) -> None:
+def test_the_tree_of_baum2(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces"
-    done = run("baum2", "--data", films, "--out", out)
+    done = run("baum2", "--data", videos, "--out", out)
     assert (done.exit_code, done.stdout) == (3, f"{out}: 32 faces of 2 of 3 clips\n")
     assert done.stderr == f"mien: rejected: 4 frames without a face; see {out / 'rejected.csv'}\n"
-    assert film_index("baum2", out).faces(None).images.shape == (32, 48, 48)
-    again = run("baum2", "--data", films, "--out", out)
+    assert video_index("baum2", out).faces(None).images.shape == (32, 48, 48)
+    again = run("baum2", "--data", videos, "--out", out)
     assert (again.exit_code, again.stdout) == (1, "")
     assert "will not write over" in again.stderr
 
 
-def test_a_path_is_read_as_what_it_looks_like(films: Path, tmp_path: Path) -> None:
+def test_a_path_is_read_as_what_it_looks_like(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces"
-    done = run(films / "S001" / "..", "--out", out, "-n", 2, "--size", 20, "--no-smooth", "--detector", "haar")
-    assert f"mien: {films / 'S001' / '..'} is read as baum2\n" in done.stderr
-    assert film_index("baum2", out).faces(None, size=20).images.shape[1:] == (20, 20)
-    assert {len(files) for files in film_index("baum2", out).files} == {2}
+    done = run(videos / "S001" / "..", "--out", out, "-n", 2, "--size", 20, "--no-smooth", "--detector", "haar")
+    assert f"mien: {videos / 'S001' / '..'} is read as baum2\n" in done.stderr
+    assert video_index("baum2", out).faces(None, size=20).images.shape[1:] == (20, 20)
+    assert {len(files) for files in video_index("baum2", out).files} == {2}
 
 
-def test_by_emotion_every_15th_frame(portrait_film: Path, tmp_path: Path) -> None:
+def test_by_emotion_every_15th_frame(portrait_video: Path, tmp_path: Path) -> None:
     for code in ("05", "03"):
-        (tmp_path / "films/Actor_01").mkdir(parents=True, exist_ok=True)
-        shutil.copy(portrait_film, tmp_path / f"films/Actor_01/01-01-{code}-01-01-01-01.mp4")
-    done = run(tmp_path / "films", "--out", tmp_path / "faces", "--layout", "emotions", "--min-face", 30)
+        (tmp_path / "videos/Actor_01").mkdir(parents=True, exist_ok=True)
+        shutil.copy(portrait_video, tmp_path / f"videos/Actor_01/01-01-{code}-01-01-01-01.mp4")
+    done = run(tmp_path / "videos", "--out", tmp_path / "faces", "--layout", "emotions", "--min-face", 30)
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'faces'}: 6 faces of 2 of 2 clips\n")
-    assert done.stderr == f"mien: {tmp_path / 'films'} is read as ravdess_films\n"
+    assert done.stderr == f"mien: {tmp_path / 'videos'} is read as ravdess_videos\n"
     assert datasets.index("folder", tmp_path / "faces").files[3] == "anger/01-05-01-01-01-01_000000.png"
-    other = run(tmp_path / "films", "--out", tmp_path / "other", "--layout", "emotions", "-n", 1)
+    other = run(tmp_path / "videos", "--out", tmp_path / "other", "--layout", "emotions", "-n", 1)
     assert other.stdout.endswith(": 2 faces of 2 of 2 clips\n")
-    clips = run(tmp_path / "films", "--out", tmp_path / "clips", "--every", 10)
+    clips = run(tmp_path / "videos", "--out", tmp_path / "clips", "--every", 10)
     assert clips.stdout.endswith(": 8 faces of 2 of 2 clips\n")
     assert "mien: ravdess8 becomes baum8: calm counts as neutral\n" in clips.stderr
 
 
-def test_bad_films_are_exit_code_3(films: Path, tmp_path: Path) -> None:
-    text(films / "S001/avi/002.mp4", b"")
-    done = run("baum2", "--data", films, "--out", tmp_path / "faces", workers=2)
+def test_bad_videos_are_exit_code_3(videos: Path, tmp_path: Path) -> None:
+    text(videos / "S001/avi/002.mp4", b"")
+    done = run("baum2", "--data", videos, "--out", tmp_path / "faces", workers=2)
     assert done.exit_code == 3
     assert "rejected: 1 clips unreadable, 4 frames without a face" in done.stderr
     with (tmp_path / "faces/rejected.csv").open(newline="", encoding="utf-8") as stream:
@@ -93,8 +93,8 @@ def test_bad_films_are_exit_code_3(films: Path, tmp_path: Path) -> None:
 
 
 def test_no_face_at_all_is_exit_code_1(tmp_path: Path) -> None:
-    film(tmp_path / "films/sad/a_1.mp4", 4)
-    done = run(tmp_path / "films", "--out", tmp_path / "faces")
+    video(tmp_path / "videos/sad/a_1.mp4", 4)
+    done = run(tmp_path / "videos", "--out", tmp_path / "faces")
     assert (done.exit_code, done.stdout) == (1, f"{tmp_path / 'faces'}: 0 faces of 0 of 1 clips\n")
 
 
@@ -104,10 +104,10 @@ def test_no_face_at_all_is_exit_code_1(tmp_path: Path) -> None:
         ((), 2, "Missing argument"),
         (("baum2", "--data", "."), 2, "Missing option '--out'"),
         (("baum2", "--out", "x"), 2, "--data must say where baum2 lies"),
-        (("baum3", "--data", ".", "--out", "x"), 2, "unknown film corpus 'baum3': expected baum2, "),
+        (("baum3", "--data", ".", "--out", "x"), 2, "unknown video corpus 'baum3': expected baum2, "),
         (("baum2", "--data", ".", "--out", "x", "-n", "0"), 2, "not in the range"),
         (("baum2", "--data", "nowhere", "--out", "x"), 1, "nowhere"),
-        (("baum2", "--data", ".", "--out", "x", "--option", "colour=1"), 1, "has no option 'colour'"),
+        (("baum2", "--data", ".", "--out", "x", "--option", "color=1"), 1, "has no option 'color'"),
     ],
 )
 def test_wrong_frames_usage(arguments: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:
@@ -118,19 +118,19 @@ def test_wrong_frames_usage(arguments: tuple[str, ...], code: int, message: str,
     assert message in done.stderr
 
 
-def test_two_ways_to_choose_frames_exclude_each_other(films: Path, tmp_path: Path) -> None:
-    done = run("baum2", "--data", films, "--out", tmp_path / "x", "-n", 2, "--every", 3)
+def test_two_ways_to_choose_frames_exclude_each_other(videos: Path, tmp_path: Path) -> None:
+    done = run("baum2", "--data", videos, "--out", tmp_path / "x", "-n", 2, "--every", 3)
     assert done.exit_code == 2
     assert "-n and --every exclude each other" in done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
-def test_ctrl_c_keeps_the_films_that_are_done(portrait_film: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_videos_that_are_done(portrait_video: Path, tmp_path: Path) -> None:
     for i in range(200):
-        (tmp_path / "films/happy").mkdir(parents=True, exist_ok=True)
-        shutil.copy(portrait_film, tmp_path / f"films/happy/a_{i:03d}.mp4")
+        (tmp_path / "videos/happy").mkdir(parents=True, exist_ok=True)
+        shutil.copy(portrait_video, tmp_path / f"videos/happy/a_{i:03d}.mp4")
     out = tmp_path / "faces"
-    words = ["data", "frames", tmp_path / "films", "--out", out, "--workers", "2"]
+    words = ["data", "frames", tmp_path / "videos", "--out", out, "--workers", "2"]
     journal = tmp_path / ".faces.mien-journal"
     with subprocess.Popen([sys.executable, "-m", "mien", *words], stderr=subprocess.PIPE, text=True) as process:
         while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
@@ -143,11 +143,11 @@ def test_ctrl_c_keeps_the_films_that_are_done(portrait_film: Path, tmp_path: Pat
     before = journal.read_bytes().count(b"\n") - 1
     assert 3 <= before < 200
     # Whoever takes what is there gets whole clips only.
-    there = film_index("baum2", out)
+    there = video_index("baum2", out)
     assert before <= len(there) <= before + 4
     assert {len(files) for files in there.files} == {16}
-    for path in sorted((tmp_path / "films/happy").iterdir())[10:]:
+    for path in sorted((tmp_path / "videos/happy").iterdir())[10:]:
         path.unlink()
-    other = run(tmp_path / "films", "--out", out)
+    other = run(tmp_path / "videos", "--out", out)
     assert other.exit_code == 1
     assert "is of a run with other list" in other.stderr

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from face_tables import make_rows, table_text, write_table
 from mien.cli import main
-from mien.datasets import DATASETS
-from mien.datasets.films import FILM_DATASETS
+from mien.data import DATASETS
+from mien.data.videos import VIDEO_DATASETS
 
 
 def run(*arguments: object) -> Result:
@@ -46,8 +46,8 @@ def test_a_folder_is_a_table(tree: Path) -> None:
 
 def test_json_holds_the_same(tree: Path) -> None:
     found = json.loads(run("folder", "--data", tree, "--split", "train", "--json").stdout)
-    assert (found["pictures"], found["counts"]["train"]["sadness"], found["label_set"]) == (6, 3, "fer7")
-    assert found["sizes"][0] == {"width": 6, "height": 8, "pictures": 2}
+    assert (found["images"], found["counts"]["train"]["sadness"], found["label_set"]) == (6, 3, "fer7")
+    assert found["sizes"][0] == {"width": 6, "height": 8, "images": 2}
     assert len(found["problems"]) == 1
 
 
@@ -59,10 +59,10 @@ def test_a_folder_without_a_name_is_read_and_its_name_suggested(tree: Path) -> N
 
 
 def test_of_many_files_a_sample_is_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.datasets.summary.SAMPLE", 3)
+    monkeypatch.setattr("mien.data.summary.SAMPLE", 3)
     (tree / "train" / "sad" / "broken.png").write_bytes(b"none")
     done = run("folder", "--data", tree, "--json")
-    assert done.stderr == "mien: sizes are those of 3 of 9 pictures: --all reads every one\n"
+    assert done.stderr == "mien: sizes are those of 3 of 9 images: --all reads every one\n"
     everything = run("folder", "--data", tree, "--all", "--json")
     assert everything.stderr == ""
     found = json.loads(everything.stdout)
@@ -95,8 +95,8 @@ def test_without_splits_there_is_one_column_and_subjects_are_counted(tmp_path: P
         (tmp_path / clip / "emotion.txt").write_text(code)
         cv2.imwrite(str(tmp_path / clip / "0.png"), np.zeros((4, 4), dtype=np.uint8))
     done = run("baum2_frames", "--data", tmp_path)
-    assert done.stdout.splitlines()[:3] == ["emotion    pictures", "neutral           1", "anger             1"]
-    assert "subjects  2, with 1 to 2 (median 1.5) pictures each\nclips     3\nsizes     4 x 4\n" in done.stdout
+    assert done.stdout.splitlines()[:3] == ["emotion    images", "neutral           1", "anger             1"]
+    assert "subjects  2, with 1 to 2 (median 1.5) images each\nclips     3\nsizes     4 x 4\n" in done.stdout
 
 
 def test_the_sheet_is_a_png_that_its_seed_decides(tree: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_list_names_all_data_sets() -> None:
     done = run("--list")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()[1:]
-    known = DATASETS | FILM_DATASETS
+    known = DATASETS | VIDEO_DATASETS
     assert [line.split("  ")[0] for line in lines] == list(known)
     assert all(line.endswith(text) for line, text in zip(lines, known.values(), strict=True))
 

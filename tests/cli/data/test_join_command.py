@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from face_tables import make_rows, pixels_of, table_text, write_table
-from mien import datasets
+from mien import data as datasets
 from mien.cli import main
 
 
@@ -36,11 +36,11 @@ def test_two_sets_become_one(form: str, sources: tuple[str, str], tmp_path: Path
     assert (done.exit_code, done.stderr.splitlines()[2:]) == (
         0,
         [
-            "mien: folder: 1 pictures of contempt are left out",
-            "mien: 1 pictures of folder are also in fer2013",
-            "mien: 1 pictures stand in more than one split",
+            "mien: folder: 1 images of contempt are left out",
+            "mien: 1 images of folder are also in fer2013",
+            "mien: 1 images stand in more than one split",
             "mien: --drop-duplicates leaves copies out",
-            f"mien: wrote 16 pictures to {out}",
+            f"mien: wrote 16 images to {out}",
         ],
     )
     head, *lines = [line.split() for line in done.stdout.splitlines()]
@@ -60,7 +60,7 @@ def test_a_copy_that_is_held_out_is_the_one_that_stays(sources: tuple[str, str],
     done = run(out, *sources, "--drop-duplicates", "--labels-as", "ferplus8")
     assert done.exit_code == 0
     assert "mien: 1 copies are left out\n" in done.stderr
-    assert "mien: 1 pictures stood in more than one split\n" in done.stderr
+    assert "mien: 1 images stood in more than one split\n" in done.stderr
     data = datasets.load("table", out)
     assert len(data) == 16
     assert data.label_set.name == "ferplus8"
@@ -86,8 +86,8 @@ def test_options_go_to_their_source(sources: tuple[str, str], tmp_path: Path) ->
     assert done.exit_code == 0
     assert "mien: warning: left out " in done.stderr
     assert datasets.load("table", tmp_path / "a.csv").images.shape == (16, 24, 24)
-    done = run(tmp_path / "b.csv", *sources, "--option", "folder.colour=yes")
-    assert (done.exit_code, "data set 'folder' has no option 'colour'" in done.stderr) == (1, True)
+    done = run(tmp_path / "b.csv", *sources, "--option", "folder.color=yes")
+    assert (done.exit_code, "data set 'folder' has no option 'color'" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

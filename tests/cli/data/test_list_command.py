@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from film_corpora import baum_films, baum_frames, film, text, touch
 from mien.cli import main
+from video_corpora import baum_frames, baum_videos, text, touch, video
 
 
 def run(*arguments: object) -> Result:
@@ -21,8 +21,8 @@ def table(said: str) -> list[tuple[str, ...]]:
 
 
 def test_clips_with_emotion_and_subject(tmp_path: Path) -> None:
-    baum_films(tmp_path / "films", {"S001/001": 1, "S002/003": 7})
-    done = run("list", "baum2", "--data", tmp_path / "films")
+    baum_videos(tmp_path / "videos", {"S001/001": 1, "S002/003": 7})
+    done = run("list", "baum2", "--data", tmp_path / "videos")
     assert done.exit_code == 0
     assert table(done.stdout) == [
         ("clip", "file", "emotion", "subject", "split", "frames"),
@@ -35,7 +35,7 @@ def test_clips_with_emotion_and_subject(tmp_path: Path) -> None:
     assert done.stderr == f"mien: {tmp_path / 'frames'} is read as baum2\n"
 
 
-def test_frames_of_pictures_and_of_films(tmp_path: Path) -> None:
+def test_frames_of_images_and_of_videos(tmp_path: Path) -> None:
     baum_frames(tmp_path / "frames", {"S001/001": 1}, frames=11)
     done = run("list", "baum2", "--data", tmp_path / "frames", "--frames", "-n", 3)
     assert table(done.stdout) == [
@@ -44,8 +44,8 @@ def test_frames_of_pictures_and_of_films(tmp_path: Path) -> None:
         ("S001/001/frames/5.png", "5", "anger", "S001", "S001/001", ""),
         ("S001/001/frames/10.png", "10", "anger", "S001", "S001/001", ""),
     ]
-    film(tmp_path / "films/test/sad/bob_1.mp4", 4)
-    done = run("list", "film_folder", "--data", tmp_path / "films", "--frames", "--split", "test", "--json")
+    video(tmp_path / "videos/test/sad/bob_1.mp4", 4)
+    done = run("list", "video_folder", "--data", tmp_path / "videos", "--frames", "--split", "test", "--json")
     assert json.loads(done.stdout) == [
         {
             "file": "test/sad/bob_1.mp4",
@@ -59,8 +59,8 @@ def test_frames_of_pictures_and_of_films(tmp_path: Path) -> None:
     ]
 
 
-def test_films_that_cannot_be_counted_are_exit_code_3_or_1(tmp_path: Path) -> None:
-    film(tmp_path / "sad/bob_1.mp4", 4)
+def test_videos_that_cannot_be_counted_are_exit_code_3_or_1(tmp_path: Path) -> None:
+    video(tmp_path / "sad/bob_1.mp4", 4)
     text(tmp_path / "sad/bob_2.mp4", b"")
     done = run("list", tmp_path, "--frames")
     assert (done.exit_code, len(table(done.stdout))) == (3, 5)
@@ -71,8 +71,8 @@ def test_films_that_cannot_be_counted_are_exit_code_3_or_1(tmp_path: Path) -> No
 
 
 def test_a_list_goes_to_a_file(tmp_path: Path) -> None:
-    touch(tmp_path / "films", ["happy/ann_1.mp4", "sad/b\udcff_1.mp4", "noise.mp4"])
-    done = run("list", tmp_path / "films", "--out", tmp_path / "clips.csv")
+    touch(tmp_path / "videos", ["happy/ann_1.mp4", "sad/b\udcff_1.mp4", "noise.mp4"])
+    done = run("list", tmp_path / "videos", "--out", tmp_path / "clips.csv")
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr.splitlines()[1:] == [
         "mien: noise.mp4: expected a folder named by an emotion above it",
@@ -82,7 +82,7 @@ def test_a_list_goes_to_a_file(tmp_path: Path) -> None:
         ("happy/ann_1", "happy/ann_1.mp4", "happiness", "ann", "", ""),
         ("sad/b\\udcff_1", "sad/b\\udcff_1.mp4", "sadness", "b\\udcff", "", ""),
     ]
-    done = run("list", tmp_path / "films", "--out", tmp_path / "nowhere" / "clips.csv")
+    done = run("list", tmp_path / "videos", "--out", tmp_path / "nowhere" / "clips.csv")
     assert done.exit_code == 1
     assert "cannot write" in done.stderr
 
@@ -108,11 +108,11 @@ def test_wrong_list_usage(arguments: tuple[str, ...], code: int, message: str, t
     [
         (["S001/avi/001.avi"], "baum2"),
         (["S001/001/emotion.txt"], "baum2"),
-        (["S001/happy/x.mp4"], "film_folder"),
+        (["S001/happy/x.mp4"], "video_folder"),
         (["cohn-kanade-images/x"], "ckplus_sequences"),
-        (["Actor_01/01-01-05-01-01-01-01.mp4"], "ravdess_films"),
-        (["happy/x.mp4"], "film_folder"),
-        (["notes.txt"], "film_folder"),
+        (["Actor_01/01-01-05-01-01-01-01.mp4"], "ravdess_videos"),
+        (["happy/x.mp4"], "video_folder"),
+        (["notes.txt"], "video_folder"),
     ],
 )
 def test_what_a_folder_looks_like(names: list[str], corpus: str, tmp_path: Path) -> None:
@@ -130,39 +130,41 @@ def test_a_corpus_of_clips_is_inspected(tmp_path: Path) -> None:
     assert lines[2].split() == ["anger", "2"]
     assert lines[-5:] == [
         "subjects  2, with 1 to 2 (median 1.5) clips each",
-        "frames    4 in each of 3 clips of pictures",
+        "frames    4 in each of 3 clips of images",
         "sizes     12 x 12",
         "problems  1",
         "  S003/001/emotion.txt: expected a code 0..7, but got '9'",
     ]
     assert (tmp_path / "sheet.png").is_file()
     found = json.loads(run("inspect", "baum2", "--data", tmp_path / "frames", "--json").stdout)
-    assert (found["pictures"], found["frames"]["max"]) == (3, 4)
+    assert (found["images"], found["frames"]["max"]) == (3, 4)
 
 
-def test_films_are_inspected(tmp_path: Path) -> None:
-    film(tmp_path / "train/sad/bob_1.mp4", 4)
-    film(tmp_path / "test/happy/ann_1.mp4", 4, size=(80, 60))
+def test_videos_are_inspected(tmp_path: Path) -> None:
+    video(tmp_path / "train/sad/bob_1.mp4", 4)
+    video(tmp_path / "test/happy/ann_1.mp4", 4, size=(80, 60))
     text(tmp_path / "test/happy/ann_2.mp4", b"")
-    done = run("inspect", "film_folder", "--data", tmp_path)
+    done = run("inspect", "video_folder", "--data", tmp_path)
     assert done.stdout.splitlines()[0].split() == ["emotion", "test", "train", "all"]
     assert "sizes     2 different; widths 64 to 80" in done.stdout
     assert "frames " not in done.stdout
     assert "ann_2.mp4" in done.stdout
-    assert json.loads(run("inspect", "film_folder", "--data", tmp_path, "--json").stdout)["frames"] is None
+    assert json.loads(run("inspect", "video_folder", "--data", tmp_path, "--json").stdout)["frames"] is None
 
 
-def test_a_film_on_both_sides_of_a_split_is_a_leak(tmp_path: Path) -> None:
-    rng = film(tmp_path / "films/train/sad/bob_1.mp4", 5).read_bytes()
-    text(tmp_path / "films/test/happy/ann_1.mp4", rng)
-    done = run("audit", "film_folder", "--data", tmp_path / "films", "--strict", "--no-near", "--json")
+def test_a_video_on_both_sides_of_a_split_is_a_leak(tmp_path: Path) -> None:
+    rng = video(tmp_path / "videos/train/sad/bob_1.mp4", 5).read_bytes()
+    text(tmp_path / "videos/test/happy/ann_1.mp4", rng)
+    done = run("audit", "video_folder", "--data", tmp_path / "videos", "--strict", "--no-near", "--json")
     assert done.exit_code == 1
     found = json.loads(done.stdout)["findings"]
     assert [item["file"] for item in found["identical"]["groups"][0]["items"]] == [
         "test/happy/ann_1.mp4", "train/sad/bob_1.mp4"
     ]  # fmt: skip
     assert len(found["conflict"]["groups"]) == 1
-    (tmp_path / "films/test/happy/bob_2.mp4").write_bytes(rng)
-    done = run("audit", "film_folder", "--data", tmp_path / "films", "--against", f"film_folder={tmp_path / 'films'}")
+    (tmp_path / "videos/test/happy/bob_2.mp4").write_bytes(rng)
+    done = run(
+        "audit", "video_folder", "--data", tmp_path / "videos", "--against", f"video_folder={tmp_path / 'videos'}"
+    )
     assert done.exit_code == 0
     assert "one subject in several splits" in done.stdout

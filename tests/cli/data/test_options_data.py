@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from face_tables import make_rows, table_text, write_table
-from mien.cli.data._options import Choice, choose, dataset_arguments, open_faces, open_pictures
-from mien.datasets import FaceData, PictureList
+from mien.cli.data._options import Choice, choose, dataset_arguments, open_faces, open_images
+from mien.data import FaceData, ImageList
 from mien.errors import InputError
 
 
@@ -105,13 +105,13 @@ def test_faces_have_the_size_asked_for_where_that_can_be(
     assert err.splitlines() == [f"mien: reading {tree}"] * 2 + [f"mien: reading {table}"]
 
 
-def test_pictures_are_listed_and_tables_read(tree: Path, table: Path) -> None:
-    assert isinstance(open_pictures(Choice("folder", tree)), PictureList)
-    part = open_pictures(Choice("folder", tree, "test"))
+def test_images_are_listed_and_tables_read(tree: Path, table: Path) -> None:
+    assert isinstance(open_images(Choice("folder", tree)), ImageList)
+    part = open_images(Choice("folder", tree, "test"))
     assert set(part.splits) == {"test"}
     assert len(part) == 2
-    assert isinstance(open_pictures(Choice("fer2013", table)), FaceData)
+    assert isinstance(open_images(Choice("fer2013", table)), FaceData)
     with pytest.raises(InputError, match=r"has no split 'val': it has test, train"):
-        open_pictures(Choice("folder", tree, "val"))
+        open_images(Choice("folder", tree, "val"))
     with pytest.raises(InputError, match="data set 'folder' has no option 'mode'"):
-        open_pictures(Choice("folder", tree, options={"mode": 1}))
+        open_images(Choice("folder", tree, options={"mode": 1}))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mien import datasets
+from mien import data as datasets
 from mien.cli import main
 from mien.output.write import write_image
 from mien.samples import astronaut_path
@@ -35,36 +35,36 @@ def photos(tmp_path: Path) -> Path:
 def test_faces_are_written_and_those_without_listed(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
     done = run("folder", "--data", photos, "--out", out, "--size", 32, "--x-factor", 2.5, "--y-factor", 3)
-    assert (done.exit_code, done.stdout) == (3, "2 faces of 3 pictures\n")
+    assert (done.exit_code, done.stdout) == (3, "2 faces of 3 images\n")
     assert f"mien: rejected: 1 without a face; see {tmp_path / 'faces.rejected.csv'}\n" in done.stderr
     data = datasets.load("table", out)
     assert data.images.shape == (2, 32, 32)
     assert sorted(data.label_set.emotions[i] for i in data.labels) == ["happiness", "sadness"]
 
 
-def test_a_folder_in_colour_with_haar_and_processes(photos: Path, tmp_path: Path) -> None:
+def test_a_folder_in_color_with_haar_and_processes(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces"
-    done = run(photos, "--out", out, "--colour", "--no-smooth", "--detector", "haar", "--workers", 2, "--all-faces")
+    done = run(photos, "--out", out, "--color", "--no-smooth", "--detector", "haar", "--workers", 2, "--all-faces")
     assert done.exit_code == 3  # the wall
     with (out / "manifest.csv").open(newline="", encoding="utf-8") as file:
         assert [row["emotion"] for row in csv.DictReader(file)] == ["happiness", "sadness"]
 
 
-def test_all_pictures_prepared_is_exit_code_0(photos: Path, tmp_path: Path) -> None:
+def test_all_images_prepared_is_exit_code_0(photos: Path, tmp_path: Path) -> None:
     (photos / "sad" / "wall.png").unlink()
     done = run(photos, "--out", tmp_path / "faces", "--min-face", 100)
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "2 faces of 2 pictures\n", "")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "2 faces of 2 images\n", "")
     assert not (tmp_path / "faces" / "rejected.csv").exists()
 
 
 def test_a_face_that_is_too_small_is_rejected(photos: Path, tmp_path: Path) -> None:
     done = run(photos, "--out", tmp_path / "faces.csv", "--min-face", 300)
-    assert (done.exit_code, done.stdout) == (1, "0 faces of 3 pictures\n")
+    assert (done.exit_code, done.stdout) == (1, "0 faces of 3 images\n")
     with (tmp_path / "faces.rejected.csv").open(newline="", encoding="utf-8") as file:
         assert {row["reason"] for row in csv.DictReader(file)} == {"no face of at least 300 px found"}
 
 
-def test_unreadable_pictures_are_exit_code_3(photos: Path, tmp_path: Path) -> None:
+def test_unreadable_images_are_exit_code_3(photos: Path, tmp_path: Path) -> None:
     (photos / "sad" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     done = run(photos, "--out", tmp_path / "faces.csv")
     assert done.exit_code == 3
@@ -76,7 +76,7 @@ def test_no_face_at_all_is_exit_code_1(tmp_path: Path) -> None:
         (tmp_path / "photos" / emotion).mkdir(parents=True)
         write_image(tmp_path / "photos" / emotion / "wall.png", np.full((60, 60, 3), 99, np.uint8))
     done = run(tmp_path / "photos", "--out", tmp_path / "faces.csv")
-    assert (done.exit_code, done.stdout) == (1, "0 faces of 2 pictures\n")
+    assert (done.exit_code, done.stdout) == (1, "0 faces of 2 images\n")
     assert not (tmp_path / "faces.csv").exists()
     assert (tmp_path / "faces.rejected.csv").exists()
 

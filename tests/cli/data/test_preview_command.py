@@ -26,7 +26,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A recipe, and a folder whose pictures are at the size of the sheet's squares."""
+    """A recipe, and a folder whose images are at the size of the sheet's squares."""
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(RECIPE)
@@ -42,7 +42,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def square(page: np.ndarray, row: int, column: int) -> np.ndarray:
-    """Return a square of the sheet as a picture of 48 x 48; rows are found by what is not paper."""
+    """Return a square of the sheet as an image of 48 x 48; rows are found by what is not paper."""
     used = np.flatnonzero((page[:, MARGIN : MARGIN + CELL] != 250).any(axis=(1, 2)))
     tops = [int(run[0]) for run in np.split(used, np.flatnonzero(np.diff(used) > 1) + 1) if len(run) >= CELL]
     left = MARGIN + column * (CELL + GAP)
@@ -54,7 +54,7 @@ def likeness(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
-def test_the_first_column_is_the_plain_picture(here: Path) -> None:
+def test_the_first_column_is_the_plain_image(here: Path) -> None:
     done = run("--recipe", "tiny.toml", "--data", "faces", "--rows", "2", "--columns", "3")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "preview.png\n", "mien: reading faces\n")
     page = cv2.imread("preview.png")

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mien.cli import main
-from mien.datasets.speech import load_index
+from mien.data.speech import load_index
 from speech_corpora import tone, touch, write_wav
 
 

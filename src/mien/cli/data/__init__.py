@@ -13,13 +13,13 @@ __all__ = ["COMMANDS", "command"]
 
 COMMANDS: dict[str, str] = {
     "inspect": "Count a data set by split, class, subject and size; draw a sheet of samples.",
-    "preview": "Draw what a recipe's augmentation does to the pictures.",
-    "audit": "Find copies, leaks between splits, label conflicts and empty pictures.",
+    "preview": "Draw what a recipe's augmentation does to the images.",
+    "audit": "Find copies, leaks between splits, label conflicts and empty images.",
     "join": "Join several data sets into one, with mapped labels.",
-    "spectrograms": "Turn a corpus of speech into spectrograms: arrays, a table, pictures.",
+    "spectrograms": "Turn a corpus of speech into spectrograms: arrays, a table, images.",
     "augment-audio": "Write changed copies of a corpus of speech, each with its origin.",
-    "frames": "Cut the faces of a corpus of films, some frames of each, as data for training.",
-    "list": "List the clips of a corpus of films, or their frames, with emotion and subject.",
+    "frames": "Cut the faces of a corpus of videos, some frames of each, as data for training.",
+    "list": "List the clips of a corpus of videos, or their frames, with emotion and subject.",
     "prepare": "Find faces, turn them upright, cut them and write them as data for training.",
     "extend": "Ask an image service for faces of rare emotions (sends prompts; may cost money).",
 }

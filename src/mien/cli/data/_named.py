@@ -12,10 +12,10 @@ from mien.cli.data._options import Choice, choose
 __all__ = ["named"]
 
 
-def named(text: str, pairs: Sequence[str] = (), *, films: bool = False) -> Choice:
+def named(text: str, pairs: Sequence[str] = (), *, videos: bool = False) -> Choice:
     """Return the data set that ``NAME=PATH`` means, with those of the options ``NAME.KEY=VALUE`` that are its own.
 
-    Corpora of clips are taken where ``films`` is true.
+    Corpora of clips are taken where ``videos`` is true.
 
     Raises
     ------
@@ -26,4 +26,4 @@ def named(text: str, pairs: Sequence[str] = (), *, films: bool = False) -> Choic
     if not sign or not name.strip() or not path:
         raise click.UsageError(f"expected NAME=PATH, such as fer2013=fer2013.csv, but got {text!r}")
     own = [pair.removeprefix(f"{name.strip()}.") for pair in pairs if pair.startswith(f"{name.strip()}.")]
-    return choose(name.strip(), Path(path), pairs=tuple(own), films=films)
+    return choose(name.strip(), Path(path), pairs=tuple(own), videos=videos)

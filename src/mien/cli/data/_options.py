@@ -14,15 +14,15 @@ from mien.cli import _shell
 from mien.errors import InputError
 
 if TYPE_CHECKING:
-    from mien.datasets import FaceData, PictureList
+    from mien.data import FaceData, ImageList
 
 __all__ = [
     "Choice",
     "choose",
     "dataset_arguments",
-    "dataset_or_film_arguments",
+    "dataset_or_video_arguments",
     "open_faces",
-    "open_pictures",
+    "open_images",
 ]
 
 
@@ -33,7 +33,7 @@ class Choice:
     Parameters
     ----------
     name : str
-        One of `mien.datasets.DATASETS`, or where a command takes them of `mien.datasets.films.FILM_DATASETS`.
+        One of `mien.data.DATASETS`, or where a command takes them of `mien.data.videos.VIDEO_DATASETS`.
     path : pathlib.Path
         Its file or folder.
     split : str or None
@@ -56,7 +56,7 @@ def choose(
     labels: Path | None = None,
     protocol: str | None = None,
     pairs: tuple[str, ...] = (),
-    films: bool = False,
+    videos: bool = False,
 ) -> Choice:
     """Return the data set that the words of a command mean.
 
@@ -75,7 +75,7 @@ def choose(
         How annotations become labels.
     pairs : tuple of str
         Further options of the data set, ``key=value`` each.
-    films : bool
+    videos : bool
         Take the corpora of clips, too.
 
     Raises
@@ -83,10 +83,10 @@ def choose(
     click.UsageError
         If the name is neither a data set nor a path, the path is missing, or a pair is none.
     """
-    from mien.datasets import DATASETS
-    from mien.datasets.films import FILM_DATASETS
+    from mien.data import DATASETS
+    from mien.data.videos import VIDEO_DATASETS
 
-    known = [*DATASETS, *FILM_DATASETS] if films else list(DATASETS)
+    known = [*DATASETS, *VIDEO_DATASETS] if videos else list(DATASETS)
     if name not in known:
         if data is not None or not Path(name).exists():
             raise click.UsageError(f"unknown data set {name!r}: expected {', '.join(known)}, or a path")
@@ -125,15 +125,15 @@ def dataset_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
 
     The command's function gets them as one `Choice`, the parameter ``choice``.
     """
-    return _with_arguments(function, films=False)
+    return _with_arguments(function, videos=False)
 
 
-def dataset_or_film_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Do as `dataset_arguments`, and take corpora of clips as well as data sets of pictures."""
-    return _with_arguments(function, films=True)
+def dataset_or_video_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Do as `dataset_arguments`, and take corpora of clips as well as data sets of images."""
+    return _with_arguments(function, videos=True)
 
 
-def _with_arguments(function: Callable[..., Any], *, films: bool) -> Callable[..., Any]:
+def _with_arguments(function: Callable[..., Any], *, videos: bool) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapped(
         *rest: Any,
@@ -145,7 +145,7 @@ def _with_arguments(function: Callable[..., Any], *, films: bool) -> Callable[..
         pairs: tuple[str, ...],
         **others: Any,
     ) -> Any:
-        chosen = choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs, films=films)
+        chosen = choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs, videos=videos)
         return function(*rest, choice=chosen, **others)
 
     for decorate in reversed(_DECORATORS):
@@ -178,20 +178,20 @@ def open_faces(choice: Choice, *, size: int | None = None) -> FaceData:
     mien.errors.MienError
         If it cannot be read, or does not take an option.
     """
-    from mien import datasets
+    from mien import data as datasets
 
     options = (
         choice.options if size is None or not datasets.has_files(choice.name) else {**choice.options, "size": size}
     )
     _shell.note(f"reading {choice.path}")
-    with _shell.progress(None, "reading", unit="pictures") as advance:
+    with _shell.progress(None, "reading", unit="images") as advance:
         return datasets.load(choice.name, choice.path, split=choice.split, progress=advance, **options)
 
 
-def open_pictures(choice: Choice) -> PictureList | FaceData:
-    """List a data set that comes in files, or read one that is a table; both can be read picture by picture.
+def open_images(choice: Choice) -> ImageList | FaceData:
+    """List a data set that comes in files, or read one that is a table; both can be read image by image.
 
-    Of a corpus of clips, the pictures are the middle frames.
+    Of a corpus of clips, the images are the middle frames.
 
     Raises
     ------
@@ -200,20 +200,20 @@ def open_pictures(choice: Choice) -> PictureList | FaceData:
     """
     import numpy as np
 
-    from mien import datasets
-    from mien.datasets.films import FILM_DATASETS, film_index
+    from mien import data as datasets
+    from mien.data.videos import VIDEO_DATASETS, video_index
 
-    pictures: PictureList
-    if choice.name in FILM_DATASETS:
-        pictures = film_index(choice.name, choice.path, **choice.options).middles()
+    images: ImageList
+    if choice.name in VIDEO_DATASETS:
+        images = video_index(choice.name, choice.path, **choice.options).middles()
     elif datasets.has_files(choice.name):
-        pictures = datasets.index(choice.name, choice.path, **choice.options)
+        images = datasets.index(choice.name, choice.path, **choice.options)
     else:
         return open_faces(choice)
     if choice.split is None:
-        return pictures
-    mask = pictures.splits == choice.split
+        return images
+    mask = images.splits == choice.split
     if not mask.any():
-        present = ", ".join(np.unique(pictures.splits[pictures.splits != ""])) or "none"
+        present = ", ".join(np.unique(images.splits[images.splits != ""])) or "none"
         raise InputError(f"{choice.path} has no split {choice.split!r}: it has {present}")
-    return pictures.take(mask)
+    return images.take(mask)

@@ -14,8 +14,8 @@ from mien.cli import _shell
 from mien.cli.data._options import _pair
 
 if TYPE_CHECKING:
-    from mien.datasets.speech import ClipList
-    from mien.prepare._sound_work import SoundWork
+    from mien.data.prepare._sound_work import SoundWork
+    from mien.data.speech import ClipList
 
 __all__ = ["corpus_arguments", "work_off", "workers_option"]
 
@@ -54,7 +54,7 @@ workers_option = click.option(
 
 
 def _open(name: str, data: Path | None, options: dict[str, Any]) -> ClipList:
-    from mien.datasets.speech import SPEECH_DATASETS, load_index
+    from mien.data.speech import SPEECH_DATASETS, load_index
 
     if name not in SPEECH_DATASETS:
         if data is not None or not Path(name).exists():

@@ -1,4 +1,4 @@
-"""``mien data audit``: copies, leaks between splits, conflicts and empty pictures."""
+"""``mien data audit``: copies, leaks between splits, conflicts and empty images."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mien.datasets import FaceData, PictureList
-    from mien.datasets.audit import Audit
+    from mien.data import FaceData, ImageList
+    from mien.data.audit import Audit
 
 __all__ = ["command"]
 
@@ -27,14 +27,14 @@ _MOST_LINES = 20
 
 
 @click.command(name="audit")
-@_options.dataset_or_film_arguments
+@_options.dataset_or_video_arguments
 @click.option("--against", multiple=True, metavar="NAME=PATH", help="Another data set: what both share is a leak.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything lies on both sides of a split.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON: all groups with their rows or files.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write that JSON there.")
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="PAIRS.png", help="Draw copies beside each other.")
-@click.option("--faces", is_flag=True, help="Look for pictures in which the detector finds no face (slow).")
-@click.option("--no-near", is_flag=True, help="Look for identical pictures alone, not for near copies.")
+@click.option("--faces", is_flag=True, help="Look for images in which the detector finds no face (slow).")
+@click.option("--no-near", is_flag=True, help="Look for identical images alone, not for near copies.")
 def command(
     choice: _options.Choice,
     against: tuple[str, ...],
@@ -47,8 +47,8 @@ def command(
 ) -> int:
     r"""Find copies and leaks: what makes a result on this data look better than it is.
 
-    Looks for identical pictures and near copies (also mirrored), subjects and clips in several splits, identical
-    pictures with different labels, empty pictures, unreadable files, and of FER+ rows that were voted not a face.
+    Looks for identical images and near copies (also mirrored), subjects and clips in several splits, identical
+    images with different labels, empty images, unreadable files, and of FER+ rows that were voted not a face.
     Nothing is changed.  Of a corpus of clips (mien data list --help), the middle frames are compared.
 
     Exit code 0 whatever is found, but 1 with --strict if a leak is.
@@ -57,11 +57,11 @@ def command(
     mien data audit fer2013 --data fer2013.csv --sheet pairs.png
     mien data audit folder --data photos --against ckplus48=CK+48 --strict --out audit.json
     """
-    from mien.datasets.audit import audit, pair_sheet, write_json
+    from mien.data.audit import audit, pair_sheet, write_json
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise click.UsageError(f"--sheet must end in .png, but is {sheet.name!r}")
-    parts = [_options.open_pictures(one) for one in (choice, *(named(text, films=True) for text in against))]
+    parts = [_options.open_images(one) for one in (choice, *(named(text, videos=True) for text in against))]
     with _Phases() as phases:
         no_faces = _voted(choice, parts[0])
         found = audit(parts[0], against=parts[1:], near=not no_near, no_faces=no_faces, faces=faces, progress=phases)
@@ -91,13 +91,13 @@ class _Phases(ExitStack):
         if what != self._what:
             self.close()
             self._what = what
-            self._advance = self.enter_context(_shell.progress(total, what, unit="pictures"))
+            self._advance = self.enter_context(_shell.progress(total, what, unit="images"))
         self._advance(count)
 
 
-def _voted(choice: _options.Choice, data: FaceData | PictureList) -> NDArray[np.bool_] | None:
-    from mien.datasets import FaceData, ferplus
-    from mien.datasets.audit import voted_no_face
+def _voted(choice: _options.Choice, data: FaceData | ImageList) -> NDArray[np.bool_] | None:
+    from mien.data import FaceData, ferplus
+    from mien.data.audit import voted_no_face
 
     if choice.name != "ferplus" or not isinstance(data, FaceData):
         return None
@@ -105,7 +105,7 @@ def _voted(choice: _options.Choice, data: FaceData | PictureList) -> NDArray[np.
 
 
 def _text(found: Audit) -> str:
-    from mien.datasets.audit import KINDS, LEAKS
+    from mien.data.audit import KINDS, LEAKS
 
     rows = []
     for one in found.findings:
@@ -115,20 +115,20 @@ def _text(found: Audit) -> str:
             (
                 KINDS[one.kind],
                 len(one.groups) if together else "",
-                one.pictures,
+                one.images,
                 one.leaks if one.kind in LEAKS else "",
                 one.differing if pairwise else "",
             )
         )
     lines = [
-        f"{found.pictures} pictures of {', '.join(found.data)}",
+        f"{found.images} images of {', '.join(found.data)}",
         "",
-        _shell.table(("finding", "groups", "pictures", "leaks", "labels differ"), rows, right=(1, 2, 3, 4)),
+        _shell.table(("finding", "groups", "images", "leaks", "labels differ"), rows, right=(1, 2, 3, 4)),
     ]
     if found.between:
         words = {"identical": "identical", "near": "a near copy", "subject": "subject", "clip": "clip"}
         between = [(count, split, words[kind], other) for kind, split, other, count in found.between]
-        head = ("pictures", "of", "that have", "in")
+        head = ("images", "of", "that have", "in")
         lines += ["", _shell.table(head, between, right=(0,))]
     told = [f"unreadable: {group.note}" for group in found.finding("unreadable").groups]
     told += [f"left out: {line}" for line in found.problems]

@@ -10,7 +10,7 @@ import click
 from mien.cli.data._speech import corpus_arguments, work_off, workers_option
 
 if TYPE_CHECKING:
-    from mien.datasets.speech import ClipList
+    from mien.data.speech import ClipList
 
 __all__ = ["command"]
 
@@ -64,7 +64,7 @@ def command(
     mien data augment-audio ravdess --data RAVDESS --out augmented
     mien data augment-audio ravdess --data RAVDESS --out slow --stretch 0.9
     """
-    from mien.prepare.augment_audio import Changes, Copies
+    from mien.data.prepare.augment_audio import Changes, Copies
 
     given = {"stretch": stretch, "pitch": pitch, "noise": noise}
     chosen = {kind: amounts if not only or kind in only else () for kind, amounts in given.items()}

@@ -17,13 +17,13 @@ __all__ = ["command"]
 @click.command(name="extend")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--emotion", "emotions", multiple=True, required=True, metavar="NAME", help="Which; may be repeated.")
-@click.option("--count", type=click.IntRange(1, 99_999), required=True, help="Pictures to ask for, of each emotion.")
+@click.option("--count", type=click.IntRange(1, 99_999), required=True, help="Images to ask for, of each emotion.")
 @click.option("--base-url", default="https://api.openai.com/v1", show_default=True, help="Where the service is.")
 @click.option("--model", default="gpt-image-1", show_default=True, help="The service's name of its model.")
 @click.option("--api-key-env", default="OPENAI_API_KEY", show_default=True, help="Variable that holds the key.")
-@click.option("--size", default="1024x1024", show_default=True, help="Size of the pictures, as the service takes it.")
+@click.option("--size", default="1024x1024", show_default=True, help="Size of the images, as the service takes it.")
 @click.option("--min-face", type=click.FloatRange(min=1), default=48, show_default=True, help="Smallest face, px.")
-@click.option("--picture-host", multiple=True, metavar="HOST", help="Other host that pictures may be fetched from.")
+@click.option("--image-host", multiple=True, metavar="HOST", help="Other host that images may be fetched from.")
 @click.option("--limit", type=click.IntRange(min=1), help="Send at most so many requests in this run.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides whom to ask for.")
 @click.option("--dry-run", is_flag=True, help="Print the prompts and send nothing.")
@@ -36,14 +36,14 @@ def command(
     api_key_env: str,
     size: str,
     min_face: float,
-    picture_host: tuple[str, ...],
+    image_host: tuple[str, ...],
     limit: int | None,
     seed: int,
     dry_run: bool,
 ) -> int:
     r"""Extend a data set with generated faces.
 
-    SENDS TO A SERVICE: prompts (words, no pictures) go to the image service, and each picture may cost money.
+    SENDS TO A SERVICE: prompts (words, no images) go to the image service, and each image may cost money.
     No other command of mien sends anything; see first what this one would send with --dry-run.
 
     Asks for photographs of faces that vary in age, skin, sex, light and pose, the same people for every emotion, and
@@ -54,7 +54,7 @@ def command(
     mien data extend faces/ --emotion disgust --emotion fear --count 100 --dry-run
     mien data extend faces/ --emotion disgust --emotion fear --count 100 --limit 10
     """
-    from mien.prepare.extend import ImageService, ServiceError, extend, pending, plan
+    from mien.data.prepare.extend import ImageService, ServiceError, extend, pending, plan
 
     wanted = plan(emotions, count=count, seed=seed)
     left = pending(out, wanted, limit=limit)
@@ -69,11 +69,11 @@ def command(
         raise InputError(f"the variable {api_key_env} must hold the key of the service (any word where it needs none)")
     counts: Counter[str] = Counter()
     service = ImageService(
-        key or "none", base_url=base_url, model=model, size=size, picture_hosts=picture_host, say=_shell.note
+        key or "none", base_url=base_url, model=model, size=size, image_hosts=image_host, say=_shell.note
     )
     stopped = False
     try:
-        with _shell.progress(len(left), "asking for faces", unit="pictures") as advance:
+        with _shell.progress(len(left), "asking for faces", unit="images") as advance:
             for outcome in extend(out, wanted, service, min_face_px=min_face, limit=limit):
                 counts[outcome.status] += 1
                 if outcome.reason:

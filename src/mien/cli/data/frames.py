@@ -1,4 +1,4 @@
-"""``mien data frames``: films become face frames to train on."""
+"""``mien data frames``: videos become face frames to train on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
-from mien.cli.data._films import film_arguments
+from mien.cli.data._videos import video_arguments
 
 if TYPE_CHECKING:
-    from mien.datasets.films import FilmClips
-    from mien.prepare.frames import FrameSummary
+    from mien.data.prepare.frames import FrameSummary
+    from mien.data.videos import VideoClips
 
 __all__ = ["command"]
 
@@ -25,7 +25,7 @@ _WORDS = {
 
 
 @click.command(name="frames")
-@film_arguments
+@video_arguments
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; must not exist.")
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help="Frames of a clip, evenly spaced [default: 16].")
 @click.option("--every", type=click.IntRange(1, 1_000_000), help="Every so many frames instead.")
@@ -43,10 +43,10 @@ _WORDS = {
 @click.option("--size", type=click.IntRange(8, 1024), default=48, show_default=True, help="Side of the result, px.")
 @click.option("--detector", type=click.Choice(["mtcnn", "haar", "yunet"]), default="mtcnn", show_default=True)
 @click.option("--no-smooth", is_flag=True, help="Do not smooth the crops.")
-@click.option("--min-face", type=click.FloatRange(min=1), help="Smallest face, px; by default by the picture's size.")
+@click.option("--min-face", type=click.FloatRange(min=1), help="Smallest face, px; by default by the image's size.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default the cores, at most four.")
 def command(
-    clips: FilmClips,
+    clips: VideoClips,
     out: Path,
     count: int | None,
     every: int | None,
@@ -59,9 +59,9 @@ def command(
     min_face: float | None,
     workers: int | None,
 ) -> int:
-    r"""Take frames of every clip, and of each the largest face: turned upright, cut by the distance of the eyes, grey.
+    r"""Take frames of every clip, and of each the largest face: turned upright, cut by the distance of the eyes, gray.
 
-    NAME is a corpus of clips: baum2, ckplus_sequences, ravdess_films or film_folder (see mien data list --help).  OUT
+    NAME is a corpus of clips: baum2, ckplus_sequences, ravdess_videos or video_folder (see mien data list --help).  OUT
     is, by --layout, a tree of clips that the data sets baum2 and baum2_frames read, or a folder of emotions that the
     data set folder reads; in both, OUT/manifest.csv tells where each face comes from, and OUT/rejected.csv which frames
     and clips gave none, with the reason.
@@ -71,11 +71,11 @@ def command(
 
     \b
     mien data frames baum2 --data BAUM-2 --out faces -n 16
-    mien data frames ravdess_films --data RAVDESS --out faces --layout emotions --every 15
+    mien data frames ravdess_videos --data RAVDESS --out faces --layout emotions --every 15
     """
-    from mien.faces.prepared import FaceCut
+    from mien.data.prepare.frames import FrameSettings, frames_to
+    from mien.face.prepared import FaceCut
     from mien.models.runtime import default_threads
-    from mien.prepare.frames import FrameSettings, frames_to
 
     if count is not None and every is not None:
         raise click.UsageError("-n and --every exclude each other")

@@ -12,7 +12,7 @@ from mien.cli import _shell
 from mien.cli.data import _options
 
 if TYPE_CHECKING:
-    from mien.datasets.summary import Spread, Summary
+    from mien.data.summary import Spread, Summary
 
 __all__ = ["command"]
 
@@ -21,15 +21,15 @@ _MOST_LINES = 20
 
 def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from mien.datasets import DATASETS
-        from mien.datasets.films import FILM_DATASETS
+        from mien.data import DATASETS
+        from mien.data.videos import VIDEO_DATASETS
 
-        _shell.write(_shell.table(("name", "what it is"), [*DATASETS.items(), *FILM_DATASETS.items()]))
+        _shell.write(_shell.table(("name", "what it is"), [*DATASETS.items(), *VIDEO_DATASETS.items()]))
         ctx.exit()
 
 
 @click.command(name="inspect")
-@_options.dataset_or_film_arguments
+@_options.dataset_or_video_arguments
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the data sets.")
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw samples of each class.")
 @click.option("--all", "everything", is_flag=True, help="Read all files, not 500 of them.")
@@ -45,18 +45,18 @@ def command(choice: _options.Choice, sheet: Path | None, everything: bool, seed:
     mien data inspect fer2013 --data fer2013.csv --sheet samples.png
     mien data inspect folder --data photos --all
     """
-    from mien.datasets.films import clip_lengths
-    from mien.datasets.summary import SAMPLE, sample_sheet, summarize
+    from mien.data.summary import SAMPLE, sample_sheet, summarize
+    from mien.data.videos import clip_lengths
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise click.UsageError(f"--sheet must end in .png, but is {sheet.name!r}")
     given = click.get_current_context().params["dataset"]
     if given != choice.name:
         _shell.note(f"{given} is read as: mien data inspect {choice.name} --data {given}")
-    data = _options.open_pictures(choice)
-    # Of clips, one picture each was listed.
+    data = _options.open_images(choice)
+    # Of clips, one image each was listed.
     clips = getattr(data, "of", None)
-    unit = "pictures" if clips is None else "clips"
+    unit = "images" if clips is None else "clips"
     most = len(data) if everything else min(len(data), SAMPLE)
     with _shell.progress(most, "reading", unit=unit) as advance:
         summary = summarize(data, sample=None if everything else SAMPLE, seed=seed, progress=advance)
@@ -76,14 +76,14 @@ def command(choice: _options.Choice, sheet: Path | None, everything: bool, seed:
     return 0
 
 
-def _text(summary: Summary, unit: str = "pictures", lengths: Spread | None = None) -> str:
+def _text(summary: Summary, unit: str = "images", lengths: Spread | None = None) -> str:
     lines = [_counts(summary, unit), ""]
     if summary.subjects is not None:
         lines.append(f"subjects  {summary.subjects.n}, with {_range(summary.subjects)} {unit} each")
     if summary.clips and unit != "clips":
         lines.append(f"clips     {summary.clips}")
     if lengths is not None:
-        lines.append(f"frames    {_range(lengths)} in each of {lengths.n} clips of pictures")
+        lines.append(f"frames    {_range(lengths)} in each of {lengths.n} clips of images")
     lines.append(f"sizes     {_sizes(summary)}")
     lines.append(f"problems  {len(summary.problems) or 'none'}")
     lines += [f"  {_shell.one_line(line)}" for line in summary.problems[:_MOST_LINES]]
@@ -116,7 +116,7 @@ def _range(spread: Spread) -> str:
 
 def _sizes(summary: Summary) -> str:
     if summary.widths is None or summary.heights is None:
-        return "not known: no picture could be read"
+        return "not known: no image could be read"
     if len(summary.sizes) == 1:
         return "{} x {}".format(*next(iter(summary.sizes)))
     (width, height), most = next(iter(summary.sizes.items()))

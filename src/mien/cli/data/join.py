@@ -13,8 +13,8 @@ from mien.cli.data import _options
 from mien.cli.data._named import named
 
 if TYPE_CHECKING:
-    from mien.datasets import FaceData
-    from mien.datasets.join import Joined
+    from mien.data import FaceData
+    from mien.data.join import Joined
 
 __all__ = ["command"]
 
@@ -23,17 +23,17 @@ __all__ = ["command"]
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("sources", nargs=-1, required=True, metavar="NAME=PATH...")
 @click.option("--labels-as", type=click.Choice(["fer7", "ferplus8"]), default="fer7", show_default=True)
-@click.option("--size", type=click.IntRange(8, 1024), default=48, show_default=True, help="Side of the pictures, px.")
+@click.option("--size", type=click.IntRange(8, 1024), default=48, show_default=True, help="Side of the images, px.")
 @click.option("--option", "pairs", multiple=True, metavar="NAME.KEY=VALUE", help="An option of a source.")
-@click.option("--drop-duplicates", is_flag=True, help="Keep one copy of a picture; one that is held out comes first.")
+@click.option("--drop-duplicates", is_flag=True, help="Keep one copy of an image; one that is held out comes first.")
 def command(
     out: Path, sources: tuple[str, ...], labels_as: str, size: int, pairs: tuple[str, ...], drop_duplicates: bool
 ) -> int:
-    r"""Join data sets into one, with mapped labels and where each picture comes from.
+    r"""Join data sets into one, with mapped labels and where each image comes from.
 
     OUT is a .csv (FER2013's columns with subject, clip and source), a .parquet, or else a folder
     <split>/<emotion>/*.png with manifest.csv; it must not exist.  The first two are read as the data set "table", the
-    third as "folder".  Splits keep their names.  Pictures are taken whole: cut photographs first by mien data prepare.
+    third as "folder".  Splits keep their names.  Images are taken whole: cut photographs first by mien data prepare.
 
     Copies are compared pixel for pixel, at the size that is written; without --drop-duplicates they are only counted.
     With it, nothing stands in two splits: of copies in a training split (its name begins with "train", or there is
@@ -43,8 +43,8 @@ def command(
     mien data join all.csv ferplus=fer2013.csv iefdb=iefdb/ --drop-duplicates
     mien data join all.parquet fer2013=fer2013.csv ckplus48=CK+48/ --labels-as ferplus8
     """
-    from mien.datasets import table
-    from mien.datasets.join import join
+    from mien.data import table
+    from mien.data.join import join
 
     table.kind_of(out)
     table.check_free(out)
@@ -57,7 +57,7 @@ def command(
     for line in _copies(joined, dropped=drop_duplicates):
         _shell.note(line)
     data = joined.data
-    with _shell.progress(len(data), "writing", unit="pictures") as advance:
+    with _shell.progress(len(data), "writing", unit="images") as advance:
 
         def counted() -> Iterator[table.Row]:
             for row in table.rows_of(data, joined.sources):
@@ -66,7 +66,7 @@ def command(
 
         table.write(out, counted(), data.label_set, shares=data.distribution is not None)
     _shell.write(_counts(data))
-    _shell.note(f"wrote {len(data)} pictures to {out}")
+    _shell.note(f"wrote {len(data)} images to {out}")
     return 0
 
 
@@ -80,13 +80,13 @@ def _known(pairs: tuple[str, ...], choices: list[_options.Choice]) -> None:
 def _copies(joined: Joined, *, dropped: bool) -> list[str]:
     """Say in lines which copies there are."""
     lines = [
-        f"{count} pictures of {second} {'come again in it' if first == second else f'are also in {first}'}"
+        f"{count} images of {second} {'come again in it' if first == second else f'are also in {first}'}"
         for first, second, count in joined.duplicates
     ]
     if joined.split_copies:
-        lines.append(f"{joined.split_copies} pictures {'stood' if dropped else 'stand'} in more than one split")
+        lines.append(f"{joined.split_copies} images {'stood' if dropped else 'stand'} in more than one split")
     if joined.conflicts:
-        lines.append(f"{joined.conflicts} pictures have copies with different labels")
+        lines.append(f"{joined.conflicts} images have copies with different labels")
     if joined.duplicates:
         lines.append(f"{joined.dropped} copies are left out" if dropped else "--drop-duplicates leaves copies out")
     return lines

@@ -25,9 +25,9 @@ _WORDS = {"unreadable": "unreadable", "no_face": "without a face", "profile": "i
 @click.option("--size", type=click.IntRange(8, 1024), default=48, show_default=True, help="Side of the result, px.")
 @click.option("--detector", type=click.Choice(["mtcnn", "haar", "yunet"]), default="mtcnn", show_default=True)
 @click.option("--no-smooth", is_flag=True, help="Do not smooth the crops.")
-@click.option("--colour", is_flag=True, help="Keep colours.")
-@click.option("--min-face", type=click.FloatRange(min=1), help="Smallest face, px; by default by the picture's size.")
-@click.option("--all-faces", is_flag=True, help="Keep all faces of a picture, not the largest alone.")
+@click.option("--color", is_flag=True, help="Keep colors.")
+@click.option("--min-face", type=click.FloatRange(min=1), help="Smallest face, px; by default by the image's size.")
+@click.option("--all-faces", is_flag=True, help="Keep all faces of an image, not the largest alone.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default the cores, at most four.")
 def command(
     choice: _options.Choice,
@@ -37,39 +37,39 @@ def command(
     size: int,
     detector: str,
     no_smooth: bool,
-    colour: bool,
+    color: bool,
     min_face: float | None,
     all_faces: bool,
     workers: int | None,
 ) -> int:
-    r"""Find the face of each picture, turn it upright, cut it by the distance of the eyes, and write it.
+    r"""Find the face of each image, turn it upright, cut it by the distance of the eyes, and write it.
 
     OUT is a .csv (FER2013's columns with subject, clip, source and box), a .parquet, or else a folder
     <split>/<emotion>/*.png with manifest.csv; the first two are read as the data set "table", the third as "folder".
-    OUT must not exist.  Pictures that give no face are listed with the reason in OUT/rejected.csv, or beside a table in
+    OUT must not exist.  Images that give no face are listed with the reason in OUT/rejected.csv, or beside a table in
     <name>.rejected.csv.
 
-    The same command goes on where it was interrupted or killed.  Exit code 3 if pictures were rejected, 1 if not one
+    The same command goes on where it was interrupted or killed.  Exit code 3 if images were rejected, 1 if not one
     face was found.  The detector haar does not see eyes: its faces are cut where eyes mostly are, and not turned.
 
     \b
     mien data prepare folder --data photos/ --out faces.csv
     mien data prepare ckplus --data CK+/ --out faces/ --workers 2
     """
-    from mien.faces.prepared import FaceCut
+    from mien.data.prepare.faces import Settings, prepare_to
+    from mien.face.prepared import FaceCut
     from mien.models.runtime import default_threads
-    from mien.prepare.faces import Settings, prepare_to
 
-    cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=not no_smooth, grey=not colour)
+    cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=not no_smooth, gray=not color)
     settings = Settings(cut, detector=detector, all_faces=all_faces, min_face_px=min_face)
-    pictures = _options.open_pictures(choice)
-    problems = getattr(pictures, "problems", ())
+    images = _options.open_images(choice)
+    problems = getattr(images, "problems", ())
     for line in problems:
         _shell.note(line)
-    with _shell.progress(len(pictures), "preparing", unit="pictures") as advance:
-        done = prepare_to(out, pictures, settings, workers=workers or default_threads(), progress=advance)
+    with _shell.progress(len(images), "preparing", unit="images") as advance:
+        done = prepare_to(out, images, settings, workers=workers or default_threads(), progress=advance)
     before = f", {done.resumed} of them by an earlier run" if done.resumed else ""
-    _shell.write(f"{done.faces} faces of {done.pictures} pictures{before}")
+    _shell.write(f"{done.faces} faces of {done.images} images{before}")
     if done.rejected:
         counts = ", ".join(f"{done.rejected[kind]} {words}" for kind, words in _WORDS.items() if kind in done.rejected)
         _shell.note(f"rejected: {counts}; see {done.rejected_file}")

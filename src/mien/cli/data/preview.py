@@ -1,4 +1,4 @@
-"""``mien data preview``: what a recipe's augmentation does to its pictures, as a sheet."""
+"""``mien data preview``: what a recipe's augmentation does to its images, as a sheet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mien._extras import need
+from mien._extras import import_extra
 from mien.cli import _shell
 
 __all__ = ["command"]
@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.option("--labels", type=click.Path(path_type=Path), help="FER+ votes, where the recipe wants them.")
 @click.option("--dataset", metavar="NAME", help="Another data set than the recipe's.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("preview.png"), show_default=True)
-@click.option("--rows", type=click.IntRange(1, 50), default=8, show_default=True, help="Pictures.")
+@click.option("--rows", type=click.IntRange(1, 50), default=8, show_default=True, help="Images.")
 @click.option("--columns", type=click.IntRange(1, 30), default=10, show_default=True, help="Views of each.")
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
 def command(
@@ -31,16 +31,16 @@ def command(
     columns: int,
     seed: int | None,
 ) -> int:
-    r"""Draw a sheet: pictures as they are on the left, then as training sees them.
+    r"""Draw a sheet: images as they are on the left, then as training sees them.
 
     \b
     mien data preview --recipe face-base --data fer2013.csv --out preview.png
     """
-    need("torch", extra="train", purpose="augmentation")
+    import_extra("torch", extra="train", purpose="augmentation")
     import dataclasses
 
-    from mien.training.preview import preview
-    from mien.training.recipe import load_recipe
+    from mien.train.preview import preview
+    from mien.train.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
     if dataset is not None:

@@ -1,4 +1,4 @@
-"""``mien data spectrograms``: a corpus of speech as arrays and pictures."""
+"""``mien data spectrograms``: a corpus of speech as arrays and images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from mien.cli.data._speech import corpus_arguments, work_off, workers_option
 
 if TYPE_CHECKING:
-    from mien.datasets.speech import ClipList
+    from mien.data.speech import ClipList
 
 __all__ = ["command"]
 
@@ -27,7 +27,7 @@ __all__ = ["command"]
     help="default: 16 kHz, transform 512, hop 160, 80 mels. system-a: 22,050 Hz, 2048, 512, 40 mels, 272 frames.",
 )
 @click.option("--coefficients", type=click.IntRange(1, 80), default=20, show_default=True, help="Of mfcc.")
-@click.option("--png", is_flag=True, help="Draw pictures, too: one pixel a value, low frequencies at the bottom.")
+@click.option("--png", is_flag=True, help="Draw images, too: one pixel a value, low frequencies at the bottom.")
 @click.option("--parquet", is_flag=True, help="One table, OUT/spectrograms.parquet, instead of .npy files.")
 @workers_option
 def command(
@@ -49,7 +49,7 @@ def command(
     mien data spectrograms ravdess --data RAVDESS --out mels --png
     mien data spectrograms ravdess --data RAVDESS --out a --settings system-a --option statement=1
     """
-    from mien.prepare.spectrograms import Spectrograms
+    from mien.data.prepare.spectrograms import Spectrograms
 
     work = Spectrograms(clips, out, kind=kind, settings=settings, coefficients=coefficients, png=png, parquet=parquet)
     return work_off(work, "spectrograms", workers=workers)

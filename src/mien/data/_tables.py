@@ -1,0 +1,185 @@
+"""Tables of labels as people keep them: CSV of whatever delimiter or XLSX, and what their rows call files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mien._extras import import_extra
+from mien.errors import DatasetError
+from mien.io.paths import IMAGE_SUFFIXES, format_path
+
+__all__ = ["SUFFIXES", "FileNames", "Rows", "read_table"]
+
+Rows = list[tuple[int, list[str]]]
+"""Number of a row as a spreadsheet shows it (the header is row 1), and its cells as text without blanks around."""
+
+SUFFIXES = (".csv", ".tsv", ".xlsx")
+"""Lower-case suffixes by which a table is found in a folder."""
+
+_MOST_BYTES = 256 * 2**20  # a label takes some 50 bytes: five million images
+_MOST_ROWS = 1_048_576  # of a sheet, by the specification of XLSX; a damaged row number must not count to it for hours
+_DELIMITERS = ",;\t|"
+_SAMPLE = 50
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    SyntaxError,  # XML that does not parse
+    RuntimeError,  # an encrypted archive
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_table(path: Path, *, sheet: str | None = None) -> tuple[list[str], Rows]:
+    """Read a table with a header.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        CSV (UTF-8, or UTF-16 with its mark; comma, semicolon, tabulator or bar) or XLSX, told by content.
+    sheet : str, optional
+        Sheet of an XLSX file; by default the first.
+
+    Returns
+    -------
+    header : list of str
+        Names of the columns.
+    rows : Rows
+        Rows that are not empty.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, empty, damaged or no table.
+    MissingExtraError
+        If it is XLSX and openpyxl is not installed.
+    """
+    content = _content(path)
+    if content.startswith(b"PK"):
+        cells: Iterator[list[str]] = iter(_sheet(content, path, sheet))
+    elif sheet is not None:
+        raise DatasetError(f"{format_path(path)} is no XLSX file: it has no sheet {sheet!r}")
+    else:
+        cells = iter(_delimited(content, path))
+    rows = [(number, row) for number, row in enumerate(cells, start=1) if any(row)]
+    if not rows:
+        raise DatasetError(f"{format_path(path)} is empty: expected a header and rows")
+    return rows[0][1], rows[1:]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DatasetError(f"{format_path(path)} is larger than {_MOST_BYTES >> 20} MB: no table of labels")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DatasetError(f"no table {format_path(path)}") from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"cannot read the table {format_path(path)}: {error}") from None
+
+
+def _delimited(content: bytes, path: Path) -> list[list[str]]:
+    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        kind = "UTF-16" if is_utf16 else "UTF-8"
+        raise DatasetError(f"{format_path(path)} is not {kind} text: {error.reason} at byte {error.start}") from None
+    if "\0" in text:
+        raise DatasetError(f"{format_path(path)} is no table: it holds zero bytes")
+    # Ties go to the first, so that a header of one column reads as CSV.
+    delimiter = max(_DELIMITERS, key=lambda sign: _fit(text, sign))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return [[cell.strip() for cell in row] for row in reader]
+    except csv.Error as error:
+        raise DatasetError(f"{format_path(path)}, line {reader.line_num}: {error}") from None
+
+
+def _fit(text: str, delimiter: str) -> tuple[int, int]:
+    """Return how many of the first rows have the header's number of columns (above one), and that number."""
+    try:
+        rows = list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), _SAMPLE))
+    except csv.Error:
+        return 0, 0
+    width = len(rows[0]) if rows else 0
+    return (sum(len(row) == width for row in rows), width) if width > 1 else (0, width)
+
+
+def _sheet(content: bytes, path: Path, sheet: str | None) -> list[list[str]]:
+    openpyxl = import_extra("openpyxl", extra="xlsx", purpose="reading XLSX tables")
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        names = list(book.sheetnames)
+        chosen = names[0] if sheet is None else sheet
+        page = book[chosen] if chosen in names else None
+        if page is not None:
+            # Some programs write a wrong size of the sheet, which would cut it.
+            page.reset_dimensions()
+            rows = [[_text(value) for value in row] for row in islice(page.values, _MOST_ROWS)]
+        book.close()
+    except _DAMAGED as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DatasetError(f"{format_path(path)} is no XLSX file, or a damaged one: {first}") from error
+    if page is None:
+        raise DatasetError(f"{format_path(path)} has no sheet {sheet!r}: it has {', '.join(map(format_path, names))}")
+    return rows
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+class FileNames:
+    """Finds files by what a table calls them: with or without suffix, with fewer folders or with more.
+
+    One must be the end of the other, folder by folder: ``happy/1`` is never ``sad/1.jpg``.  Case and the composition of
+    letters do not count, because tables and files often come from different systems.
+    """
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._whole: dict[str, set[str]] = defaultdict(set)
+        self._end: dict[str, set[str]] = defaultdict(set)
+        for file in files:
+            for name in {file, _without_suffix(file)}:
+                self._whole[_plain(name)].add(file)
+                for end in _ends(_plain(name)):
+                    self._end[end].add(file)
+
+    def find(self, name: str) -> set[str]:
+        """Return the files that a name can mean, by the best way that finds any."""
+        for form in (_plain(name), _plain(_without_suffix(name.replace("\\", "/")))):
+            for known in (self._whole.get(form), self._end.get(form)):
+                if known:
+                    return known
+            for end in _ends(form):
+                if end in self._whole:
+                    return self._whole[end]
+        return set()
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold().removeprefix("./")
+
+
+def _ends(name: str) -> Iterator[str]:
+    parts = name.split("/")
+    return ("/".join(parts[i:]) for i in range(len(parts)))
+
+
+def _without_suffix(name: str) -> str:
+    return name[: -len(suffix)] if (suffix := PurePosixPath(name).suffix).lower() in IMAGE_SUFFIXES else name

@@ -1,0 +1,260 @@
+"""How much of a speech model is left in noise: white noise and the babble of others, at given ratios to the speech."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mien._checks import check_integer, check_number, describe
+from mien.data.base import ImageList
+from mien.data.speech import ClipList
+from mien.data.splits import groups
+from mien.errors import InputError
+from mien.evaluate.figures import accuracy_interval, uar_interval
+from mien.evaluate.speech_answers import together
+from mien.evaluate.speech_result import NoiseFigures
+from mien.metrics import accuracy, uar
+from mien.speech.activity import speech_bounds
+
+__all__ = ["KINDS", "RATIOS_DB", "VOICES", "Waves", "can_babble", "mixed", "noise_curve"]
+
+Wave = NDArray[np.float32]
+
+KINDS = ("white", "babble")
+"""White noise, and several other clips at once."""
+
+RATIOS_DB = (20.0, 10.0, 5.0, 0.0)
+"""Speech to noise, in decibels."""
+
+VOICES = 6
+"""Clips in a babble: enough that none of them is understood."""
+
+_HELD_SAMPLES = 100_000_000
+"""Bounds the memory of `Waves` to 400 MB: all of RAVDESS at 16 kHz."""
+
+
+def noise_curve(
+    answer: Callable[[Wave, int], ArrayLike],
+    clips: ClipList,
+    waves: Sequence[Wave] | Callable[[int], Wave],
+    *,
+    rate_hz: int,
+    kinds: Sequence[str] = KINDS,
+    ratios_db: Sequence[float] = RATIOS_DB,
+    seed: int = 0,
+    resamples: int = 2000,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[NoiseFigures, ...]:
+    """Measure answers to the same clips without noise and with more and more of it.
+
+    Each clip gets one white noise and one babble, drawn by the seed and its place in the list, and the same at every
+    ratio.  A babble is made of `VOICES` clips (all there are, if fewer) of other speakers, each at the same power,
+    repeated from a random place on.  The ratio is that of mean powers over the part in which somebody speaks
+    (`mien.speech.activity.speech_bounds`, without padding), so that silence around it does not count; the noise lies
+    over the whole recording.  A sum beyond full scale is turned down as a whole.
+
+    Parameters
+    ----------
+    answer : callable
+        Takes a noisy recording, float32 (n,), and the place of its clip; returns the probabilities (or anything whose
+        largest value is the answer) in the labels of the corpus, shape (k,).  Which model answers which clip is its
+        choice, such as the net of the clip's fold.
+    clips : ClipList
+        The clips, all with a label.
+    waves : sequence of numpy.ndarray, or callable
+        The recordings, float32 (n,), not empty; or what returns one by its place.
+    rate_hz : int
+        Their samples per second.
+    kinds : sequence of str
+        Which of `KINDS`.
+    ratios_db : sequence of float
+        From -60 to 100.
+    seed, resamples : int
+        Of the noise and the bootstrap; resamples of the bootstrap.
+    progress : callable, optional
+        Called with 1 after each clip.
+
+    Returns
+    -------
+    tuple of NoiseFigures
+        Clean first, then the ratios of each kind in the order given.
+
+    Raises
+    ------
+    InputError
+        If an argument makes no sense, or babble is asked for where all clips are of one speaker.
+    """
+    read = _checked(clips, waves, kinds, ratios_db)
+    check_integer(rate_hz, "rate_hz", low=1)
+    noises = _Noises(clips, read, rate_hz, seed)
+    cases = [(kind, float(ratio)) for kind in kinds for ratio in ratios_db]
+    said = np.empty((1 + len(cases), len(clips)), dtype=np.int64)
+    size = len(clips.label_set)
+    for index in range(len(clips)):
+        wave = read(index)
+        begin, end = noises.bounds(index)
+        said[0, index] = _top(answer(wave, index), size)
+        made = {kind: noises.make(kind, index, len(wave)) for kind in kinds}
+        for place, (kind, ratio) in enumerate(cases, start=1):
+            noisy = mixed(wave, made[kind], ratio_db=ratio, part=slice(begin, end))
+            said[place, index] = _top(answer(noisy, index), size)
+        if progress is not None:
+            progress(1)
+    named: list[tuple[str, float | None]] = [("clean", None), *cases]
+    return tuple(
+        _figures(kind, ratio, clips, row, resamples, seed) for (kind, ratio), row in zip(named, said, strict=True)
+    )
+
+
+def can_babble(clips: ClipList) -> bool:
+    """Tell whether there is a clip of somebody else for each clip."""
+    return len(clips) > 0 and _voices_of(clips).max() > 0
+
+
+class Waves:
+    """The recordings of clips at one rate, by their place; the last ones that were asked for stay in memory.
+
+    Parameters
+    ----------
+    clips : ClipList
+        Where they lie.
+    rate_hz : int
+        Samples per second.
+    """
+
+    def __init__(self, clips: ClipList, *, rate_hz: int) -> None:
+        self._clips = clips
+        self._rate_hz = rate_hz
+        self._held: OrderedDict[int, Wave] = OrderedDict()
+        self._samples = 0
+
+    def __call__(self, index: int) -> Wave:
+        """Return one recording as float32 (n,), or raise `DatasetError` where it cannot be read."""
+        if index in self._held:
+            self._held.move_to_end(index)
+            return self._held[index]
+        wave = self._held[index] = self._clips.read(index, self._rate_hz)
+        self._samples += len(wave)
+        while self._samples > _HELD_SAMPLES and len(self._held) > 1:
+            self._samples -= len(self._held.popitem(last=False)[1])
+        return wave
+
+
+def mixed(wave: Wave, noise: Wave, *, ratio_db: float, part: slice | None = None) -> Wave:
+    """Return a recording with noise laid over it at a ratio of mean powers over one part of it.
+
+    Parameters
+    ----------
+    wave, noise : numpy.ndarray
+        float32 (n,) each.
+    ratio_db : float
+        Power of the wave over that of the noise, in the part.
+    part : slice, optional
+        By default all.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (n,), within [-1, 1]: the sum, turned down where it would go beyond.  Where either is silent in the
+        part there is no ratio, and the wave is returned as it is.
+    """
+    here = slice(None) if part is None else part
+    speech, other = _power(wave[here]), _power(noise[here])
+    if speech == 0 or other == 0:
+        return wave
+    gain = np.sqrt(speech / other) * 10.0 ** (-ratio_db / 20)
+    total = wave.astype(np.float64) + gain * noise
+    peak = float(np.abs(total).max())
+    return np.asarray(total / peak if peak > 1 else total, dtype=np.float32)
+
+
+def _power(wave: Wave) -> float:
+    return float(np.mean(wave.astype(np.float64) ** 2)) if wave.size else 0.0
+
+
+class _Noises:
+    """The noise of each clip."""
+
+    def __init__(self, clips: ClipList, read: Callable[[int], Wave], rate_hz: int, seed: int) -> None:
+        self._read = read
+        self._rate_hz = rate_hz
+        self._seed = check_integer(seed, "seed", low=0)
+        self._speaker = _voices_of(clips)
+        self._bounds: dict[int, tuple[int, int]] = {}
+
+    def bounds(self, index: int) -> tuple[int, int]:
+        """Return where the speech of a clip begins and ends."""
+        if index not in self._bounds:
+            self._bounds[index] = speech_bounds(self._read(index), rate_hz=self._rate_hz, pad_s=0.0)
+        return self._bounds[index]
+
+    def make(self, kind: str, index: int, length: int) -> Wave:
+        # A generator for each clip and kind: a shorter list of kinds or ratios changes nothing.
+        generator = np.random.default_rng([self._seed, KINDS.index(kind), index])
+        if kind == "white":
+            return generator.standard_normal(length, dtype=np.float32)
+        others = np.flatnonzero(self._speaker != self._speaker[index])
+        chosen = generator.choice(others, size=min(VOICES, len(others)), replace=False)
+        total = np.zeros(length, dtype=np.float32)
+        for other in chosen.tolist():
+            voice = self._read(other)[slice(*self.bounds(other))]
+            start = int(generator.integers(len(voice)))
+            power = _power(voice)
+            if power > 0:
+                repeated = np.take(voice, np.arange(start, start + length), mode="wrap")
+                total += repeated / np.float32(np.sqrt(power))
+        return total
+
+
+def _voices_of(clips: ClipList) -> NDArray[np.int64]:
+    # `groups` looks at length, subjects and clips only, which both kinds of lists have.
+    return groups(cast(ImageList, clips))
+
+
+def _checked(
+    clips: ClipList, waves: Sequence[Wave] | Callable[[int], Wave], kinds: Sequence[str], ratios_db: Sequence[float]
+) -> Callable[[int], Wave]:
+    if not len(clips) or (clips.labels < 0).any():
+        raise InputError(f"a noise curve needs clips that all have a label, but got {len(clips)} clips")
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise InputError(f"a kind of noise must be one of {', '.join(KINDS)}, but got {', '.join(unknown) or 'none'}")
+    for ratio in ratios_db:
+        check_number(ratio, "ratios_db", low=-60, high=100)
+    if "babble" in kinds and not can_babble(clips):
+        raise InputError(f"babble needs clips of two speakers, but {clips.name} has one")
+    if not callable(waves) and len(waves) != len(clips):
+        raise InputError(f"waves must be one for each of {len(clips)} clips, but got {len(waves)}")
+
+    def read(index: int) -> Wave:
+        wave = waves(index) if callable(waves) else waves[index]
+        if not isinstance(wave, np.ndarray) or wave.ndim != 1 or wave.dtype != np.float32 or not wave.size:
+            raise InputError(f"wave {index} must be float32 of shape (n,) with n > 0, but got {describe(wave)}")
+        return wave
+
+    return read
+
+
+def _top(scores: ArrayLike, size: int) -> int:
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != (size,) or np.isnan(values).any():
+        raise InputError(f"an answer must be {size} numbers, but got {describe(values)}")
+    return int(values.argmax())
+
+
+def _figures(
+    kind: str, ratio: float | None, clips: ClipList, said: NDArray[np.int64], resamples: int, seed: int
+) -> NoiseFigures:
+    truth, (drawn, _) = clips.labels, together(clips)
+    fixed = {"resamples": resamples, "seed": seed}
+    intervals = {}
+    if drawn.max() > 0:
+        intervals = {
+            "accuracy": accuracy_interval(truth, said, drawn, **fixed),
+            "uar": uar_interval(truth, said, drawn, **fixed),
+        }
+    return NoiseFigures(kind, ratio, len(truth), accuracy(truth, said), uar(truth, said), intervals)

@@ -1,0 +1,166 @@
+"""One contract for all face detectors: `get_detector("mtcnn").detect(image)` gives a `Detection`."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import check_integer, check_number, describe
+from mien.errors import InputError
+from mien.models.runtime import check_engine
+
+__all__ = ["DETECTORS", "Detection", "Detector", "default_min_face_px", "get_detector", "no_faces"]
+
+Floats = NDArray[np.float32]
+
+_WHERE = {
+    "mtcnn": "mien.face.mtcnn:MtcnnDetector",
+    "haar": "mien.face.haar:HaarDetector",
+    "yunet": "mien.face.yunet:YunetDetector",
+}
+
+DETECTORS: tuple[str, ...] = tuple(_WHERE)
+"""Names that `get_detector` knows; the first is the default of the toolkit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """The faces found in one image, largest first.
+
+    The arrays are copied, put into order and made read-only.
+
+    Parameters
+    ----------
+    boxes : numpy.ndarray
+        float32 of shape (n, 4): x1, y1, x2, y2 in pixels of the image; x2 and y2 are exclusive edges.
+    scores : numpy.ndarray
+        float32 of shape (n,), the detector's confidence in 0..1.
+    points : numpy.ndarray or None
+        float32 of shape (n, 5, 2): left eye, right eye, nose, left and right mouth corner, as seen in the image;
+        ``None`` when the detector has no points.
+
+    Raises
+    ------
+    InputError
+        If a shape is wrong, a value is not finite, a box is empty or a score lies outside 0..1.
+    """
+
+    boxes: Floats
+    scores: Floats
+    points: Floats | None = None
+
+    def __post_init__(self) -> None:
+        boxes = _floats(self.boxes, "boxes", (None, 4))
+        n = len(boxes)
+        scores = _floats(self.scores, "scores", (n,))
+        points = None if self.points is None else _floats(self.points, "points", (n, 5, 2))
+        if not (boxes[:, 2:] > boxes[:, :2]).all():
+            raise InputError("boxes must have x1 < x2 and y1 < y2, but got an empty one")
+        if n and not (scores.min() >= 0 and scores.max() <= 1):
+            raise InputError(f"scores must be from 0 to 1, but got {scores.min():g} to {scores.max():g}")
+        order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
+        for name, value in (("boxes", boxes), ("scores", scores), ("points", points)):
+            if value is not None:
+                value = value[order]
+                value.setflags(write=False)
+                object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def no_faces(*, points: bool) -> Detection:
+    """Return the empty `Detection`, with empty points for a detector that has them."""
+    return Detection(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32) if points else None
+    )
+
+
+def _floats(value: Any, name: str, shape: tuple[int | None, ...]) -> Floats:
+    wanted = "(" + ", ".join("n" if side is None else str(side) for side in shape) + ("," * (len(shape) == 1)) + ")"
+    if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.number):
+        raise InputError(f"{name} must be a float array of shape {wanted}, but got {describe(value)}")
+    if value.ndim != len(shape) or any(side not in (None, got) for side, got in zip(shape, value.shape, strict=True)):
+        raise InputError(f"{name} must have the shape {wanted}, but got {describe(value)}")
+    array = value.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite, but got NaN or infinite values")
+    return array
+
+
+def default_min_face_px(height: int, width: int) -> float:
+    """Return the smallest face that is looked for when nothing is said: 1.2 times the root of the shorter side.
+
+    A fixed part of the image misses the faces of a crowd in a large image, and a fixed number of pixels makes large
+    images slow.  The root lies between: four times the pixels take twice the time.  That is 23 px in an image of
+    500 x 375, 27 px at 512 x 512, 32 px at 1280 x 720 and 66 px at 12 megapixels; never below 20 px, where expressions
+    are no longer readable.
+    """
+    return max(20.0, 1.2 * math.sqrt(min(height, width)))
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """What every detector offers; `detect` may be called from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The name under which `get_detector` knows it."""
+
+    def detect(self, image: NDArray[np.uint8]) -> Detection:
+        """Find the faces in an image, uint8 of shape (H, W, 3), RGB."""
+
+
+def get_detector(
+    name: str = "mtcnn",
+    *,
+    min_face_px: float | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    engine: str = "onnxruntime",
+) -> Detector:
+    """Load a detector by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `DETECTORS`.
+    min_face_px : float, optional
+        Longer side in pixels of the smallest box to look for; smaller is slower.  By default the detector chooses from
+        the size of the image (see its class).
+    threads : int, optional
+        Threads inside one call; by default one.
+    device : str
+        ``"cpu"``, or ``"cuda"`` where the detector and the installed runtime can.
+    engine : str
+        One of `mien.models.runtime.ENGINES`, for mtcnn; the detectors of OpenCV compute by themselves.
+
+    Returns
+    -------
+    Detector
+        Ready for use, thread-safe.
+
+    Raises
+    ------
+    InputError
+        If an argument is wrong.
+    ModelError
+        If the weights are missing or damaged, or the device is not there.
+    """
+    if not isinstance(name, str) or name not in _WHERE:
+        raise InputError(f"detector must be one of {', '.join(DETECTORS)}, but got {describe(name)}")
+    if min_face_px is not None:
+        min_face_px = check_number(min_face_px, "min_face_px", low=1)
+    if threads is not None:
+        threads = check_integer(threads, "threads", low=1)
+    module, attribute = _WHERE[name].split(":")
+    factory: Callable[..., Detector] = getattr(importlib.import_module(module), attribute)
+    check_engine(engine)
+    more = {"engine": engine} if name == "mtcnn" else {}
+    return factory(min_face_px=min_face_px, threads=threads, device=device, **more)

@@ -1,0 +1,298 @@
+"""Cameras, streams and videos as sources of live images."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from mien.errors import MediaError, MediaNotFoundError
+from mien.io._container import images_of, reason
+from mien.io._live_capture import open_capture
+from mien.io._live_devices import why_closed
+from mien.io.video import Frame, iter_frames
+
+if TYPE_CHECKING:
+    import cv2
+    from av.container import InputContainer
+
+__all__ = ["CameraSource", "FileSource", "LiveSource", "NetworkSource", "without_password"]
+
+OPEN_S = 10.0
+"""Nobody who takes longer to answer is there."""
+
+STALL_S = 5.0
+"""A stream that gives nothing for so long is lost."""
+
+_START_S = 4.0
+"""Cameras give no image while their sensor starts."""
+
+_LATE_S = 0.3
+"""Images of a stream that come so late are let go, until what was held up is caught up with."""
+
+_VERY_LATE_S = 1.0
+
+# What an address may lead to: never to a file of this machine.
+_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtsps,crypto"
+
+
+class LiveSource(ABC):
+    """Something that gives images as they come; also a context manager, for one thread.
+
+    Attributes
+    ----------
+    name : str
+        How messages call it.
+    timed : bool
+        Whether the times of its images are those of a video; otherwise they are seconds since it was opened.
+    """
+
+    name: str
+    timed = False
+
+    def __init__(self) -> None:
+        self._opened_s = time.monotonic()
+
+    @abstractmethod
+    def read(self, stop: threading.Event) -> Frame | None:
+        """Wait for the next image.
+
+        Parameters
+        ----------
+        stop : threading.Event
+            Ends the waiting of a video for the time of its next image.
+
+        Returns
+        -------
+        Frame or None
+            None when the video is over.
+
+        Raises
+        ------
+        MediaError
+            If the source is lost: nothing more comes unless it is opened again.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let it go."""
+
+    def __enter__(self) -> LiveSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _now(self) -> float:
+        return time.monotonic() - self._opened_s
+
+
+class CameraSource(LiveSource):
+    """A camera.
+
+    Parameters
+    ----------
+    index : int
+        Its number.
+    size : (int, int), optional
+        What to ask for.
+    """
+
+    def __init__(self, index: int, *, size: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.name = f"camera {index}"
+        closed = why_closed(index)
+        if closed:
+            raise MediaNotFoundError(closed) if "there is no" in closed else MediaError(closed)
+        self._capture: cv2.VideoCapture = open_capture(index, size=size)
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise MediaError(
+                f"{self.name} cannot be opened: there is none, or another program uses it (see: mien cameras)"
+            )
+        self._given = False
+
+    def read(self, stop: threading.Event) -> Frame | None:
+        """Wait for the next image; see `LiveSource.read`."""
+        import cv2
+
+        while True:
+            good, image = self._capture.read()
+            if good and image is not None:
+                self._given = True
+                code = cv2.COLOR_GRAY2RGB if image.ndim == 2 or image.shape[2] == 1 else cv2.COLOR_BGR2RGB
+                return Frame(cv2.cvtColor(image, code), self._now())  # type: ignore[arg-type]
+            if self._given or self._now() > _START_S:
+                break
+            if stop.wait(0.05):
+                return None
+        if self._given:
+            raise MediaError(f"{self.name} is lost: it gives no more images")
+        raise MediaError(f"{self.name} gives no image: it is busy (another program uses it) or broken")
+
+    def close(self) -> None:
+        """Let the camera go."""
+        self._capture.release()
+
+
+class FileSource(LiveSource):
+    """A video that is played in its own time.
+
+    Parameters
+    ----------
+    path : str
+        The video.
+    """
+
+    timed = True
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.name = path
+        self._frames = iter_frames(path)
+        self._pace = _Pace()
+
+    def read(self, stop: threading.Event) -> Frame | None:
+        """Wait until the next image is due; see `LiveSource.read`."""
+        frame = next(self._frames, None)
+        if frame is None or self._pace.waits(frame.time_s, stop):
+            return None
+        return frame
+
+    def close(self) -> None:
+        """Close the video."""
+        self._frames.close()
+
+
+class NetworkSource(LiveSource):
+    """A stream, or a video that lies elsewhere.
+
+    What is known to have an end is played in its own time.  Of anything else each image is taken as it comes, and
+    those that come late are let go.
+
+    Parameters
+    ----------
+    address : str
+        Where it is.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        import av
+
+        self.name = without_password(address)
+        options = {"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"}
+        try:
+            self._container: InputContainer = av.open(
+                address, "r", options=options, timeout=(OPEN_S, STALL_S), metadata_errors="replace"
+            )
+        except (av.FFmpegError, OSError, EOFError, ValueError) as error:
+            raise MediaNotFoundError(f"cannot open {self.name}: {_said(error)}") from error
+        streams = images_of(self._container)
+        if not streams:
+            self._container.close()
+            raise MediaError(f"{self.name} holds no moving images")
+        self._stream = streams[0]
+        context = self._stream.codec_context
+        # Threads for frames would hold one image back each.
+        context.thread_type = "SLICE"
+        self._ends = bool(self._container.duration)
+        self._pace, self._lateness = _Pace(), _Lateness()
+        self._decoded = self._images()
+
+    def read(self, stop: threading.Event) -> Frame | None:
+        """Wait for the next image; see `LiveSource.read`."""
+        import av
+
+        try:
+            for frame in self._decoded:
+                time_s = frame.time
+                if self._ends and time_s is not None:
+                    if self._pace.waits(time_s, stop):
+                        return None
+                elif self._stale(time_s):
+                    continue
+                return Frame(frame.to_ndarray(format="rgb24"), self._now())
+        except (av.FFmpegError, OSError, EOFError) as error:
+            raise MediaError(f"{self.name} is lost: {_said(error)}") from error
+        if self._ends or stop.is_set():
+            return None
+        raise MediaError(f"{self.name} is lost: it sends nothing more")
+
+    def _images(self) -> Iterator[Any]:
+        import av
+
+        for packet in self._container.demux(self._stream):
+            try:
+                yield from packet.decode()
+            except av.InvalidDataError:  # damage on the way: the next key frame mends it
+                continue
+
+    def _stale(self, time_s: float | None) -> bool:
+        if time_s is None:
+            return False
+        late_s = self._lateness.of(time_s)
+        self._stream.codec_context.skip_frame = "NONREF" if late_s > _VERY_LATE_S else "DEFAULT"
+        return late_s > _LATE_S and self._lateness.may_skip()
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._container.close()
+
+
+class _Pace:
+    """Makes images wait for their time."""
+
+    def __init__(self) -> None:
+        self._zero_s: float | None = None
+
+    def waits(self, time_s: float, stop: threading.Event) -> bool:
+        """Wait until an image is due; return whether the waiting was ended."""
+        now = time.monotonic()
+        if self._zero_s is None:
+            self._zero_s = now - time_s
+        return stop.wait(max(0.0, self._zero_s + time_s - now))
+
+
+class _Lateness:
+    """How late images come, against those that came soonest after their time."""
+
+    def __init__(self) -> None:
+        self._least: float | None = None
+        self._given_s = 0.0
+
+    def of(self, time_s: float) -> float:
+        """Return by how many seconds an image is late."""
+        behind = time.monotonic() - time_s
+        # A clock that begins anew, or runs a little fast, is no lateness.
+        if self._least is None or behind < self._least or behind > self._least + 20:
+            self._least = behind
+        late_s = behind - self._least
+        self._least += 0.001 * late_s
+        return late_s
+
+    def may_skip(self) -> bool:
+        """Tell whether a late image may go: some are shown all the same, so that the image does not stand still."""
+        now = time.monotonic()
+        if now - self._given_s < 0.2:
+            return True
+        self._given_s = now
+        return False
+
+
+def without_password(address: str) -> str:
+    """Return an address as it may be shown: without user and password."""
+    try:
+        parts = urlsplit(address)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return address.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host)) if parts.scheme and host else address
+
+
+def _said(error: BaseException) -> str:
+    text = reason(error)
+    return "it does not answer in time" if "Immediate exit" in text else text

@@ -1,0 +1,170 @@
+"""Decoded frames of any pixel format become upright RGB images of one size."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+__all__ = ["Pixels", "turn_of"]
+
+_UNKNOWN_MATRIX = (0, 2, 3)
+"""ITU-T H.273, matrix coefficients: identity (RGB), unspecified, reserved."""
+
+_BT601, _BT709, _BT2020 = 5, 1, 9
+"""SWS_CS_ITU601, SWS_CS_ITU709 and SWS_CS_BT2020 of libswscale/swscale.h."""
+
+_MATRICES = {1: _BT709, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: _BT2020, 10: _BT2020}
+"""From H.273's numbers to libswscale's; what is not listed is guessed from the size."""
+
+_HDR = {16: "PQ", 18: "HLG"}
+"""ITU-T H.273, transfer characteristics: SMPTE ST 2084 and ARIB STD-B67."""
+
+_FULL, _LIMITED = 2, 1
+"""AVCOL_RANGE_JPEG and AVCOL_RANGE_MPEG of libavutil/pixfmt.h."""
+
+_BILINEAR = 0x2
+"""SWS_BILINEAR of libswscale/swscale.h."""
+
+_SCALING = 0x2 | 0x2000 | 0x40000
+"""SWS_BILINEAR | SWS_FULL_CHR_H_INT | SWS_ACCURATE_RND, where an image is scaled or its size is odd."""
+
+
+class Pixels:
+    """Convert frames to RGB.
+
+    Matrix and range are those of the frame; where it tells no matrix, BT.709 is taken for high definition and BT.601
+    below, as players do.  Pixels that are not square are made so; frames of another size than the first's are scaled to
+    it; transparent parts are laid on white.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+        The first frame: it gives the size and the turn.
+    aspect : float
+        Width of a pixel over its height.
+    """
+
+    def __init__(self, frame: VideoFrame, *, aspect: float) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+        self._stored = (frame.width, frame.height)
+        self._size = _squared(frame.width, frame.height, aspect)
+        self.quarter_turns, self._mirrored = turn_of(frame)
+        self.other_sizes: set[tuple[int, int]] = set()
+        self._alpha = self._interlaced = False
+        self._hdr: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the images."""
+        return self._size if self.quarter_turns % 2 == 0 else (self._size[1], self._size[0])
+
+    def rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return a frame as uint8 of shape (H, W, 3), C-contiguous."""
+        if (frame.width, frame.height) != self._stored:
+            self.other_sizes.add((frame.width, frame.height))
+        self._interlaced |= frame.interlaced_frame
+        self._hdr = self._hdr or _HDR.get(frame.color_trc)
+        alpha = any(component.is_alpha for component in frame.format.components)
+        plain = self._converted(frame, "rgba" if alpha else "rgb24")
+        if alpha:
+            plain = self._on_white(plain)
+        return np.ascontiguousarray(self._upright(plain))
+
+    def _converted(self, frame: VideoFrame, form: str) -> NDArray[np.uint8]:
+        width, height = self._size
+        direct = (frame.width, frame.height) == self._size and width % 2 == 0 and height % 2 == 0
+        made = self._reformatter.reformat(
+            frame, width=width, height=height, format=form, interpolation=_BILINEAR if direct else _SCALING, threads=1,
+            src_colorspace=_matrix_of(frame), src_color_range=_range_of(frame), dst_color_range=_FULL,
+        )  # fmt: skip
+        return made.to_ndarray()  # type: ignore[return-value]  # uint8 for these two formats
+
+    def _on_white(self, rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        cover = rgba[..., 3:].astype(np.uint16)
+        if cover.min() == 255:
+            return rgba[..., :3]
+        self._alpha = True
+        mixed = (rgba[..., :3] * cover + 255 * (255 - cover) + 127) // 255
+        return mixed.astype(np.uint8)
+
+    def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.quarter_turns == 0 and not self._mirrored:
+            return image
+        import cv2
+
+        image = np.ascontiguousarray(image)
+        if self.quarter_turns:
+            codes = (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+            image = cv2.rotate(image, codes[self.quarter_turns - 1])  # type: ignore[assignment]
+        return cv2.flip(image, 1) if self._mirrored else image  # type: ignore[return-value]
+
+    def notes(self) -> list[str]:
+        """Return what was odd about the images so far."""
+        notes = []
+        if self.other_sizes:
+            sizes = ", ".join(f"{width} x {height}" for width, height in sorted(self.other_sizes))
+            width, height = self._stored
+            notes.append(
+                f"the size changes within the video ({sizes}); all is scaled to that of the first, {width} x {height}"
+            )
+        if self._size != self._stored:
+            notes.append(f"the video's pixels are not square: {self._stored[0]} x {self._stored[1]} is shown as "
+                         f"{self._size[0]} x {self._size[1]}")  # fmt: skip
+        if self._interlaced:
+            notes.append("the video is interlaced: a frame shows two moments, line by line")
+        if self._hdr:
+            notes.append(f"the video has a high dynamic range ({self._hdr}); its colors look flat here")
+        if self._alpha:
+            notes.append("transparent parts are shown on white")
+        return notes
+
+
+def _squared(width: int, height: int, aspect: float) -> tuple[int, int]:
+    """Return the size with square pixels, the shorter direction stretched; what can be no camera's is left alone."""
+    if not 0.25 <= aspect <= 4 or abs(aspect - 1) < 0.01:
+        return width, height
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+
+
+def _matrix_of(frame: VideoFrame) -> int:
+    known = _MATRICES.get(frame.colorspace)
+    if known is not None:
+        return known
+    return _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
+
+
+def _range_of(frame: VideoFrame) -> int:
+    if frame.color_range in (_FULL, _LIMITED):
+        return frame.color_range
+    return (
+        _FULL if frame.format.name.startswith(("yuvj", "rgb", "bgr", "gbr", "pal", "gray", "ya8", "ya16")) else _LIMITED
+    )
+
+
+def turn_of(frame: VideoFrame) -> tuple[int, bool]:
+    """Return (quarter turns counter-clockwise, whether the image is mirrored after that) of the display matrix.
+
+    The matrix holds a turn and maybe a mirror image as 16.16 fixed numbers, row by row: ``a b u c d v x y w``, by which
+    (x, y) goes to (a x + c y, b x + d y); y points down (ISO/IEC 14496-12, 8.2.2; FFmpeg's libavutil/display.h).
+    """
+    from av.sidedata.sidedata import Type
+
+    found: Any = frame.side_data  # a mapping by type of data, though declared otherwise
+    data = found.get(Type.DISPLAYMATRIX)
+    if data is None or data.buffer_size < 36:
+        return 0, False
+    a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+    mirrored = a * d - b * c < 0
+    if mirrored:  # undo what is done last: x goes to -x
+        a, c = -a, -c
+    if abs(a) >= abs(b):
+        return (0 if a >= 0 else 2), mirrored
+    return (3 if b > 0 else 1), mirrored

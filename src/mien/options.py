@@ -1,0 +1,140 @@
+"""The options of an analysis, stated once for the library, the command line and services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from mien.errors import InputError
+
+__all__ = ["AudioOptions", "ModelOptions", "VideoOptions", "make_options"]
+
+DEFAULT_MAX_PIXELS = 200_000_000
+"""Largest width x height that is decoded: 600 MB of RGB."""
+
+
+def option(default: Any, help_text: str, *, flag: str | None = None, **more: Any) -> Any:
+    """Return a field of options with what a command line needs: help, flag, metavar, choices."""
+    return field(default=default, metadata={"help": help_text, "flag": flag, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which models read faces and voices, and how they run.
+
+    Parameters
+    ----------
+    model : str, os.PathLike or ModelSpec
+        What reads faces: a shipped model, a ``model.toml`` or a run folder.
+    speech_model : str, os.PathLike or ModelSpec
+        What reads voices.
+    output : str, optional
+        Which output of the model answers, or a label set to map to; by default the model's own.
+    detector : str or Detector
+        What finds faces: a name (see `mien.face.detect.DETECTORS`), or an object with the detector protocol.
+    min_face_px : float, optional
+        Width of the smallest face in pixels; by default by the size of the image.
+    threads : int, optional
+        Threads of one computation; by default the cores of the process, at most four.
+    device : {"cpu", "cuda"}
+        Where the models run.
+    engine : {"onnxruntime", "openvino"}
+        What runs them.
+    precision : {"float32", "bfloat16", "int8"}
+        bfloat16 is for OpenVINO; int8 for models that have such a graph.
+    max_pixels : int
+        Largest width x height to decode.
+    """
+
+    model: Any = option("face-base", "Model for faces.")
+    speech_model: Any = option("speech-base", "Model for voices.")
+    output: str | None = option(
+        None, "Which output of the model answers, or a label set such as fer7.", flag="labels-as"
+    )
+    detector: Any = option("mtcnn", "mtcnn, haar or yunet.")
+    min_face_px: float | None = option(None, "Width of the smallest face.", flag="min-face", metavar="PX")
+    threads: int | None = option(None, "Items or computations at once.")
+    device: str = option("cpu", "cpu or cuda.")
+    engine: str = option("onnxruntime", "What runs the models.", choices=("onnxruntime", "openvino"))
+    precision: str = option("float32", "Precision of the models.", choices=("float32", "bfloat16", "int8"))
+    max_pixels: int = option(DEFAULT_MAX_PIXELS, "Largest image to decode, in pixels.")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoOptions:
+    """What is read of a video, and how it gets its answers.
+
+    Parameters
+    ----------
+    step_s : float
+        Seconds from one analyzed frame to the next, by the video's own times; zero takes every frame.
+    from_s, to_s : float, optional
+        What is analyzed; by default all.
+    max_faces : int, optional
+        Only the largest faces of a frame.
+    smooth_s : float
+        Time constant of the smoothing in seconds; zero smooths nothing.
+    method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
+        How the video gets its one answer.
+    voice : bool
+        Read the sound, too, where there is some.
+    fusion : str
+        How face and voice become one answer, see `mien.fuse`.
+    """
+
+    step_s: float = option(0.2, "Seconds from frame to frame.", flag="step", metavar="S")
+    from_s: float = option(0.0, "Begin there.", flag="from", metavar="T")
+    to_s: float | None = option(None, "End there.", flag="to", metavar="T")
+    max_faces: int | None = option(None, "Only the largest N faces of a frame.", metavar="N")
+    smooth_s: float = option(0.4, "Time constant of the smoothing; 0 smooths nothing.", flag="smooth", metavar="S")
+    method: str = option(
+        "timeline",
+        "How a video gets its one answer.",
+        choices=("timeline", "middle-frame", "every-nth", "majority-vote"),
+    )
+    voice: bool = option(True, "Read the voice, too.")
+    fusion: str = option("experts", "How face and voice become one answer.")
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOptions:
+    """How speech is cut.
+
+    Parameters
+    ----------
+    window_s, hop_s : float, optional
+        Length of the windows over long speech, and the way from one to the next; by default the model's.
+    """
+
+    window_s: float | None = option(None, "Seconds of speech of one answer.", flag="window", metavar="S")
+    hop_s: float | None = option(None, "Seconds from answer to answer.", flag="hop", metavar="S")
+
+
+Options = TypeVar("Options", ModelOptions, VideoOptions, AudioOptions)
+
+
+def make_options(kind: type[Options], values: dict[str, Any]) -> Options:
+    """Take the options of a kind out of keywords.
+
+    Parameters
+    ----------
+    kind : type
+        `ModelOptions`, `VideoOptions` or `AudioOptions`.
+    values : dict
+        Keywords; those of the kind are removed.
+    """
+    names = [entry.name for entry in fields(kind)]
+    return kind(**{name: values.pop(name) for name in names if name in values})
+
+
+def check_unknown(values: dict[str, Any], *kinds: type) -> None:
+    """Raise `InputError` for keywords that are left when all options were taken.
+
+    Raises
+    ------
+    InputError
+        The message lists the options there are.
+    """
+    if values:
+        known = [entry.name for kind in kinds for entry in fields(kind)]
+        raise InputError(f"unknown option {next(iter(values))!r}: expected one of {', '.join(known)}")

@@ -1,0 +1,441 @@
+"""Emotions of speech over time: where somebody speaks, windows over it, answers, segments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien._checks import check_integer, check_number, check_wave
+from mien.errors import InputError, ModelError
+from mien.io._resample import Resampler
+from mien.labels import LABEL_SETS, LabelSet, mapping
+from mien.models import ModelSpec, Output, registry, runtime
+from mien.models.spec import SoundInput
+from mien.results import Emotion, SpeechResult, SpeechSegment
+from mien.speech.activity import FRAME_S, Activity, Rules, speech_bounds
+from mien.speech.quality import SnrMeter
+from mien.timeline import Segment, Stretch, merged
+
+__all__ = ["PAUSE_S", "SHORT_S", "SpeechAnalyzer", "SpeechStream"]
+
+PAUSE_S = 0.5
+"""Shorter pauses belong to what is said around them: a sentence has one emotion, not one a word."""
+
+SHORT_S = 0.5
+"""Less speech says little about an emotion; nets are not trained on less."""
+
+_LONGEST_S = 600.0
+
+_BLOCK_S = 0.5
+"""Sound is worked on in blocks of this length, whatever comes in: how many samples are resampled together shows in
+their last bits, and callers may use their own blocks again."""
+
+Wave = NDArray[np.float32]
+
+
+class SpeechAnalyzer:
+    """Finds the speech of recordings and reads its emotions over time.
+
+    The model is loaded once.  Thread-safe: any number of threads may share one analyzer; a `SpeechStream` belongs to
+    one of them.
+
+    Parameters
+    ----------
+    model : str or os.PathLike or ModelSpec
+        Name of a shipped model, a record, or a run folder.
+    output : str, optional
+        Which of the model's outputs answers, or a label set that its default output maps to (``"fer7"``); by default
+        the one that its record names.
+    window_s, hop_s : float, optional
+        Length of the windows over long speech, and the way from one to the next, in seconds; by default the record's
+        (a hop of half the window, if only that is given).
+    threads : int or None
+        Threads within one call of the model, which takes a few milliseconds; None takes the cores of the process, at
+        most four.
+    device : str
+        ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
+    engine : str
+        What computes: ``"onnxruntime"``, or ``"openvino"`` where that extra is installed.
+    precision : str
+        ``"float32"``, or ``"bfloat16"`` with OpenVINO, on processors that have it; speech is found by ONNX
+        Runtime.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is no such model.
+    ModelError
+        If the model is not for speech, or its weights are missing or damaged.
+    InputError
+        If another argument is wrong.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | ModelSpec = "speech-base",
+        *,
+        output: str | None = None,
+        window_s: float | None = None,
+        hop_s: float | None = None,
+        threads: int | None = 1,
+        device: str = "cpu",
+        engine: str = "onnxruntime",
+        precision: str = "float32",
+    ) -> None:
+        spec = model if isinstance(model, ModelSpec) else registry.get(model)
+        if spec.task != "speech-emotion" or spec.sound is None:
+            raise ModelError(f"model {spec.name!r} is for {spec.task}: reading voices needs one for speech-emotion")
+        self.spec, self.sound = spec, spec.sound
+        self.output, self.labels = _chosen(spec, output)
+        self._mapping = mapping(self.output.labels, self.labels)
+        self.window_s, self.hop_s = _windows(spec.sound, window_s, hop_s)
+        self._session = runtime.load(spec, threads=threads, device=device, engine=engine, precision=precision)
+
+    def analyze(self, wave: Wave, *, rate_hz: int) -> SpeechResult:
+        """Read the emotions of a recording.
+
+        Parameters
+        ----------
+        wave : numpy.ndarray
+            float32 (n,), mono, in [-1, 1]; may be empty.
+        rate_hz : int
+            Samples per second.
+
+        Returns
+        -------
+        SpeechResult
+            Segments that cover the recording; speech has an emotion, everything else none.
+
+        Raises
+        ------
+        InputError
+            If the array is no waveform.
+        """
+        stream = self.stream(rate_hz=rate_hz)
+        segments = (*stream.push(wave), *stream.close())
+        return SpeechResult(stream.duration_s, segments, model=self.spec.name)
+
+    def analyze_many(self, waves: Iterable[Wave], *, rate_hz: int) -> list[SpeechResult]:
+        """Read the emotions of several recordings; see `analyze`."""
+        return [self.analyze(wave, rate_hz=rate_hz) for wave in waves]
+
+    def stream(self, *, rate_hz: int) -> SpeechStream:
+        """Begin a recording that comes in block by block, from a long file or a microphone.
+
+        Parameters
+        ----------
+        rate_hz : int
+            Samples per second.
+
+        Raises
+        ------
+        InputError
+            If the rate makes no sense.
+        """
+        return SpeechStream(self, rate_hz=rate_hz)
+
+    def logits(self, wave: Wave) -> dict[str, NDArray[np.float32]]:
+        """Return the model's logits for one cut of speech.
+
+        Parameters
+        ----------
+        wave : numpy.ndarray
+            float32 (n,) at the model's rate; padded with silence where it is shorter than the model takes.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            By output: float32 (k,).
+
+        Raises
+        ------
+        InputError
+            If the array is no waveform.
+        """
+        wave = check_wave(wave)
+        missing = max(round(self.sound.min_s * self.sound.rate_hz) - len(wave), 0)
+        if missing:
+            wave = np.pad(wave, (missing // 2, missing - missing // 2))
+        tensors = [output.tensor for output in self.spec.outputs]
+        found = self._session.run({self._session.input_names[0]: wave[None]}, tensors)
+        return {output.name: found[output.tensor][0] for output in self.spec.outputs}
+
+    def clip_logits(self, wave: Wave, *, rate_hz: int) -> dict[str, NDArray[np.float32]]:
+        """Return the model's logits for a whole recording of one utterance, from its first to its last speech.
+
+        Parameters
+        ----------
+        wave : numpy.ndarray
+            float32 (n,), mono, in [-1, 1].
+        rate_hz : int
+            Samples per second.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            By output: float32 (k,).
+
+        Raises
+        ------
+        InputError
+            If the array is no waveform.
+        """
+        if rate_hz != self.sound.rate_hz:
+            resampler = Resampler(check_integer(rate_hz, "rate_hz", low=1000, high=384_000), self.sound.rate_hz)
+            wave = np.concatenate([resampler.push(check_wave(wave)), resampler.flush()])
+        wave = check_wave(wave)
+        if not self.sound.trim:
+            return self.logits(wave)
+        begin, end = speech_bounds(wave, rate_hz=self.sound.rate_hz, pad_s=self.sound.pad_s)
+        return self.logits(wave[begin:end])
+
+    def emotion(self, logits: NDArray[np.float32]) -> Emotion:
+        """Return the distribution that the logits of `output` stand for, calibrated, in `labels`."""
+        return self._emotion(self.probabilities(logits))
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the calibrated distribution that logits stand for, float64 (k,), in the labels of `output`."""
+        scaled = np.asarray(logits, np.float64) / self.output.temperature
+        shares = np.exp(scaled - scaled.max())
+        return np.asarray(shares / shares.sum(), np.float64)
+
+    def _emotion(self, probabilities: NDArray[np.float64]) -> Emotion:
+        mapped = self._mapping.apply(probabilities)
+        return Emotion(self.labels, tuple((mapped / mapped.sum()).tolist()))
+
+
+class SpeechStream:
+    """The speech of one recording while it comes in; made by `SpeechAnalyzer.stream`.
+
+    Memory is constant: no more is kept than the windows that are still open.  The segments are the same, to the last
+    bit,
+    whatever the sizes of the blocks.  Each is given out as soon as nothing that follows can change it: about a window
+    and a pause later.
+
+    Parameters
+    ----------
+    analyzer : SpeechAnalyzer
+        What answers.
+    rate_hz : int
+        Samples per second.
+    """
+
+    def __init__(self, analyzer: SpeechAnalyzer, *, rate_hz: int) -> None:
+        self._analyzer = analyzer
+        own_hz = analyzer.sound.rate_hz
+        self._rate_hz = check_integer(rate_hz, "rate_hz", low=1000, high=384_000)
+        self._resampler = Resampler(rate_hz, own_hz)
+        self._activity = Activity(own_hz, rules=Rules(least_pause_s=PAUSE_S))
+        self._window, self._hop = round(analyzer.window_s * own_hz), round(analyzer.hop_s * own_hz)
+        self._pad = round(analyzer.sound.pad_s * own_hz)
+        self._meter = SnrMeter(own_hz)
+        self._waiting = _Waiting(max(1, round(_BLOCK_S * rate_hz)))
+        self._sound = _Kept()
+        self._marks = np.zeros(0, bool)  # decisions whose surroundings are not all there yet
+        self._frames = self._taken = 0
+        self._stretch: Stretch | None = None
+        self._pieces: list[Segment] = []
+        self._told_s = 0.0
+        self._closed = False
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds that came in so far."""
+        return self._taken / self._rate_hz
+
+    def push(self, wave: Wave) -> tuple[SpeechSegment, ...]:
+        """Take a block of any length, and return the segments that it settles.
+
+        Parameters
+        ----------
+        wave : numpy.ndarray
+            float32 (n,), follows what came before without a gap; copied.
+
+        Raises
+        ------
+        InputError
+            If the block is no waveform, or the stream was closed.
+        """
+        if self._closed:
+            raise InputError("the stream is closed: begin another one")
+        checked = check_wave(wave)
+        self._taken += len(checked)
+        segments: list[SpeechSegment] = []
+        for block in self._waiting.push(checked):
+            segments += self._take(block)
+        return tuple(segments)
+
+    def close(self) -> tuple[SpeechSegment, ...]:
+        """Return the segments that are left; they reach to the end of what came in.  Push nothing after."""
+        if self._closed:
+            return ()
+        self._closed = True
+        segments = self._take(self._waiting.rest())
+        rest = self._resampler.flush()
+        self._sound.add(rest)
+        self._meter.push(rest)
+        marks = np.concatenate([self._activity.push(rest), self._activity.flush()])
+        segments += self._heard(marks, last=True)
+        segments += self._ended(self._sound.end)
+        if self.duration_s > self._told_s:
+            segments.append(SpeechSegment(self._told_s, self.duration_s, speech=False))
+            self._told_s = self.duration_s
+        return tuple(segments)
+
+    def _take(self, block: Wave) -> list[SpeechSegment]:
+        own = self._resampler.push(block)
+        self._sound.add(own)
+        self._meter.push(own)
+        return self._heard(self._activity.push(own))
+
+    def _heard(self, marks: NDArray[np.bool_], *, last: bool = False) -> list[SpeechSegment]:
+        """Follow the decisions on speech, and return the segments that they settle."""
+        joined = np.concatenate([self._marks, marks])
+        # Where speech ends, what follows it is heard, too: how much of that came in already must make no difference.
+        frame = FRAME_S * self._analyzer.sound.rate_hz
+        ready = len(joined) if last else max(int((self._sound.end - self._pad) / frame) - self._frames, 0)
+        marks, self._marks = joined[:ready], joined[ready:]
+        segments: list[SpeechSegment] = []
+        edges = [0, *(np.flatnonzero(np.diff(marks)) + 1).tolist(), len(marks)] if len(marks) else []
+        for first, until in pairwise(edges):
+            if marks[first]:
+                segments += self._speaks(self._at(self._frames + first), self._at(self._frames + until))
+            else:
+                segments += self._ended(self._at(self._frames + first))
+        self._frames += len(marks)
+        if self._stretch is None:
+            self._sound.forget(self._at(self._frames) - self._pad)
+        return segments
+
+    def _at(self, frame: int) -> int:
+        """Return the sample with which a frame begins, no later than the end of what is there."""
+        return min(round(frame * FRAME_S * self._analyzer.sound.rate_hz), self._sound.end)
+
+    def _speaks(self, start: int, reached: int) -> list[SpeechSegment]:
+        """Go on with the speech, or begin it."""
+        segments: list[SpeechSegment] = []
+        if reached <= start and self._stretch is None:
+            return segments
+        if self._stretch is None:
+            start_s = self._seconds(start)
+            if start_s > self._told_s:
+                segments.append(SpeechSegment(self._told_s, start_s, speech=False))
+                self._told_s = start_s
+            self._stretch = Stretch(start, window=self._window, hop=self._hop)
+        stretch = self._stretch
+        # A window that ends exactly here may be the last one, which gets what follows the speech.
+        while stretch.next_window[1] < reached:
+            begin, end = stretch.next_window
+            stretch.add(begin, end, self._answer(begin, end, before=begin == stretch.start, after=False))
+        segments += self._told(stretch.settled(reached))
+        self._sound.forget(min(stretch.next_window[0], reached - self._window) - self._pad)
+        return segments
+
+    def _ended(self, end: int) -> list[SpeechSegment]:
+        """End the speech, if there is any."""
+        if self._stretch is None:
+            return []
+        stretch, self._stretch = self._stretch, None
+        for begin, stop in stretch.remaining(end):
+            stretch.add(begin, stop, self._answer(begin, stop, before=begin == stretch.start, after=stop == end))
+        segments = self._told(stretch.closed(end))
+        seconds = (end - stretch.start) / self._analyzer.sound.rate_hz
+        segments += self._flushed((f"only {seconds:.1f} s of speech",) if seconds < SHORT_S else ())
+        return segments
+
+    def _answer(self, begin: int, end: int, *, before: bool, after: bool) -> NDArray[np.float64]:
+        """Return the distribution of a window; at the ends of the speech it sees some of the sound beyond them."""
+        cut = self._sound.between(begin - before * self._pad, end + after * self._pad)
+        return self._analyzer.probabilities(self._analyzer.logits(cut)[self._analyzer.output.name])
+
+    def _told(self, pieces: list[Segment]) -> list[SpeechSegment]:
+        """Take settled pieces, and return the segments that they end."""
+        self._pieces = merged([*self._pieces, *pieces])
+        done, self._pieces = self._pieces[:-1], self._pieces[-1:]
+        return [self._segment(piece) for piece in done]
+
+    def _flushed(self, warnings: tuple[str, ...]) -> list[SpeechSegment]:
+        done, self._pieces = self._pieces, []
+        return [self._segment(piece, warnings) for piece in done]
+
+    def _segment(self, piece: Segment, warnings: tuple[str, ...] = ()) -> SpeechSegment:
+        end_s = self._seconds(piece.end)
+        ratio = self._meter.snr_db(self._told_s, end_s) if end_s > self._told_s else None
+        segment = SpeechSegment(self._told_s, end_s, True, self._analyzer._emotion(piece.answer), warnings, ratio)
+        self._told_s = end_s
+        return segment
+
+    def _seconds(self, sample: int) -> float:
+        # Resampling rounds the length; no segment may reach beyond the recording.
+        return min(sample / self._analyzer.sound.rate_hz, self.duration_s)
+
+
+class _Waiting:
+    """Makes blocks of one size of what comes in; each is a copy."""
+
+    def __init__(self, size: int) -> None:
+        self._block, self._have = np.empty(size, np.float32), 0
+
+    def push(self, wave: Wave) -> Iterator[Wave]:
+        taken = 0
+        while taken < len(wave):
+            part = wave[taken : taken + len(self._block) - self._have]
+            self._block[self._have : self._have + len(part)] = part
+            self._have += len(part)
+            taken += len(part)
+            if self._have == len(self._block):
+                full, self._block, self._have = self._block, np.empty_like(self._block), 0
+                yield full
+
+    def rest(self) -> Wave:
+        return self._block[: self._have]
+
+
+class _Kept:
+    """The end of what came in, from as far back as it is needed."""
+
+    def __init__(self) -> None:
+        self._parts: list[Wave] = []
+        self._first = 0
+        self.end = 0
+
+    def add(self, wave: Wave) -> None:
+        self._parts.append(wave)
+        self.end += len(wave)
+
+    def forget(self, before: int) -> None:
+        while self._parts and self._first + len(self._parts[0]) <= before:
+            self._first += len(self._parts.pop(0))
+        if self._parts and before > self._first:
+            # A view: the whole is let go with the next block that is joined to it.
+            self._parts[0] = self._parts[0][before - self._first :]
+            self._first = before
+
+    def between(self, begin: int, end: int) -> Wave:
+        begin, end = max(begin, self._first), min(end, self.end)
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        whole = self._parts[0]
+        return whole[begin - self._first : end - self._first]
+
+
+def _chosen(spec: ModelSpec, name: str | None) -> tuple[Output, LabelSet]:
+    """Return the output that answers, and the labels it answers in."""
+    if name is not None and name in LABEL_SETS and all(name != output.name for output in spec.outputs):
+        return spec.default_output, LABEL_SETS[name]
+    output = spec.output(name)
+    return output, output.labels
+
+
+def _windows(sound: SoundInput, window_s: float | None, hop_s: float | None) -> tuple[float, float]:
+    if window_s is None:
+        window = sound.window_s
+        hop = sound.hop_s if hop_s is None else hop_s
+    else:
+        window = check_number(window_s, "window_s", low=SHORT_S, high=_LONGEST_S)
+        hop = window / 2 if hop_s is None else hop_s
+    return window, check_number(hop, "hop_s", low=0.05, high=window)

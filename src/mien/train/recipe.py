@@ -1,0 +1,405 @@
+"""A recipe: everything that a run depends on, as one checked record read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mien.data import DATASETS
+from mien.data.speech import SPEECH_DATASETS
+from mien.data.videos import VIDEO_DATASETS
+from mien.errors import DatasetError, InputError
+from mien.train.augment import Augmentation
+from mien.train.augment_sound import SoundAugmentation
+
+__all__ = ["BOTH", "Distillation", "Loss", "Optimizer", "Recipe", "Video", "load_recipe", "overridden", "recipe_names"]
+
+T = TypeVar("T")
+
+BOTH = "fer2013+ferplus"
+"""FER2013's images with FER2013's labels and FER+'s votes: two heads learn together."""
+
+
+def _one_of(value: str, allowed: tuple[str, ...], what: str) -> None:
+    if value not in allowed:
+        raise InputError(f"{what} must be one of {', '.join(allowed)}, but got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """How weights move: the method, its rate over time, and averaging.
+
+    Parameters
+    ----------
+    kind : {"sgd", "adamw"}
+        Stochastic gradient descent with Nesterov momentum, or AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101).
+    rate : float
+        Highest learning rate.
+    momentum : float
+        Momentum of SGD.
+    weight_decay : float
+        Norms and biases are not decayed.
+    schedule : {"cosine", "plateau", "constant"}
+        A half cosine to zero over the run; or the rate times ``factor`` whenever the score that chooses the checkpoint
+        has not risen for ``patience`` epochs; or one rate throughout.
+    warmup_epochs : float
+        Length of the linear rise at the start.
+    factor : float
+        See ``schedule``.
+    patience : int
+        See ``schedule``.
+    average : float
+        Decay of the exponential moving average of weights, a step; 0 turns it off.
+    """
+
+    kind: str = "sgd"
+    rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "cosine"
+    warmup_epochs: float = 2.0
+    factor: float = 0.3
+    patience: int = 4
+    average: float = 0.999
+
+    def __post_init__(self) -> None:
+        _one_of(self.kind, ("sgd", "adamw"), "kind of optimizer")
+        _one_of(self.schedule, ("cosine", "plateau", "constant"), "schedule")
+        if not self.rate >= 0 or not 0 <= self.average < 1:
+            raise InputError(f"rate must not be below 0 and average in [0, 1), but got {self.rate} and {self.average}")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Weights of the parts of the loss.
+
+    Parameters
+    ----------
+    fer7, ferplus8 : float
+        Weights of these two heads, where the data has labels for both; any other head weighs 1.
+    label_smoothing : float
+        Share of a single label that is spread over all classes; distributions of votes are not smoothed.
+    balance : {"none", "weights", "sampling"}
+        Against unequal classes: weights in inverse proportion to their counts, or batches that draw every class
+        equally often.
+    mixup : float
+        Alpha of mixup's beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0 turns it off.
+    """
+
+    fer7: float = 1.0
+    ferplus8: float = 1.0
+    label_smoothing: float = 0.1
+    balance: str = "none"
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of(self.balance, ("none", "weights", "sampling"), "balance")
+        if not 0 <= self.label_smoothing < 1 or self.mixup < 0:
+            raise InputError(
+                f"label_smoothing must be in [0, 1) and mixup not below 0, but got {self.label_smoothing}, {self.mixup}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """Learning from trained nets (Hinton et al. 2015, arXiv:1503.02531).
+
+    The teachers see the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237).
+
+    Parameters
+    ----------
+    teachers : tuple of str
+        Run folders; their probabilities are averaged.
+    weight : float
+        Share of the teachers' answer in the target; the rest is the labels'.
+    temperature : float
+        Softens the teachers' answers before they are mixed into the target; 1 leaves them as they are.
+    """
+
+    teachers: tuple[str, ...] = ()
+    weight: float = 0.6
+    temperature: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """How clips are read.
+
+    Parameters
+    ----------
+    frames : int
+        Frames of a clip, evenly spaced; a clip that has fewer gives what it has.
+    size : int
+        Side of the faces in pixels.
+    model : str
+        The face model whose answers and embedding some nets take in place of images: a shipped one, or the path of a
+        record or run folder.
+    drop : float
+        Share of a clip's frames that are left out while training, another choice each time.
+    """
+
+    frames: int = 16
+    size: int = 48
+    model: str = "face-base"
+    drop: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.size < 1 or not 0 <= self.drop < 1:
+            got = f"{self.frames}, {self.size} and {self.drop}"
+            raise InputError(f"frames and size must be at least 1 and drop in [0, 1), but got {got}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One training run.
+
+    Parameters
+    ----------
+    name : str
+        Name of the run and of the model that it makes.
+    description : str
+        One line for people.
+    net : str
+        Architecture (see `mien.train.nets.NETS`).
+    net_options : dict
+        Options of the architecture.
+    dataset : str
+        ``fer2013+ferplus`` (FER2013's images with both kinds of labels, one head each), one of
+        `mien.data.DATASETS`, of `mien.data.speech.SPEECH_DATASETS`, or of `mien.data.videos.VIDEO_DATASETS`.
+    dataset_options : dict
+        Options of the data set.
+    labels : {"soft", "hard", "probability"}
+        Where annotators voted: train against their distribution (FER+'s cross-entropy mode), against the one label that
+        the protocol makes of it (majority), or against a label drawn from it anew in every epoch (probability mode).
+    validation_share : float
+        Share of the training rows held out for validation where the data has no split for it; whole subjects, clips
+        and copies.
+    crop : {"fer2013", "eye-distance"}
+        How the training images were cut, so that images at use are cut alike: as FER2013 is, or as
+        `mien data prepare` does.
+    epochs, batch, seed : int
+        Length, images a step, and the seed that fixes order, augmentation and initial weights.
+    early_stopping : int
+        Stop after so many epochs without a better score; 0 never does.
+    drop_overlap : bool
+        Drop the training rows whose pixels also occur in the validation rows.
+    init : str
+        Where the weights start: a shipped model, a run folder or a file (see `mien.train.init`); empty for random.
+    freeze : tuple of str
+        Parts of the net that stay as they start (see `mien.train.init.freeze`).
+    calm_epochs : int
+        Last epochs without the augmentations other than half-strength geometry and mirroring.
+    inner_folds : int
+        Parts of the training rows among which settings and epoch are chosen (nested cross-validation, see
+        `mien.train.nested`); 0 holds out one share of them that chooses the epoch alone.
+    choices : tuple of str
+        Settings to choose from on the inner folds, each some ``KEY=VALUE`` between semicolons, as `overridden` takes
+        them; the empty text is the recipe as it stands.
+    members : tuple of str
+        Recipes whose nets are trained alone, and whose scores are added (see `mien.train.nets.hybrid`); data, seed,
+        and how clips are read are this recipe's.
+    optimizer, loss, augmentation, sound, video, distillation
+        See their classes; ``augmentation`` is for faces, ``sound`` for voices, ``video`` for clips.
+    """
+
+    name: str
+    description: str = ""
+    net: str = "face_resnet"
+    net_options: dict[str, Any] = field(default_factory=dict)
+    dataset: str = "fer2013+ferplus"
+    dataset_options: dict[str, Any] = field(default_factory=dict)
+    labels: str = "soft"
+    validation_share: float = 0.15
+    crop: str = "fer2013"
+    epochs: int = 60
+    batch: int = 128
+    seed: int = 1
+    early_stopping: int = 0
+    drop_overlap: bool = True
+    init: str = ""
+    freeze: tuple[str, ...] = ()
+    calm_epochs: int = 0
+    inner_folds: int = 0
+    choices: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    loss: Loss = field(default_factory=Loss)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    sound: SoundAugmentation = field(default_factory=SoundAugmentation)
+    video: Video = field(default_factory=Video)
+    distillation: Distillation = field(default_factory=Distillation)
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2:
+            raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
+        _one_of(self.labels, ("soft", "hard", "probability"), "labels")
+        _one_of(self.crop, ("fer2013", "eye-distance"), "crop")
+        known = (BOTH, *DATASETS, *SPEECH_DATASETS, *VIDEO_DATASETS)
+        if self.dataset not in known:
+            raise InputError(f"unknown data set {self.dataset!r}: expected one of {', '.join(known)}")
+        self._check_choosing()
+
+    def _check_choosing(self) -> None:
+        if self.inner_folds < 0 or self.inner_folds == 1:
+            raise InputError(f"recipe {self.name!r}: inner_folds must be 0 or at least 2, but is {self.inner_folds}")
+        if (self.choices or self.members) and not self.inner_folds:
+            raise InputError(f"recipe {self.name!r}: choices and members need inner_folds to choose on")
+        if self.inner_folds and self.optimizer.schedule == "plateau":
+            # The last training, on all rows, has none to measure the plateau on.
+            raise InputError(f"recipe {self.name!r}: with inner_folds the schedule must be cosine or constant")
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it trains on voices."""
+        return self.dataset in SPEECH_DATASETS
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it trains on clips."""
+        return self.dataset in VIDEO_DATASETS
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that TOML can hold."""
+        data = asdict(self)
+        for key in ("choices", "members"):
+            data[key] = list(data[key])
+        data["distillation"]["teachers"] = list(self.distillation.teachers)
+        data["freeze"] = list(self.freeze)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], *, source: str = "recipe") -> Recipe:
+        """Build from plain data.
+
+        Raises
+        ------
+        InputError
+            If a key is unknown or a value has the wrong type; the message names it.
+        """
+        parts: dict[str, Any] = dict(data)
+        for key, kind in _PARTS.items():
+            if key in parts:
+                parts[key] = _build(kind, parts[key], f"{source}, [{key}]")
+        return _build(cls, parts, source)
+
+
+_PARTS: dict[str, type] = {
+    "optimizer": Optimizer,
+    "loss": Loss,
+    "augmentation": Augmentation,
+    "sound": SoundAugmentation,
+    "video": Video,
+    "distillation": Distillation,
+}
+
+
+def _build(kind: type[T], data: Any, where: str) -> T:
+    if not isinstance(data, dict):
+        raise InputError(f"{where} must be a table, but got {data!r}")
+    known = {f.name: str(f.type) for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - set(known))
+    if unknown:
+        raise InputError(f"{where} has the unknown key {', '.join(unknown)}: expected {', '.join(known)}")
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        values[key] = _value(value, known[key], f"{where}, {key}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _value(value: Any, kind: str, where: str) -> Any:
+    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind.startswith("tuple"):
+        if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+            raise InputError(f"{where} must be a list of words, but got {value!r}")
+        return tuple(value)
+    if kind.startswith("dict") and not isinstance(value, dict):
+        raise InputError(f"{where} must be a table, but got {value!r}")
+    expected: dict[str, type] = {"float": float, "int": int, "str": str, "bool": bool}
+    wanted = expected.get(kind)
+    if wanted is not None and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
+        raise InputError(f"{where} must be of type {kind}, but got {value!r}")
+    return value
+
+
+def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Return a recipe with some of its values replaced.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Where to start from.
+    settings : sequence of str
+        ``KEY=VALUE`` or ``TABLE.KEY=VALUE``, the value as in TOML; a value that is no TOML is taken as a word:
+        ``epochs=10``, ``optimizer.kind=adamw``, ``net_options.widths=[32, 64]``.
+
+    Raises
+    ------
+    InputError
+        If a setting has no ``=``, or names what no recipe has.
+    """
+    data = recipe.to_dict()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"a setting must be KEY=VALUE, but got {setting!r}")
+        *tables, last = key.strip().split(".")
+        place = data
+        for table in tables:
+            place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise InputError(f"{setting}: {table!r} is no table")
+        place[last] = _toml_value(text.strip())
+    return Recipe.from_dict(data, source=f"recipe {recipe.name} with {', '.join(settings)}")
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with mien."""
+    folder = resources.files("mien.train") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by name or from a file.
+
+    Parameters
+    ----------
+    name_or_path : str
+        One of `recipe_names`, or a path to a TOML file.
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, or it is wrong.
+    DatasetError
+        If the file cannot be read.
+    """
+    if name_or_path in recipe_names():
+        text = (resources.files("mien.train") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
+    else:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise InputError(f"unknown recipe {name_or_path!r}: expected a file or one of {', '.join(recipe_names())}")
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(f"cannot read the recipe {path}: {error}") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"recipe {name_or_path}: {error}") from None
+    return Recipe.from_dict(data, source=f"recipe {name_or_path}")

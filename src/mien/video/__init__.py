@@ -1,0 +1,1 @@
+"""Faces followed through frames, and what they show over time."""

@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import mien
+from mien import data as datasets
+from mien.data import FaceData, ImageList
+from mien.data.prepare import _journal, faces
+from mien.data.prepare.faces import Settings, Summary, prepare, prepare_to, rejected_of
+from mien.errors import DatasetError, InputError
+from mien.face.prepared import FaceCut
+from mien.io.image import read_image
+from mien.labels import FER7
+from mien.output.write import write_image
+from mien.samples import astronaut_path
+
+SIDE = 160
+REASON = "1 found, but none whose two eyes can be told apart"
+
+
+def face(seed: int) -> np.ndarray:
+    """The astronaut's face on a canvas, a little different for each seed."""
+    rng = np.random.default_rng(seed)
+    portrait = read_image(astronaut_path()).pixels[40:200, 145:305]
+    matrix = cv2.getRotationMatrix2D((80, 80), float(rng.uniform(-12, 12)), float(rng.uniform(0.9, 1.0)))
+    return np.asarray(cv2.warpAffine(portrait, matrix, (SIDE, SIDE), borderValue=(90, 90, 90)), np.uint8)
+
+
+def photographs(root: Path, count: int = 6) -> Path:
+    """A tree with faces, an empty image and a file that is no image."""
+    for i in range(count):
+        folder = root / ("train" if i % 3 else "test") / ("happiness" if i % 2 else "sadness")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_image(folder / f"p{i:03d}.png", face(i))
+    write_image(root / "train" / "sadness" / "wall.png", np.full((90, 90, 3), 120, np.uint8))
+    (root / "train" / "sadness" / "zz.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
+    return root
+
+
+@pytest.fixture(scope="module")
+def make_images(tmp_path_factory: pytest.TempPathFactory) -> ImageList:
+    return datasets.index("folder", photographs(tmp_path_factory.mktemp("photographs")))
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def test_faces_come_as_the_public_call_cuts_them(images: ImageList) -> None:
+    found = dict(prepare(images))
+    assert sorted(found) == list(range(len(images)))
+    for i, file in enumerate(images.files):
+        if "/p" in file:
+            expected = mien.prepare_faces(images.where(i))
+            assert len(expected) == 1
+            assert np.array_equal(found[i].faces[0].pixels, expected[0].pixels)
+    kinds = {images.files[i].rpartition("/")[2]: one.kind for i, one in found.items() if one.kind}
+    assert kinds == {"wall.png": "no_face", "zz.jpg": "unreadable"}
+    bad = next(one for one in found.values() if one.kind == "unreadable")
+    assert "zz.jpg cannot be decoded as JPEG" in bad.reason
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_opened_is_rejected(tmp_path: Path) -> None:
+    photos = photographs(tmp_path / "photos", 3)
+    (photos / "test" / "sadness" / "p000.png").chmod(0)
+    assert prepare_to(tmp_path / "out.csv", datasets.index("folder", photos)).rejected["unreadable"] == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_has_the_faces_in_the_order_of_the_images(images: ImageList, tmp_path: Path, suffix: str) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    out = tmp_path / f"faces{suffix}"
+    summary = prepare_to(out, images)
+    assert summary == Summary(8, 6, {"no_face": 1, "unreadable": 1}, 0, str(tmp_path / "faces.rejected.csv"))
+    data = datasets.load("table", out)
+    kept = [i for i, file in enumerate(images.files) if "/p" in file]
+    assert data.images.shape == (6, 48, 48)
+    words = [data.label_set.emotions[label] for label in data.labels]
+    assert words == [images.files[i].split("/")[1] for i in kept]
+    assert data.splits.tolist() == images.splits[kept].tolist()
+    expected = np.stack([mien.prepare_faces(images.where(i))[0].pixels for i in kept])
+    assert np.array_equal(data.images, expected)
+    assert leftovers(tmp_path) == []
+    listed = rows(tmp_path / "faces.rejected.csv")
+    assert [(row["file"], row["kind"]) for row in listed] == [
+        ("train/sadness/wall.png", "no_face"),
+        ("train/sadness/zz.jpg", "unreadable"),
+    ]
+    assert (listed[0]["emotion"], listed[0]["split"], listed[0]["reason"]) == ("sadness", "train", "no face found")
+
+
+def test_a_folder_is_read_back_with_its_manifest(images: ImageList, tmp_path: Path) -> None:
+    out = tmp_path / "faces"
+    prepare_to(out, images, Settings(FaceCut(size=64, gray=False)))
+    manifest = rows(out / "manifest.csv")
+    assert tuple(manifest[0]) == ("file", "emotion", "subject", "clip", "split", "source", "box")
+    assert len(manifest) == 6
+    back = datasets.index("folder", out)
+    assert back.problems == ()
+    assert sorted(back.splits.tolist()) == ["test"] * 2 + ["train"] * 4
+    for row in manifest:
+        source = Path(images.source) / row["source"].removeprefix("folder:")
+        box = [float(value) for value in row["box"].split()]
+        (expected,) = mien.prepare_faces(source, size=64, gray=False)
+        assert box == pytest.approx(expected.box, abs=0.06)
+        assert np.array_equal(read_image(out / row["file"]).pixels, expected.pixels)
+    assert len(rows(out / "rejected.csv")) == 2
+
+
+def test_several_processes_give_the_same_result_as_one(tmp_path: Path) -> None:
+    many = datasets.index("folder", photographs(tmp_path / "photos", 20))
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    assert prepare_to(one, many, workers=1).faces == prepare_to(two, many, workers=2).faces == 20
+    assert one.read_bytes() == two.read_bytes()
+    assert (tmp_path / "one.rejected.csv").read_bytes() == (tmp_path / "two.rejected.csv").read_bytes()
+
+
+def test_all_faces_or_the_largest(tmp_path: Path) -> None:
+    both = np.full((SIDE, 2 * SIDE, 3), 90, np.uint8)
+    both[:, :SIDE] = face(1)
+    both[:100, SIDE : SIDE + 100] = cv2.resize(face(2), (100, 100), interpolation=cv2.INTER_AREA)
+    for emotion in ("fear", "anger"):
+        (tmp_path / "photos" / emotion).mkdir(parents=True)
+        write_image(tmp_path / "photos" / emotion / "both.png", both)
+    images = datasets.index("folder", tmp_path / "photos")
+    assert prepare_to(tmp_path / "largest.csv", images).faces == 2
+    assert prepare_to(tmp_path / "all.csv", images, Settings(all_faces=True)).faces == 4
+    boxes = [row["box"].split() for row in rows(tmp_path / "all.csv")]
+    assert [float(box[0]) > SIDE for box in boxes] == [False, True, False, True]
+
+
+def test_a_image_of_a_table_is_named_by_its_row(tmp_path: Path) -> None:
+    data = FaceData(
+        name="crops",
+        images=np.stack([cv2.cvtColor(face(0), cv2.COLOR_RGB2GRAY), np.full((SIDE, SIDE), 9, np.uint8)]),
+        labels=np.array([3, -1]),
+        label_set=FER7,
+        splits=np.array(["Training", ""]),
+        rows=np.array([17, 18]),
+        source="crops.csv",
+    )
+    assert prepare_to(tmp_path / "out.csv", data).faces == 1
+    assert rows(tmp_path / "out.csv")[0]["source"] == "crops:row 17"
+    (rejected,) = rows(tmp_path / "out.rejected.csv")
+    assert (rejected["file"], rejected["emotion"]) == ("row 18", "")
+
+
+def test_profiles_are_a_kind_of_their_own(images: ImageList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mien.face import prepared
+
+    monkeypatch.setattr(prepared, "LEAST_EYES", 9.0)
+    summary = prepare_to(tmp_path / "faces", images)
+    assert (summary.faces, summary.rejected) == (0, {"profile": 6, "no_face": 1, "unreadable": 1})
+    # Not one face: the list alone is written.
+    assert [path.name for path in (tmp_path / "faces").iterdir()] == ["rejected.csv"]
+    assert rows(tmp_path / "faces" / "rejected.csv")[0]["reason"] == REASON
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+class StopError(Exception):
+    pass
+
+
+def stop_after(count: int) -> object:
+    done = 0
+
+    def progress(new: int) -> None:
+        nonlocal done
+        done += new
+        if done >= count:
+            raise StopError
+
+    return progress
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    images: ImageList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "faces.csv"
+    with pytest.raises(StopError):
+        prepare_to(out, images, progress=stop_after(3))
+    assert not out.exists()
+    assert leftovers(tmp_path) == [".faces.csv.mien-journal"]
+    seen: list[int] = []
+    real = faces.outcomes
+
+    def counted(*arguments: object, **options: object) -> object:
+        for number, outcome in real(*arguments, **options):  # type: ignore[arg-type]
+            seen.append(number)
+            yield number, outcome
+
+    monkeypatch.setattr(faces, "outcomes", counted)
+    summary = prepare_to(out, images)
+    assert (summary.resumed, summary.faces, seen) == (3, 6, [3, 4, 5, 6, 7])
+    whole = tmp_path / "whole.csv"
+    prepare_to(whole, images)
+    assert out.read_bytes() == whole.read_bytes()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_line_that_was_cut_off_is_done_again(images: ImageList, tmp_path: Path, cut: int) -> None:
+    out = tmp_path / "faces.csv"
+    with pytest.raises(StopError):
+        prepare_to(out, images, progress=stop_after(3))
+    journal = _journal.journal_of(out)
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    assert prepare_to(out, images).resumed == 2
+    assert len(rows(out)) == 6
+
+
+def test_a_journal_cut_off_in_its_first_line_begins_anew(images: ImageList, tmp_path: Path) -> None:
+    out = tmp_path / "faces.csv"
+    _journal.journal_of(out).write_bytes(b'{"mien": "prep')
+    assert prepare_to(out, images).resumed == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"cut": FaceCut(size=64)}, "other size"),
+        ({"cut": FaceCut(x_factor=2.5, smooth=False)}, "other smooth, x_factor"),
+        ({"detector": "haar"}, "other detector"),
+        ({"all_faces": True}, "other all_faces"),
+    ],
+)
+def test_a_journal_of_other_work_is_refused(
+    images: ImageList, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    out = tmp_path / "faces.csv"
+    with pytest.raises(StopError):
+        prepare_to(out, images, progress=stop_after(2))
+    before = _journal.journal_of(out).read_bytes()
+    with pytest.raises(DatasetError, match=rf"mien-journal is of a run with {said}: go on as it was begun"):
+        prepare_to(out, images, Settings(**change))  # type: ignore[arg-type]
+    assert _journal.journal_of(out).read_bytes() == before
+
+
+def test_a_journal_of_other_images_is_refused(images: ImageList, tmp_path: Path) -> None:
+    out = tmp_path / "faces.csv"
+    with pytest.raises(StopError):
+        prepare_to(out, images, progress=stop_after(2))
+    with pytest.raises(DatasetError, match="is of a run with other list"):
+        prepare_to(out, images.take(np.arange(5)))
+
+
+@pytest.mark.parametrize("line", [b"not json\n", b"[1]\n", b'{"kind": "no_face"}\n', b'{"i": "x"}\n', b"\xff\xfe\n"])
+def test_a_damaged_journal_is_refused(images: ImageList, tmp_path: Path, line: bytes) -> None:
+    out = tmp_path / "faces.csv"
+    with pytest.raises(StopError):
+        prepare_to(out, images, progress=stop_after(2))
+    with _journal.journal_of(out).open("ab") as file:
+        file.write(line)
+    with pytest.raises(DatasetError, match="mien-journal is damaged: delete it to begin anew"):
+        prepare_to(out, images)
+
+
+def test_two_runs_at_once_are_refused(images: ImageList, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    out = tmp_path / "faces.csv"
+    with pytest.raises(StopError):
+        prepare_to(out, images, progress=stop_after(2))
+    header = json.loads(_journal.journal_of(out).read_bytes().splitlines()[0])
+    work = {key: value for key, value in header.items() if key not in ("mien", "format")}
+    with (
+        _journal.Journal(_journal.journal_of(out), work),
+        pytest.raises(DatasetError, match=r"another run works on .*mien-journal right now"),
+    ):
+        prepare_to(out, images)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
+def test_a_full_disk_is_one_error_and_keeps_what_was_done(images: ImageList, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    out = tmp_path / "faces.csv"
+    with pytest.raises(StopError):
+        prepare_to(out, images, progress=stop_after(2))
+    journal = _journal.journal_of(out)
+    before = journal.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, hard))
+    try:
+        with pytest.raises(
+            DatasetError, match=r"cannot write .*mien-journal: (File too large|No space left on device)"
+        ):
+            prepare_to(out, images)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert journal.read_bytes()[: len(before)] == before
+    assert prepare_to(out, images).resumed == 2
+    assert len(rows(out)) == 6
+
+
+def test_what_is_no_journal_is_refused(images: ImageList, tmp_path: Path) -> None:
+    out = tmp_path / "faces.csv"
+    _journal.journal_of(out).write_bytes(bytes(1 << 17))
+    with pytest.raises(DatasetError, match="mien-journal is damaged: delete it to begin anew"):
+        prepare_to(out, images)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
+def test_a_process_that_dies_is_one_error_and_keeps_what_was_done(tmp_path: Path) -> None:
+    images = datasets.index("folder", photographs(tmp_path / "photos", 60))
+    out = tmp_path / "faces.csv"
+
+    def kill(_: int) -> None:
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGKILL)
+
+    calls = iter([lambda _: None, *[kill] * 1000])
+    with pytest.raises(DatasetError, match=r"a process died at its work .* run the same command again to go on"):
+        prepare_to(out, images, workers=2, progress=lambda count: next(calls)(count))
+    summary = prepare_to(out, images)
+    assert summary.resumed >= 1
+    assert summary.faces == 60
+
+
+# A parent that is killed must leave no workers behind.
+RUN = """
+import sys
+from mien import data as datasets
+from mien.data.prepare.faces import prepare_to
+
+if __name__ == "__main__":
+    def say(count):
+        print(count, flush=True)
+    prepare_to(sys.argv[2], datasets.index("folder", sys.argv[1]), workers=2, progress=say)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
+def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
+    photos = photographs(tmp_path / "photos", 60)
+    script, out = tmp_path / "run.py", tmp_path / "faces.csv"
+    script.write_text(RUN)
+    words = [sys.executable, str(script), str(photos), str(out)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        for _ in range(10):
+            assert process.stdout.readline().strip()
+        process.send_signal(signal.SIGKILL)
+    assert not out.exists()
+    group = process.pid
+    end = time.monotonic() + 30
+    while time.monotonic() < end and alive(group):
+        time.sleep(0.05)
+    assert not alive(group)
+    done = _journal.journal_of(out).read_bytes().count(b"\n") - 1
+    assert done >= 9
+    images = datasets.index("folder", photos)
+    summary = prepare_to(out, images, workers=2)
+    assert summary.resumed >= 9
+    assert (summary.faces, summary.images) == (60, 62)
+    whole = tmp_path / "whole.csv"
+    prepare_to(whole, images)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def test_nothing_is_written_over(images: ImageList, tmp_path: Path) -> None:
+    out = tmp_path / "faces.csv"
+    out.write_text("mine")
+    with pytest.raises(DatasetError, match=r"will not write over .*faces\.csv"):
+        prepare_to(out, images)
+    assert out.read_text() == "mine"
+    (tmp_path / "other.rejected.csv").write_text("mine")
+    with pytest.raises(DatasetError, match=r"will not write over .*other\.rejected\.csv"):
+        prepare_to(tmp_path / "other.csv", images)
+    assert leftovers(tmp_path) == []
+
+
+def test_wrong_arguments_are_named(images: ImageList, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"written as \.csv, \.parquet or a folder"):
+        prepare_to(tmp_path / "faces.txt", images)
+    with pytest.raises(InputError, match="detector must be one of mtcnn, haar, yunet, but got 'dlib'"):
+        Settings(detector="dlib")
+    with pytest.raises(InputError, match="workers must be an integer from 1 to 256, but got 0"):
+        list(prepare(images, workers=0))
+    with pytest.raises(DatasetError, match="has no images"):
+        prepare_to(tmp_path / "faces.csv", images.take(np.zeros(len(images), bool)))
+    assert rejected_of(tmp_path / "x.parquet").name == "x.rejected.csv"

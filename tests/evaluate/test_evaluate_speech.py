@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, recall_score
+
+from mien.data.speech import ClipList, load_index
+from mien.errors import DatasetError, InputError, ModelError
+from mien.evaluate.calibration import cross_fitted, fit_temperature, softmax
+from mien.evaluate.examine import take_clips
+from mien.evaluate.paired import compare_clips
+from mien.evaluate.speech import evaluate_speech, measure_clips, measured
+from mien.evaluate.speech_answers import SpeechAnswers, answer_clips, as_answers, heard_speakers, together
+from mien.evaluate.speech_report import speech_text
+from mien.labels import FER7, RAVDESS8
+from mien.metrics import ece, ece_floor
+from planted_clips import Planted, record, right_but_for_two, write_ravdess
+from speech_corpora import ravdess_names, tone, touch, write_wav
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_ravdess(tmp_path_factory.mktemp("corpus"), right_but_for_two)
+
+
+@pytest.fixture(scope="module")
+def clips(corpus: Path) -> ClipList:
+    return load_index("ravdess", corpus)
+
+
+@pytest.fixture(scope="module")
+def answers(clips: ClipList) -> SpeechAnswers:
+    return answer_clips(Planted(), clips)
+
+
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> ClipList:
+    return load_index("ravdess", touch(tmp_path_factory.mktemp("twenty"), ravdess_names(range(1, 21))))
+
+
+def random_logits(clips: ClipList, seed: int = 0) -> NDArray[np.float64]:
+    z = np.random.default_rng(seed).normal(size=(len(clips), 8))
+    z[np.arange(len(clips)), clips.labels] += 1.5
+    return z
+
+
+def test_figures_are_those_of_scikit_learn(answers: SpeechAnswers) -> None:
+    result = measure_clips(answers)
+    truth, said, clips = answers.truth, answers.answered, answers.clips
+    assert (result.n, result.speakers, result.output, result.labels_mapping) == (240, 4, "ravdess8", "one to one")
+    assert result.accuracy == pytest.approx(accuracy_score(truth, said))
+    assert result.uar == pytest.approx(balanced_accuracy_score(truth, said))
+    assert np.array_equal(result.confusion_matrix, confusion_matrix(truth, said, labels=range(8)))
+    for parts, names in (
+        (result.by_sex, clips.sexes),
+        (result.by_intensity, clips.intensities),
+        (result.by_speaker, clips.subjects),
+    ):
+        assert sum(part.n for part in parts) == 240
+        for part in parts:
+            rows = names == part.name
+            assert part.accuracy == pytest.approx(accuracy_score(truth[rows], said[rows]))
+            present = np.unique(truth[rows])
+            uar = recall_score(truth[rows], said[rows], labels=present, average="macro")
+            assert part.uar == pytest.approx(uar)
+    assert [part.name for part in result.by_sex] == ["female", "male"]
+    assert [part.name for part in result.by_intensity] == ["normal", "strong"]
+    assert [(part.name, part.uar) for part in result.by_speaker[:1]] == [("01", 0.0)]
+    assert result.by_speaker[0].intervals == {}
+
+
+def test_what_was_planted_comes_out(answers: SpeechAnswers) -> None:
+    result = measure_clips(answers)
+    wrong = 60 + 28  # all of one actor, the strong clips of another
+    assert result.accuracy == pytest.approx(1 - wrong / 240)
+    by_intensity = {part.name: part.accuracy for part in result.by_intensity}
+    assert by_intensity == {"normal": pytest.approx(0.75), "strong": pytest.approx(0.5)}
+    assert result.labels == RAVDESS8.emotions
+
+
+def test_intervals_are_drawn_over_speakers(answers: SpeechAnswers) -> None:
+    result = measure_clips(answers)
+    assert (result.intervals_by, result.n_groups) == ("speaker", 4)
+    low, high = result.intervals["accuracy"]
+    assert high - low > 0.4  # four speakers, not 240 clips
+
+
+def test_one_speaker_alone_is_drawn_by_recording(clips: ClipList) -> None:
+    alone = clips.take(clips.subjects == "02")
+    assert together(alone)[1] == "clip"
+    result = measure_clips(answer_clips(Planted(), alone))
+    assert (result.intervals_by, result.n_groups, result.speakers) == ("clip", 60, 1)
+    assert set(result.intervals) == {"accuracy", "uar"}
+
+
+def test_json_has_the_promised_keys_at_the_top(answers: SpeechAnswers) -> None:
+    plain = json.loads(json.dumps(measure_clips(answers).to_dict(), allow_nan=False))
+    assert {"accuracy", "uar", "n", "speakers", "intervals", "seen_speakers", "accuracy_unseen", "uar_unseen"} <= set(
+        plain
+    )
+    assert set(plain["intervals"]) == {"accuracy", "uar"}
+    assert set(plain["by_sex"]["male"]) == {"n", "speakers", "accuracy", "uar", "intervals"}
+    assert next(iter(plain["by_speaker"])) == "01"
+    assert {"ece", "ece_floor", "ece_above_floor", "brier", "nll", "confusion_matrix", "per_class"} <= set(plain)
+
+
+def test_out_of_fold_probabilities_become_the_same_result(twenty: ClipList) -> None:
+    z = 3 * random_logits(twenty)  # overconfident
+    result = measured(twenty, softmax(z), output="ravdess8")
+    groups, _ = together(twenty)
+    p = cross_fitted(z, twenty.labels, folds=5, seed=0, groups=groups)
+    assert result.temperature_fitted == pytest.approx(fit_temperature(z, twenty.labels), rel=1e-6)
+    assert result.ece == pytest.approx(ece(softmax(z), twenty.labels))
+    assert result.ece_cross_fitted == pytest.approx(ece(p, twenty.labels), abs=1e-6)
+    assert result.ece_cross_fitted_floor == pytest.approx(ece_floor(p), abs=1e-6)
+    assert result.ece_cross_fitted_above_floor is not None
+    assert result.ece_cross_fitted_above_floor < result.ece_above_floor
+    assert result.nll_cross_fitted is not None
+    assert result.nll_cross_fitted < result.nll
+    assert (result.cross_fitting_folds, result.seen_speakers, result.n_unseen) == (5, (), 1200)
+    assert result.uar_unseen == result.uar
+    assert result.caveat == ""
+    assert "out of fold" in speech_text(result)
+
+
+def test_out_of_fold_probabilities_may_be_certain(twenty: ClipList) -> None:
+    p = np.eye(8)[(twenty.labels + (np.arange(1200) % 3 == 0)) % 8]
+    result = measured(twenty, p)
+    assert result.accuracy == pytest.approx(2 / 3)
+    assert np.isfinite(result.nll)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        (np.full((3, 8), 1 / 8), r"probabilities must be of shape \(1200, 8\), one row a clip, but got \(3, 8\)"),
+        (np.full((1200, 7), 1 / 7), r"must be of shape \(1200, 8\)"),
+        (np.full((1200, 8), 1.0), "must sum to one"),
+        (np.full((1200, 8), np.nan), "must be finite"),
+        (np.zeros((0, 8)), "not empty"),
+    ],
+)
+def test_probabilities_that_are_none(twenty: ClipList, probabilities: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        measured(twenty, probabilities)
+
+
+def test_clips_without_a_label_are_left_out_and_counted(twenty: ClipList) -> None:
+    labels = twenty.labels.copy()
+    labels[:10] = -1
+    result = measured(replace(twenty, labels=labels), softmax(random_logits(twenty)))
+    assert (result.n, result.n_unlabeled) == (1190, 10)
+    nothing = replace(twenty, labels=np.full(1200, -1))
+    with pytest.raises(DatasetError, match="no clip of ravdess has a label"):
+        measured(nothing, softmax(random_logits(twenty)))
+    with pytest.raises(DatasetError, match=r"no clip of ravdess has a label$"):
+        answer_clips(Planted(), nothing)
+
+
+@pytest.mark.parametrize(
+    ("training", "seen"),
+    [
+        ({"dataset": "ravdess", "subjects": ["01", "02"]}, {"01", "02"}),
+        ({"dataset": "emodb", "subjects": ["01"]}, set()),
+        ({"dataset": "ravdess"}, None),
+        ({"dataset": "ravdess", "subjects": "01"}, None),
+        ({"dataset": 3}, None),
+        ({}, None),
+    ],
+)
+def test_whom_a_model_has_heard(training: dict[str, Any], seen: set[str] | None) -> None:
+    assert heard_speakers(training, "ravdess") == seen
+
+
+def test_speakers_heard_in_training_are_told_apart(clips: ClipList) -> None:
+    model = Planted(record(training={"dataset": "ravdess", "subjects": ["03", "04", "23"]}))
+    result = evaluate_speech(model, clips)
+    assert result.seen_speakers == ("03", "04")
+    assert result.n_unseen == 120
+    assert result.accuracy_unseen == pytest.approx(32 / 120)
+    assert "accuracy_unseen" in result.intervals
+    assert "trained on 2 of the 4 speakers" in result.caveat
+    assert "no measure of generalization" in result.caveat
+    text = speech_text(result)
+    assert "CAUTION: planted-speech was trained on 2 of the 4 speakers of these clips" in text
+    assert "accuracy, unseen speakers  26.67 %" in text
+    assert "2 of 4 speakers were heard in training" in text
+
+
+def test_all_heard_leaves_no_figure_for_strangers(clips: ClipList) -> None:
+    model = Planted(record(training={"dataset": "ravdess", "subjects": [f"{i:02}" for i in range(1, 21)]}))
+    result = evaluate_speech(model, clips)
+    assert (result.n_unseen, result.accuracy_unseen, result.uar_unseen) == (0, None, None)
+    assert "trained on all 4 speakers" in result.caveat
+    assert result.caveat.endswith("and there is no other speaker")
+
+
+def test_another_corpus_is_unheard_and_a_silent_record_is_no_promise(clips: ClipList) -> None:
+    other = evaluate_speech(Planted(record(training={"dataset": "emodb", "subjects": ["03"]})), clips)
+    assert (other.seen_speakers, other.n_unseen, other.protocol) == ((), 240, "no speaker was heard in training")
+    assert other.accuracy_unseen == other.accuracy
+    silent = evaluate_speech(Planted(), clips)
+    assert (silent.seen_speakers, silent.accuracy_unseen) == (None, None)
+    assert "not known which of these speakers" in speech_text(silent)
+
+
+def test_clips_without_a_name_are_not_called_unseen(twenty: ClipList) -> None:
+    subjects = twenty.subjects.copy()
+    subjects[:60] = ""
+    named = replace(twenty, subjects=subjects)
+    result = measured(named, softmax(random_logits(twenty)), heard={"02"})
+    assert result.n_unseen == 1200 - 120
+    assert measured(named, softmax(random_logits(twenty)), heard=()).n_unseen == 1200
+
+
+def test_labels_that_the_model_does_not_have_are_left_out(clips: ClipList) -> None:
+    result = evaluate_speech(Planted(record(FER7)), clips)
+    assert (result.n, result.n_no_common_label) == (240 - 32, 32)  # calm
+    assert "calm is never answered" in result.labels_mapping
+    assert "32 left out with a label that the model does not have" in speech_text(result)
+
+
+def test_calm_becomes_neutral_on_a_corpus_of_seven(tmp_path: Path) -> None:
+    for place, emotion in enumerate(("neutral", "anger", "sadness")):
+        answer = (1, 4, 3)[place]  # calm, anger, sadness of ravdess8
+        for number in range(3):
+            write_wav(tmp_path / emotion / f"s{number}.wav", tone(hz=300 + 150 * answer, seconds=0.3))
+    clips = load_index("speech_folder", tmp_path, subject=r"s\d")
+    result = evaluate_speech(Planted(), clips)
+    assert (result.accuracy, result.n, result.speakers) == (1.0, 9, 3)
+    assert "calm" in result.labels_mapping
+    assert result.labels == FER7.emotions
+
+
+def test_an_unreadable_clip_is_a_line_and_all_unreadable_an_error(corpus: Path, tmp_path: Path) -> None:
+    names = sorted(ravdess_names([1, 2]))
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((corpus / name).read_bytes())
+    (tmp_path / names[0]).write_bytes(b"")
+    (tmp_path / names[1]).write_bytes(b"no sound at all" * 9)
+    (tmp_path / names[2]).write_bytes((corpus / names[2]).read_bytes()[:44])
+    clips = load_index("ravdess", tmp_path)
+    seen: list[int] = []
+    answers = answer_clips(Planted(), clips, progress=seen.append)
+    result = measure_clips(answers)
+    assert (result.n, result.n_unreadable, sum(seen)) == (117, 3, 120)
+    assert [line.split(":")[0] for line in result.problems] == names[:3]
+    assert f"problems\n{names[0]}: " in speech_text(result)
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"no clip of ravdess could be read, the first: Actor_01/03-01-01"):
+        answer_clips(Planted(), clips)
+
+
+def test_clips_are_given_at_their_own_rate(tmp_path: Path) -> None:
+    write_wav(tmp_path / "anger" / "a.wav", tone(seconds=0.3, rate_hz=44100), 44100)
+    write_wav(tmp_path / "anger" / "b.wav", tone(seconds=0.3, rate_hz=8000), 8000)
+    model = Planted()
+    evaluate_speech(model, load_index("speech_folder", tmp_path))
+    assert model.rates == [44100, 8000]
+
+
+def test_a_model_that_answers_nonsense(clips: ClipList) -> None:
+    class Wrong(Planted):
+        def clip_logits(self, wave: NDArray[np.float32], *, rate_hz: int) -> dict[str, NDArray[np.float32]]:
+            return {"ravdess8": np.full(int(self.margin), np.nan, dtype=np.float32)}
+
+    with pytest.raises(ModelError, match="values that are not finite"):
+        answer_clips(Wrong(margin=8), clips)
+    with pytest.raises(ModelError, match=r"must answer with shape \(8,\), but got \(7,\)"):
+        answer_clips(Wrong(margin=7), clips)
+    with pytest.raises(ModelError, match="has no output 'x'"):
+        answer_clips(Planted(), clips, labels_as="x")
+
+
+def test_two_models_on_the_clips_that_both_answered(clips: ClipList, answers: SpeechAnswers) -> None:
+    right = as_answers(clips, np.eye(8)[clips.labels], model="right")
+    paired = compare_clips(right, answers)
+    assert (paired.first, paired.second, paired.n) == ("right", "planted-speech", 240)
+    assert (paired.only_first_right, paired.only_second_right) == (88, 0)
+    assert paired.accuracy_difference == pytest.approx(88 / 240)
+    assert (paired.intervals_by, paired.dataset, paired.split) == ("speaker", "ravdess", "all")
+    some = compare_clips(right, answer_clips(Planted(record(FER7)), clips))
+    assert some.n == 208
+    part = as_answers(clips.take(np.arange(5)), np.eye(8)[clips.labels[:5]])
+    rest = as_answers(clips.take(np.arange(5, 9)), np.eye(8)[clips.labels[5:9]])
+    with pytest.raises(InputError, match="on the same clips, but got answers to different ones"):
+        compare_clips(part, rest)
+    with pytest.raises(InputError, match="on the same clips"):
+        compare_clips(right, replace(right, clips=replace(clips, source="elsewhere")))
+
+
+def test_splits_are_chosen_as_for_faces(clips: ClipList) -> None:
+    assert take_clips(clips, None)[1] == "all"
+    assert take_clips(clips, "all")[1] == "all"
+    halves = replace(clips, splits=np.array(["train", "test"] * 120))
+    assert len(take_clips(halves, "test")[0]) == 120
+    assert len(take_clips(halves, "all")[0]) == 240
+    with pytest.raises(DatasetError, match="has the splits train, test: choose one of them, or all"):
+        take_clips(halves, None)
+    one = replace(clips, splits=np.full(240, "test"))
+    assert take_clips(one, None)[1] == "test"
+
+
+def test_many_speakers_are_not_all_named(twenty: ClipList) -> None:
+    text = speech_text(measured(twenty, softmax(random_logits(twenty))))
+    assert "and 10 more with a higher UAR" in text
+
+
+def test_two_clips_are_enough(tmp_path: Path) -> None:
+    write_wav(tmp_path / "anger" / "a.wav", tone(seconds=0.3))
+    result = evaluate_speech(Planted(), load_index("speech_folder", tmp_path))
+    assert (result.n, result.intervals, result.ece_cross_fitted, result.temperature_fitted) == (1, {}, None, None)
+    json.dumps(result.to_dict(), allow_nan=False)
+    assert "1 clips" in speech_text(result)

@@ -1,0 +1,127 @@
+"""YuNet beyond the contract of tests/faces/test_detect.py."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from mien.errors import ModelError, WeightsError
+from mien.face.align import Crop, crop_matrix
+from mien.face.detect import get_detector
+from mien.face.yunet import COARSER, LONG_PX, SCORE, SMALLEST_PX, YunetDetector
+from mien.models import registry
+
+FACE = np.array((180, 65, 267, 173))
+"""The astronaut's, forehead to chin, marked by hand."""
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> np.ndarray:
+    return data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def yunet(yunet_there: Path) -> YunetDetector:
+    assert yunet_there.is_file()
+    return YunetDetector()
+
+
+def enlarged(image: np.ndarray, times: float) -> np.ndarray:
+    how = cv2.INTER_AREA if times < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, None, fx=times, fy=times, interpolation=how), dtype=np.uint8)
+
+
+def test_without_its_file_it_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_CACHE_DIR", str(tmp_path))
+    with pytest.raises(ModelError, match=r"'yunet' are missing: .*; get them by: mien models get yunet"):
+        get_detector("yunet")
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIEN_CACHE_DIR", str(tmp_path))
+    offer = registry.offer("yunet")
+    offer.path.parent.mkdir()
+    offer.path.write_bytes(bytes(offer.file.bytes))
+    with pytest.raises(WeightsError, match="are not those of its record"):
+        get_detector("yunet")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("times", [0.25, 0.5, 1, 2, 3, 4, 8, 12])
+def test_faces_of_all_sizes_are_found_once(yunet: YunetDetector, astronaut: np.ndarray, times: float) -> None:
+    found = yunet.detect(enlarged(astronaut, times))
+    assert len(found) == 1
+    assert np.abs(found.boxes[0] / times - FACE).max() < 10
+    assert found.scores[0] > SCORE
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("times", [2, 4])
+def test_small_and_large_faces_in_one_image(yunet: YunetDetector, astronaut: np.ndarray, times: int) -> None:
+    """A face of over 200 or 400 px beside one of 40 px, with and without a wish for small ones."""
+    image = enlarged(astronaut[20:220, 120:320], times)
+    wide = np.full((image.shape[0], image.shape[1] + 100, 3), 127, np.uint8)
+    wide[:, :-100] = image
+    wide[100:180, -90:-10] = enlarged(astronaut[20:220, 120:320], 0.4)
+    found = get_detector("yunet", min_face_px=20).detect(wide)
+    assert len(found) == 2
+    assert found.boxes[0, 2] < image.shape[1] < found.boxes[1, 0]
+    assert len(get_detector("yunet", min_face_px=60).detect(wide)) == 1
+
+
+@pytest.mark.data
+def test_at_full_size_it_is_what_opencv_says(yunet_there: Path, astronaut: np.ndarray) -> None:
+    """Where nothing is scaled, the box, points and score are those of the net alone."""
+    image = np.ascontiguousarray(astronaut[:LONG_PX, :LONG_PX])
+    net = cv2.FaceDetectorYN.create(str(yunet_there), "", (LONG_PX, LONG_PX), SCORE)
+    (row,) = net.detect(image[..., ::-1].copy())[1]
+    found = get_detector("yunet", min_face_px=SMALLEST_PX).detect(image)
+    assert found.boxes[0] == pytest.approx([*row[:2], *(row[:2] + row[2:4])], abs=0.01)
+    assert found.points[0].ravel() == pytest.approx(row[4:14], abs=0.01)
+    assert found.scores[0] == pytest.approx(row[14], abs=1e-5)
+
+
+@pytest.mark.data
+def test_its_points_cut_the_face_as_those_of_mtcnn_do(yunet: YunetDetector, astronaut: np.ndarray) -> None:
+    geometry = Crop.from_dict(registry.get("face-base").crop)
+    maps = []
+    for detector in (yunet, get_detector("mtcnn")):
+        found = detector.detect(astronaut)
+        maps.append(crop_matrix(found.boxes[0], found.points[0], geometry, detector.name))
+    corners = np.array([(0, 0, 1), (geometry.size, 0, 1), (0, geometry.size, 1)]).T
+    apart = np.abs(maps[0] @ corners - maps[1] @ corners).max()
+    assert apart < 0.08 * 110  # of the face's height
+
+
+@pytest.mark.data
+def test_each_thread_has_its_own_net(yunet: YunetDetector) -> None:
+    nets = [yunet._net(0), yunet._net(0)]
+    other = threading.Thread(target=lambda: nets.append(yunet._net(0)))
+    other.start()
+    other.join()
+    assert nets[0] is nets[1]
+    assert nets[0] is not nets[2]
+
+
+@pytest.mark.data
+def test_a_huge_image_is_bounded(yunet_there: Path) -> None:
+    """Asked for tiny faces in 24 megapixels, it looks at what `MAX_PIXELS` allows."""
+    assert yunet_there.is_file()
+    detector = YunetDetector(min_face_px=1)
+    seen = []
+    look = detector._look
+
+    def told(image: np.ndarray, columns: int, lines: int, number: int) -> np.ndarray:
+        seen.append((columns, lines))
+        return look(image, columns, lines, number)
+
+    detector._look = told  # type: ignore[method-assign]
+    assert len(detector.detect(np.zeros((4000, 6000, 3), np.uint8))) == 0
+    assert seen[0] == (2121, 1414)
+    assert seen[1] == (round(2121.32 / COARSER), round(1414.21 / COARSER))
+    assert max(seen[-1]) <= LONG_PX

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from face_tables import make_rows, pixels_of, table_text, votes_text, write_table
+from mien.errors import DatasetError, InputError
+from mien.train.corpus import fitted, load_corpus
+from mien.train.recipe import Recipe
+
+N_TRAINING, N_PUBLIC, N_COPIES = 35, 14, 3
+RECIPE = Recipe(name="own")
+
+
+def test_both_kinds_of_labels_are_joined(data: Path) -> None:
+    training, validation = load_corpus(RECIPE, data)
+    assert (len(training), len(validation)) == (N_TRAINING - N_COPIES, N_PUBLIC)
+    assert training.images.dtype == np.uint8
+    assert training.images.shape[1:] == (48, 48)
+    np.testing.assert_array_equal(validation.truth["fer7"], np.arange(N_PUBLIC) % 7)
+    np.testing.assert_allclose(validation.targets["ferplus8"].sum(axis=1), 1, atol=1e-6)
+    # anger: eight votes of anger, two of neutral
+    np.testing.assert_allclose(validation.targets["ferplus8"][0], [0.2, 0, 0, 0, 0.8, 0, 0, 0], atol=1e-6)
+    assert validation.truth["ferplus8"][0] == 4
+    # The image without a face keeps FER2013's label.
+    assert training.truth["ferplus8"][4] == -1
+    assert training.truth["fer7"][4] == 4
+    assert training.targets["ferplus8"][4].sum() == 0
+
+
+def test_copies_of_the_validation_images_are_dropped_from_training(data: Path) -> None:
+    training, validation = load_corpus(RECIPE, data)
+    held_out = {image.tobytes() for image in validation.images}
+    assert not any(image.tobytes() in held_out for image in training.images)
+    everything, _ = load_corpus(replace(RECIPE, drop_overlap=False), data)
+    assert len(everything) == N_TRAINING
+    assert sum(image.tobytes() in held_out for image in everything.images) == N_COPIES
+    np.testing.assert_array_equal(everything.images[: len(training)], training.images)
+    np.testing.assert_array_equal(everything.truth["fer7"][: len(training)], training.truth["fer7"])
+
+
+def test_votes_may_lie_elsewhere(data: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "votes.csv"
+    elsewhere.write_bytes((data / "fer2013new.csv").read_bytes())
+    _, validation = load_corpus(RECIPE, data / "fer2013.csv", votes=elsewhere)
+    assert len(validation) == N_PUBLIC
+
+
+def test_missing_files_and_splits_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nowhere"):
+        load_corpus(RECIPE, tmp_path / "nowhere")
+    rows = make_rows(["Training"] * 4)
+    write_table(tmp_path / "fer2013.csv", table_text(rows))
+    with pytest.raises(DatasetError, match=r"fer2013new\.csv"):
+        load_corpus(RECIPE, tmp_path)
+    write_table(tmp_path / "fer2013new.csv", votes_text([("Training", [10] + [0] * 9)] * 4))
+    with pytest.raises(DatasetError, match="lacks the split PublicTest: training needs both"):
+        load_corpus(RECIPE, tmp_path)
+    assert pixels_of(rows).shape == (4, 48, 48)
+
+
+def test_one_data_set_alone_is_one_head(data: Path) -> None:
+    training, validation = load_corpus(Recipe(name="x", dataset="fer2013"), data)
+    assert training.heads == validation.heads == {"fer7": 7}
+    assert training.voted == ()
+    np.testing.assert_array_equal(training.targets["fer7"].argmax(axis=1), training.truth["fer7"])
+    votes, _ = load_corpus(Recipe(name="x", dataset="ferplus"), data)
+    assert (votes.heads, votes.voted) == ({"ferplus8": 8}, ("ferplus8",))
+    hard, _ = load_corpus(Recipe(name="x", dataset="ferplus", labels="hard"), data)
+    assert hard.voted == ()
+    assert set(np.unique(hard.targets["ferplus8"])) == {0.0, 1.0}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for emotion in ("happy", "sad", "angry"):
+        (tmp_path / emotion).mkdir()
+        for number in range(20):
+            image = generator.integers(0, 255, (48, 48), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / emotion / f"{number}.png"), image)
+    return tmp_path
+
+
+def test_without_a_split_a_share_of_every_class_is_held_out(tree: Path) -> None:
+    recipe = Recipe(name="x", dataset="folder", validation_share=0.2)
+    training, validation = load_corpus(recipe, tree)
+    assert (len(training), len(validation)) == (48, 12)
+    for part, each in ((training, 16), (validation, 4)):
+        assert sorted(np.unique(part.truth["fer7"], return_counts=True)[1]) == [each] * 3
+    again, _ = load_corpus(recipe, tree)
+    np.testing.assert_array_equal(again.images, training.images)
+    other, _ = load_corpus(replace(recipe, seed=2), tree)
+    assert not np.array_equal(other.images, training.images)
+
+
+def test_copies_are_not_held_out_from_each_other(tree: Path) -> None:
+    for number in range(20):  # every image of one class is the same
+        (tree / "sad" / f"{number}.png").write_bytes((tree / "sad" / "0.png").read_bytes())
+    training, validation = load_corpus(Recipe(name="x", dataset="folder", validation_share=0.2), tree)
+    sad = [int((part.truth["fer7"] == 4).sum()) for part in (training, validation)]
+    assert sorted(sad) == [0, 20]
+
+
+def test_an_examination_is_not_read(tree: Path) -> None:
+    for split in ("train", "val", "test"):
+        (tree / split).mkdir()
+    for emotion in ("happy", "sad", "angry"):
+        (tree / emotion).rename(tree / "train" / emotion)
+        for split in ("val", "test"):
+            (tree / split / emotion).mkdir()
+            image = np.random.default_rng(len(emotion + split)).integers(0, 255, (48, 48), dtype=np.uint8)
+            cv2.imwrite(str(tree / split / emotion / "a.png"), image)
+    training, validation = load_corpus(Recipe(name="x", dataset="folder"), tree)
+    assert (set(training.splits.tolist()), set(validation.splits.tolist())) == ({"train"}, {"val"})
+    assert (len(training), len(validation)) == (60, 3)
+
+
+def test_an_unknown_data_set_is_named() -> None:
+    with pytest.raises(InputError, match=r"unknown data set 'fer': expected one of fer2013\+ferplus, .*, ravdess, "):
+        Recipe(name="x", dataset="fer")
+
+
+def test_crops_of_another_size_are_sampled_as_at_use() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (3, 48, 48), dtype=np.uint8)
+    assert fitted(images, 48) is images
+    halved = fitted(images, 24)
+    expected = images.reshape(3, 24, 2, 24, 2).mean(axis=(2, 4))  # by area
+    np.testing.assert_allclose(halved, expected, atol=0.51)

@@ -1,0 +1,95 @@
+"""``scripts/quantize_model.py``: the int8 graph lies beside the model's own and is in its record, or nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+
+from mien import FaceAnalyzer  # noqa: E402
+from mien.models import registry, store  # noqa: E402
+from mien.samples import astronaut_path  # noqa: E402
+from mien.train.export import export_graph  # noqa: E402
+from mien.train.heads import heads_file  # noqa: E402
+from mien.train.nets import build  # noqa: E402
+from planted import RECORD  # noqa: E402
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "quantize_model.py"
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """Return the folder of an untrained model with graph, heads file and record."""
+    from mien.models.runtime import Session
+
+    torch.manual_seed(0)
+    net = build("face_resnet", {"ferplus8": 8, "fer7": 7}, stem=8, widths=[16], strides=[4], dropout=0.0).eval()
+    graph = export_graph(net)
+    crops = FaceAnalyzer(detector="haar").ready([_portrait()])
+    heads = heads_file(net, Session(graph, name="test", threads=1, device="cpu"), crops)
+    assert heads is not None
+    record = RECORD.format(sha256=hashlib.sha256(graph).hexdigest(), bytes=len(graph))
+    digest = hashlib.sha256(heads).hexdigest()
+    entry = f'role = "heads"\nfile = "model.heads.npz"\nsha256 = "{digest}"\nbytes = {len(heads)}\n'
+    (tmp_path / "model.onnx").write_bytes(graph)
+    (tmp_path / "model.heads.npz").write_bytes(heads)
+    (tmp_path / "model.toml").write_text(record.replace("[[outputs]]", f"[[files]]\n{entry}\n[[outputs]]", 1))
+    return tmp_path
+
+
+def _portrait() -> Any:
+    from mien.io.image import read_image
+
+    return read_image(astronaut_path()).pixels[60:180, 160:280]
+
+
+def quantize(folder: Path, data: Path, *more: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [str(SCRIPT), str(folder), "--data", str(data / "fer2013.csv"), "--rows", "20", *more]
+    monkeypatch.setattr(sys, "argv", words)
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+
+
+def test_a_run_gets_a_graph_in_int8(
+    run_folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = registry.get(run_folder)
+    quantize(run_folder, data, "--most", "100", monkeypatch=monkeypatch)
+    assert "wrote model-int8.onnx (0.0" in capsys.readouterr().out
+    after = registry.get(run_folder)
+    store.verify(after)
+    assert [file.role for file in after.files] == ["graph", "heads", "graph-int8"]
+    assert after.files[:2] == before.files
+    assert (after.outputs, after.crop, after.license) == (before.outputs, before.crop, before.license)
+    assert set(after.card["int8"]["percent_on_PublicTest"]["onnxruntime_int8"]) == {"fer2013", "ferplus"}
+    # Again: the old one is replaced, and the same rows give the same file.
+    quantize(run_folder, data, "--most", "100", monkeypatch=monkeypatch)
+    assert registry.get(run_folder).files == after.files
+    (map_,) = _explained(FaceAnalyzer(run_folder, detector="haar", precision="int8"))
+    (exact,) = _explained(FaceAnalyzer(run_folder, detector="haar"))
+    # The heads are linear in the features of either graph, so the maps are class activation maps of both.
+    assert (map_.method, exact.method) == ("cam", "cam")
+    assert abs(map_.map - exact.map).max() < 0.1 * abs(exact.map).max()
+
+
+def _explained(analyzer: FaceAnalyzer) -> Any:
+    from mien.face.explain import explain
+
+    return explain(analyzer, [_portrait()], emotion="happiness")
+
+
+def test_nothing_is_written_where_int8_loses_too_much(
+    run_folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantize(run_folder, data, "--most", "100", monkeypatch=monkeypatch)
+    before = {path.name: path.read_bytes() for path in run_folder.iterdir()}
+    with pytest.raises(SystemExit, match=r"int8 loses .* points, more than -200: nothing is written"):
+        quantize(run_folder, data, "--seed", "2", "--most", "-200", monkeypatch=monkeypatch)
+    assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before

@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+pytest.importorskip("onnxscript")
+
+from face_tables import make_rows, table_text, write_table  # noqa: E402
+from mien import FaceAnalyzer  # noqa: E402
+from mien.errors import DatasetError, InputError, ModelError  # noqa: E402
+from mien.models import registry, store  # noqa: E402
+from mien.train.augment import Augmentation  # noqa: E402
+from mien.train.folder import best_net, load_net, read_config  # noqa: E402
+from mien.train.history import read_history  # noqa: E402
+from mien.train.nets.base import Deployed, multiply_adds, parameters  # noqa: E402
+from mien.train.recipe import Distillation, Optimizer, Recipe, load_recipe  # noqa: E402
+from mien.train.run import RunOptions, best_precision, train  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def last_weights(folder: Path) -> dict[str, np.ndarray]:
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return {name: value.numpy() for name, value in state.items() if name.startswith("net.")}
+
+
+def assert_same_weights(one: Path, two: Path) -> None:
+    first, second = last_weights(one), last_weights(two)
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_allclose(second[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def figures(folder: Path) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(folder / "history.csv")]
+
+
+# --- a whole run ----------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_all_its_files(finished: Path, recipe: Recipe) -> None:
+    names = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
+    assert names == {
+        "config.toml",
+        "history.csv",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "model.onnx",
+        "model.safetensors",
+        "model.heads.npz",
+        "model.toml",
+        "validation.npz",
+        "report.md",
+        "curves.png",
+        "confusion.png",
+    }
+    assert read_config(finished) == recipe
+    assert tomllib.loads((finished / "config.toml").read_text("utf-8"))["name"] == "tiny"
+
+
+def test_the_history_has_a_row_an_epoch(finished: Path) -> None:
+    rows = read_history(finished / "history.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        for name in ("train_loss", "val_loss", "val_fer7_accuracy", "val_ferplus8_uar", "val_score", "rate", "seconds"):
+            assert np.isfinite(float(row[name]))
+        mean = (float(row["val_fer7_accuracy"]) + float(row["val_ferplus8_accuracy"])) / 2
+        assert float(row["val_score"]) == pytest.approx(mean, abs=1e-5)
+    assert read_history(finished / "no.csv") == []
+
+
+def test_the_folder_is_a_model(finished: Path) -> None:
+    spec = registry.get(finished)
+    store.verify(spec)
+    assert (spec.name, spec.task) == ("tiny", "face-emotion")
+    assert spec.default_output.name == "ferplus8"
+    crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
+    found = FaceAnalyzer(finished, threads=1).logits(crops)
+    with torch.no_grad():
+        expected = Deployed(load_net(finished)).eval()(torch.from_numpy(crops))
+    np.testing.assert_allclose(found["ferplus8"], expected[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(found["fer7"], expected[1].numpy(), atol=1e-4)
+
+
+def test_the_record_tells_what_was_measured(finished: Path, data: Path) -> None:
+    spec = registry.get(finished)
+    net = load_net(finished)
+    assert spec.training["parameters"] == parameters(net)
+    assert spec.training["multiply_adds"] == multiply_adds(net)
+    results = {(r.output, r.metric): r for r in spec.results}
+    assert set(results) == {(o, m) for o in ("ferplus8", "fer7") for m in ("accuracy", "uar")}
+    with (data / "fer2013.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["Usage"] == "PublicTest"]
+    gray = np.array([[int(v) for v in row["pixels"].split()] for row in rows], np.uint8).reshape(-1, 48, 48)
+    answers = FaceAnalyzer(finished, output="fer7", threads=1).logits(gray)["fer7"].argmax(1)
+    right = np.mean(answers == [int(row["emotion"]) for row in rows])
+    assert results["fer7", "accuracy"].value == pytest.approx(right, abs=1e-6)
+    assert all(r.low <= r.value <= r.high and r.n == len(rows) for r in results.values())
+
+
+def test_the_best_epoch_is_the_model(finished: Path, recipe: Recipe) -> None:
+    scores = [float(row["val_score"]) for row in read_history(finished / "history.csv")]
+    state = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
+    assert state["epoch"] == int(np.argmax(scores))
+    best = best_net(finished, recipe)
+    for name, values in load_net(finished).state_dict().items():
+        torch.testing.assert_close(values, best.state_dict()[name])
+
+
+def test_last_is_the_last_epoch_whatever_the_score(finished: Path) -> None:
+    state = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["epoch"] == 1
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_export")
+def test_one_epoch_and_another_are_two(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    train(recipe, data=data, out=tmp_path, options=replace(options, stop_after=1))
+    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == ["1"]
+    assert not (tmp_path / "model.toml").exists()
+    lines: list[str] = []
+    train(recipe, data=data, out=tmp_path, options=options, report=lines.append)
+    assert any(line.startswith("going on from ") for line in lines)
+    assert figures(tmp_path) == figures(finished)
+    assert_same_weights(tmp_path, finished)
+    # Once more changes nothing.
+    train(recipe, data=data, out=tmp_path, options=options)
+    assert figures(tmp_path) == figures(finished)
+    assert_same_weights(tmp_path, finished)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mien.train.run import RunOptions, read_config, train
+
+def report(line):
+    if line.startswith("epoch 2/"):  # its row is written, its checkpoint is not
+        os.kill(os.getpid(), signal.SIGKILL)
+
+folder = Path(sys.argv[2])
+train(read_config(folder), data=sys.argv[1], out=folder, report=report,
+      options=RunOptions(device="cpu", precision="float32", threads=1))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.usefixtures("no_export")
+def test_a_killed_run_goes_on(finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes((finished / "config.toml").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(data), str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == ["1", "2"]
+    train(recipe, data=data, out=tmp_path, options=options)
+    assert figures(tmp_path) == figures(finished)
+    assert_same_weights(tmp_path, finished)
+
+
+# --- starting from other runs ---------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_starts_from_another_and_learns_from_it(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    still = replace(
+        recipe,
+        name="student",
+        init=str(finished),
+        epochs=1,
+        calm_epochs=1,
+        optimizer=Optimizer(rate=0.0, weight_decay=0.0, warmup_epochs=0),
+        distillation=Distillation(teachers=(str(finished), str(finished)), weight=0.5),
+    )
+    train(still, data=data, out=tmp_path, options=options)
+    teacher = load_net(finished).state_dict()
+    for name, values in last_weights(tmp_path).items():
+        if name.endswith(("weight", "bias")):  # at a rate of 0 only the norms' statistics move
+            np.testing.assert_allclose(values, teacher[name.removeprefix("net.")].numpy(), atol=1e-6, err_msg=name)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_other_weights_to_start_from_are_refused(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    wider = replace(recipe, init=str(finished), net_options={**recipe.net_options, "stem": 6})
+    with pytest.raises(ModelError, match=r"cannot start from .*: stem\.weight has the shape \(4, 1, 3, 3\), but"):
+        train(wider, data=data, out=tmp_path / "a", options=options)
+    nowhere = replace(recipe, init=str(tmp_path / "nowhere"))
+    with pytest.raises(ModelError, match="nowhere"):
+        train(nowhere, data=data, out=tmp_path / "b", options=options)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "config.toml").write_bytes((finished / "config.toml").read_bytes())
+    with pytest.raises(ModelError, match="c has no checkpoint yet"):
+        load_net(tmp_path / "c")
+
+
+# --- what cannot be done --------------------------------------------------------------------------
+
+
+def test_another_recipe_in_the_same_folder_is_refused(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions
+) -> None:
+    for other in (replace(recipe, seed=4), replace(recipe, augmentation=Augmentation(flip=0.1))):
+        with pytest.raises(InputError, match="tiny holds a run of another recipe: choose another folder, or remove it"):
+            train(other, data=data, out=finished, options=options)
+    assert read_config(finished) == recipe
+
+
+def test_wrong_data_are_one_error(data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path) -> None:
+    rows = make_rows(["Training"] * 3 + ["PublicTest"] * 2)
+    write_table(tmp_path / "alone.csv", table_text(rows))
+    (tmp_path / "text.csv").write_text("hello\n")
+    for source, message in (
+        (tmp_path / "no.csv", r"no\.csv"),
+        (tmp_path / "text.csv", "text.csv"),
+        (tmp_path / "alone.csv", r"fer2013new\.csv"),
+    ):
+        with pytest.raises(DatasetError, match=message) as caught:
+            train(recipe, data=source, out=tmp_path / "run", options=options)
+        assert "\n" not in str(caught.value)
+    # Votes for other rows than these.
+    with pytest.raises(DatasetError):
+        train(
+            recipe, data=tmp_path / "alone.csv", labels=data / "fer2013new.csv", out=tmp_path / "run", options=options
+        )
+
+
+def test_a_folder_that_cannot_be_made_is_one_error(
+    data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot write to the run folder"):
+        train(recipe, data=data, out=tmp_path / "file" / "run", options=options)
+
+
+def test_a_damaged_config_is_named(tmp_path: Path, recipe: Recipe, data: Path, options: RunOptions) -> None:
+    (tmp_path / "config.toml").write_text("name = \n")
+    with pytest.raises(ModelError, match=r"cannot read .*config\.toml"):
+        train(recipe, data=data, out=tmp_path, options=options)
+
+
+def test_the_precision_fits_the_processor() -> None:
+    assert best_precision("cpu") in ("float32", "bfloat16")
+
+
+@pytest.mark.usefixtures("no_export")
+def test_the_shipped_model_is_fine_tuned_on_a_folder(options: RunOptions, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for emotion in ("happy", "sad"):
+        folder = tmp_path / "faces" / emotion
+        folder.mkdir(parents=True)
+        for number in range(10):
+            cv2.imwrite(str(folder / f"{number}.png"), generator.integers(0, 255, (48, 48), dtype=np.uint8))
+    own = replace(load_recipe("fine-tune"), epochs=1, batch=8, freeze=("stem", "blocks.0-2"))
+    lines: list[str] = []
+    train(own, data=tmp_path / "faces", out=tmp_path / "run", options=options, report=lines.append)
+    assert "16 training images, 4 for validation" in lines
+    # FER7's head is taken over, too: what the shipped model knows is where the run starts.
+    graph = onnx.load_from_string(store.read_weights(registry.get("face-base")))
+    shipped = {i.name: onnx.numpy_helper.to_array(i) for i in graph.graph.initializer}
+    state = last_weights(tmp_path / "run")
+    # Averaging equal weights rounds.
+    np.testing.assert_allclose(state["net.stem.weight"], shipped["net.stem.weight"], rtol=1e-5)
+    moved = np.abs(state["net.heads.fer7.weight"] - shipped["net.heads.fer7.weight"]).max()
+    assert 0 < moved < 0.01
+
+
+# --- options of the recipe ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_rate_that_falls_on_a_plateau_falls(data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path) -> None:
+    # At so low a rate the score does not move.
+    still = Optimizer(kind="adamw", rate=1e-6, schedule="plateau", factor=0.5, patience=1, average=0.0)
+    train(replace(recipe, epochs=6, optimizer=still), data=data, out=tmp_path, options=options)
+    rates = [float(row["rate"]) for row in read_history(tmp_path / "history.csv")]
+    assert rates == pytest.approx([1e-6, 1e-6, 1e-6, 5e-7, 5e-7, 2.5e-7], rel=1e-3)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_early_stopping_ends_a_run_for_good(data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path) -> None:
+    still = replace(recipe, epochs=9, early_stopping=2, optimizer=Optimizer(rate=0.0, average=0.0))
+    train(still, data=data, out=tmp_path, options=options)
+    assert len(read_history(tmp_path / "history.csv")) == 3  # the first, and two that are not better
+
+
+@pytest.mark.usefixtures("no_export")
+def test_frozen_parts_stay_as_they_are(
+    finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    part = replace(recipe, init=str(finished), freeze=("body",))
+    lines: list[str] = []
+    train(part, data=data, out=tmp_path, options=options, report=lines.append)
+    assert any("stay as they are: body" in line for line in lines)
+    start, state = load_net(finished).state_dict(), last_weights(tmp_path)
+    for name, value in start.items():
+        same = np.array_equal(state[f"net.{name}"], value.numpy())
+        assert same == (not name.startswith("heads.")), name
+
+
+def test_a_finished_run_is_left_alone(finished: Path, data: Path, recipe: Recipe, options: RunOptions) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    lines: list[str] = []
+    train(recipe, data=data, out=finished, options=options, report=lines.append)
+    assert lines == [f"{finished} holds the finished run already"]
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_what_the_model_said_is_kept(finished: Path, data: Path) -> None:
+    with np.load(finished / "validation.npz", allow_pickle=False) as kept:
+        truth, probabilities = kept["truth_fer7"], kept["probabilities_fer7"]
+    np.testing.assert_array_equal(truth, np.arange(14) % 7)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    result = next(r for r in registry.get(finished).results if (r.output, r.metric) == ("fer7", "accuracy"))
+    assert result.value == pytest.approx(np.mean(probabilities.argmax(axis=1) == truth), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(data: Path, tmp_path: Path) -> None:
+    rows = {}
+    for devices in (1, 2):
+        out = tmp_path / str(devices)
+        command = [
+            *(sys.executable, "-m", "mien", "train", "--recipe", "mlp", "--data", str(data), "--out", str(out)),
+            *("--epochs", "3", "--batch", "8", "--set", "optimizer.average=0.5", "--set", "net_options.dropout=0.0"),
+            *("--set", "net_options.widths=[16]", "--device", "cpu", "--devices", str(devices), "--threads", "1"),
+            *("--precision", "float32"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[0] == str(out)
+        rows[devices] = read_history(out / "history.csv")
+        assert len(rows[devices]) == 3
+        assert registry.get(out).name == "mlp"
+    # The same batches, in halves: apart from the augmentation's draws the same steps.
+    for one, two in zip(rows[1], rows[2], strict=True):
+        assert float(two["val_loss"]) == pytest.approx(float(one["val_loss"]), abs=0.25)
+        assert float(two["val_fer7_accuracy"]) == pytest.approx(float(one["val_fer7_accuracy"]), abs=0.3)
