@@ -263,7 +263,7 @@ COLORS = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)])
 def test_packed_pixels_of_a_bmp(bits: int) -> None:
     rows = np.array([[2] * 5 + [1] * 11, [1, 2, 3] + [0] * 13, [1] * 16])
     packed = {8: b"\x10\1\0\0" + b"\0\3\1\2\3\0\x0d\0\0\0" + b"\5\2\x0b\1\0\1",
-              4: b"\x10\x11\0\0" + b"\0\3\x12\x30\x0d\0\0\0" + b"\5\x22\x0b\x11\0\1"}  # fmt: skip
+              4: b"\x10\x11\0\0" + b"\0\4\x12\x30\x0c\0\0\0" + b"\5\x22\x0b\x11\0\1"}  # fmt: skip
     image = read_image(packed_bmp(bits, packed=packed[bits]))
     np.testing.assert_array_equal(image.pixels, COLORS[rows])
 
