@@ -24,8 +24,8 @@ class Registry(Generic[T]):
     ----------
     noun : str
         What an entry is called in messages, such as ``"detector"``.
-    entries : mapping of str to str
-        Where each object is: ``"package.module:name"``.
+    entries : mapping of str to str or object
+        The objects, or where each is: ``"package.module:name"``.
     group : str, optional
         Group of entry points, such as ``"mien.detectors"``; see `importlib.metadata.entry_points`.
 
@@ -36,7 +36,7 @@ class Registry(Generic[T]):
     '3.14'
     """
 
-    def __init__(self, noun: str, entries: Mapping[str, str], *, group: str | None = None) -> None:
+    def __init__(self, noun: str, entries: Mapping[str, str | T], *, group: str | None = None) -> None:
         self.noun, self.group = noun, group
         self._entries: dict[str, Any] = dict(entries)
         self._is_complete = group is None

@@ -1,0 +1,292 @@
+"""The formats that results are written in, by name: what the command line offers and `mien.write` chooses from."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
+
+from mien._registry import Registry
+from mien.labels import LabelSet
+from mien.results import FailedItem, FusedResult, ImageResult, SpeechResult, SpeechSegment, VideoFrame, VideoResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mien.io.audio import AudioBlock
+    from mien.models import ModelSpec
+
+__all__ = ["FORMATS", "KINDS", "Context", "Format", "Result", "Writer"]
+
+KINDS = ("image", "audio", "video")
+"""What results are of."""
+
+Result = ImageResult | SpeechResult | VideoResult | FusedResult | FailedItem
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a writer has to know before the first result comes; most writers need little of it.
+
+    Parameters
+    ----------
+    labels : mapping of str to LabelSet
+        By kind, the emotions of the results that are expected: columns do not change after the first row.
+    table : str, optional
+        Which table of videos is written; by default the first (see `mien.VideoResult.rows`).
+    many : bool
+        Whether several results go to the same target.
+    source : object
+        The image, audio file or video itself, for formats that read it again: a path or bytes.
+    spec : ModelSpec, optional
+        The model that read the faces, for what is said about it.
+    explain : callable, optional
+        ``explain(image, faces)`` returns an image with maps laid over the faces, to be drawn on.
+    sample_rate_hz : int, optional
+        Rate of saved sound; by default that of the source.
+    sample_type : {"int16", "float32"}
+        How samples of saved sound are stored.
+    on_progress : callable, optional
+        Called with the seconds of the video that are done, by formats that take their time.
+    """
+
+    labels: Mapping[str, LabelSet] = field(default_factory=dict)
+    table: str | None = None
+    many: bool = False
+    source: Any = None
+    spec: ModelSpec | None = None
+    explain: Callable[..., Any] | None = None
+    sample_rate_hz: int | None = None
+    sample_type: Literal["int16", "float32"] = "int16"
+    on_progress: Callable[[float], None] | None = None
+
+
+class Writer:
+    """Writes results to one target; a context manager, which discards half a file after an error.
+
+    A subclass needs `write`.  The hooks do nothing by default; they are called, in this order, while an item is still
+    analyzed: `add_image` or `add_audio` where the format says that it needs them, and `write_frame` or `write_segment`
+    as soon as a frame or segment is settled.  `write` follows in any case, with the whole item.
+    """
+
+    def write(self, result: Result) -> None:
+        """Write one result.
+
+        Raises
+        ------
+        InputError
+            If the format does not fit results of this kind.
+        """
+        raise NotImplementedError
+
+    def write_frame(self, path: str | None, frame: VideoFrame) -> None:
+        """Take a frame of a video that is still analyzed."""
+
+    def write_segment(self, path: str | None, number: int, segment: SpeechSegment) -> None:
+        """Take a segment of an audio file that is still analyzed; they are counted from 1."""
+
+    def add_image(self, image: NDArray[np.uint8], found: ImageResult | VideoFrame) -> None:
+        """Take the pixels of an image or of an analyzed frame, uint8 (H, W, 3), RGB, with what was found in it."""
+
+    def add_audio(self, block: AudioBlock) -> None:
+        """Take a block of the sound that is analyzed."""
+
+    def close(self) -> None:
+        """Finish: nothing follows."""
+
+    def discard(self) -> None:
+        """Give up after an error: a file that was not finished does not appear."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.discard()
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of results.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"csv"``.
+    writer : str or callable
+        Makes a writer from a target and a `Context`; ``"package.module:name"`` is imported when it is first used.
+    help : str
+        One line for the command line.
+    kinds : tuple of str
+        Which of `KINDS` it fits.
+    suffixes : tuple of str
+        Of its files, the first of them where a name is made; empty where it has no file of its own.
+    target : {"stream", "file", "each", "folder"}
+        What it is written to.  ``"stream"``: a text stream, all results one after the other; on the command line
+        standard output.  ``"file"``: one file (its path) for all results.  ``"each"``: a file for each result.
+        ``"folder"``: several files for each result, whose names begin with the target.
+    flag : str, optional
+        The option of the command line, such as ``"--csv"``; formats with the same flag fit different kinds.  Without
+        one, the format is what is shown when no other goes to standard output.
+    metavar : str, optional
+        What follows the flag; nothing by default.
+    group : str
+        The heading under which the command line shows it.
+    needs : {"", "images", "audio", "source"}
+        What of the media it needs beside results: the images or the sound as they are read (see `Writer.add_image`,
+        `Writer.add_audio`), or the source to read it again.
+    """
+
+    name: str
+    writer: str | Callable[[Any, Context], Writer]
+    help: str
+    kinds: tuple[str, ...] = KINDS
+    suffixes: tuple[str, ...] = ()
+    target: Literal["stream", "file", "each", "folder"] = "each"
+    flag: str | None = None
+    metavar: str | None = None
+    group: str = "Output"
+    needs: Literal["", "images", "audio", "source"] = ""
+
+    def open(self, target: IO[str] | Path, context: Context | None = None) -> Writer:
+        """Return a writer.
+
+        Parameters
+        ----------
+        target : text file object or Path
+            A stream or a path, as `target` says.  A stream is not closed.
+        context : Context, optional
+            What will come.
+
+        Raises
+        ------
+        InputError
+            If the name of the file does not end in one of `suffixes`.
+        MediaNotFoundError, MediaError
+            If the folder does not exist, or nothing can be written there.
+        MissingExtraError
+            If the format needs a package that is not installed.
+        """
+        make: Any = self.writer
+        if isinstance(make, str):
+            module, _, attribute = make.partition(":")
+            make = getattr(importlib.import_module(module), attribute)
+        writer: Writer = make(target, context or Context())
+        return writer
+
+
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+
+_OWN = (
+    Format("console", "mien.output.console:ConsoleWriter", "Tables to read.", target="stream"),
+    Format(
+        "json",
+        "mien.output.tables:JsonWriter",
+        "A JSON document for one item, a line each for many.",
+        suffixes=(".json",),
+        target="stream",
+        flag="--json",
+    ),
+    Format(
+        "jsonl",
+        "mien.output.tables:JsonLinesWriter",
+        "A line an item; of videos a line a frame, as they come.",
+        suffixes=(".jsonl", ".ndjson"),
+        target="stream",
+        flag="--jsonl",
+    ),
+    Format(
+        "csv",
+        "mien.output.tables:CsvWriter",
+        "A row a face, a segment of speech, or what --table says.",
+        suffixes=(".csv",),
+        target="stream",
+        flag="--csv",
+    ),
+    Format(
+        "parquet",
+        "mien.output.tables:ParquetWriter",
+        "Write the rows there, as Parquet.",
+        suffixes=(".parquet",),
+        target="file",
+        flag="--parquet",
+        metavar="FILE",
+    ),
+    Format(
+        "plot",
+        "mien.output.plots:PlotWriter",
+        "Draw videos and audio over time.",
+        kinds=("audio", "video"),
+        suffixes=(".png",),
+        flag="--plot",
+        metavar="FILE.png|DIR",
+        needs="audio",
+    ),
+    Format(
+        "drawn-image",
+        "mien.output.draw:ImageWriter",
+        "Write drawn images to a folder, a video to a .mp4.",
+        kinds=("image",),
+        suffixes=_IMAGE_SUFFIXES,
+        flag="--out",
+        metavar="FILE|DIR",
+        group="Faces",
+        needs="images",
+    ),
+    Format(
+        "drawn-video",
+        "mien.output.video:DrawnVideoWriter",
+        "Write drawn images to a folder, a video to a .mp4.",
+        kinds=("video",),
+        suffixes=_VIDEO_SUFFIXES,
+        flag="--out",
+        metavar="FILE|DIR",
+        group="Faces",
+        needs="source",
+    ),
+    Format(
+        "faces",
+        "mien.output.faces:FaceWriter",
+        "Write each face as a PNG there.",
+        kinds=("image", "video"),
+        target="folder",
+        flag="--save-faces",
+        metavar="DIR",
+        group="Faces",
+        needs="images",
+    ),
+    Format(
+        "html",
+        "mien.output.page:PageWriter",
+        "Write a page: summary, timeline, moments.",
+        kinds=("video",),
+        suffixes=(".html",),
+        flag="--html",
+        metavar="FILE.html|DIR",
+        group="Videos",
+        needs="images",
+    ),
+    Format(
+        "wav",
+        "mien.output.write:SoundWriter",
+        "Write the sound there, mono.",
+        kinds=("audio",),
+        suffixes=(".wav",),
+        flag="--save-audio",
+        metavar="FILE.wav|DIR",
+        group="Recordings",
+        needs="source",
+    ),
+)
+
+FORMATS: Registry[Format] = Registry("format", {entry.name: entry for entry in _OWN}, group="mien.formats")
+"""All formats; an entry point of the group ``mien.formats`` adds one of another package."""
