@@ -168,7 +168,8 @@ def test_json_lines_of_a_video_are_frames_then_the_rest(here: Path, model: Path)
     sound = ["speech"] + ["fused"] * len(video.fused.segments)
     assert kinds == ["frame"] * 20 + ["track"] * 2 + ["segment"] * segments + sound + ["video"]
     assert [line["time_s"] for line in lines[:20]] == [k / RATE for k in range(20)]
-    whole = {key: value for key, value in video.to_dict(frames=False).items() if key not in ("tracks", "speech", "fused")}
+    apart = ("tracks", "speech", "fused")
+    whole = {key: value for key, value in video.to_dict(frames=False).items() if key not in apart}
     assert {key: lines[-1][key] for key in whole} == whole
 
 
