@@ -47,7 +47,7 @@ def test_agrees_with_torchmetrics() -> None:
     classification = pytest.importorskip("torchmetrics.functional.classification")
     p = answers(2000, 3)
     truth = np.random.default_rng(4).integers(0, 7, 2000)
-    expected = classification.multiclass_calibration(
+    expected = classification.multiclass_calibration_error(
         torch.from_numpy(p), torch.from_numpy(truth), num_classes=7, n_bins=15, norm="l1"
     )
     assert ece(p, truth) == pytest.approx(float(expected), abs=1e-6)
