@@ -78,8 +78,8 @@ def test_the_sample_has_one_face(analyzer: FaceAnalyzer, astronaut: np.ndarray) 
     assert x1 < 222 < x2
     assert y1 < 115 < y2
     assert 60 < face.width_px < 160
-    assert face.points is not None
-    left, right, nose, *mouth = face.points
+    assert face.landmarks is not None
+    left, right, nose, *mouth = face.landmarks
     assert left[0] < nose[0] < right[0]
     assert max(left[1], right[1]) < nose[1] < min(y for _, y in mouth)
     assert face.warnings == ()
@@ -363,7 +363,7 @@ def test_a_model_is_taken_by_folder_record_and_spec(planted_model: Path) -> None
         ({"model": 3}, InputError, "a model must be a name or a path, but got an object of type int"),
         ({"model": "mtcnn"}, ModelError, "model 'mtcnn' is for face-detection: .* needs one for face-emotion"),
         ({"output": "fer9"}, ModelError, "model 'planted' has no output 'fer9': it has ferplus8, fer7"),
-        ({"detector": "eyes"}, InputError, "detector must be one of .*, but got 'eyes'"),
+        ({"detector": "eyes"}, InputError, "unknown detector 'eyes': expected one of mtcnn"),
         ({"min_face_px": 0}, InputError, "min_face_px must be a number of at least 1, but got 0"),
         ({"threads": 0}, InputError, "threads must be an integer"),
         ({"device": "tpu"}, InputError, "device must be 'cpu', 'cuda'"),

@@ -13,8 +13,8 @@ from mien.face._assign import assign
 from mien.face._cuts import Cuts
 from mien.face._look import look, similar
 from mien.face._template import patch, shifted
-from mien.face.detect import Detection, no_faces
-from mien.face.mtcnn import MtcnnDetector
+from mien.face.detect import Detection
+from mien.face.detect.mtcnn import MtcnnDetector
 from mien.face.track import FaceTracker
 from mien.io.video import iter_frames
 from planted_faces import STANDARD, Actor, Scene, Video, planted
@@ -37,7 +37,7 @@ class Told:
     def detect(self, image):
         self.calls += 1
         if not self.boxes:
-            return no_faces(points=False)
+            return Detection.empty(landmarks=False)
         return Detection(np.array(self.boxes, np.float32), np.full(len(self.boxes), 0.99, np.float32))
 
 
@@ -97,7 +97,7 @@ def test_the_same_video_gives_the_same_faces(mtcnn):
         tracker = FaceTracker(mtcnn)
         shots = STANDARD[2].shots(10)
         faces = [face for shot in shots for face in tracker.update(shot.image, shot.time_s)]
-        return [(face.id, face.box.tolist(), face.points.tolist(), face.score, face.detected) for face in faces]
+        return [(face.id, face.box.tolist(), face.landmarks.tolist(), face.score, face.detected) for face in faces]
 
     assert told() == told()
 
@@ -201,7 +201,7 @@ def test_a_detector_that_cannot_follow(mtcnn):
     for shot in video.shots(30):
         told.boxes = [shot.faces[0].box]
         faces = tracker.update(shot.image, shot.time_s)
-        assert all(face.id == 1 and face.points is None for face in faces)
+        assert all(face.id == 1 and face.landmarks is None for face in faces)
         tracked += sum(overlap(face.box, shot.faces[0].box) > 0.5 for face in faces)
     assert tracked >= 0.9 * 120
     assert told.calls < 40
