@@ -17,7 +17,7 @@ from mien.io.paths import format_path
 from mien.output._times import minutes
 
 if TYPE_CHECKING:
-    from mien.io.video import FrameStream
+    from mien.io.video import VideoReader
     from mien.output._thumbnails import Thumbnails
     from mien.output.faces_out import FaceSaver
     from mien.results import VideoFrame, VideoResult
@@ -74,7 +74,7 @@ class Watching:
         with ExitStack() as stack:
             reached: list[Callable[[float], None]] = []
 
-            def opened(video: FrameStream) -> None:
+            def opened(video: VideoReader) -> None:
                 ends = [end for end in (video.duration_s, self._options.to) if end is not None]
                 display = video_progress(what, self._options.from_ or 0.0, min(ends, default=None))
                 reached.append(stack.enter_context(display))
