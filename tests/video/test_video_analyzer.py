@@ -148,7 +148,7 @@ def test_frames_wait_until_their_faces_are_certain_and_memory_does_not(
 
 def test_images_are_shown_with_their_faces_also_those_that_waited(analyzer: VideoAnalyzer, walk: list[Shot]) -> None:
     seen: list[tuple[np.ndarray, VideoFrame]] = []
-    all_frames(analyzer.stream(seen=lambda image, frame: seen.append((image.copy(), frame))), walk)
+    all_frames(analyzer.stream(on_frame=lambda image, frame: seen.append((image.copy(), frame))), walk)
     images = {time_s: image for image, time_s, _ in walk}
     assert [frame.time_s for _, frame in seen] == list(images)
     whole = 0
