@@ -281,9 +281,7 @@ class FaceAnalyzer(EmotionModel):
         ready = self.ready(crops)
         if not len(ready):
             raise InputError("crops must hold at least one image")
-        source = self.session.input_names[0]
-        parts = [self.session.run({source: ready[i : i + _BATCH]}, names) for i in range(0, len(ready), _BATCH)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return self._run(ready, names)
 
     def explain(
         self,
@@ -405,15 +403,18 @@ class FaceAnalyzer(EmotionModel):
         return emotion if self.labels == self.output.labels else emotion.to(self.labels)
 
     def _logits(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        tensors = [output.tensor for output in self.spec.outputs]
+        if not len(crops):
+            return {output.name: np.zeros((0, len(output.labels)), np.float32) for output in self.spec.outputs}
+        found = self._run(crops, [output.tensor for output in self.spec.outputs])
+        return {output.name: found[output.tensor] for output in self.spec.outputs}
+
+    def _run(self, crops: NDArray[np.uint8], tensors: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Run the graph over crops, at least one, batch by batch."""
+        assert self.spec.input is not None
         name = self.session.input_names[0]
-        parts = [self.session.run({name: crops[i : i + _BATCH]}, tensors) for i in range(0, len(crops), _BATCH)]
-        return {
-            output.name: np.concatenate([part[output.tensor] for part in parts])
-            if parts
-            else np.zeros((0, len(output.labels)), np.float32)
-            for output in self.spec.outputs
-        }
+        batches = (self.spec.input.feed(crops[i : i + _BATCH]) for i in range(0, len(crops), _BATCH))
+        parts = [self.session.run({name: batch}, tensors) for batch in batches]
+        return {tensor: np.concatenate([part[tensor] for part in parts]) for tensor in tensors}
 
     def _emotions(self, crops: NDArray[np.uint8]) -> list[dict[str, Emotion]]:
         logits = self._logits(crops)
