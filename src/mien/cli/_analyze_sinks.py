@@ -96,7 +96,7 @@ class _People(Sink):
 
     def _video(self, video: VideoResult) -> None:
         from mien.io.paths import format_path
-        from mien.output.video_summary import video_summary
+        from mien.output.summary import video_summary
 
         _shell.write_videos(video, title=format_path(video.path or "standard input") if self._many else None)
         _shell.write(video_summary(video, ascii_only=_shell.ascii_only()))

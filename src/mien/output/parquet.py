@@ -13,7 +13,7 @@ from mien._extras import import_extra
 from mien.errors import InputError
 from mien.labels import LabelSet
 from mien.output.tables import Item, check_labels, columns_of, flat_rows
-from mien.output.write import made_beside
+from mien.output.write import replace_atomically
 
 __all__ = ["ParquetRows", "ParquetWriter"]
 
@@ -57,7 +57,7 @@ class ParquetRows:
         self._held: list[dict[str, Any]] = []
         self.rows = 0
         self._open = ExitStack()
-        beside = self._open.enter_context(made_beside(target))
+        beside = self._open.enter_context(replace_atomically(target))
         self._file = self._open.enter_context(parquet.ParquetWriter(str(beside), self._schema, compression="zstd"))
 
     def hold(self, rows: Iterable[Mapping[str, Any]]) -> None:

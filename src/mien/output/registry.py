@@ -20,12 +20,20 @@ if TYPE_CHECKING:
     from mien.io.audio import AudioBlock
     from mien.models import ModelSpec
 
-__all__ = ["FORMATS", "KINDS", "Context", "Format", "Result", "Writer"]
+__all__ = ["FORMATS", "KINDS", "Context", "Format", "Result", "Writer", "kind_of"]
 
 KINDS = ("image", "audio", "video")
 """What results are of."""
 
 Result = ImageResult | SpeechResult | VideoResult | FusedResult | FailedItem
+
+
+_KINDS: dict[type, str] = {ImageResult: "image", SpeechResult: "audio", VideoResult: "video"}
+
+
+def kind_of(result: Result) -> str:
+    """Return the kind of a result, of a failed item what it was taken for; empty where there is none."""
+    return getattr(result, "kind", "") if isinstance(result, FailedItem) else _KINDS.get(type(result), "")
 
 
 @dataclass(frozen=True)
@@ -223,7 +231,7 @@ _OWN = (
     ),
     Format(
         "plot",
-        "mien.output.plots:PlotWriter",
+        "mien.output.timeline:PlotWriter",
         "Draw videos and audio over time.",
         kinds=("audio", "video"),
         suffixes=(".png",),
@@ -232,8 +240,8 @@ _OWN = (
         needs="audio",
     ),
     Format(
-        "drawn-image",
-        "mien.output.draw:ImageWriter",
+        "annotated-image",
+        "mien.output.draw:AnnotatedImageWriter",
         "Write drawn images to a folder, a video to a .mp4.",
         kinds=("image",),
         suffixes=_IMAGE_SUFFIXES,
@@ -243,8 +251,8 @@ _OWN = (
         needs="images",
     ),
     Format(
-        "drawn-video",
-        "mien.output.video:DrawnVideoWriter",
+        "annotated-video",
+        "mien.output.video:AnnotatedVideoWriter",
         "Write drawn images to a folder, a video to a .mp4.",
         kinds=("video",),
         suffixes=_VIDEO_SUFFIXES,
@@ -277,7 +285,7 @@ _OWN = (
     ),
     Format(
         "wav",
-        "mien.output.write:SoundWriter",
+        "mien.output.write:WavWriter",
         "Write the sound there, mono.",
         kinds=("audio",),
         suffixes=(".wav",),

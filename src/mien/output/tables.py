@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from mien._checks import describe
 from mien.errors import InputError
 from mien.labels import LabelSet, label_set
-from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
 from mien.output._rows import CsvRows, same_labels
-from mien.output.speech_tables import segment_row
 from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoResult
 
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
-__all__ = ["CsvWriter", "Item", "JsonLinesWriter", "columns_of", "face_table", "flat_rows", "to_json", "write_json"]
+__all__ = ["CsvWriter", "Item", "JsonLinesWriter", "columns_of", "flat_rows", "to_json", "write_json"]
 
 Item = ImageResult | SpeechResult | FailedItem
 """What an item of a batch becomes in tables of images and recordings."""
@@ -125,6 +119,16 @@ def flat_rows(item: Item) -> Iterator[dict[str, Any]]:
             yield {"path": item.path, "warnings": "; ".join(item.warnings)}
 
 
+def segment_row(path: str | None, number: int, segment: SpeechSegment) -> dict[str, Any]:
+    """Return the row of one segment, as `mien.results.SpeechResult.rows` has it."""
+    row: dict[str, Any] = {"path": path, "segment": number}
+    row.update(start_s=segment.start_s, end_s=segment.end_s, speech=segment.speech)
+    if segment.emotion is not None:
+        row.update(emotion=segment.emotion.top, confidence=segment.emotion.confidence, unsure=segment.emotion.unsure)
+        row.update(segment.emotion.items())
+    return row
+
+
 class CsvWriter:
     r"""Writes one row a face or segment of speech, as soon as it comes, below a header that never changes.
 
@@ -184,61 +188,6 @@ def check_labels(item: Item, faces: LabelSet | None, speech: LabelSet | None) ->
 
 def _same(what: str, part: Any, labels: LabelSet | None) -> None:
     same_labels(what, None if part.emotion is None else part.emotion.labels, labels)
-
-
-def face_table(
-    results: ImageResult | FailedItem | Iterable[ImageResult | FailedItem],
-    *,
-    ascii_only: bool = False,
-    title: str | None = None,
-) -> Table:
-    """Return a table for people: a row a face, with a bar in the color of its emotion.
-
-    An image's name stands in the row of its first face only.
-
-    Parameters
-    ----------
-    results : ImageResult, FailedItem, or iterable of them
-        What to show.
-    ascii_only : bool
-        For terminals whose encoding has no block characters.
-    title : str, optional
-        Stands above the table.
-
-    Returns
-    -------
-    rich.table.Table
-        To print with `rich.console.Console`.
-    """
-    items = [results] if isinstance(results, ImageResult | FailedItem) else results
-    rows = (cells for item in items for cells in _cells(item, ascii_only))
-    return table_of(_COLUMNS, rows, ascii_only=ascii_only, title=title)
-
-
-_COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("file", {"overflow": "fold"}),
-    ("face", {"justify": "right", "no_wrap": True}),
-    *EMOTION_COLUMNS,
-)
-
-
-def _cells(item: ImageResult | FailedItem, ascii_only: bool) -> Iterable[tuple[str | Text, ...]]:
-    from rich.text import Text
-
-    name = Text(printable(item.path, ascii_only))
-    if isinstance(item, FailedItem):
-        yield name, "", Text("error", style="bold red"), "", "", "", Text(printable(item.message, ascii_only))
-        return
-    if not item.faces:
-        yield name, "", Text("no face", style="dim"), "", "", "", Text("; ".join(item.warnings))
-    for number, face in enumerate(item.faces, 1):
-        name = name if number == 1 else Text("")
-        notes = [*(item.warnings if number == 1 else ()), *face.warnings]
-        if face.emotion is None:
-            yield name, str(number), "", "", "", "", Text("; ".join(notes))
-            continue
-        notes = (["unsure"] if face.emotion.unsure else []) + notes
-        yield name, str(number), *emotion_cells(face.emotion, ascii_only=ascii_only), Text("; ".join(notes))
 
 
 def _item(item: Any) -> Item:
