@@ -90,7 +90,7 @@ def test_a_model_is_loaded_once(small: Path, options: dict[str, Any], monkeypatc
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(MP4, "must be an image, but it is a video"), (WAV, "must be an image, but it is a recording")],
+    [(MP4, "must be an image, but it is a video"), (WAV, "must be an image, but it is an audio file")],
 )
 def test_videos_and_recordings_are_told_by_content(
     content: bytes, message: str, tmp_path: Path, options: dict[str, Any]

@@ -314,7 +314,7 @@ def test_sound_that_cannot_be_decoded_costs_the_video_nothing(
     assert len(video.tracks) == 1
     assert (video.speech, video.fused) == (None, None)
     (warning,) = video.warnings
-    assert warning.startswith("its sound was left out: the recording has sound in an unknown format")
+    assert warning.startswith("its sound was left out: the audio file has sound in an unknown format")
 
 
 def test_no_sound_in_the_part_that_is_read(tmp_path: Path, planted_model: Path, speech: Path) -> None:

@@ -226,7 +226,7 @@ def test_a_bad_image_is_one_line(here: Path, model: Path, face: bytes, name: str
     ("argument", "message"),
     [
         ("no.jpg", "no such file or folder: no.jpg"),
-        ("folder", "no image, video or recording in the folder folder: expected files that end in "),
+        ("folder", "no image, video or audio file in the folder folder: expected files that end in "),
         ("*.webp", "nothing matches the pattern *.webp"),
         ("x" * 300 + ".jpg", "no such file or folder: xxx"),
         ("", "no such file or folder: ''"),

@@ -458,7 +458,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "text.mkv": (b"this is no video", "text.mkv must be a video"),
     "head.mp4": (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(99), "head.mp4 cannot be decoded"),
     "no.mp4": (None, "no such file or folder: no.mp4"),
-    "folder.mp4": (Path, "no image, video or recording in the folder folder.mp4"),
+    "folder.mp4": (Path, "no image, video or audio file in the folder folder.mp4"),
 }
 
 

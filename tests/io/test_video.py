@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.io.audio import read_audio
-from mien.io.kinds import has_images
+from mien.io.container import has_moving_images
 from mien.io.video import Frame, FrameStream, count_frames, iter_frames
 from planted_videos import corners, number_of, numbered, numbered_video, write_video
 from sounds import encoded, sine
@@ -202,7 +202,7 @@ def test_odd_numbers(videos: dict[str, bytes]) -> None:
     assert [n for n, _ in seen(data, numbers=(9, 3, 3, 149, 500))[0]] == [3, 9, 149]
     assert seen(data, numbers=[])[0] == []
     assert seen(data, numbers=np.arange(2))[0] == seen(data, numbers=[0, 1])[0]
-    for wrong, message in (([-1], "at least 0"), ([0.5], "whole number"), ("12", "numbers must be whole"), (3, "'?3")):
+    for wrong, message in (([-1], "at least 0"), ([0.5], "an integer"), ("12", "numbers must be integers"), (3, "'?3")):
         with pytest.raises(InputError, match=message):
             iter_frames(data, numbers=wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="numbers go without step_s"):
@@ -427,9 +427,9 @@ def test_a_stretch_after_the_end(videos: dict[str, bytes]) -> None:
         assert stream.warnings == ("no frame is at or after 100 s: the last is at 4.97 s",)
 
 
-def test_has_images(tmp_path: Path, videos: dict[str, bytes]) -> None:
+def test_has_moving_images(tmp_path: Path, videos: dict[str, bytes]) -> None:
     wave = sine(16000, 0.3)
-    for name, data, answer in (
+    for name, data, expected in (
         ("video.mp4", videos["h264 mp4"], True),
         ("sound.mp4", encoded(wave, 16000, "mp4", "aac"), False),
         ("sound.mkv", encoded(wave, 16000, "matroska", "flac"), False),
@@ -438,9 +438,9 @@ def test_has_images(tmp_path: Path, videos: dict[str, bytes]) -> None:
         ("cover.mp4", covered("mp4", "aac"), False),
     ):
         (tmp_path / name).write_bytes(data)
-        assert has_images(tmp_path / name) is answer, name
-        assert has_images(str(tmp_path / name)) is answer
-    assert has_images(tmp_path / "none.mp4")
+        assert has_moving_images(tmp_path / name) is expected, name
+        assert has_moving_images(str(tmp_path / name)) is expected
+    assert has_moving_images(tmp_path / "none.mp4")
 
 
 def covered(container: str, codec: str) -> bytes:

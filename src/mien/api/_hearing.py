@@ -148,7 +148,7 @@ class Hearing:
         return replace(segment, start_s=segment.start_s + self._from_s, end_s=segment.end_s + self._from_s)
 
     def _name(self) -> str:
-        return self._called or format_path(self.path or "the recording")
+        return self._called or format_path(self.path or "the audio file")
 
     def _silence(self, start_s: float) -> Iterator[SpeechSegment]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""

@@ -18,6 +18,7 @@ from mien.face.detect import Detector, get_detector
 from mien.face.prepared import FaceCut, PreparedFace, cut_faces
 from mien.io import image as _image
 from mien.models import ModelSpec, registry
+from mien.options import DEFAULT_MAX_PIXELS
 from mien.output.draw import draw
 from mien.output.write import encode_png
 from mien.results import FailedItem, ImageResult
@@ -27,7 +28,7 @@ __all__ = ["analyze_image", "analyze_images", "prepare_faces", "read_image"]
 _PREVIEW_PX = 1024
 
 
-def read_image(source: Any, *, max_pixels: int = _image.DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
     """Read an image.
 
     Parameters
@@ -66,7 +67,7 @@ def analyze_image(
     device: str = "cpu",
     engine: str = "onnxruntime",
     precision: str = "float32",
-    max_pixels: int = _image.DEFAULT_MAX_PIXELS,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> ImageResult:
     """Find the faces of an image and read their emotions.
 
@@ -107,7 +108,7 @@ def analyze_images(
     *,
     analyzer: FaceAnalyzer | None = None,
     workers: int | None = None,
-    max_pixels: int = _image.DEFAULT_MAX_PIXELS,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
     seen: Callable[[Any, NDArray[np.uint8], ImageResult], None] | None = None,
 ) -> Iterator[ImageResult | FailedItem]:
     """Analyze many images as they come; a bad one becomes a `FailedItem` and stops nothing.

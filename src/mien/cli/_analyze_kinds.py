@@ -33,10 +33,10 @@ def kind_of_file(path: str, *, only: str | None, look: bool = True) -> tuple[Kin
     look : bool
         Whether the content is looked at; otherwise the name alone says what it is.
     """
-    from mien.io.kinds import has_images, kind_of, kind_of_name
+    from mien.io.sniff import detect_kind, detect_kind_by_name
 
-    found = kind_of(path) if look else kind_of_name(path)
-    video = found == "video" and (not look or has_images(path))
+    found = detect_kind(path) if look else detect_kind_by_name(path)
+    video = found == "video"
     if video and only != "voice":
         return Kind.VIDEO, True
     return (Kind.RECORDING if found in ("audio", "video") else Kind.IMAGE), video

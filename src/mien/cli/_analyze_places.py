@@ -51,12 +51,12 @@ class Guard:
         used = any(any(place.iterdir()) if place.is_dir() else place.exists() for place in places)
         self._inputs = set(identities(paths)) if used else set()
 
-    def ready(self, target: Path, what: str = "image") -> Path:
+    def ready(self, target: Path, what: str = "an image") -> Path:
         """Return a place to write to, with its folder made, or raise."""
         from mien.io.paths import format_path
 
         if self._inputs and identity(target) in self._inputs:
-            raise MienError(f"will not write over a {what} to be read: {format_path(target)}: choose another folder")
+            raise MienError(f"will not write over {what} to be read: {format_path(target)}: choose another folder")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -118,18 +118,18 @@ class Stdin:
     """Standard input, whose first bytes say what it is."""
 
     def __init__(self, stream: BufferedReader) -> None:
-        from mien.io.formats import HEAD_BYTES, identify
-        from mien.io.kinds import has_images
+        from mien.io.container import has_moving_images
+        from mien.io.sniff import HEAD_BYTES, detect_format
 
         # What has come is taken at once: the answers to what is live shall not wait for more.  And a video is read in a
         # thread of its own, which must not hold the lock of the buffer when Ctrl-C ends the program.
         self._stream: Any = getattr(stream, "raw", stream)
         self._head = b""
         self._look(HEAD_BYTES)
-        found, self._format = identify(self._head)
+        found, self._format = detect_format(self._head)
         if found == "video":
             self._look_further()
-        self.video = found == "video" and has_images(self._head)
+        self.video = found == "video" and has_moving_images(self._head)
         self._sound = found in ("audio", "video")
 
     def _look(self, size: int) -> None:

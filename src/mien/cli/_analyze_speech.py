@@ -178,14 +178,14 @@ class RecordingFiles:
         if plot_place is not None and hearing.sketch is not None and result.duration_s:
             from mien.output import write_speech_plot
 
-            write_speech_plot(self._guard.ready(plot_place, "recording"), result, hearing.sketch)
+            write_speech_plot(self._guard.ready(plot_place, "a recording"), result, hearing.sketch)
         if sound and sound_place is not None:
             from mien.io.audio import iter_audio
             from mien.output import save_wav
 
             with iter_audio(hearing.source.data, rate_hz=self._options.audio_rate) as blocks:
                 kind: SampleType = "float32" if self._options.audio_float else "int16"
-                save_wav(self._guard.ready(sound_place, "recording"), blocks, sample_type=kind)
+                save_wav(self._guard.ready(sound_place, "a recording"), blocks, sample_type=kind)
 
 
 def failed(source: Source, error: MienError) -> FailedItem:

@@ -137,7 +137,7 @@ class VideoFiles:
         # A video's own suffix does not belong to what is a video, or a folder, of its own.
         plain = str(Path(source.name).with_suffix(""))
         out, plot, page = (
-            None if target is None else self._guard.ready(target.give(name), "video")
+            None if target is None else self._guard.ready(target.give(name), "a video")
             for target, name in ((self._out, plain), (self._plot, source.name), (self._page, source.name))
         )
         faces = self._faces

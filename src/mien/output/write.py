@@ -159,7 +159,7 @@ def save_wav(path: str | os.PathLike[str], blocks: Iterable[AudioBlock], *, samp
             wav = wav or _WavFile(file, block.rate_hz, sample_type)
             gap_s = block.start_s - wav.duration_s
             if gap_s > _MAX_GAP_S:
-                raise MediaError(f"the recording has damaged times: they jump by {gap_s:.0f} s")
+                raise MediaError(f"the audio file has damaged times: they jump by {gap_s:.0f} s")
             missing = round(gap_s * block.rate_hz)
             for begin in range(0, missing, _CHUNK_SAMPLES):
                 wav.write(np.zeros(min(_CHUNK_SAMPLES, missing - begin), np.float32))
