@@ -78,7 +78,7 @@ def test_the_options_reach_the_analyzer(small: Path, options: dict[str, Any]) ->
     (face,) = mien.analyze(small, output="fer7", detector="haar", **options).faces
     assert face.emotion is not None
     assert face.emotion.labels.name == "fer7"
-    assert face.points is None
+    assert face.landmarks is None
     assert mien.analyze(small, min_face_px=190, **options).faces == ()
 
 

@@ -105,11 +105,11 @@ def test_the_tables_have_the_voice_and_both(talk: Path, planted_model: Path, spe
     video = read(talk, planted_model, speech)
     assert video.speech is not None
     assert video.fused is not None
-    assert video.table("speech") == video.speech.rows()
-    assert video.table("fused") == video.fused.rows(str(talk))
-    assert len(video.to_frame("pandas", table="fused")) == len(video.fused.segments)
+    assert video.rows("speech") == video.speech.rows()
+    assert video.rows("fused") == video.fused.rows()
+    assert len(video.to_frame("fused", "pandas")) == len(video.fused.segments)
     quiet = read(talk, planted_model, speech, voice=False)
-    assert (quiet.table("speech"), quiet.table("fused")) == ([], [])
+    assert [[row["start_s"] for row in quiet.rows(table)] for table in ("speech", "fused")] == [[None], [None]]
 
 
 def test_methods_by_single_frames_have_one_fused_answer(talk: Path, planted_model: Path, speech: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_part_of_a_video_is_a_part_of_all_three(talk: Path, planted_model: Pat
     ((start_s, end_s, name),) = said(video)
     assert (start_s, end_s, name) == (pytest.approx(4.0, abs=0.35), 5.0, "sadness")
     assert video.speech.duration_s == 5.0
-    assert next(row["start_s"] for row in video.table("speech")) == 3.5
+    assert next(row["start_s"] for row in video.rows("speech")) == 3.5
     covers(video, 3.5, 5.0)
     early = read(talk, planted_model, speech, to_s=2.0)
     assert [(name, end_s) for _, end_s, name in said(early)] == [("anger", 2.0)]

@@ -133,7 +133,7 @@ def test_labels_as_detector_and_smallest_face(here: Path, model: Path, face: byt
     Path("team.png").write_bytes(face)
     (found,) = json.loads(run(model, "team.png", "--json", "--labels-as", "fer7", "--detector", "haar").stdout)["faces"]
     assert set(found["emotion"]["probabilities"]) == set(FER7.emotions)
-    assert found["points"] is None
+    assert found["landmarks"] is None
     assert json.loads(run(model, "team.png", "--json", "--min-face", "190").stdout)["faces"] == []
 
 

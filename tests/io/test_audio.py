@@ -340,7 +340,7 @@ def test_faults_of_arguments() -> None:
     for block_s in (0, -1, float("nan"), None):
         with pytest.raises(InputError, match="block_s must be a number"):
             iter_audio(data, block_s=block_s)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="an audio file must be a path, .*, but got int64 of shape"):
+    with pytest.raises(InputError, match=r"an audio file must be a path, .*, but got int64 of shape"):
         read_audio(np.arange(3))
     with pytest.raises(InputError, match="opened in binary mode"):
         read_audio(io.StringIO("text"))

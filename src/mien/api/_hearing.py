@@ -44,7 +44,7 @@ class Hearing:
         from_s: float = 0.0,
         to_s: float | None = None,
     ) -> None:
-        self._source, self._called, self._model = source, called, analyzer.spec.name
+        self._source, self._called, self._analyzer = source, called, analyzer
         self._from_s, self._to_s = from_s, to_s
         self._rate_hz = source.rate_hz if isinstance(source, Audio) else analyzer.sound.rate_hz
         self._stream = analyzer.stream(rate_hz=self._rate_hz)
@@ -113,7 +113,9 @@ class Hearing:
         """Return what was heard: all segments that were given out, and ``more`` warnings."""
         # First the segments: what is said of the rest is complete only after them.
         heard = tuple(segments)
-        return SpeechResult(self.duration_s, heard, self.path, self._model, (*self.warnings, *more))
+        warnings = (*self.warnings, *more)
+        model, labels = self._analyzer.spec.name, self._analyzer.labels
+        return SpeechResult(self.duration_s, heard, self.path, model, warnings, labels)
 
     def _answered(
         self, blocks: Iterable[AudioBlock], heard: Callable[[AudioBlock], None] | None

@@ -108,7 +108,8 @@ class Voicing:
     def _with(self, speech: SpeechResult, *, whole: bool = True) -> VideoResult:
         video = self._video
         more = tuple(note for note in speech.warnings if note not in video.warnings)
-        return replace(video, speech=speech, fused=self._fused(speech, whole), warnings=(*video.warnings, *more))
+        fused = replace(self._fused(speech, whole), path=video.path)
+        return replace(video, speech=speech, fused=fused, warnings=(*video.warnings, *more))
 
     def _fused(self, speech: SpeechResult, whole: bool) -> FusedResult:
         video = self._video

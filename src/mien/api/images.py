@@ -164,7 +164,7 @@ def prepare_faces(
     x_factor, y_factor, size, smooth, gray
         See `mien.face.align.eye_distance_crop`.
     detector : {"mtcnn", "haar", "yunet"}
-        Haar cascades give no points: their faces are not turned, and the eyes are assumed at their usual place.
+        Haar cascades give no landmarks: their faces are not turned, and the eyes are assumed at their usual place.
 
     Returns
     -------

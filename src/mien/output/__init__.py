@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mien.output.draw import heat as heat
     from mien.output.faces import Thumbnails as Thumbnails
     from mien.output.page import write_video_page as write_video_page
-    from mien.output.parquet import ParquetWriter as ParquetWriter
     from mien.output.registry import FORMATS as FORMATS
     from mien.output.registry import Context as Context
     from mien.output.registry import Format as Format
@@ -28,14 +27,12 @@ if TYPE_CHECKING:
     from mien.output.summary import video_summary as video_summary
     from mien.output.tables import CsvWriter as CsvWriter
     from mien.output.tables import JsonLinesWriter as JsonLinesWriter
+    from mien.output.tables import ParquetWriter as ParquetWriter
     from mien.output.tables import to_json as to_json
     from mien.output.tables import write_json as write_json
     from mien.output.timeline import plot_timeline as plot_timeline
     from mien.output.timeline import write_speech_plot as write_speech_plot
     from mien.output.timeline import write_timeline as write_timeline
-    from mien.output.video_tables import VideoCsvWriter as VideoCsvWriter
-    from mien.output.video_tables import VideoLinesWriter as VideoLinesWriter
-    from mien.output.video_tables import VideoParquetWriter as VideoParquetWriter
     from mien.output.write import encode_jpeg as encode_jpeg
     from mien.output.write import encode_png as encode_png
     from mien.output.write import save_wav as save_wav
@@ -49,12 +46,10 @@ _HOMES = {
     "draw": ("heat",),
     "faces": ("Thumbnails",),
     "page": ("write_video_page",),
-    "parquet": ("ParquetWriter",),
     "registry": ("FORMATS", "Context", "Format", "Writer"),
     "summary": ("speech_summary", "video_summary"),
-    "tables": ("CsvWriter", "JsonLinesWriter", "to_json", "write_json"),
+    "tables": ("CsvWriter", "JsonLinesWriter", "ParquetWriter", "to_json", "write_json"),
     "timeline": ("plot_timeline", "write_speech_plot", "write_timeline"),
-    "video_tables": ("VideoCsvWriter", "VideoLinesWriter", "VideoParquetWriter"),
     "write": ("encode_jpeg", "encode_png", "save_wav", "write_image", "write_wav"),
 }
 

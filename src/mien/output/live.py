@@ -7,12 +7,11 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,14 @@ from numpy.typing import NDArray
 from mien.errors import InputError, MediaError, MediaNotFoundError
 from mien.labels import LabelSet
 from mien.output._encode import VideoWriter, container_of
-from mien.output._rows import CsvRows
 from mien.output.paint import LivePainter
-from mien.output.video_tables import VideoCsvWriter, video_columns
+from mien.output.tables import CsvRows
 from mien.output.write import encode_png, write_bytes
-from mien.results import VideoFrame
+from mien.results import Column, VideoFrame, columns
 
 __all__ = ["LiveLog", "LiveRecording", "write_snapshot"]
+
+_CLOCK = Column("clock", str, help="when the image came")
 
 _FLUSH_S = 1.0
 """What a log loses at most when the machine does."""
@@ -35,24 +35,10 @@ _QUEUE_SIZE = 4
 """Images that wait to be drawn into a recording; further ones are dropped."""
 
 
-class _Rows(VideoCsvWriter):
-    """Rows of `VideoCsvWriter`, each with the time of day."""
-
-    def __init__(self, stream: IO[str], labels: LabelSet) -> None:
-        self.labels, self.table = labels, "frames"
-        self.columns = ("clock", *video_columns("frames", labels))
-        self.clock: datetime | None = None
-        self._rows = CsvRows(stream, self.columns, dict.fromkeys(("x1", "y1", "x2", "y2"), 2))
-
-    def _put(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        clock = None if self.clock is None else self.clock.isoformat(timespec="milliseconds")
-        super()._put({"clock": clock, **row} for row in rows)
-
-
 class LiveLog:
     """A CSV file with a row a face of an analyzed image, written as they come; a context manager.
 
-    The columns are those of `VideoCsvWriter`, after ``clock``: when the image came, in local time (ISO 8601).
+    The columns are those of the table ``frames``, after ``clock``: when the image came, in local time (ISO 8601).
 
     Parameters
     ----------
@@ -83,7 +69,7 @@ class LiveLog:
         except OSError as error:
             raise self._media_error(error) from error
         self._labels = labels
-        self._rows: _Rows | None = None
+        self._rows: CsvRows | None = None
         self._flushed_s = time.monotonic()
 
     def write(self, frame: VideoFrame, clock: datetime) -> None:
@@ -96,18 +82,18 @@ class LiveLog:
         """
         try:
             rows = self._start()
-            rows.clock = clock
-            rows.write_frame(self._source, frame)
+            for row in frame.rows(self._source):
+                rows.write({"clock": clock.isoformat(timespec="milliseconds"), **row})
             if time.monotonic() - self._flushed_s >= _FLUSH_S:
                 self._file.flush()
                 self._flushed_s = time.monotonic()
         except OSError as error:
             raise self._media_error(error) from error
 
-    def _start(self) -> _Rows:
+    def _start(self) -> CsvRows:
         if self._rows is None:
             self._file.truncate(0)
-            self._rows = _Rows(self._file, self._labels)
+            self._rows = CsvRows(self._file, (_CLOCK, *columns("frames", self._labels)))
         return self._rows
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from mien._registry import Registry
 from mien.labels import LabelSet
-from mien.results import FailedItem, FusedResult, ImageResult, SpeechResult, SpeechSegment, VideoFrame, VideoResult
+from mien.results import FusedResult, ImageResult, Result, SpeechResult, SpeechSegment, VideoFrame, VideoResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,15 +25,13 @@ __all__ = ["FORMATS", "KINDS", "Context", "Format", "Result", "Writer", "kind_of
 KINDS = ("image", "audio", "video")
 """What results are of."""
 
-Result = ImageResult | SpeechResult | VideoResult | FusedResult | FailedItem
 
-
-_KINDS: dict[type, str] = {ImageResult: "image", SpeechResult: "audio", VideoResult: "video"}
+_KINDS: dict[type, str] = {ImageResult: "image", SpeechResult: "audio", VideoResult: "video", FusedResult: "fused"}
 
 
 def kind_of(result: Result) -> str:
-    """Return the kind of a result, of a failed item what it was taken for; empty where there is none."""
-    return getattr(result, "kind", "") if isinstance(result, FailedItem) else _KINDS.get(type(result), "")
+    """Return the kind of a result, of a failed item what it was taken for; empty where that is not known."""
+    return str(getattr(result, "kind", _KINDS.get(type(result), "")))
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Writer:
     def close(self) -> None:
         """Finish: nothing follows."""
 
-    def discard(self) -> None:
+    def discard(self, error: BaseException) -> None:
         """Give up after an error: a file that was not finished does not appear."""
 
     def __enter__(self) -> Self:
@@ -118,7 +116,7 @@ class Writer:
         if error is None:
             self.close()
         else:
-            self.discard()
+            self.discard(error)
 
 
 @dataclass(frozen=True)
@@ -191,6 +189,7 @@ class Format:
         return writer
 
 
+_TABLE_KINDS = (*KINDS, "fused")
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
@@ -200,6 +199,7 @@ _OWN = (
         "json",
         "mien.output.tables:JsonWriter",
         "A JSON document for one item, a line each for many.",
+        kinds=_TABLE_KINDS,
         suffixes=(".json",),
         target="stream",
         flag="--json",
@@ -208,6 +208,7 @@ _OWN = (
         "jsonl",
         "mien.output.tables:JsonLinesWriter",
         "A line an item; of videos a line a frame, as they come.",
+        kinds=_TABLE_KINDS,
         suffixes=(".jsonl", ".ndjson"),
         target="stream",
         flag="--jsonl",
@@ -216,6 +217,7 @@ _OWN = (
         "csv",
         "mien.output.tables:CsvWriter",
         "A row a face, a segment of speech, or what --table says.",
+        kinds=_TABLE_KINDS,
         suffixes=(".csv",),
         target="stream",
         flag="--csv",
@@ -224,6 +226,7 @@ _OWN = (
         "parquet",
         "mien.output.tables:ParquetWriter",
         "Write the rows there, as Parquet.",
+        kinds=_TABLE_KINDS,
         suffixes=(".parquet",),
         target="file",
         flag="--parquet",

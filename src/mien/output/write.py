@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_wave, describe
 from mien.errors import InputError, MediaError, MediaNotFoundError
-from mien.output.registry import Context, Result, Writer
-from mien.results import SpeechResult
+from mien.labels import LabelSet
+from mien.output.registry import FORMATS, Context, Format, Writer, kind_of
+from mien.results import FusedResult, ImageResult, Result, SpeechResult, VideoResult
 
 if TYPE_CHECKING:
     from mien.io.audio import AudioBlock
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "SampleType",
     "WavWriter",
+    "check_suffix",
     "encode_jpeg",
     "encode_png",
     "replace_atomically",
     "save_wav",
+    "write",
     "write_bytes",
     "write_image",
     "write_wav",
@@ -39,6 +42,9 @@ SampleType = Literal["int16", "float32"]
 
 _SAMPLE_FORMATS = {"int16": ("pcm_s16le", "s16"), "float32": ("pcm_f32le", "flt")}
 """FFmpeg's names of the codecs and of their samples."""
+
+_TOUCH_S = 1e-6
+"""Times that are equal but for rounding."""
 
 _MAX_GAP_S = 3600.0
 """As in `mien.io.audio`: longer gaps are damaged times."""
@@ -54,6 +60,133 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
 }
+
+
+def write(
+    results: Result | Iterable[Result],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 - as pandas and Pillow call it
+    table: str | None = None,
+) -> None:
+    """Write one result or several to a file, in the format of its suffix: see `mien.output.FORMATS`.
+
+    Tables (``.csv``, ``.parquet``), ``.json`` and ``.jsonl`` take any results, all other formats one.  Formats that
+    show the media read them again from the path of the result: ``.png`` and others draw an image, or a video or audio
+    file over time; ``.mp4`` and others draw on a video; ``.html`` has thumbnails.
+
+    Parameters
+    ----------
+    results : Result or iterable of Result
+        Such as ImageResult, SpeechResult, VideoResult, FusedResult or FailedItem.
+    path : str or os.PathLike
+        Where to write, whole or not at all.
+    format : str, optional
+        Name of a format, instead of the suffix's.
+    table : str, optional
+        Which table of videos: see `mien.VideoResult.rows`.
+
+    Raises
+    ------
+    InputError
+        If there is no such format or table, or it does not fit the results.
+    MediaNotFoundError, MediaError
+        If the folder does not exist or the file cannot be written there; and what reading the media raises.
+    MissingExtraError
+        If the format needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import mien
+    >>> result = mien.analyze("interview.mp4")  # doctest: +SKIP
+    >>> mien.write(result, "interview.csv", table="segments")  # doctest: +SKIP
+    """
+    target = Path(os.fsdecode(path))
+    items = [results] if isinstance(results, Result) else list(results)
+    chosen = _choose_format(items, target, format)
+    many = len(items) != 1
+    if many and chosen.target in ("each", "folder"):
+        raise InputError(f"{chosen.name} takes one result, but got {len(items)}: write one by one")
+    context = Context(labels=_expected_labels(items, table), table=table, many=many)
+    if chosen.target != "stream":
+        with chosen.open(target, context) as writer:
+            for item in items:
+                _read_again(item, chosen.needs, writer)
+                writer.write(item)
+        return
+    with replace_atomically(target) as temporary, temporary.open("x", encoding="utf-8", newline="") as stream:
+        if chosen.name == "json" and many:
+            from mien.output.tables import to_json
+
+            stream.write(to_json(items) + "\n")
+            return
+        with chosen.open(stream, context) as writer:
+            for item in items:
+                writer.write(item)
+
+
+def _choose_format(items: Sequence[Result], target: Path, name: str | None) -> Format:
+    for item in items:
+        if not isinstance(item, Result):
+            raise InputError(f"expected results, such as ImageResult or FailedItem, but got {describe(item)}")
+    kinds = {kind for item in items if (kind := kind_of(item))}
+    formats = [FORMATS[name]] if name is not None else [FORMATS[one] for one in FORMATS]
+    if name is None:
+        suffix = target.suffix.lower()
+        suffixes = dict.fromkeys(one for known in formats for one in known.suffixes)
+        formats = [known for known in formats if suffix in known.suffixes]
+        if not formats:
+            raise InputError(f"results are written as {', '.join(suffixes)}, but the name is {target.name!a}")
+    for known in formats:
+        if kinds <= set(known.kinds):
+            return known
+    fitting = " and ".join(dict.fromkeys(kind for known in formats for kind in known.kinds))
+    raise InputError(f"{formats[0].name} is for results of {fitting}, but got some of {' and '.join(sorted(kinds))}")
+
+
+def _expected_labels(items: Sequence[Result], table: str | None) -> dict[str, LabelSet]:
+    """Return the emotions of each kind of result: rather of one in which something was found."""
+    labels: dict[str, LabelSet] = {}
+    for item in sorted(items, key=lambda item: not any(getattr(item, n, ()) for n in ("faces", "segments", "tracks"))):
+        if isinstance(item, VideoResult):
+            labels.setdefault("video", item.labels_of(table or "frames"))
+        elif isinstance(item, ImageResult | SpeechResult | FusedResult):
+            labels.setdefault(kind_of(item), item.labels)
+    return labels
+
+
+def _read_again(result: Result, needs: str, writer: Writer) -> None:
+    """Give a writer the images or the sound of a result, from its file."""
+    path = getattr(result, "path", None)
+    if needs not in ("images", "audio") or not isinstance(result, ImageResult | SpeechResult | VideoResult):
+        return
+    if path is None:
+        raise InputError("the result does not name its file, which is needed to show it")
+    if needs == "audio" and isinstance(result, SpeechResult):
+        from mien.io.audio import iter_audio
+
+        with iter_audio(path) as blocks:
+            for block in blocks:
+                writer.add_audio(block)
+    elif needs == "images" and isinstance(result, ImageResult):
+        from mien.io.image import read_image
+
+        writer.add_image(read_image(path).pixels, result)
+    elif needs == "images" and isinstance(result, VideoResult):
+        from mien.io.video import iter_frames
+
+        analyzed = result.frames()
+        current = next(analyzed, None)
+        with iter_frames(path, from_s=result.start_s) as frames:
+            for frame in frames:
+                if current is None:
+                    break
+                if frame.time_s >= current.time_s - _TOUCH_S:
+                    writer.add_image(frame.image, current)
+                    current = next(analyzed, None)
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
 
 
 def encode_png(image: NDArray[Any]) -> bytes:
@@ -150,7 +283,7 @@ def save_wav(path: str | os.PathLike[str], blocks: Iterable[AudioBlock], *, samp
     MediaError
         If the file cannot be written there, or the times jump by more than an hour; and what reading raises.
     """
-    target = _check_suffix(path, ".wav")
+    target = check_suffix(path, ".wav")
     if sample_type not in _SAMPLE_FORMATS:
         raise InputError(f"sample_type must be 'int16' or 'float32', but got {sample_type!r}")
     wav: _WavFile | None = None
@@ -192,7 +325,7 @@ def write_wav(target: str | os.PathLike[str] | IO[bytes], wave: NDArray[np.float
         If the file cannot be written there.
     """
     samples, rate = check_wave(wave), check_integer(rate_hz, "rate_hz", low=1, high=(1 << 31) - 1)
-    path = None if not isinstance(target, str | os.PathLike) else _check_suffix(target, ".wav")
+    path = None if not isinstance(target, str | os.PathLike) else check_suffix(target, ".wav")
     stream = io.BytesIO()
     wav = _WavFile(stream, rate, "int16")
     wav.write(samples)
@@ -267,6 +400,9 @@ class _WavFile:
         self._container.close()
 
 
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
 def write_bytes(path: str | os.PathLike[str], suffix: str, make: Callable[[], bytes]) -> None:
     """Write a file whose content is made when its name and folder are known to be good.
 
@@ -288,12 +424,13 @@ def write_bytes(path: str | os.PathLike[str], suffix: str, make: Callable[[], by
     MediaError
         If the file cannot be written there.
     """
-    target = _check_suffix(path, suffix)
+    target = check_suffix(path, suffix)
     _check_folder(target)
     _put(target, make())
 
 
-def _check_suffix(path: str | os.PathLike[str], suffix: str) -> Path:
+def check_suffix(path: str | os.PathLike[str], suffix: str) -> Path:
+    """Return a path that ends in a suffix, in any case, or raise `InputError`."""
     target = Path(os.fsdecode(path))
     if target.suffix.lower() != suffix:
         raise InputError(f"expected a name that ends in {suffix}, but got {target.name!a}")
