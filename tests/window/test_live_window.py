@@ -183,7 +183,7 @@ def test_keys_do_what_they_say(
             (lambda: any("saved" in text for text in told), lambda: post(pygame.K_r)),
             (lambda: keeping.recording is not None and keeping.recording.frames > 5, lambda: post(pygame.K_r)),
             (lambda: keeping.recording is None, lambda: post(pygame.K_d)),
-            (lambda: any("detector must be" in text for text in told), lambda: post(pygame.K_d)),
+            (lambda: any("unknown detector" in text for text in told), lambda: post(pygame.K_d)),
             (lambda: live.analyzer.detector == "haar", lambda: post(pygame.K_SPACE)),
             (lambda: window._frozen, lambda: post(pygame.K_x)),
             (lambda: window._number > window._sight.image.number + 5, lambda: post(pygame.K_SPACE)),  # type: ignore[union-attr]

@@ -285,8 +285,8 @@ class FailedItem(Result):
         Name of the error's class, such as ``"DecodeError"``.
     message : str
         The error's message.
-    kind : {"", "image", "audio", "video"}
-        What the item was taken for, where that is known; left out of comparison and data.
+    kind : {"image", "audio", "video", ""}
+        What it was taken for; left out of comparison and data.
     """
 
     tables: ClassVar[tuple[str, ...]] = ("failed",)
@@ -294,7 +294,7 @@ class FailedItem(Result):
     path: str | None
     error: str
     message: str
-    kind: str = field(default="", compare=False)
+    kind: str = field(default="", repr=False, compare=False)
 
     def columns(self, table: str | None = None) -> tuple[Column, ...]:  # noqa: ARG002
         """Return path, error and message, whatever the table: they are in all of them."""

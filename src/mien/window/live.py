@@ -169,7 +169,8 @@ class LiveWindow:
 
     def _switch(self) -> None:
         # From the one that was wished last: it may be one that cannot be had.
-        self._wish = DETECTORS[(DETECTORS.index(self._wish) + 1) % len(DETECTORS)]
+        names = tuple(DETECTORS)
+        self._wish = names[(names.index(self._wish) + 1) % len(names)]
         self.tell(f"detector: {self._wish}")
         self._live.use_detector(self._wish)
 
