@@ -76,6 +76,7 @@ PUBLIC = [
     "prepare_faces",
     "read_audio",
     "read_image",
+    "write",
     "write_wav",
 ]
 

@@ -73,6 +73,7 @@ __all__ = [
     "prepare_faces",
     "read_audio",
     "read_image",
+    "write",
     "write_wav",
 ]
 
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from mien.labels import FERPLUS8 as FERPLUS8
     from mien.labels import RAVDESS8 as RAVDESS8
     from mien.labels import LabelSet as LabelSet
+    from mien.output.write import write as write
     from mien.output.write import write_wav as write_wav
     from mien.results import Emotion as Emotion
     from mien.results import EmotionSegment as EmotionSegment
@@ -154,6 +156,7 @@ _HOME = {
     **dict.fromkeys(("Audio", "iter_audio", "read_audio"), "mien.io.audio"),
     **dict.fromkeys(("Frame", "iter_frames"), "mien.io.video"),
     **dict.fromkeys(("analyze_video", "draw_video", "fuse", "iter_video", "plot_timeline"), "mien.api"),
+    "write": "mien.output.write",
     "write_wav": "mien.output.write",
 }
 

@@ -19,7 +19,7 @@ from mien.api.live import Live, LiveImage, Sight
 from mien.errors import MissingExtraError
 from mien.io.video import iter_frames
 from mien.labels import FER7
-from mien.output.palette import COLORS
+from mien.output.canvas import COLORS
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
 from mien.video.analyzer import VideoAnalyzer
 from mien.window import _screen

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mien.api.live import Analyzed, Live, Sight
 from mien.errors import MienError
-from mien.output.live_files import LiveLog, LiveRecording, write_snapshot
+from mien.output.live import LiveLog, LiveRecording, write_snapshot
 
 __all__ = ["Keeping"]
 
@@ -77,14 +77,14 @@ class Keeping:
             if self._log is not None:
                 self._log.write(result.frame, result.clock)
             if self.recording is not None:
-                self.recording.tell(result.frame, result.clock)
+                self.recording.add_frame(result.frame, result.clock)
 
     def show(self, sight: Sight) -> None:
         """Add an image to the recording, if there is one; one that fails is ended with a message."""
         if self.recording is None:
             return
         try:
-            self.recording.show(sight.image.image, sight.frame, sight.image.time_s)
+            self.recording.add_image(sight.image.image, sight.frame, sight.image.time_s)
         except MienError:
             self.stop_recording()
 
@@ -110,7 +110,7 @@ class Keeping:
         except MienError as error:
             self._told(str(error))
             return
-        left_out = f" ({recording.left_out} images left out: too fast for the encoder)" if recording.left_out else ""
+        left_out = f" ({recording.dropped} images left out: too fast for the encoder)" if recording.dropped else ""
         if recording.frames:
             self._told(f"recorded {recording.path} and {recording.path.with_suffix('.csv').name}{left_out}")
         else:

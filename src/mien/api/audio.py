@@ -14,7 +14,8 @@ from mien.api._many import checked_workers, in_order, path_of
 from mien.errors import MissingExtraError
 from mien.io.audio import iter_audio
 from mien.models import ModelSpec, registry
-from mien.output.speech_plot import sketch, speech_plot
+from mien.output.bands import Sketch
+from mien.output.timeline import plot_speech
 from mien.results import FailedItem, SpeechResult, SpeechSegment
 from mien.speech.analyzer import SpeechAnalyzer
 
@@ -164,6 +165,6 @@ class _SpeechPreview:
         """Return the drawn recording as PNG, or None where matplotlib is not installed."""
         try:
             with iter_audio(self.path) as blocks:
-                return speech_plot(result, sketch(blocks))
+                return plot_speech(result, Sketch.from_blocks(blocks))
         except MissingExtraError:
             return None

@@ -16,8 +16,8 @@ from mien.fusion import fuse
 from mien.io.video import VideoReader
 from mien.models import ModelSpec, registry
 from mien.models.runtime import closest_precision
+from mien.output.timeline import plot_timeline
 from mien.output.video import draw_video as draw_video
-from mien.output.video_plot import plot_timeline
 from mien.results import VideoFrame, VideoResult
 from mien.speech.analyzer import SpeechAnalyzer
 from mien.video.analyzer import SMOOTH_S, VideoAnalyzer

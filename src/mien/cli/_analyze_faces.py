@@ -70,7 +70,7 @@ class ImageFiles:
         """Write the files of one image."""
         from mien.output import write_image
         from mien.output.draw import draw
-        from mien.output.faces_out import cut_face
+        from mien.output.faces import cut_face
 
         name = self._taken(source)
         if self._out is not None:

@@ -38,7 +38,7 @@ class Report:
         self._fixed = options.as_csv or options.parquet is not None
         self._parquet: ParquetSink | None = None
         if options.parquet is not None:
-            self._parquet = ParquetSink(options.parquet, expected, table=options.table or "frames")
+            self._parquet = ParquetSink(options.parquet, expected, table=options.table)
         self._sinks: list[Sink] = [stdout_sink(options, expected, many=many)]
         if self._parquet is not None:
             self._sinks.append(self._parquet)
@@ -79,7 +79,7 @@ class Report:
         for sink in self._sinks:
             sink.frame(path, frame)
 
-    def add(self, item: Item, kind: Kind, *, live: bool = False) -> None:
+    def add(self, item: Item, kind: Kind) -> None:
         """Take one result.
 
         Parameters
@@ -88,14 +88,12 @@ class Report:
             The result.
         kind : Kind
             What it is, or would have been.
-        live : bool
-            Whether its segments or frames are written already.
         """
         from mien.cli._analyze_sinks import Outcome
 
         self._count(item)
         for sink in self._sinks:
-            sink.add(Outcome(item, kind, live))
+            sink.add(Outcome(item, kind))
 
     def trouble(self, message: str) -> None:
         """Tell that a file could not be made of something that was read, which counts as a failure."""

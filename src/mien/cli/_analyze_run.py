@@ -150,7 +150,7 @@ class Run:
                     advance(1)
             return
         for source in placed():
-            report.add(self._heard_live(source, report, advance), Kind.RECORDING, live=True)
+            report.add(self._heard_live(source, report, advance), Kind.RECORDING)
             if self._plan.many:
                 advance(1)
 
@@ -191,7 +191,7 @@ class Run:
                 hearing.run(told, heard)
             except KeyboardInterrupt:
                 result = hearing.interrupted(told)
-                report.add(result, Kind.RECORDING, live=True)
+                report.add(result, Kind.RECORDING)
                 self._recordings.write(hearing, result, sound=False)
                 raise
             self._recordings.write(hearing, hearing.result)
@@ -231,7 +231,7 @@ class Run:
 
     def _told(self, video: VideoResult, files: OneVideo, report: Report, *, drawn: str | None = None) -> None:
         """Write what a video became: first the result, so that nothing that goes wrong after loses it."""
-        report.add(video, Kind.VIDEO, live=True)
+        report.add(video, Kind.VIDEO)
         try:
             files.write(video, self._models.videos.spec)
             if drawn is not None:

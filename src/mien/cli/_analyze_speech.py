@@ -16,8 +16,8 @@ from mien.errors import MienError
 
 if TYPE_CHECKING:
     from mien.io.audio import AudioBlock
-    from mien.output.speech_plot import Sketch
-    from mien.output.wav import Samples
+    from mien.output.bands import Sketch
+    from mien.output.write import SampleType
     from mien.results import FailedItem, SpeechResult, SpeechSegment
     from mien.speech.analyzer import SpeechAnalyzer
 
@@ -45,7 +45,7 @@ class Hearing:
         self.sketch: Sketch | None = None
         self._heard = _hearing.Hearing(analyzer, source.data, called=source.told)
         if drawn:
-            from mien.output.speech_plot import Sketch
+            from mien.output.bands import Sketch
 
             self.sketch = Sketch(analyzer.sound.rate_hz)
 
@@ -72,7 +72,7 @@ class Hearing:
 
         def taken(block: AudioBlock) -> None:
             if self.sketch is not None:
-                self.sketch.take(block)
+                self.sketch.add(block)
             heard(len(block.wave) / block.rate_hz)
 
         self._take(self._heard.segments(heard=taken), told)
@@ -184,8 +184,8 @@ class RecordingFiles:
             from mien.output import save_wav
 
             with iter_audio(hearing.source.data, rate_hz=self._options.audio_rate) as blocks:
-                kind: Samples = "float32" if self._options.audio_float else "int16"
-                save_wav(self._guard.ready(sound_place, "a recording"), blocks, samples=kind)
+                kind: SampleType = "float32" if self._options.audio_float else "int16"
+                save_wav(self._guard.ready(sound_place, "a recording"), blocks, sample_type=kind)
 
 
 def failed(source: Source, error: MienError) -> FailedItem:

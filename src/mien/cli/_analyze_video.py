@@ -14,12 +14,11 @@ from mien.cli._analyze_sources import Source
 from mien.cli._analyze_video_progress import video_progress
 from mien.errors import InputError
 from mien.io.paths import format_path
-from mien.output._times import minutes
+from mien.output.summary import format_minutes
 
 if TYPE_CHECKING:
     from mien.io.video import VideoReader
-    from mien.output._thumbnails import Thumbnails
-    from mien.output.faces_out import FaceSaver
+    from mien.output.faces import FaceSaver, Thumbnails
     from mien.results import VideoFrame, VideoResult
     from mien.video.analyzer import VideoAnalyzer
 
@@ -95,7 +94,7 @@ class Watching:
         self._tell(self._watched.close())
         reached_s = self._watched.reached_s
         try:
-            return self._watched.result((), f"interrupted: watched only up to {minutes(reached_s, reached_s)}")
+            return self._watched.result((), f"interrupted: watched only up to {format_minutes(reached_s, reached_s)}")
         except InputError:
             return None
 
@@ -166,11 +165,11 @@ class OneVideo:
         self._thumbnails: Thumbnails | None = None
         self._faces: FaceSaver | None = None
         if page is not None:
-            from mien.output._thumbnails import Thumbnails
+            from mien.output.faces import Thumbnails
 
             self._thumbnails = Thumbnails()
         if faces is not None:
-            from mien.output.faces_out import FaceSaver
+            from mien.output.faces import FaceSaver
 
             self._faces = FaceSaver(faces)
 
@@ -178,7 +177,7 @@ class OneVideo:
     def seen(self) -> Callable[[Any, VideoFrame], None] | None:
         """What gets the images of the video on the way, if anything needs them."""
         takers = [
-            *([] if self._thumbnails is None else [self._thumbnails.see]),
+            *([] if self._thumbnails is None else [self._thumbnails.add]),
             *([] if self._faces is None else [self._faces.save]),
         ]
         if not takers:
@@ -198,8 +197,8 @@ class OneVideo:
         MienError
             If one cannot be written.
         """
-        from mien.output.video_page import write_video_page
-        from mien.output.video_plot import write_timeline
+        from mien.output.page import write_video_page
+        from mien.output.timeline import write_timeline
 
         if self._plot is not None:
             write_timeline(self._plot, video)
@@ -232,8 +231,8 @@ class OneVideo:
 
         with video_progress(what, video.start_s, video.end_s) as reach:
             try:
-                draw_video(self._source.data, video, self._out, progress=reached)
+                draw_video(self._source.data, video, self._out, on_progress=reached)
             except KeyboardInterrupt:
                 if drawn_s is not None:
-                    _shell.note(f"{format_path(self._out)}: drawn only up to {minutes(drawn_s, video.end_s)}")
+                    _shell.note(f"{format_path(self._out)}: drawn only up to {format_minutes(drawn_s, video.end_s)}")
                 raise

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mien.cli import _shell
-from mien.output._times import length, minutes
+from mien.output.summary import format_duration, format_minutes
 
 __all__ = ["video_progress"]
 
@@ -63,12 +63,15 @@ class _State:
         """Return such as ``0:35 of 12:04, 11 x real time, 63 s left``."""
         spent_s, done_s = time.monotonic() - self._began, time_s - self._start_s
         whole_s = time_s if self._end_s is None else max(self._end_s, time_s)
-        parts = [minutes(time_s, whole_s) + (f" of {minutes(whole_s, whole_s)}" if self._end_s is not None else "")]
+        parts = [
+            format_minutes(time_s, whole_s)
+            + (f" of {format_minutes(whole_s, whole_s)}" if self._end_s is not None else "")
+        ]
         if done_s > 0 and spent_s > 0.5:
             speed = done_s / spent_s
             parts.append(f"{speed:.{0 if speed >= 10 else 1}f} x real time")
             if self._end_s is not None:
-                parts.append(f"{length(max(round((whole_s - time_s) / speed), 0)).replace('.0 s', ' s')} left")
+                parts.append(f"{format_duration(max(round((whole_s - time_s) / speed), 0)).replace('.0 s', ' s')} left")
         return ", ".join(parts)
 
 

@@ -220,7 +220,7 @@ def write_faces(results: Any) -> None:
     results : ImageResult, FailedItem, or iterable of them
         What to show.
     """
-    from mien.output.tables import face_table
+    from mien.output.console import face_table
 
     _write_table(face_table(results, ascii_only=ascii_only()))
 
@@ -233,7 +233,7 @@ def write_segments(results: Any) -> None:
     results : SpeechResult, FailedItem, or iterable of them
         What to show.
     """
-    from mien.output.speech_tables import speech_table
+    from mien.output.console import speech_table
 
     _write_table(speech_table(results, ascii_only=ascii_only()))
 
@@ -248,7 +248,7 @@ def write_videos(results: Any, *, title: str | None = None) -> None:
     title : str, optional
         Stands above the table.
     """
-    from mien.output.video_summary import video_table
+    from mien.output.console import video_table
 
     _write_table(video_table(results, ascii_only=ascii_only(), title=title))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.labels import FER7, RAVDESS8, LabelSet, label_set
+from mien.labels import FER7, RAVDESS8, LabelSet
 from mien.results.emotion import Emotion
 from mien.results.face import Face, ImageResult
 from mien.results.fused import FusedResult
@@ -323,7 +323,7 @@ class VideoResult(Result):
     def columns(self, table: str | None = None) -> tuple[Column, ...]:
         """Return the columns of one of `tables`."""
         name = self._table(table)
-        return columns(name, self._labels_of(name))
+        return columns(name, self.labels_of(name))
 
     def rows(self, table: str | None = None, *, streamed: bool = False) -> list[dict[str, Any]]:
         """Return the rows of a table, and one with path and warnings where the video has warnings or the table none.
@@ -351,10 +351,11 @@ class VideoResult(Result):
                 "fused": self._fused_rows,
             }[name]()
         if self.warnings or not (self.tracks if name == "frames" else rows):
-            rows.append(table_row(name, self._labels_of(name), self.path, warnings=self.warnings))
+            rows.append(table_row(name, self.labels_of(name), self.path, warnings=self.warnings))
         return rows
 
-    def _labels_of(self, table: str) -> LabelSet:
+    def labels_of(self, table: str) -> LabelSet:
+        """Return the emotions of one of `tables`."""
         if table == "speech":
             return RAVDESS8 if self.speech is None else self.speech.labels
         if table == "fused":
@@ -426,7 +427,7 @@ class VideoResult(Result):
             "model": self.model,
             "detector": self.detector,
             "method": self.method,
-            "labels": self.labels.name,
+            "labels": self.labels.to_data(),
             "warnings": list(self.warnings),
             "cuts": list(self.cuts),
             "summary": self.summary.to_dict(),
@@ -455,7 +456,7 @@ class VideoResult(Result):
             tracks=tuple(_rebuilt(track, found[track["track"]], times_s, lengths_s) for track in data["tracks"]),
             speech=None if data["speech"] is None else SpeechResult.from_dict(data["speech"]),
             fused=None if data["fused"] is None else FusedResult.from_dict(data["fused"]),
-            labels=label_set(data["labels"]),
+            labels=LabelSet.from_data(data["labels"]),
         )
 
     def _repr_png_(self) -> bytes | None:
@@ -510,7 +511,7 @@ def _rebuilt(
     landmarks, sharp = [face.face.landmarks for face in faces], [face.sharpness for face in faces]
     return FaceTrack(
         number=data["track"],
-        labels=label_set(data["emotion"]["labels"]),
+        labels=Emotion.from_dict(data["emotion"]).labels,
         times_s=times_s[places],
         durations_s=lengths_s[places],
         boxes=np.array([face.face.box for face in faces], np.float32),

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.api.live import Sight
-from mien.output._live_image import LiveImage
-from mien.output.palette import COLORS, text_on
+from mien.output.canvas import COLORS, text_on
+from mien.output.paint import LivePainter
 from mien.results import Emotion
 from mien.window._chips import RED, WHITE, chip, letters, place_chip
 
@@ -68,7 +68,7 @@ class View:
     """Draws windows of any size into an array."""
 
     def __init__(self) -> None:
-        self._image: LiveImage | None = None
+        self._image: LivePainter | None = None
 
     def draw(self, size: tuple[int, int], sight: Sight | None, status: Status) -> NDArray[np.uint8]:
         """Draw the window.
@@ -88,7 +88,7 @@ class View:
             uint8 (height, width, 3), RGB; valid until the next call.
         """
         if self._image is None or self._image.size != size:
-            self._image = LiveImage(*size)
+            self._image = LivePainter(*size)
         if sight is None:
             canvas = self._image.blank()
         else:
