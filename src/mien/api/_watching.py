@@ -98,7 +98,7 @@ class Watching:
             raise InputError(f"the method {method} takes its frames from the whole video: leave out from_s and to_s")
         self._source, self._step_s, self._method, self._called = source, step_s, method, called
         self._max_pixels = max_pixels
-        self._stream: FaceStream = analyzer.stream(alone=method != "timeline", keep=keep, seen=seen)
+        self._stream: FaceStream = analyzer.stream(alone=method != "timeline", keep=keep, on_frame=seen)
         self._video: FrameStream | None = None
         self._notes: list[str] = []
         self._ended = False
