@@ -81,7 +81,7 @@ def test_each_segment_of_a_person_and_of_the_voice_is_a_cue(video: VideoResult) 
         (6.0, 10.0, "Person 1: sadness 85%"),
     ]
     assert [cue.classes for cue in cues[:2]] == [(".anger",), (".happiness",)]
-    assert "::cue(.happiness) { color: #f0e442 }" in style
+    assert "::cue(.happiness) { color: #000000; background-color: #f0e442 }" in style
 
 
 def test_an_audio_file_has_its_voice_and_silence_nothing(speech: SpeechResult) -> None:

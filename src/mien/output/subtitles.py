@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien._checks import describe
 from mien.errors import InputError
-from mien.output.canvas import COLORS, to_hex
+from mien.output.canvas import COLORS, text_on, to_hex
 from mien.output.registry import Context, Result, Writer
 from mien.output.summary import printable
 from mien.output.write import check_suffix, write_bytes
@@ -23,7 +23,7 @@ def to_vtt(result: SpeechResult | VideoResult) -> str:
     """Return the segments of an audio file or a video as WebVTT, such as ``Person 1: happiness 84%``.
 
     Cues are in order of their beginnings, and overlap where several people are in view or somebody speaks.  Each has
-    a class, the name of its emotion, whose color a style block sets.
+    a class, the name of its emotion, whose colors a style block sets.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def to_vtt(result: SpeechResult | VideoResult) -> str:
         raise InputError(f"subtitles need a SpeechResult or a VideoResult, but got {describe(result)}")
     cues = sorted(_cues(result), key=lambda cue: cue[:2])
     names = dict.fromkeys(emotion.top for *_, emotion in cues)
-    styles = [f"::cue(.{name}) {{ color: {to_hex(COLORS[name])} }}" for name in names if name in COLORS]
+    styles = [_style(name) for name in names if _CLASS.fullmatch(name)]
     source = _escape(printable("" if result.path is None else result.path))
     blocks = ["WEBVTT", f"NOTE Emotions predicted by mien {source}".rstrip()]
     if styles:
@@ -73,6 +73,11 @@ def _cues(result: SpeechResult | VideoResult) -> Iterator[tuple[float, float, st
     for segment in () if speech is None else speech.segments:
         if segment.emotion is not None:
             yield segment.start_s, segment.end_s, "Voice", segment.emotion
+
+
+def _style(emotion: str) -> str:
+    color = COLORS[emotion]
+    return f"::cue(.{emotion}) {{ color: {to_hex(text_on(color))}; background-color: {to_hex(color)} }}"
 
 
 def _timestamp(milliseconds: int) -> str:
