@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from mien.errors import DatasetError, InputError, ModelError
 from mien.labels import FER7, FERPLUS8
-from mien.models.record import dump_toml
 from mien.train.nets import EmotionNet, build_any
 from mien.train.recipe import Recipe
 
@@ -38,7 +38,7 @@ def claim(folder: Path, recipe: Recipe) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".part")
-        temporary.write_text(dump_toml(recipe.to_dict()), encoding="utf-8")
+        temporary.write_text(tomli_w.dumps(recipe.to_dict()), encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
         raise DatasetError(f"cannot write to the run folder {folder}: {error.strerror or error}") from error
