@@ -84,14 +84,14 @@ def sessions_made(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
 @pytest.fixture
 def ctrl_c_at_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Ctrl-C come when the frame at two seconds has been taken from a video."""
-    from mien.io.video import VideoReader
+    from mien.io.video import FrameStream
 
-    take = VideoReader.__next__
+    take = FrameStream.__next__
 
-    def interrupted(self: VideoReader) -> Any:
+    def interrupted(self: FrameStream) -> Any:
         frame = take(self)
         if frame.time_s >= 2:
             raise KeyboardInterrupt
         return frame
 
-    monkeypatch.setattr(VideoReader, "__next__", interrupted)
+    monkeypatch.setattr(FrameStream, "__next__", interrupted)
