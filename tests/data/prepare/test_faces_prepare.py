@@ -20,7 +20,7 @@ from mien.data import FaceData, ImageList
 from mien.data.prepare import _journal, faces
 from mien.data.prepare.faces import Settings, Summary, prepare, prepare_to, rejected_of
 from mien.errors import DatasetError, InputError
-from mien.face.prepared import FaceCut
+from mien.face.prepare import FaceCut
 from mien.io.image import read_image
 from mien.labels import FER7
 from mien.output.write import write_image

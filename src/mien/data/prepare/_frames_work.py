@@ -26,7 +26,7 @@ from mien.data.prepare._workers import _follow_parent
 from mien.data.videos import VideoClips
 from mien.errors import DatasetError, InputError
 from mien.face.detect import DETECTORS, Detector, get_detector
-from mien.face.prepared import FaceCut, PreparedFace, cut_faces
+from mien.face.prepare import FaceCut, PreparedFace, cut_faces
 
 __all__ = ["LAYOUTS", "FrameSettings", "Place", "Plan", "entries"]
 
