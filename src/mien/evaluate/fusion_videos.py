@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mien.api._hearing import Hearing
 from mien.api._watching import Watching
-from mien.data.videos import VideoClips
+from mien.data.samples import Samples
 from mien.errors import DatasetError, MienError
 from mien.evaluate.figures import accuracy_interval
 from mien.evaluate.files import make_folder, write_words
@@ -112,7 +112,7 @@ def watched(path: str, faces: VideoAnalyzer, voices: SpeechAnalyzer) -> tuple[Vi
 
 
 def examine_videos(
-    clips: VideoClips,
+    clips: Samples,
     faces: VideoAnalyzer,
     voices: SpeechAnalyzer,
     *,
@@ -126,7 +126,7 @@ def examine_videos(
 
     Parameters
     ----------
-    clips : VideoClips
+    clips : Samples
         Videos; those without a label in `mien.labels.FER7`, and clips of images, are left out.
     faces, voices : VideoAnalyzer, SpeechAnalyzer
         What answers.
@@ -150,7 +150,7 @@ def examine_videos(
     kept: list[int] = []
     problems: list[str] = []
     for index in range(len(clips)):
-        if labels[index] >= 0 and clips.videos[index]:
+        if labels[index] >= 0 and not clips.frames[index]:
             try:
                 told.append(_answers(*watched(clips.where(index), faces, voices)))
                 kept.append(index)
