@@ -117,7 +117,7 @@ def hour(log: str) -> list[float]:
     import mien
     from mien.api._live_keeping import Keeping
     from mien.api.live import Live
-    from mien.io import _live_sources
+    from mien.io import live
     from mien.window._view import Status, View
     from planted_faces import planted
 
@@ -125,7 +125,7 @@ def hour(log: str) -> list[float]:
     shots = planted({0: turns}, size=(320, 240), seed=1, rate=30, seconds=10)
     Images.images = [np.ascontiguousarray(shot[0][:, :, ::-1]) for shot in shots]
     cv2.VideoCapture = Images  # type: ignore[misc,assignment]
-    _live_sources.why_closed = lambda _: ""
+    live.explain_no_access = lambda _: ""
     live = Live(0, mien.VideoAnalyzer())
 
     def ready() -> None:

@@ -39,9 +39,9 @@ class Slow(VideoAnalyzer):
 
     takes_s = 0.2
 
-    def read(self, image: Any, faces: Any) -> Any:
+    def predict(self, image: Any, faces: Any) -> Any:
         time.sleep(self.takes_s)
-        return super().read(image, faces)
+        return super().predict(image, faces)
 
 
 def sights(images: Live, *, seconds: float = 60.0) -> Iterator[tuple[Sight, float]]:
@@ -169,7 +169,7 @@ def test_a_source_that_never_was_is_an_error(analyzer: VideoAnalyzer, monkeypatc
 
 def test_what_goes_wrong_in_the_analysis_is_raised(video: Path) -> None:
     class Broken(VideoAnalyzer):
-        def read(self, image: Any, faces: Any) -> Any:
+        def predict(self, image: Any, faces: Any) -> Any:
             raise ZeroDivisionError("broken")
 
     with Live(str(video), Broken(min_face_px=60)) as images, pytest.raises(ZeroDivisionError, match="broken"):

@@ -15,8 +15,8 @@ from mien.api._watching import Watching, step_of
 from mien.errors import DecodeError, InputError, MediaNotFoundError, UnsupportedMediaError
 from mien.results import VideoFrame, VideoResult
 from mien.samples import astronaut_path
-from mien.timeline import certainty, smooth
 from mien.video.analyzer import VideoAnalyzer
+from mien.video.timeline import certainty, smooth
 from planted_faces import planted
 from planted_videos import write_video
 

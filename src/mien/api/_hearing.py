@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import DecodeError
-from mien.io.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioStream, iter_audio
+from mien.io.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioReader, iter_audio
 from mien.io.paths import format_path
 from mien.results import SpeechResult, SpeechSegment
 from mien.speech.analyzer import SpeechAnalyzer
@@ -48,14 +48,14 @@ class Hearing:
         self._from_s, self._to_s = from_s, to_s
         self._rate_hz = source.rate_hz if isinstance(source, Audio) else analyzer.sound.rate_hz
         self._stream = analyzer.stream(rate_hz=self._rate_hz)
-        self._sound: Audio | AudioStream | None = None
+        self._sound: Audio | AudioReader | None = None
         self._gaps: list[float] = []
         self.began_s: float | None = None
 
     def segments(
         self,
         *,
-        opened: Callable[[AudioStream], None] | None = None,
+        opened: Callable[[AudioReader], None] | None = None,
         heard: Callable[[AudioBlock], None] | None = None,
     ) -> Iterator[SpeechSegment]:
         """Yield each segment as soon as it is settled.

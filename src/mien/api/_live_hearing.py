@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.errors import MienError
 from mien.fusion.experts import ExpertWeights, experts, shipped_weights
-from mien.io._live_microphone import Microphone
+from mien.io.microphone import Microphone
 from mien.labels import FER7, LabelSet, mapping
 from mien.results import Emotion, SpeechSegment, TrackedFace, VideoFrame
 from mien.speech.analyzer import SpeechAnalyzer

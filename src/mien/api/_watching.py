@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mien._checks import check_number, describe
 from mien.errors import DecodeError, InputError
 from mien.io.paths import format_path
-from mien.io.video import FrameStream, count_frames, iter_frames
+from mien.io.video import VideoReader, count_frames, iter_frames
 from mien.results import VIDEO_METHODS, VideoFrame, VideoResult
 from mien.video.analyzer import FaceStream, VideoAnalyzer
 
@@ -99,11 +99,11 @@ class Watching:
         self._source, self._step_s, self._method, self._called = source, step_s, method, called
         self._max_pixels = max_pixels
         self._stream: FaceStream = analyzer.stream(alone=method != "timeline", keep=keep, on_frame=seen)
-        self._video: FrameStream | None = None
+        self._video: VideoReader | None = None
         self._notes: list[str] = []
         self._ended = False
 
-    def frames(self, *, opened: Callable[[FrameStream], None] | None = None) -> Iterator[VideoFrame]:
+    def frames(self, *, opened: Callable[[VideoReader], None] | None = None) -> Iterator[VideoFrame]:
         """Yield each analyzed frame as soon as it is settled.
 
         Parameters
@@ -148,7 +148,7 @@ class Watching:
     @property
     def has_sound(self) -> bool:
         """Whether the video, once it is open, has sound, too."""
-        return self._video is not None and self._video.has_sound
+        return self._video is not None and self._video.has_audio
 
     @property
     def reached_s(self) -> float:
@@ -188,15 +188,15 @@ class Watching:
             method=self._method,
             warnings=(*self.warnings, *more),
             path=video.path,
-            frames_read=video.read,
-            frames_failed=video.failed,
+            frames_read=video.frames_read,
+            frames_failed=video.frames_failed,
             frame_rate=None if video.frame_rate is None else float(video.frame_rate),
         )
 
-    def _end_s(self, video: FrameStream) -> float:
+    def _end_s(self, video: VideoReader) -> float:
         """Return when what was watched ends: with its last frame, which lasts as long as frames do."""
         rate = video.frame_rate
-        reached_s = video.reached_s if self._ended else self._stream.reached_s
+        reached_s = video.position_s if self._ended else self._stream.reached_s
         end_s = max(reached_s, self._stream.reached_s) + (1 / float(rate) if rate else 0.0)
         declared_s = video.duration_s
         if self._method != "timeline":

@@ -15,7 +15,7 @@ from mien._checks import warn
 from mien.api._many import checked_workers, in_order, path_of
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.detect import Detector, get_detector
-from mien.face.prepared import FaceCut, PreparedFace, cut_faces
+from mien.face.prepare import FaceCut, PreparedFace, cut_faces
 from mien.io import image as _image
 from mien.models import ModelSpec, registry
 from mien.options import DEFAULT_MAX_PIXELS

@@ -21,7 +21,7 @@ from mien._checks import check_number
 from mien.api._live_sights import Analyzed, LiveImage, Sight
 from mien.api._live_stream import LiveStream
 from mien.errors import MediaError, MienError
-from mien.io.camera import open_source, source_name
+from mien.io.live import format_live_source, open_live_source
 from mien.results import VideoFrame
 from mien.video.analyzer import VideoAnalyzer
 
@@ -51,7 +51,7 @@ class Live:
     Parameters
     ----------
     source : int, str or os.PathLike
-        See `mien.io.camera.open_source`.
+        See `mien.io.live.open_live_source`.
     analyzer : VideoAnalyzer
         What answers.
     size : (int, int), optional
@@ -79,7 +79,7 @@ class Live:
         other: Callable[[str], VideoAnalyzer] | None = None,
         told: Callable[[str], None] | None = None,
     ) -> None:
-        self.name = source_name(source)
+        self.name = format_live_source(source)
         self._source, self._size = source, size
         self._step_s = 0.0 if step_s is None else check_number(step_s, "step_s", low=0, high=3600)
         self._told = told or (lambda _: None)
@@ -242,10 +242,10 @@ class Live:
         begun_s = time.monotonic()
         while not self._stop.is_set():
             try:
-                with open_source(self._source, size=self._size) as source:
+                with open_live_source(self._source, size=self._size) as source:
                     while (frame := source.read(self._stop)) is not None:
                         now = time.monotonic()
-                        self._take(frame.image, frame.time_s if source.timed else now - begun_s, now)
+                        self._take(frame.image, frame.time_s if source.is_timed else now - begun_s, now)
                         if self._stop.is_set():
                             break
             except MediaError as error:

@@ -13,7 +13,7 @@ from mien.api._voicing import ONCE, Voicing, fusion_method
 from mien.api._watching import Watching, step_of
 from mien.errors import MissingExtraError
 from mien.fusion import fuse
-from mien.io.video import FrameStream
+from mien.io.video import VideoReader
 from mien.models import ModelSpec, registry
 from mien.models.runtime import closest_precision
 from mien.output.timeline import plot_timeline
@@ -98,10 +98,10 @@ def analyze_video(
     watching = Watching(analyzer, source, step_s=step_s, from_s=from_s, to_s=to_s, method=method)
     speech: SpeechAnalyzer | None = None
 
-    def opened(video: FrameStream) -> None:
+    def opened(video: VideoReader) -> None:
         # Before a frame is read, so that a net that cannot be loaded costs nobody the images; not for silent videos.
         nonlocal speech
-        if spoken is not None and video.has_sound:
+        if spoken is not None and video.has_audio:
             speech = _speech_analyzer(spoken, *how)
 
     result = watching.result(watching.frames(opened=opened))

@@ -17,7 +17,7 @@ from mien.io.paths import format_path
 from mien.output.summary import format_minutes
 
 if TYPE_CHECKING:
-    from mien.io.video import FrameStream
+    from mien.io.video import VideoReader
     from mien.output.faces import FaceSaver, Thumbnails
     from mien.results import VideoFrame, VideoResult
     from mien.video.analyzer import VideoAnalyzer
@@ -73,7 +73,7 @@ class Watching:
         with ExitStack() as stack:
             reached: list[Callable[[float], None]] = []
 
-            def opened(video: FrameStream) -> None:
+            def opened(video: VideoReader) -> None:
                 ends = [end for end in (video.duration_s, self._options.to) if end is not None]
                 display = video_progress(what, self._options.from_ or 0.0, min(ends, default=None))
                 reached.append(stack.enter_context(display))

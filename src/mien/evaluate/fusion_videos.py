@@ -105,7 +105,7 @@ def watched(path: str, faces: VideoAnalyzer, voices: SpeechAnalyzer) -> tuple[Vi
     frames = list(watching.frames())
     video = watching.result((*frames, *watching.close()))
     with iter_frames(path) as stream:
-        if not stream.has_sound:
+        if not stream.has_audio:
             return video, None
     hearing = Hearing(voices, path)
     return video, hearing.result(hearing.segments())

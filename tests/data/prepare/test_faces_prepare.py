@@ -20,7 +20,7 @@ from mien.data import Samples, load_dataset, load_images
 from mien.data.prepare import _journal, faces
 from mien.data.prepare.faces import Settings, Summary, prepare, prepare_to, rejected_of
 from mien.errors import DatasetError, InputError
-from mien.face.prepared import FaceCut
+from mien.face.prepare import FaceCut
 from mien.io.image import read_image
 from mien.output.write import write_image
 from mien.samples import astronaut_path

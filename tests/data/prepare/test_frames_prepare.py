@@ -18,7 +18,7 @@ from mien.data.prepare.frames import FrameSettings, frames_to
 from mien.errors import DatasetError, InputError
 from mien.face.align import eye_distance_crop
 from mien.face.detect import get_detector
-from mien.face.prepared import FaceCut
+from mien.face.prepare import FaceCut
 from mien.io.image import read_image
 from mien.samples import astronaut_path
 from planted_videos import write_video

@@ -73,7 +73,7 @@ def command(
     mien data frames ravdess_videos --data RAVDESS --out faces --layout emotions --every 15
     """
     from mien.data.prepare.frames import FrameSettings, frames_to
-    from mien.face.prepared import FaceCut
+    from mien.face.prepare import FaceCut
     from mien.models.runtime import default_threads
 
     if count is not None and every is not None:

@@ -57,7 +57,7 @@ def command(
     mien data prepare ckplus --data CK+/ --out faces/ --workers 2
     """
     from mien.data.prepare.faces import Settings, prepare_to
-    from mien.face.prepared import FaceCut
+    from mien.face.prepare import FaceCut
     from mien.models.runtime import default_threads
 
     cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=not no_smooth, gray=not color)

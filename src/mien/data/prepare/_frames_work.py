@@ -26,7 +26,7 @@ from mien.data.samples import Samples
 from mien.data.table import encode_gray_png
 from mien.errors import DatasetError, InputError
 from mien.face.detect import DETECTORS, Detector, get_detector
-from mien.face.prepared import FaceCut, PreparedFace, cut_faces
+from mien.face.prepare import FaceCut, PreparedFace, cut_faces
 
 __all__ = ["LAYOUTS", "FrameSettings", "Place", "Plan", "entries"]
 

@@ -21,7 +21,7 @@ from mien._checks import check_integer, check_number
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MienError
 from mien.face.detect import DETECTORS, Detector, get_detector
-from mien.face.prepared import FaceCut, PreparedFace, cut_faces
+from mien.face.prepare import FaceCut, PreparedFace, cut_faces
 from mien.io.image import read_image
 
 __all__ = ["Outcome", "Settings", "outcomes"]

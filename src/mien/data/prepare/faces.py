@@ -26,7 +26,7 @@ from mien.data.prepare._journal import Journal, journal_of
 from mien.data.prepare._workers import Outcome, Settings, outcomes
 from mien.data.samples import Samples
 from mien.errors import DatasetError
-from mien.face.prepared import FaceCut, PreparedFace
+from mien.face.prepare import FaceCut, PreparedFace
 from mien.io.paths import format_path
 
 __all__ = ["REJECTED", "Outcome", "Settings", "Summary", "prepare", "prepare_to", "rejected_of"]
