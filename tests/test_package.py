@@ -68,7 +68,7 @@ PUBLIC = [
     "analyze",
     "analyze_image",
     "analyze_images",
-    "analyze_recordings",
+    "analyze_audio",
     "analyze_speech",
     "draw",
     "iter_audio",

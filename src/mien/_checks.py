@@ -36,9 +36,9 @@ def check_number(value: Any, name: str, *, low: float = -math.inf, high: float =
 def check_integer(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> int:
     """Return an int within [low, high], or raise `InputError`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InputError(f"{name} must be a integer, but got {describe(value)}")
+        raise InputError(f"{name} must be an integer, but got {describe(value)}")
     if not low <= int(value) <= high:
-        raise InputError(f"{name} must be a integer {_bounds(low, high)}, but got {int(value)}")
+        raise InputError(f"{name} must be an integer {_bounds(low, high)}, but got {int(value)}")
     return int(value)
 
 

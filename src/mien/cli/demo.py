@@ -24,8 +24,9 @@ def command(out: Path) -> int:
 
     The sample is a public-domain portrait of the astronaut Eileen Collins (NASA), 512 x 512 pixels.
     """
-    from mien.api import analyze_image, draw, read_image
+    from mien.api import analyze_image, read_image
     from mien.output import write_image
+    from mien.output.draw import draw
     from mien.samples import astronaut_path
 
     source = astronaut_path()
