@@ -69,10 +69,10 @@ def test_whole_numbers_pass(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (2.0, "count must be a integer, but got 2.0"),
-        (False, "count must be a integer, but got False"),
-        ("2", "count must be a integer, but got '2'"),
-        (0, "count must be a integer of at least 1, but got 0"),
+        (2.0, "count must be an integer, but got 2.0"),
+        (False, "count must be an integer, but got False"),
+        ("2", "count must be an integer, but got '2'"),
+        (0, "count must be an integer of at least 1, but got 0"),
     ],
 )
 def test_other_whole_numbers_are_refused(value: Any, message: str) -> None:

@@ -111,8 +111,8 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match=r"mien.* has no attribute 'analyze'"):
-        _ = mien.analyze
+    with pytest.raises(AttributeError, match=r"mien.* has no attribute 'analyse'"):
+        _ = mien.analyse
 
 
 def test_importing_mien_imports_nothing_heavy() -> None:

@@ -312,7 +312,7 @@ def test_results_by_subject(model: Path, people: None, tmp_path: Path) -> None:
     assert '"00, ü|*.png",S000,sadness,anger,0' in (tmp_path / "r" / "predictions.csv").read_text("utf-8")
     shown = run(model, "people", "--data", tmp_path).stdout
     assert "intervals by subject, of which there are 6" in shown
-    assert "S000           10    0.00 %" in shown
+    assert "S000         10    0.00 %" in shown
 
 
 def test_an_older_report_leaves_nothing_behind(model: Path, people: None, folder: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def encoded(value: int, kind: str = "PNG") -> bytes:
 
 
 @pytest.fixture
-def make_images(tmp_path: Path) -> ImageList:
+def images(tmp_path: Path) -> ImageList:
     """Four files, of which the second is cut off and the third is none."""
     content = (encoded(0), encoded(1)[:-900], b"not an image", encoded(3))
     for number, data in enumerate(content):

@@ -55,8 +55,8 @@ def test_ravdess_modalities_and_songs(tmp_path: Path) -> None:
     assert len(clips) == 2
     assert len(set(clips.clips.tolist())) == 1, "the video and the sound are one recording"
     assert clips.problems == (
-        "1 left out: videos without sound (first field 02)",
         "1 left out: songs (channel='song' takes them)",
+        "1 left out: videos without sound (first field 02)",
     )
     assert load_index("ravdess", tmp_path, channel="song").files == ("03-02-03-01-01-01-05.wav",)
     assert load_index("ravdess", tmp_path, modality="full-av").files == ("01-01-03-01-01-01-05.mp4",)

@@ -15,7 +15,7 @@ from mien.labels import FER7
 
 
 @pytest.fixture
-def make_images(tmp_path: Path) -> ImageList:
+def images(tmp_path: Path) -> ImageList:
     """Six images of three sizes, and a file that is none."""
     sizes = [(4, 6), (4, 6), (4, 6), (8, 8), (8, 8), (10, 2)]
     for number, (height, width) in enumerate(sizes):

@@ -419,8 +419,8 @@ def test_a_table_tells_emotions_and_subjects(tmp_path: Path) -> None:
         "manifest.csv, row 7: videos/1.mp4 is listed twice",
         "manifest.csv, row 8: it has no file",
         "manifest.csv, row 10: videos/6.mp4 is listed twice, and differently: it is left out",
-        "videos/4.mp4: no usable row in manifest.csv",
         "other/2.avi: no usable row in manifest.csv",
+        "videos/4.mp4: no usable row in manifest.csv",
     )
     with pytest.raises(InputError, match=r"manifest\.csv tells the subjects: subject must not be given"):
         video_index("video_folder", tmp_path, subject="x")

@@ -127,7 +127,7 @@ def test_subjects_the_worst_first_and_not_all() -> None:
     text = to_text(result(per_subject=subjects, intervals_by="subject", n_groups=12, auc=0.912345))
     assert "AUC                      0.9123" in text
     assert "86.00 to 89.00  intervals by subject, of which there are 12" in text
-    assert "S00             5    0.00 %" in text
+    assert "S00           5    0.00 %" in text
     assert "S10" not in text
     assert text.endswith("and 2 subjects with a higher accuracy")
 

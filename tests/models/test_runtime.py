@@ -47,7 +47,7 @@ def test_threads_share_a_session(spec: ModelSpec) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("feeds", [{}, {"image": _crops(0)}, {"image": _crops(0), "more": _crops(0)}])
+@pytest.mark.parametrize("feeds", [{}, {"picture": _crops(0)}, {"image": _crops(0), "more": _crops(0)}])
 def test_inputs_must_be_those_of_the_graph(spec: ModelSpec, feeds: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="model 'tiny' has the inputs image, but got"):
         runtime.load(spec).run(feeds)

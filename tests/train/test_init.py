@@ -221,7 +221,7 @@ def test_the_hub_is_asked_for_the_named_file(monkeypatch: pytest.MonkeyPatch, tm
             raise FileNotFoundError("404: Entry\nNot Found")
         return str(source)
 
-    monkeypatch.setattr(init, "need", lambda *_, **__: SimpleNamespace(hf_hub_download=download))
+    monkeypatch.setattr(init, "import_extra", lambda *_, **__: SimpleNamespace(hf_hub_download=download))
     net = tiny(2)
     init_net(net, "hub:someone/faces")
     init_net(net, "hub:someone/faces:weights/last.safetensors")

@@ -10,9 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from mien.data.base import FaceData, ImageList
+from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError
 
-__all__ = ["DATASETS", "FaceData", "ImageList", "has_files", "index", "load"]
+__all__ = ["DATASETS", "FaceData", "ImageList", "Samples", "has_files", "index", "load"]
 
 DATASETS: dict[str, str] = {
     "fer2013": "FER2013 (Goodfellow et al. 2013): 48 x 48 faces of a web search, seven emotions",

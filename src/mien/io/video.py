@@ -219,7 +219,7 @@ def _checked(numbers: Sequence[int], alone: bool) -> tuple[int, ...]:
         raise InputError("numbers go without step_s, from_s and to_s")
     if isinstance(numbers, str | bytes) or not isinstance(numbers, Sequence | np.ndarray):
         raise InputError(f"numbers must be integers, but got {describe(numbers)}")
-    return tuple(check_integer(value, "a number of numbers", low=0) for value in numbers)
+    return tuple(check_integer(value, "a frame number", low=0) for value in numbers)
 
 
 def count_frames(source: Any) -> int:

@@ -95,7 +95,7 @@ def test_without_splits_there_is_one_column_and_subjects_are_counted(tmp_path: P
         (tmp_path / clip / "emotion.txt").write_text(code)
         cv2.imwrite(str(tmp_path / clip / "0.png"), np.zeros((4, 4), dtype=np.uint8))
     done = run("baum2_frames", "--data", tmp_path)
-    assert done.stdout.splitlines()[:3] == ["emotion    images", "neutral           1", "anger             1"]
+    assert done.stdout.splitlines()[:3] == ["emotion    images", "neutral         1", "anger           1"]
     assert "subjects  2, with 1 to 2 (median 1.5) images each\nclips     3\nsizes     4 x 4\n" in done.stdout
 
 

@@ -50,7 +50,7 @@ def photographs(root: Path, count: int = 6) -> Path:
 
 
 @pytest.fixture(scope="module")
-def make_images(tmp_path_factory: pytest.TempPathFactory) -> ImageList:
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageList:
     return datasets.index("folder", photographs(tmp_path_factory.mktemp("photographs")))
 
 
