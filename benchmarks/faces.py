@@ -56,13 +56,13 @@ def measure(model: str, threads: int, runs: int) -> dict[str, Any]:
     detector = get_detector(analyzer.detector, threads=threads)
     face = analyzer.analyze(portrait).faces[0]
     geometry = Crop.from_dict(analyzer.spec.crop)
-    crop = model_crop(portrait, face.box, face.points, geometry, analyzer.detector)
+    crop = model_crop(portrait, face.box, face.landmarks, geometry, analyzer.detector)
     ready = np.stack([crop] * 32)
     large = [cv2.resize(crop, (160, 160)) for _ in range(32)]
     times = {
         "512x512, one face": timed(lambda: analyzer.analyze(portrait), runs),
         "  of it detection": timed(lambda: detector.detect(portrait), runs),
-        "  of it the crop": timed(lambda: model_crop(portrait, face.box, face.points, geometry, "mtcnn"), runs),
+        "  of it the crop": timed(lambda: model_crop(portrait, face.box, face.landmarks, geometry, "mtcnn"), runs),
         "  of it the net": timed(lambda: analyzer.logits(ready[:1]), runs),
         "1280x720, one face": timed(lambda: analyzer.analyze(wide), runs),
         "32 ready crops, 48x48": timed(lambda: analyzer.classify(ready), runs),

@@ -3,7 +3,7 @@
     python scripts/measure_crop.py --data path/to/fer2013.csv.xz [--rows 3000] [--out crop.toml]
 
 Every image (48 x 48) is enlarged and framed, so that the detectors, which want background around a face, find what
-they can.  Where MTCNN finds a face, its five points are brought back to the 48 x 48 frame; their medians are the target
+they can.  Where MTCNN finds a face, its five landmarks are brought back to the 48 x 48 frame; their medians are the
 points of the crop, and what is left after the best similarity transform onto them is the scatter that a model meets
 behind this detector: training augments over it.  The box maps say where the frame lies relative to a detector's box.
 """
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def run(name: str, images: Array) -> list[Detection]:
-    """Detect in every image; boxes and points in the 48 x 48 frame, the largest first."""
+    """Detect in every image; boxes and landmarks in the 48 x 48 frame, the largest first."""
     detector = get_detector(name, min_face_px=MIN_FACE[name])
     results, start = [], time.perf_counter()
     for number, image in enumerate(images):
@@ -69,18 +69,20 @@ def run(name: str, images: Array) -> list[Detection]:
 
 
 def main_boxes(results: list[Detection]) -> tuple[Array, Array | None]:
-    """Keep the largest face of each image; return boxes (n, 4) and points (n, 5, 2) in the frame."""
+    """Keep the largest face of each image; return boxes (n, 4) and landmarks (n, 5, 2) in the frame."""
     kept = [result for result in results if len(result)]
     boxes = (np.array([result.boxes[0] for result in kept], float) - FRAME) / ZOOM
-    if not kept or kept[0].points is None:
+    if not kept or kept[0].landmarks is None:
         return boxes, None
-    return boxes, (np.array([result.points[0] for result in kept if result.points is not None], float) - FRAME) / ZOOM
+    return boxes, (
+        np.array([result.landmarks[0] for result in kept if result.landmarks is not None], float) - FRAME
+    ) / ZOOM
 
 
-def symmetric(points: Array) -> Array:
-    """Mean of the points and their mirror image: a face turned left is as frequent as one turned right."""
-    mirrored = points[[1, 0, 2, 4, 3]] * [-1, 1] + [SIZE, 0]
-    return (points + mirrored) / 2
+def symmetric(landmarks: Array) -> Array:
+    """Mean of the landmarks and their mirror image: a face turned left is as frequent as one turned right."""
+    mirrored = landmarks[[1, 0, 2, 4, 3]] * [-1, 1] + [SIZE, 0]
+    return (landmarks + mirrored) / 2
 
 
 def spread(values: Array) -> dict[str, float]:
@@ -89,11 +91,11 @@ def spread(values: Array) -> dict[str, float]:
     return {"mad": float(1.4826 * np.median(abs(values - middle))), "std": float(values.std())}
 
 
-def scatter(points: Array, target: Array) -> dict[str, dict[str, float]]:
+def scatter(landmarks: Array, target: Array) -> dict[str, dict[str, float]]:
     """How the frame of FER2013 lies in the aligned crop: log scale, rotation in degrees, shift in parts of the side."""
     middle = np.array([SIZE / 2, SIZE / 2])
     scale, angle, shift = [], [], []
-    for face in points:
+    for face in landmarks:
         matrix, _ = similarity(face, target)
         scale.append(math.log(math.hypot(matrix[0, 0], matrix[1, 0])))
         angle.append(math.degrees(math.atan2(matrix[1, 0], matrix[0, 0])))
@@ -125,9 +127,9 @@ def box_map(boxes: Array) -> dict[str, Any]:
 
 
 def table(found: dict[str, list[Detection]], rows: int, total: int, command: str) -> str:
-    _, points = main_boxes(found["mtcnn"])
-    assert points is not None
-    target = symmetric(np.median(points, axis=0))
+    _, landmarks = main_boxes(found["mtcnn"])
+    assert landmarks is not None
+    target = symmetric(np.median(landmarks, axis=0))
     lines = [
         "[crop]",
         f"size = {SIZE}",
@@ -138,7 +140,7 @@ def table(found: dict[str, list[Detection]], rows: int, total: int, command: str
         f"date = {dt.datetime.now(tz=dt.UTC).date()}",
         "",
         "[crop.spread]",
-        *inline(scatter(points, target)),
+        *inline(scatter(landmarks, target)),
     ]
     for name, results in found.items():
         result = box_map(main_boxes(results)[0])

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from add_heads import add_heads
-from mien.train.quantize import quantize
 from quantize_model import MOST, ROLE, ROWS, SEED, card, chosen, measure, worst
 
 import mien
@@ -28,6 +27,7 @@ from mien.data import FaceData, fer2013, ferplus
 from mien.evaluate import evaluate
 from mien.evaluate.result import EvaluationResult
 from mien.models import ModelSpec, registry, store
+from mien.train.quantize import quantize
 
 HARD = ("majority", "plurality")
 """Protocols of FER+ by which a record is measured: the others give each image the label of plurality, too."""

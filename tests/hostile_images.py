@@ -57,7 +57,6 @@ def other_images() -> dict[str, bytes]:
         "ppm": encoded(scene(), "ppm"),
         "tga": encoded(scene(), "tga"),
         "avif": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miafMA1B" + bytes(60),
-        "tiff-jpeg": encoded(scene(), "tiff", compression="jpeg"),
         "tiff-float": encoded(Image.fromarray(scene()[..., 0].astype(np.float32)), "tiff"),
     }
 
@@ -196,6 +195,7 @@ def _tiffs() -> dict[str, bytes]:
         "tiff-16": encoded(Image.fromarray(pixels[..., 0].astype(np.uint16) * 257), "tiff", compression="packbits"),
         "tiff-tiled": _tiled_tiff(pixels),
         "tiff-planes": _planar_tiff(pixels),
+        "tiff-jpeg": encoded(pixels, "tiff", compression="jpeg"),
     }
 
 

@@ -47,7 +47,7 @@ def track(
     step_s: float,
     size: tuple[int, int] = (320, 240),
     labels: LabelSet = FERPLUS8,
-    points: bool = True,
+    landmarks: bool = True,
 ) -> FaceTrack:
     """Return one person who does what a plan says, as the frames at these times show it.
 
@@ -78,7 +78,7 @@ def track(
         probabilities=shares,
         smoothed=shares,
         detected=np.arange(len(places)) % 3 == 0,
-        points=_points(boxes) if points else None,
+        landmarks=_landmarks(boxes) if landmarks else None,
         timeline=tuple(segments),
         moments=tuple(sorted(moments, key=lambda moment: -moment.probability)[:3]),
     )
@@ -191,7 +191,7 @@ def _boxes(number: int, times_s: NDArray[np.float64], size: tuple[int, int]) -> 
     return np.stack([x, y, x + 0.8 * side, y + side], axis=1).astype(np.float32)
 
 
-def _points(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the five points of faces that look straight ahead."""
+def _landmarks(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the five landmarks of faces that look straight ahead."""
     places = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
     return np.asarray(boxes[:, None, :2] + places * (boxes[:, 2:] - boxes[:, :2])[:, None], np.float32)

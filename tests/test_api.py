@@ -78,7 +78,7 @@ def test_the_options_reach_the_analyzer(small: Path, options: dict[str, Any]) ->
     (face,) = mien.analyze(small, output="fer7", detector="haar", **options).faces
     assert face.emotion is not None
     assert face.emotion.labels.name == "fer7"
-    assert face.points is None
+    assert face.landmarks is None
     assert mien.analyze(small, min_face_px=190, **options).faces == ()
 
 
@@ -90,7 +90,7 @@ def test_a_model_is_loaded_once(small: Path, options: dict[str, Any], monkeypatc
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(MP4, "must be an image, but it is a video"), (WAV, "must be an image, but it is a recording")],
+    [(MP4, "must be an image, but it is a video"), (WAV, "must be an image, but it is an audio file")],
 )
 def test_videos_and_recordings_are_told_by_content(
     content: bytes, message: str, tmp_path: Path, options: dict[str, Any]

@@ -99,7 +99,7 @@ def test_what_a_recording_is_called_says_nothing(call: Path, model: Path, tmp_pa
     image = tmp_path / "call.wav"
     Image.new("RGB", (40, 30)).save(image, "PNG")
     assert isinstance(mien.analyze(image, threads=1), mien.ImageResult)
-    with pytest.raises(UnsupportedMediaError, match=r"call\.wav must be a recording .*, but it is an image \(png\)"):
+    with pytest.raises(UnsupportedMediaError, match=r"call\.wav must be an audio file .*, but it is an image \(png\)"):
         mien.analyze_speech(image, model=model)
 
 
@@ -175,7 +175,7 @@ def test_a_gap_is_silence(model: Path, sound: np.ndarray) -> None:
 
 def test_times_that_jump_by_hours_are_damage(model: Path, sound: np.ndarray) -> None:
     data = encoded(np.concatenate([sound, sound]), RATE, "matroska", "pcm_s16le", gap=(4.5, 9000.0))
-    with pytest.raises(DecodeError, match="the recording has damaged times: they jump by 9000 s"):
+    with pytest.raises(DecodeError, match="the audio file has damaged times: they jump by 9000 s"):
         mien.analyze_speech(data, model=model)
 
 
@@ -219,7 +219,7 @@ def test_sound_without_speech_is_an_empty_answer(
 
 
 BROKEN = [
-    (b"", DecodeError, "the recording is empty"),
+    (b"", DecodeError, "the audio file is empty"),
     (wav(np.zeros(0, np.int16), RATE), DecodeError, "no sound follows its header"),
     (wav(np.zeros(0, np.int16), RATE)[:20], DecodeError, "cannot be decoded"),
     (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(64), DecodeError, "its header is damaged"),
@@ -227,8 +227,8 @@ BROKEN = [
     ("no/such.wav", MediaNotFoundError, "no such file: no/such.wav"),
     (".", MediaNotFoundError, "is a folder"),
     ("a\0b.wav", MediaNotFoundError, "cannot open"),
-    (None, InputError, "a recording must be a path, bytes or a binary file"),
-    (np.zeros(100, np.float32), InputError, "a recording must be a path, bytes or a binary file"),
+    (None, InputError, "an audio file must be a path, bytes or a binary file"),
+    (np.zeros(100, np.float32), InputError, "an audio file must be a path, bytes or a binary file"),
     (io.StringIO("text"), InputError, "must be opened in binary mode"),
 ]
 

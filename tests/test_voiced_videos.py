@@ -105,11 +105,11 @@ def test_the_tables_have_the_voice_and_both(talk: Path, planted_model: Path, spe
     video = read(talk, planted_model, speech)
     assert video.speech is not None
     assert video.fused is not None
-    assert video.table("speech") == video.speech.rows()
-    assert video.table("fused") == video.fused.rows(str(talk))
-    assert len(video.to_frame("pandas", table="fused")) == len(video.fused.segments)
+    assert video.rows("speech") == video.speech.rows()
+    assert video.rows("fused") == video.fused.rows()
+    assert len(video.to_frame("fused", "pandas")) == len(video.fused.segments)
     quiet = read(talk, planted_model, speech, voice=False)
-    assert (quiet.table("speech"), quiet.table("fused")) == ([], [])
+    assert [[row["start_s"] for row in quiet.rows(table)] for table in ("speech", "fused")] == [[None], [None]]
 
 
 def test_methods_by_single_frames_have_one_fused_answer(talk: Path, planted_model: Path, speech: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_part_of_a_video_is_a_part_of_all_three(talk: Path, planted_model: Pat
     ((start_s, end_s, name),) = said(video)
     assert (start_s, end_s, name) == (pytest.approx(4.0, abs=0.35), 5.0, "sadness")
     assert video.speech.duration_s == 5.0
-    assert next(row["start_s"] for row in video.table("speech")) == 3.5
+    assert next(row["start_s"] for row in video.rows("speech")) == 3.5
     covers(video, 3.5, 5.0)
     early = read(talk, planted_model, speech, to_s=2.0)
     assert [(name, end_s) for _, end_s, name in said(early)] == [("anger", 2.0)]
@@ -170,9 +170,8 @@ def test_a_pipe_is_read_once_and_says_so(tmp_path: Path, planted_model: Path, sp
     content = video_of(tmp_path / "talk.mkv", recording(SAID)).read_bytes()
     video = read(Pipe(content), planted_model, speech)
     assert (video.speech, video.fused, len(video.tracks)) == (None, None, 1)
-    assert video.warnings == (
-        "its sound was left out: a stream that cannot go back is read once, for its images",
-    )  # fmt: skip
+    (warning,) = video.warnings
+    assert warning.startswith("its sound was left out: a stream that cannot be rewound is read once, for the images")
     silent = video_of(tmp_path / "silent.mkv", None, seconds=1).read_bytes()
     assert read(Pipe(silent), planted_model, speech).warnings == ()
 
@@ -314,7 +313,7 @@ def test_sound_that_cannot_be_decoded_costs_the_video_nothing(
     assert len(video.tracks) == 1
     assert (video.speech, video.fused) == (None, None)
     (warning,) = video.warnings
-    assert warning.startswith("its sound was left out: the recording has sound in an unknown format")
+    assert warning.startswith("its sound was left out: the audio file has sound in an unknown format")
 
 
 def test_no_sound_in_the_part_that_is_read(tmp_path: Path, planted_model: Path, speech: Path) -> None:

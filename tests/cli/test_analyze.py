@@ -133,7 +133,7 @@ def test_labels_as_detector_and_smallest_face(here: Path, model: Path, face: byt
     Path("team.png").write_bytes(face)
     (found,) = json.loads(run(model, "team.png", "--json", "--labels-as", "fer7", "--detector", "haar").stdout)["faces"]
     assert set(found["emotion"]["probabilities"]) == set(FER7.emotions)
-    assert found["points"] is None
+    assert found["landmarks"] is None
     assert json.loads(run(model, "team.png", "--json", "--min-face", "190").stdout)["faces"] == []
 
 
@@ -226,7 +226,7 @@ def test_a_bad_image_is_one_line(here: Path, model: Path, face: bytes, name: str
     ("argument", "message"),
     [
         ("no.jpg", "no such file or folder: no.jpg"),
-        ("folder", "no image, video or recording in the folder folder: expected files that end in "),
+        ("folder", "no image, video or audio file in the folder folder: expected files that end in "),
         ("*.webp", "nothing matches the pattern *.webp"),
         ("x" * 300 + ".jpg", "no such file or folder: xxx"),
         ("", "no such file or folder: ''"),

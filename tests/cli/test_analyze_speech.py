@@ -302,8 +302,8 @@ def test_a_recording_that_its_name_hides_has_no_columns_and_is_not_lost(there: P
 
 LOW = sine(RATE_HZ, 1.0, level=0.1)
 BAD: dict[str, tuple[bytes, str]] = {
-    "empty.wav": (b"", "empty.wav is empty: expected a recording"),
-    "text.wav": (b"this is no recording", "text.wav must be a recording or a video with sound"),
+    "empty.wav": (b"", "empty.wav is empty: expected an audio file"),
+    "text.wav": (b"this is no recording", "text.wav must be an audio file or a video with sound"),
     "header.wav": (wav(LOW, RATE_HZ)[:44], "header.wav cannot be decoded: no sound follows its header"),
     "cut.flac": (encoded(LOW, RATE_HZ, "flac", "flac")[:30], "cut.flac cannot be decoded"),
     "video.mp4": (silent_video(), "video.mp4 has no sound: it is a video (mp4) of images only"),
@@ -397,7 +397,7 @@ def test_names_are_kept_and_steer_no_terminal(there: Path, model: Path, name: st
 def test_what_may_not_be_read_is_told(there: Path, model: Path) -> None:
     Path("folder.wav").mkdir()
     assert run(model, "folder.wav", "--csv").stdout.startswith("path,segment,")
-    assert "no image, video or recording in the folder folder.wav" in notes(run(model, "folder.wav"))[0]
+    assert "no image, video or audio file in the folder folder.wav" in notes(run(model, "folder.wav"))[0]
     assert notes(run(model, "no.wav")) == ["no such file or folder: no.wav"]
     if os.geteuid() == 0:
         pytest.skip("the administrator may read everything")

@@ -87,7 +87,7 @@ def test_refuses_a_bad_box(box):
 
 
 def test_refuses_other_points():
-    with pytest.raises(InputError, match=r"points must have the shape \(5, 2\)"):
+    with pytest.raises(InputError, match=r"landmarks must have the shape \(5, 2\)"):
         crop_matrix((0, 0, 9, 9), np.zeros((4, 2)), GEOMETRY)
 
 
@@ -159,7 +159,7 @@ def test_smoothing_is_the_binomial_kernel():
 def test_eye_distance_crop_refuses_one_eye():
     with pytest.raises(InputError, match="at least one pixel apart"):
         eye_distance_crop(grid(), [(5, 5), (5, 5)])
-    with pytest.raises(InputError, match="points must be"):
+    with pytest.raises(InputError, match="landmarks must be"):
         eye_distance_crop(grid(), "eyes")
 
 

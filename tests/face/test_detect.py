@@ -46,8 +46,8 @@ def overlap(a, b) -> float:
 
 
 def same(a: Detection, b: Detection) -> bool:
-    points = (a.points is None and b.points is None) or np.array_equal(a.points, b.points)
-    return np.array_equal(a.boxes, b.boxes) and np.array_equal(a.scores, b.scores) and points
+    landmarks = (a.landmarks is None and b.landmarks is None) or np.array_equal(a.landmarks, b.landmarks)
+    return np.array_equal(a.boxes, b.boxes) and np.array_equal(a.scores, b.scores) and landmarks
 
 
 def test_has_its_name(detector):
@@ -60,7 +60,7 @@ def test_finds_nothing_in_gray(detector):
     assert len(found) == 0
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0,)
-    assert found.points is None or found.points.shape == (0, 5, 2)
+    assert found.landmarks is None or found.landmarks.shape == (0, 5, 2)
 
 
 def test_finds_the_astronaut(detector, astronaut):
@@ -73,13 +73,13 @@ def test_finds_the_astronaut(detector, astronaut):
 
 def test_points_are_where_they_belong(detector, astronaut):
     found = detector.detect(astronaut)
-    if found.points is None:
-        pytest.skip(f"{detector.name} has no points")
+    if found.landmarks is None:
+        pytest.skip(f"{detector.name} has no landmarks")
     truth = np.array([(204, 101), (246, 102), (225, 127), (203, 141), (245, 141)])  # marked by hand
-    assert np.abs(found.points[0] - truth).max() < 6
-    assert found.points[0, 0, 0] < found.points[0, 1, 0]
+    assert np.abs(found.landmarks[0] - truth).max() < 6
+    assert found.landmarks[0, 0, 0] < found.landmarks[0, 1, 0]
     x1, y1, x2, y2 = found.boxes[0]
-    assert ((found.points[0] > (x1, y1)) & (found.points[0] < (x2, y2))).all()
+    assert ((found.landmarks[0] > (x1, y1)) & (found.landmarks[0] < (x2, y2))).all()
 
 
 def test_follows_a_mirrored_image(detector, astronaut):
@@ -87,7 +87,7 @@ def test_follows_a_mirrored_image(detector, astronaut):
     x1, y1, x2, y2 = ASTRONAUT_FACE
     assert len(found) == 1
     assert overlap(found.boxes[0], (512 - x2, y1, 512 - x1, y2)) > 0.5
-    assert found.points is None or found.points[0, 0, 0] < found.points[0, 1, 0]
+    assert found.landmarks is None or found.landmarks[0, 0, 0] < found.landmarks[0, 1, 0]
 
 
 def test_orders_by_size(detector, astronaut):
@@ -187,7 +187,7 @@ def test_detection_puts_the_largest_first_and_is_read_only():
     boxes = np.array([(0, 0, 2, 2), (5, 5, 25, 15), (1, 1, 11, 11)])
     found = Detection(boxes, np.array([0.1, 0.2, 0.3]), np.arange(30).reshape(3, 5, 2))
     assert found.scores.tolist() == pytest.approx([0.2, 0.3, 0.1])
-    assert found.points[:, 0, 0].tolist() == [10, 20, 0]
+    assert found.landmarks[:, 0, 0].tolist() == [10, 20, 0]
     assert found.boxes[0].tolist() == [5, 5, 25, 15]
     assert len(found) == 3
     with pytest.raises(ValueError, match="read-only"):
@@ -195,7 +195,7 @@ def test_detection_puts_the_largest_first_and_is_read_only():
 
 
 @pytest.mark.parametrize(
-    ("boxes", "scores", "points", "message"),
+    ("boxes", "scores", "landmarks", "message"),
     [
         (np.zeros((1, 3)), np.zeros(1), None, r"boxes must have the shape \(n, 4\), but got float64 of shape \(1, 3\)"),
         ([[0, 0, 1, 1]], np.zeros(1), None, r"boxes must be a float array of shape \(n, 4\)"),
@@ -203,12 +203,12 @@ def test_detection_puts_the_largest_first_and_is_read_only():
         (np.array([[0, 0, 1, np.nan]]), np.zeros(1), None, "boxes must be finite"),
         (np.array([[0, 0, 1, 1]]), np.zeros(2), None, r"scores must have the shape \(1,\)"),
         (np.array([[0, 0, 1, 1]]), np.array([1.5]), None, "scores must be from 0 to 1, but got 1.5"),
-        (np.array([[0, 0, 1, 1]]), np.zeros(1), np.zeros((1, 2, 2)), r"points must have the shape \(1, 5, 2\)"),
+        (np.array([[0, 0, 1, 1]]), np.zeros(1), np.zeros((1, 2, 2)), r"landmarks must have the shape \(1, 5, 2\)"),
     ],
 )
-def test_detection_checks_itself(boxes, scores, points, message):
+def test_detection_checks_itself(boxes, scores, landmarks, message):
     with pytest.raises(InputError, match=message):
-        Detection(boxes, scores, points)
+        Detection(boxes, scores, landmarks)
 
 
 @pytest.mark.parametrize(("height", "width", "expected"), [(375, 500, 23.2), (720, 1280, 32.2), (100, 100, 20.0)])
@@ -217,5 +217,5 @@ def test_default_min_face(height, width, expected):
 
 
 def test_no_faces():
-    assert no_faces(points=True).points.shape == (0, 5, 2)
-    assert no_faces(points=False).points is None
+    assert no_faces(landmarks=True).landmarks.shape == (0, 5, 2)
+    assert no_faces(landmarks=False).landmarks is None

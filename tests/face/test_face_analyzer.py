@@ -78,8 +78,8 @@ def test_the_sample_has_one_face(analyzer: FaceAnalyzer, astronaut: np.ndarray) 
     assert x1 < 222 < x2
     assert y1 < 115 < y2
     assert 60 < face.width_px < 160
-    assert face.points is not None
-    left, right, nose, *mouth = face.points
+    assert face.landmarks is not None
+    left, right, nose, *mouth = face.landmarks
     assert left[0] < nose[0] < right[0]
     assert max(left[1], right[1]) < nose[1] < min(y for _, y in mouth)
     assert face.warnings == ()

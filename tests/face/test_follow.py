@@ -37,10 +37,10 @@ def moved(box, across, down, zoom=1.0):
 )
 def test_a_face_is_found_near_where_it_is_expected(detector, shot, across, down, zoom):
     expected = np.array([moved(one.box, across, down, zoom) for one in shot.faces])
-    boxes, scores, points = detector.follow(shot.image, expected)
+    boxes, scores, landmarks = detector.follow(shot.image, expected)
     assert boxes.shape == (2, 4)
-    assert boxes.dtype == scores.dtype == points.dtype == np.float32
-    for box, score, five, one in zip(boxes, scores, points, shot.faces, strict=True):
+    assert boxes.dtype == scores.dtype == landmarks.dtype == np.float32
+    for box, score, five, one in zip(boxes, scores, landmarks, shot.faces, strict=True):
         assert score > O_SCORE
         assert overlap(box, one.box) > 0.6
         assert (five > box[:2]).all()
@@ -51,10 +51,10 @@ def test_a_face_is_found_near_where_it_is_expected(detector, shot, across, down,
 
 def test_what_is_followed_is_what_is_detected(detector, shot):
     found = detector.detect(shot.image)
-    boxes, scores, points = detector.follow(shot.image, found.boxes)
+    boxes, scores, landmarks = detector.follow(shot.image, found.boxes)
     for i in range(2):
         assert overlap(boxes[i], found.boxes[i]) > 0.75
-        assert np.abs(points[i] - found.points[i]).max() < 6
+        assert np.abs(landmarks[i] - found.landmarks[i]).max() < 6
     assert scores.min() > 0.95
 
 
@@ -70,9 +70,9 @@ def test_rows_stay_in_order_and_empty_places_are_no_faces(detector, shot):
 
 def test_places_beyond_the_image_are_no_faces(detector, shot):
     expected = np.array([(-500, -500, -400, -380), (9e5, 9e5, 9.5e5, 9.6e5), (5, 5, 5, 5), (90, 90, 20, 20)], float)
-    boxes, scores, points = detector.follow(shot.image, expected)
+    boxes, scores, landmarks = detector.follow(shot.image, expected)
     assert np.isfinite(boxes).all()
-    assert np.isfinite(points).all()
+    assert np.isfinite(landmarks).all()
     assert (scores <= O_SCORE).all()
 
 
@@ -83,10 +83,10 @@ def test_tiny_images(detector, size):
 
 
 def test_nothing_to_follow(detector, shot):
-    boxes, scores, points = detector.follow(shot.image, np.zeros((0, 4)))
+    boxes, scores, landmarks = detector.follow(shot.image, np.zeros((0, 4)))
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
-    assert points.shape == (0, 5, 2)
+    assert landmarks.shape == (0, 5, 2)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_bands_do_not_change_the_answers(monkeypatch):
         found.append(detector.detect(image))
     assert len(found[0]) == 2
     for other in found[1:]:
-        for name in ("boxes", "scores", "points"):
+        for name in ("boxes", "scores", "landmarks"):
             np.testing.assert_array_equal(getattr(other, name), getattr(found[0], name))
 
 

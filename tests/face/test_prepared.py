@@ -27,13 +27,13 @@ class Planted:
 
     name = "planted"
 
-    def __init__(self, boxes: list[list[float]], points: list[list[list[float]]] | None = None) -> None:
+    def __init__(self, boxes: list[list[float]], landmarks: list[list[list[float]]] | None = None) -> None:
         shape = (-1, 5, 2)
         self._boxes = np.array(boxes, np.float32).reshape(-1, 4)
-        self._points = None if points is None else np.array(points, np.float32).reshape(shape)
+        self._landmarks = None if landmarks is None else np.array(landmarks, np.float32).reshape(shape)
 
     def detect(self, image: np.ndarray) -> Detection:
-        return Detection(self._boxes, np.full(len(self._boxes), 0.9, np.float32), self._points)
+        return Detection(self._boxes, np.full(len(self._boxes), 0.9, np.float32), self._landmarks)
 
 
 def face_points(left: tuple[float, float], right: tuple[float, float]) -> list[list[float]]:
@@ -62,8 +62,8 @@ def test_a_face_is_cut_where_its_eyes_are() -> None:
     assert xs[~left].mean() + 0.5 == pytest.approx(96 * (0.5 + 0.5 / 2.1), abs=0.7)
     assert ys.mean() + 0.5 == pytest.approx(96 * 0.375, abs=0.7)
     assert faces[0].box == tuple(box)
-    assert faces[0].points is not None
-    assert faces[0].points[:2] == eyes
+    assert faces[0].landmarks is not None
+    assert faces[0].landmarks[:2] == eyes
     assert faces[0].score == pytest.approx(0.9)
 
 
@@ -77,10 +77,10 @@ def test_a_turned_and_scaled_face_gives_the_same_crop(
     canvas = cv2.warpAffine(portrait, matrix, (720, 640), flags=cv2.INTER_CUBIC, borderValue=(90, 90, 90))
     turned = cut_faces(canvas, mtcnn, FaceCut(size=64))[0][0]
     assert correlation(straight.pixels, turned.pixels) > 0.95
-    assert straight.points is not None
-    assert turned.points is not None
-    eyes = np.array(straight.points[:2]) @ matrix[:, :2].T + matrix[:, 2]
-    assert np.abs(eyes - turned.points[:2]).max() < 5
+    assert straight.landmarks is not None
+    assert turned.landmarks is not None
+    eyes = np.array(straight.landmarks[:2]) @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(eyes - turned.landmarks[:2]).max() < 5
 
 
 def test_all_faces_come_largest_first_and_most_limits_them(portrait: np.ndarray, mtcnn: Detector) -> None:
@@ -97,9 +97,9 @@ def test_all_faces_come_largest_first_and_most_limits_them(portrait: np.ndarray,
 
 def test_a_profile_is_left_out_and_the_next_face_taken() -> None:
     boxes = [[0.0, 0.0, 100.0, 120.0], [120.0, 20.0, 180.0, 90.0]]
-    points = [face_points((60, 40), (66, 40)), face_points((135, 45), (160, 45))]
+    landmarks = [face_points((60, 40), (66, 40)), face_points((135, 45), (160, 45))]
     image = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
-    faces, found = cut_faces(image, Planted(boxes, points), most=1)
+    faces, found = cut_faces(image, Planted(boxes, landmarks), most=1)
     assert found == 2
     assert [face.box for face in faces] == [tuple(boxes[1])]
 
@@ -110,7 +110,7 @@ def test_without_points_eyes_are_assumed_in_the_box() -> None:
     image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     assumed = cut_faces(image, Planted([box]))[0][0]
     known = cut_faces(image, Planted([box], [face_points(*eyes)]))[0][0]
-    assert assumed.points is None
+    assert assumed.landmarks is None
     assert np.abs(assumed.pixels.astype(int) - known.pixels).max() <= 1
 
 

@@ -37,7 +37,7 @@ class Told:
     def detect(self, image):
         self.calls += 1
         if not self.boxes:
-            return no_faces(points=False)
+            return no_faces(landmarks=False)
         return Detection(np.array(self.boxes, np.float32), np.full(len(self.boxes), 0.99, np.float32))
 
 
@@ -97,7 +97,7 @@ def test_the_same_video_gives_the_same_faces(mtcnn):
         tracker = FaceTracker(mtcnn)
         shots = STANDARD[2].shots(10)
         faces = [face for shot in shots for face in tracker.update(shot.image, shot.time_s)]
-        return [(face.id, face.box.tolist(), face.points.tolist(), face.score, face.detected) for face in faces]
+        return [(face.id, face.box.tolist(), face.landmarks.tolist(), face.score, face.detected) for face in faces]
 
     assert told() == told()
 
@@ -201,7 +201,7 @@ def test_a_detector_that_cannot_follow(mtcnn):
     for shot in video.shots(30):
         told.boxes = [shot.faces[0].box]
         faces = tracker.update(shot.image, shot.time_s)
-        assert all(face.id == 1 and face.points is None for face in faces)
+        assert all(face.id == 1 and face.landmarks is None for face in faces)
         tracked += sum(overlap(face.box, shot.faces[0].box) > 0.5 for face in faces)
     assert tracked >= 0.9 * 120
     assert told.calls < 40

@@ -76,13 +76,13 @@ def test_small_and_large_faces_in_one_image(yunet: YunetDetector, astronaut: np.
 
 @pytest.mark.data
 def test_at_full_size_it_is_what_opencv_says(yunet_there: Path, astronaut: np.ndarray) -> None:
-    """Where nothing is scaled, the box, points and score are those of the net alone."""
+    """Where nothing is scaled, the box, landmarks and score are those of the net alone."""
     image = np.ascontiguousarray(astronaut[:LONG_PX, :LONG_PX])
     net = cv2.FaceDetectorYN.create(str(yunet_there), "", (LONG_PX, LONG_PX), SCORE)
     (row,) = net.detect(image[..., ::-1].copy())[1]
     found = get_detector("yunet", min_face_px=SMALLEST_PX).detect(image)
     assert found.boxes[0] == pytest.approx([*row[:2], *(row[:2] + row[2:4])], abs=0.01)
-    assert found.points[0].ravel() == pytest.approx(row[4:14], abs=0.01)
+    assert found.landmarks[0].ravel() == pytest.approx(row[4:14], abs=0.01)
     assert found.scores[0] == pytest.approx(row[14], abs=1e-5)
 
 
@@ -92,7 +92,7 @@ def test_its_points_cut_the_face_as_those_of_mtcnn_do(yunet: YunetDetector, astr
     maps = []
     for detector in (yunet, get_detector("mtcnn")):
         found = detector.detect(astronaut)
-        maps.append(crop_matrix(found.boxes[0], found.points[0], geometry, detector.name))
+        maps.append(crop_matrix(found.boxes[0], found.landmarks[0], geometry, detector.name))
     corners = np.array([(0, 0, 1), (geometry.size, 0, 1), (0, geometry.size, 1)]).T
     apart = np.abs(maps[0] @ corners - maps[1] @ corners).max()
     assert apart < 0.08 * 110  # of the face's height

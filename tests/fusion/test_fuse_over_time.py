@@ -306,7 +306,7 @@ def test_at_any_time_the_answer_is_that_of_who_is_seen_and_what_is_heard_then(se
         assert (segment.voice is None) == (voice is None)
         if voice is not None and segment.voice is not None:
             np.testing.assert_allclose(segment.voice.probabilities, voice.probabilities, atol=1e-12)
-        seen = {t.number for t in tracks if any(a <= time_s < b for a, b in t.stretches())}
+        seen = {t.number for t in tracks if any(a <= time_s < b for a, b in t.intervals())}
         assert segment.track in (seen or {None})
     total = sum(np.array(s.voice.probabilities) * s.duration_s for s in result.segments if s.voice)
     expected = sum(np.array(s.emotion.probabilities) * s.duration_s for s in heard if s.emotion)

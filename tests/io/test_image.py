@@ -144,7 +144,7 @@ def test_cmyk_jpeg_and_tiff(encode: Any) -> None:
         assert np.abs(pixels.astype(int) - (255, 0, 0)).max() <= 3, name
 
 
-def test_alpha_is_laid_on_white_and_said(encode: Any) -> None:
+def test_alpha_is_laid_on_white_with_a_warning(encode: Any) -> None:
     rgba = np.zeros((2, 3, 4), dtype=np.uint8)
     rgba[..., 0] = 200
     rgba[..., 3] = [0, 128, 255]
@@ -283,7 +283,7 @@ def test_text_stream_is_refused() -> None:
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 
-def fault(source: Any, kind: type[MediaError], message: str, **options: Any) -> MediaError:
+def check_error(source: Any, kind: type[MediaError], message: str, **options: Any) -> MediaError:
     with pytest.raises(kind, match=message) as caught:
         read_image(source, **options)
     assert "\n" not in str(caught.value)
@@ -291,18 +291,20 @@ def fault(source: Any, kind: type[MediaError], message: str, **options: Any) -> 
 
 
 def test_missing_folder_empty_text(tmp_path: Path) -> None:
-    assert fault(tmp_path / "no.jpg", MediaNotFoundError, r"no such file: .*no\.jpg").path == tmp_path / "no.jpg"
-    assert fault(tmp_path, MediaNotFoundError, "expected an image, but .* is a folder").path == tmp_path
+    assert check_error(tmp_path / "no.jpg", MediaNotFoundError, r"no such file: .*no\.jpg").path == tmp_path / "no.jpg"
+    assert check_error(tmp_path, MediaNotFoundError, "expected an image, but .* is a folder").path == tmp_path
     (tmp_path / "empty.jpg").write_bytes(b"")
-    assert fault(tmp_path / "empty.jpg", DecodeError, "empty.jpg is empty").path == tmp_path / "empty.jpg"
+    assert check_error(tmp_path / "empty.jpg", DecodeError, "empty.jpg is empty").path == tmp_path / "empty.jpg"
     (tmp_path / "text.jpg").write_text("these are words")
-    error = fault(tmp_path / "text.jpg", UnsupportedMediaError, "must be a JPEG, PNG.*begins with b'these are wo'")
+    error = check_error(
+        tmp_path / "text.jpg", UnsupportedMediaError, "must be a JPEG, PNG.*begins with b'these are wo'"
+    )
     assert error.path == tmp_path / "text.jpg"
-    fault(str(tmp_path / "text.jpg" / "x"), MediaNotFoundError, "cannot open|no such file")
-    fault("a\0b.jpg", MediaNotFoundError, "cannot open .*null byte")
-    fault("x" * 5000, MediaNotFoundError, "cannot open")
-    fault("two\nlines.jpg", MediaNotFoundError, r"'two\\nlines.jpg'")
-    assert fault(b"", DecodeError, "the image is empty").path is None
+    check_error(str(tmp_path / "text.jpg" / "x"), MediaNotFoundError, "cannot open|no such file")
+    check_error("a\0b.jpg", MediaNotFoundError, "cannot open .*null byte")
+    check_error("x" * 5000, MediaNotFoundError, "cannot open")
+    check_error("two\nlines.jpg", MediaNotFoundError, r"'two\\nlines.jpg'")
+    assert check_error(b"", DecodeError, "the image is empty").path is None
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may read everything")
@@ -310,49 +312,54 @@ def test_unreadable_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(b"x")
     secret.chmod(0)
-    assert fault(secret, MediaNotFoundError, "cannot open .*secret.jpg: Permission denied").path == secret
+    assert check_error(secret, MediaNotFoundError, "cannot open .*secret.jpg: Permission denied").path == secret
 
 
-def test_videos_and_recordings_are_told_by_content(tmp_path: Path) -> None:
+def test_videos_and_audio_are_detected_by_content(tmp_path: Path) -> None:
     video = tmp_path / "video.jpg"
     video.write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
-    assert fault(video, UnsupportedMediaError, r"video\.jpg must be an image, but it is a video \(mp4\)").path == video
-    fault(b"RIFF\0\0\0\0WAVE" + bytes(50), UnsupportedMediaError, r"must be an image, but it is a recording \(wav\)")
-    fault(b"\0\0\0\x1cftypavif" + bytes(50), UnsupportedMediaError, "an image in the format avif")
+    assert (
+        check_error(video, UnsupportedMediaError, r"video\.jpg must be an image, but it is a video \(mp4\)").path
+        == video
+    )
+    check_error(
+        b"RIFF\0\0\0\0WAVE" + bytes(50), UnsupportedMediaError, r"must be an image, but it is an audio file \(wav\)"
+    )
+    check_error(b"\0\0\0\x1cftypavif" + bytes(50), UnsupportedMediaError, "an image in the format avif")
 
 
 @pytest.mark.data
 def test_videos_of_the_data_folder(data_dir: Path) -> None:
     for name, form in (("woman2.mp4", "mp4"), ("face_noface.mov", "mov")):
-        fault(data_dir / "clips" / name, UnsupportedMediaError, rf"is a video \({form}\)")
+        check_error(data_dir / "clips" / name, UnsupportedMediaError, rf"is a video \({form}\)")
 
 
 def test_size_is_checked_before_decoding(scene: Pixels, encode: Any) -> None:
     claims = r"60000 x 60000 pixels, more than the limit of 200,000,000"
-    fault(png(60_000, 60_000), UnsupportedMediaError, claims)
-    fault(
+    check_error(png(60_000, 60_000), UnsupportedMediaError, claims)
+    check_error(
         b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\x5f\xea\0\x5f\xea\0" + bytes(8),
         UnsupportedMediaError,
         claims,
     )
     bmp = bytearray(encode(scene, "bmp"))
     bmp[18:26] = struct.pack("<ii", 60_000, 60_000)
-    fault(bytes(bmp), UnsupportedMediaError, claims)
+    check_error(bytes(bmp), UnsupportedMediaError, claims)
     gif = bytearray(encode(scene, "gif"))
     gif[6:10] = struct.pack("<HH", 60_000, 60_000)
-    fault(bytes(gif), UnsupportedMediaError, claims)
+    check_error(bytes(gif), UnsupportedMediaError, claims)
     for name in ("jpeg", "tiff", "webp", "png"):
         data = encode(scene, name)
-        fault(data, UnsupportedMediaError, "61 x 43 pixels, more than the limit of 2,622", max_pixels=61 * 43 - 1)
+        check_error(data, UnsupportedMediaError, "61 x 43 pixels, more than the limit of 2,622", max_pixels=61 * 43 - 1)
         assert read_image(data, max_pixels=61 * 43).width == 61
-    fault(Image.fromarray(scene), UnsupportedMediaError, "61 x 43", max_pixels=10)
-    fault(png(0, 5), DecodeError, "cannot be decoded as PNG|a size of 0 x 5")
+    check_error(Image.fromarray(scene), UnsupportedMediaError, "61 x 43", max_pixels=10)
+    check_error(png(0, 5), DecodeError, "cannot be decoded as PNG|a size of 0 x 5")
     for wrong in (0, -1, 2.5, True, "9"):
         with pytest.raises(InputError, match="max_pixels must be an integer"):
             read_image(scene, max_pixels=wrong)
 
 
-def test_limit_does_not_depend_on_pillows(scene: Pixels, encode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillows_own_limit_does_not_matter(scene: Pixels, encode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data = [encode(scene, name) for name in ("jpeg", "png", "bmp", "gif")]
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     for content in data:
@@ -370,7 +377,7 @@ def test_limit_does_not_depend_on_pillows(scene: Pixels, encode: Any, monkeypatc
         ("gif", {"interlace": 0}),
     ],
 )
-def test_truncated_file_gives_what_is_there_and_says_so(encode: Any, name: str, options: dict[str, Any]) -> None:
+def test_truncated_file_gives_what_is_there_with_a_warning(encode: Any, name: str, options: dict[str, Any]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = encode(noise, name, **options)
     image = read_image(data[: len(data) * 6 // 10])
@@ -381,7 +388,7 @@ def test_truncated_file_gives_what_is_there_and_says_so(encode: Any, name: str, 
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp", "tiff", "bmp", "gif"])
-def test_every_truncation_is_a_image_or_an_error(scene: Pixels, encode: Any, name: str) -> None:
+def test_every_truncation_is_an_image_or_an_error(scene: Pixels, encode: Any, name: str) -> None:
     data = encode(scene, name)
     for end in {*range(min(80, len(data))), *range(80, len(data), max(1, len(data) // 60))}:
         try:
@@ -406,18 +413,19 @@ def test_compressed_tiff_over_many_tables(encode: Any, compression: str) -> None
     np.testing.assert_array_equal(read_image(data).pixels[..., 0], np.floor(gray / 257 + 0.5).astype(np.uint8))
 
 
-def test_other_compressions_of_tiff_are_refused(scene: Pixels, encode: Any) -> None:
-    fault(encode(scene, "tiff", compression="jpeg"), UnsupportedMediaError, "a TIFF with compression 7: expected none")
+def test_tiff_with_jpeg_compression(scene: Pixels, encode: Any) -> None:
+    pixels = read_image(encode(scene, "tiff", compression="jpeg", quality=95)).pixels
+    assert np.abs(pixels.astype(int) - scene).mean() < 3
 
 
 def test_float_and_32_bit_images_are_refused(encode: Any) -> None:
-    fault(encode(np.zeros((4, 4), np.float32), "tiff"), UnsupportedMediaError, "float values")
-    fault(encode(np.zeros((4, 4), np.int32), "tiff"), UnsupportedMediaError, "32-bit values")
+    check_error(encode(np.zeros((4, 4), np.float32), "tiff"), UnsupportedMediaError, "float values")
+    check_error(encode(np.zeros((4, 4), np.int32), "tiff"), UnsupportedMediaError, "32-bit values")
 
 
 def test_lazily_opened_damaged_pil_image(scene: Pixels, encode: Any) -> None:
     image = Image.open(io.BytesIO(encode(scene, "png")[:-200]))
-    fault(image, DecodeError, "cannot be decoded")
+    check_error(image, DecodeError, "cannot be decoded")
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
@@ -438,7 +446,7 @@ def test_arrays_that_must_work(scene: Pixels) -> None:
         shape=hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5),
     )
 )
-def test_any_array_is_a_image_or_an_input_error(array: NDArray[Any]) -> None:
+def test_any_array_is_an_image_or_an_input_error(array: NDArray[Any]) -> None:
     good = (
         array.dtype == np.uint8
         and array.size > 0

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mien.errors import MediaNotFoundError
-from mien.io.paths import count_image_paths, format_path, iter_image_paths
+from mien.io.paths import format_path, iter_media_paths
+
+
+def image_paths(paths: Any) -> Iterator[str]:
+    return iter_media_paths(paths, kinds=("image",))
 
 
 @pytest.fixture
@@ -36,50 +42,61 @@ def names(found: list[str], root: Path) -> list[str]:
 
 
 def test_folder_is_walked_in_order_without_hidden_and_other_files(tree: Path) -> None:
-    assert names(list(iter_image_paths([str(tree)])), tree) == ["a.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.tiff"]
+    assert names(list(image_paths([str(tree)])), tree) == ["a.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.tiff"]
 
 
 def test_named_file_is_taken_whatever_its_suffix(tree: Path) -> None:
-    assert names(list(iter_image_paths([tree / "notes.txt", str(tree / ".hidden.jpg")])), tree) == [
+    assert names(list(image_paths([tree / "notes.txt", str(tree / ".hidden.jpg")])), tree) == [
         "notes.txt",
         ".hidden.jpg",
     ]
 
 
 def test_patterns(tree: Path) -> None:
-    assert names(list(iter_image_paths([str(tree / "*.jpg")])), tree) == ["b.jpg"]
-    assert names(list(iter_image_paths([str(tree / "*")])), tree) == ["a.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.tiff"]
-    assert names(list(iter_image_paths([str(tree / "**" / "*")])), tree) == [
+    assert names(list(image_paths([str(tree / "*.jpg")])), tree) == ["b.jpg"]
+    assert names(list(image_paths([str(tree / "*")])), tree) == ["a.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.tiff"]
+    assert names(list(image_paths([str(tree / "**" / "*")])), tree) == [
         "a.PNG",
         "b.jpg",
         "sub/c.webp",
         "sub/deep/d.tiff",
     ]
-    assert names(list(iter_image_paths([str(tree / "?" / "*.dat")])), tree) == ["f/g.dat"]
+    assert names(list(image_paths([str(tree / "?" / "*.dat")])), tree) == ["f/g.dat"]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path: Path) -> None:
     odd = tmp_path / "face[1].jpg"
     odd.write_bytes(b"")
     (tmp_path / "face1.jpg").write_bytes(b"")
-    assert list(iter_image_paths([str(odd)])) == [str(odd)]
+    assert list(image_paths([str(odd)])) == [str(odd)]
 
 
 def test_errors_name_the_argument(tree: Path) -> None:
     with pytest.raises(MediaNotFoundError, match=r"no such file or folder: .*missing") as caught:
-        list(iter_image_paths([str(tree / "missing.jpg")]))
+        list(image_paths([str(tree / "missing.jpg")]))
     assert caught.value.path == tree / "missing.jpg"
     with pytest.raises(MediaNotFoundError, match=r"no image in the folder .*expected files that end in .*.jpg"):
-        list(iter_image_paths([str(tree / "f")]))
+        list(image_paths([str(tree / "f")]))
     with pytest.raises(MediaNotFoundError, match="nothing matches the pattern"):
-        list(iter_image_paths([str(tree / "*.bmp")]))
+        list(image_paths([str(tree / "*.bmp")]))
     for bad in ("", "x\0y", "x" * 5000):
         with pytest.raises(MediaNotFoundError, match="no such file or folder"):
-            list(iter_image_paths([bad]))
+            list(image_paths([bad]))
+
+
+def test_folders_are_searched_for_all_kinds(tree: Path) -> None:
+    for name in ("film.MP4", "talk.wav"):
+        (tree / name).touch()
+    assert names(list(iter_media_paths([tree])), tree) == [
+        "a.PNG", "b.jpg", "film.MP4", "sub/c.webp", "sub/deep/d.tiff", "talk.wav",
+    ]  # fmt: skip
+    assert names(list(iter_media_paths([tree], kinds=("audio", "video"))), tree) == ["film.MP4", "talk.wav"]
+    with pytest.raises(MediaNotFoundError, match="no image, video or audio file in the folder"):
+        list(iter_media_paths([tree / "f"]))
 
 
 def test_walk_is_lazy(tree: Path) -> None:
-    paths = iter_image_paths([str(tree), str(tree / "missing")])
+    paths = image_paths([str(tree), str(tree / "missing")])
     assert Path(next(paths)).name == "a.PNG"
 
 
@@ -90,17 +107,12 @@ def test_only_the_names_of_one_folder_are_held(tmp_path: Path) -> None:
             (tmp_path / f"{folder:02}" / f"{'long name ' * 10}{file}.jpg").touch()
     tracemalloc.start()
     try:
-        assert sum(1 for _ in iter_image_paths([tmp_path])) == 2000
+        assert sum(1 for _ in image_paths([tmp_path])) == 2000
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     # Fifty names of 150 bytes are 8 kB, two thousand 300 kB.
     assert peak < 100_000
-
-
-def test_count_counts_errors_too(tree: Path) -> None:
-    assert count_image_paths([str(tree), str(tree / "missing"), str(tree / "b.jpg")]) == 6
-    assert count_image_paths(str(tree)) == 4
 
 
 def test_linked_folders_do_not_make_the_walk_endless(tree: Path) -> None:
@@ -111,7 +123,7 @@ def test_linked_folders_do_not_make_the_walk_endless(tree: Path) -> None:
         (tree / "self.jpg").symlink_to("self.jpg")
     except OSError:
         pytest.skip("this system makes no links")
-    found = names(list(iter_image_paths([str(tree)])), tree)
+    found = names(list(image_paths([str(tree)])), tree)
     assert found == ["a.PNG", "b.jpg", "link.jpg", "self.jpg", "sub/c.webp", "sub/deep/d.tiff"]
 
 
@@ -119,7 +131,7 @@ def test_linked_folders_do_not_make_the_walk_endless(tree: Path) -> None:
 def test_unreadable_folder_inside_is_yielded(tree: Path) -> None:
     (tree / "sub").chmod(0)
     try:
-        assert names(list(iter_image_paths([str(tree)])), tree) == ["a.PNG", "b.jpg", "sub"]
+        assert names(list(image_paths([str(tree)])), tree) == ["a.PNG", "b.jpg", "sub"]
     finally:
         (tree / "sub").chmod(0o755)
 
@@ -128,13 +140,13 @@ def test_unreadable_folder_inside_is_yielded(tree: Path) -> None:
 def test_names_with_undecodable_bytes_and_line_breaks(tmp_path: Path) -> None:
     for name in (b"\xff\xfe.jpg", b"zwei\nZeilen.jpg", "смех 😀.jpg".encode()):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"")
-    found = list(iter_image_paths([tmp_path]))
+    found = list(image_paths([tmp_path]))
     assert len(found) == 3
     assert all(Path(path).exists() for path in found)
     assert all("\n" not in format_path(path) and format_path(path).encode() for path in found)
 
 
-def test_shown() -> None:
+def test_format_path() -> None:
     assert format_path("ü b.jpg") == "ü b.jpg"
     assert format_path("a\nb") == "'a\\nb'"
     assert format_path("\udcff") == "'\\udcff'"

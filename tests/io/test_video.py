@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.io.audio import read_audio
-from mien.io.kinds import has_images
+from mien.io.container import has_moving_images
 from mien.io.video import Frame, FrameStream, count_frames, iter_frames
 from planted_videos import corners, number_of, numbered, numbered_video, write_video
 from sounds import encoded, sine
@@ -427,9 +427,9 @@ def test_a_stretch_after_the_end(videos: dict[str, bytes]) -> None:
         assert stream.warnings == ("no frame is at or after 100 s: the last is at 4.97 s",)
 
 
-def test_has_images(tmp_path: Path, videos: dict[str, bytes]) -> None:
+def test_has_moving_images(tmp_path: Path, videos: dict[str, bytes]) -> None:
     wave = sine(16000, 0.3)
-    for name, data, answer in (
+    for name, data, expected in (
         ("video.mp4", videos["h264 mp4"], True),
         ("sound.mp4", encoded(wave, 16000, "mp4", "aac"), False),
         ("sound.mkv", encoded(wave, 16000, "matroska", "flac"), False),
@@ -438,9 +438,9 @@ def test_has_images(tmp_path: Path, videos: dict[str, bytes]) -> None:
         ("cover.mp4", covered("mp4", "aac"), False),
     ):
         (tmp_path / name).write_bytes(data)
-        assert has_images(tmp_path / name) is answer, name
-        assert has_images(str(tmp_path / name)) is answer
-    assert has_images(tmp_path / "none.mp4")
+        assert has_moving_images(tmp_path / name) is expected, name
+        assert has_moving_images(str(tmp_path / name)) is expected
+    assert has_moving_images(tmp_path / "none.mp4")
 
 
 def covered(container: str, codec: str) -> bytes:

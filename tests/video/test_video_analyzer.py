@@ -231,8 +231,8 @@ def test_a_patch_keeps_the_face_at_its_place() -> None:
         np.testing.assert_array_equal(
             patch.image, image[top : top + patch.image.shape[0], left : left + patch.image.shape[1]]
         )
-        assert moved.face.points is not None
-        assert moved.face.points[0] == (x1 - left, y1 - top)
+        assert moved.face.landmarks is not None
+        assert moved.face.landmarks[0] == (x1 - left, y1 - top)
         # All of the box that lies in the image lies in the patch.
         assert left <= max(x1, 0)
         assert top <= max(y1, 0)

@@ -257,7 +257,7 @@ class SpeechReader:
         on_open: Callable[[AudioStream], None] | None = None,
         on_block: Callable[[AudioBlock], None] | None = None,
     ) -> None:
-        self._source, self._name, self._model = source, name, analyzer.spec.name
+        self._source, self._name, self._analyzer = source, name, analyzer
         self._from_s, self._to_s, self._keep = from_s, to_s, keep
         self._on_open, self._on_block = on_open, on_block
         self._rate_hz = source.rate_hz if isinstance(source, Audio) else analyzer.sound.rate_hz
@@ -319,7 +319,9 @@ class SpeechReader:
 
     def result(self, *warnings: str) -> SpeechResult:
         """Return the segments that were settled so far, with further warnings."""
-        return SpeechResult(self.duration_s, tuple(self._segments), self.path, self._model, (*self.warnings, *warnings))
+        model, labels = self._analyzer.spec.name, self._analyzer.labels
+        every = (*self.warnings, *warnings)
+        return SpeechResult(self.duration_s, tuple(self._segments), self.path, model, every, labels)
 
     def _read(self, blocks: Iterable[AudioBlock]) -> Iterator[SpeechSegment]:
         for block in blocks:
@@ -369,7 +371,7 @@ class SpeechReader:
             yield from self._settle(self._stream.push(np.zeros(min(most, missing - start), np.float32)))
 
     def _label(self) -> str:
-        return self._name or format_path(self.path or "the recording")
+        return self._name or format_path(self.path or "the audio file")
 
 
 class VoiceReader:
@@ -439,7 +441,7 @@ class VoiceReader:
     def _join(self, speech: SpeechResult, *, is_whole: bool = True) -> VideoResult:
         video = self._video
         warnings = tuple(warning for warning in speech.warnings if warning not in video.warnings)
-        fused = self._fuse(speech, is_whole)
+        fused = replace(self._fuse(speech, is_whole), path=video.path)
         return replace(video, speech=speech, fused=fused, warnings=(*video.warnings, *warnings))
 
     def _fuse(self, speech: SpeechResult, is_whole: bool) -> FusedResult:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from mien.errors import MediaNotFoundError, MienError
 from mien.io.audio import Audio
-from mien.io.formats import HEAD_BYTES, identify, sniff
-from mien.io.kinds import has_images, kind_of, kind_of_name
+from mien.io.container import has_moving_images
 from mien.io.paths import format_path, iter_media_paths
+from mien.io.sniff import HEAD_BYTES, detect_format, detect_kind, detect_kind_by_name, peek_kind
 
 __all__ = ["KindName", "Only", "Pipe", "Source", "find_sources", "is_several", "kind_of_path", "make_source"]
 
@@ -104,32 +104,12 @@ def make_source(data: Any, *, only: Only = None) -> Source:
     """
     if isinstance(data, Source):
         return data
-    if isinstance(data, str | os.PathLike):
-        path = os.fsdecode(data)
-        return Source(data, kind_of_path(path, only=only)[0], Path(path).name, format_path(path))
-    if isinstance(data, bytes | bytearray | memoryview):
-        return Source(data, _resolve(sniff(bytes(data[:HEAD_BYTES])), data, only)[0])
     if isinstance(data, Audio):
         return Source(data, "audio")
-    if not callable(getattr(data, "read", None)):
-        return Source(data, "image")
-    name = getattr(data, "name", None)
-    label = format_path(name) if isinstance(name, str) else None
-    seekable = getattr(data, "seekable", None)
-    try:
-        if callable(seekable) and seekable():
-            start = data.tell()
-            head = data.read(HEAD_BYTES)
-            data.seek(start)
-            kind, _ = _resolve(sniff(head) if isinstance(head, bytes) else "unknown", data, only)
-            data.seek(start)
-            return Source(data, kind, label=label)
-        pipe = Pipe(data, name=name)
-    except OSError:
-        return Source(data, "image", label=label)  # reading it says why
-    kind = pipe.kind(only)
-    # A video is read twice, for its images and its sound, which a pipe does not allow.
-    return Source(pipe.rest() if kind == "video" else pipe, kind, label=label)
+    kind, data = peek_kind(data)
+    source = Source(data, _kind(kind, only))
+    path = source.path
+    return source if path is None else replace(source, name=Path(path).name, label=format_path(path))
 
 
 def kind_of_path(path: str, *, only: Only = None, look: bool = True) -> tuple[KindName, bool]:
@@ -144,10 +124,8 @@ def kind_of_path(path: str, *, only: Only = None, look: bool = True) -> tuple[Ki
     look : bool
         Whether to look at the content; otherwise the name alone says what it is.
     """
-    if look:
-        return _resolve(kind_of(path), path, only)
-    found = kind_of_name(path)
-    return _kind(found, found == "video", only), found == "video"
+    found = detect_kind(path) if look else detect_kind_by_name(path)
+    return _kind(found, only), found == "video"
 
 
 def is_several(path: str) -> bool:
@@ -156,40 +134,39 @@ def is_several(path: str) -> bool:
     return os.path.isdir(path) or (any(sign in path for sign in "*?[") and not os.path.exists(path))  # noqa: PTH110, PTH112
 
 
-def _resolve(found: str, data: Any, only: Only) -> tuple[KindName, bool]:
-    is_video = found == "video" and has_images(data)
-    return _kind(found, is_video, only), is_video
-
-
-def _kind(found: str, is_video: bool, only: Only) -> KindName:
-    if is_video and only != "voice":
-        return "video"
-    return "audio" if found in ("audio", "video") else "image"
+def _kind(found: str, only: Only) -> KindName:
+    if found == "video":
+        return "audio" if only == "voice" else "video"
+    # What is none of them is for the reader of images to reject.
+    return "audio" if found == "audio" else "image"
 
 
 class Pipe:
-    """A stream that cannot be rewound, such as standard input; its first bytes say what it is.
+    """A stream that cannot be rewound, such as standard input, and is read as it comes; its first bytes say what it is.
 
     Parameters
     ----------
     stream : binary file object
         Read from where it stands.
-    name : str, optional
-        The file, if it is known.
     """
 
-    def __init__(self, stream: Any, name: str | None = None) -> None:
-        self._stream, self.name = stream, name
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
         self._head = b""
         self._peek(HEAD_BYTES)
-        found, self.format = identify(self._head) if isinstance(self._head, bytes) else ("unknown", "")
-        if found == "video":
+        self._found, self.format = detect_format(self._head)
+        if self._found == "video":
             if self.needs_seeking:
                 self._head += self._stream.read()
             else:
                 self._peek(_VIDEO_HEAD_BYTES)
-        self.is_video = found == "video" and has_images(self._head)
-        self._found = found
+            if not has_moving_images(self._head):
+                self._found = "audio"
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it has moving images."""
+        return self._found == "video"
 
     @property
     def needs_seeking(self) -> bool:
@@ -198,11 +175,11 @@ class Pipe:
 
     def kind(self, only: Only = None) -> KindName:
         """Return how it is read."""
-        return _kind(self._found, self.is_video, only)
+        return _kind(self._found, only)
 
     def rest(self) -> bytes:
         """Read all that is left."""
-        head, self._head = self._head, self._head[:0]
+        head, self._head = self._head, b""
         content: bytes = head + self._stream.read()
         return content
 
@@ -221,4 +198,4 @@ class Pipe:
             piece = self._stream.read(size - len(self._head))
             if not piece:
                 return
-            self._head = self._head + piece if self._head else piece
+            self._head += piece

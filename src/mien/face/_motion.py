@@ -39,11 +39,11 @@ LEARN_S, MOST_LOOKS = 0.3, 4
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """A place where a face was found in a frame: box and points may reach beyond the image."""
+    """A place where a face was found in a frame: box and landmarks may reach beyond the image."""
 
     box: Floats
     score: float
-    points: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32] | None
     look: Look = NOTHING
     detected: bool = False
 

@@ -178,10 +178,10 @@ def similarity(source: NDArray[Any], target: NDArray[Any]) -> tuple[Matrix, floa
     return matrix, residual
 
 
-def crop_matrix(box: Any, points: Any, geometry: Crop, detector: str = "") -> Matrix:
-    """Return the map from a model's crop to the image: by the five points, or by the box.
+def crop_matrix(box: Any, landmarks: Any, geometry: Crop, detector: str = "") -> Matrix:
+    """Return the map from a model's crop to the image: by the five landmarks, or by the box.
 
-    The points are used when there are some, they look like a face (`MAX_RESIDUAL`) and agree with the box
+    The landmarks are used when there are some, they look like a face (`MAX_RESIDUAL`) and agree with the box
     (`MAX_SCALE_RATIO`); else the detector's box map, and for a detector that the record does not know, the square
     around the box's center with the box's area.
 
@@ -189,7 +189,7 @@ def crop_matrix(box: Any, points: Any, geometry: Crop, detector: str = "") -> Ma
     ----------
     box : sequence of float
         x1, y1, x2, y2 in pixels of the image.
-    points : array_like or None
+    landmarks : array_like or None
         Shape (5, 2), in pixels of the image.
     geometry : Crop
         The model's crop.
@@ -204,14 +204,14 @@ def crop_matrix(box: Any, points: Any, geometry: Crop, detector: str = "") -> Ma
     Raises
     ------
     InputError
-        If the box is empty or not finite, or the points have another shape.
+        If the box is empty or not finite, or the landmarks have another shape.
     """
     by_box = _box_matrix(box, geometry, detector)
-    if points is None:
+    if landmarks is None:
         return by_box
-    if np.shape(points) != (5, 2):
-        raise InputError(f"points must have the shape (5, 2), but got {describe(np.asarray(points))}")
-    source, target = np.asarray(points, dtype=np.float64), np.asarray(geometry.points)
+    if np.shape(landmarks) != (5, 2):
+        raise InputError(f"landmarks must have the shape (5, 2), but got {describe(np.asarray(landmarks))}")
+    source, target = np.asarray(landmarks, dtype=np.float64), np.asarray(geometry.points)
     if not np.isfinite(source).all() or np.ptp(source, axis=0).max() < 1:
         return by_box
     forward, residual = similarity(source, target)
@@ -237,14 +237,14 @@ def _box_matrix(box: Any, geometry: Crop, detector: str) -> Matrix:
     return np.array([[step, 0, corner[0]], [0, step, corner[1]]])
 
 
-def model_crop(image: Any, box: Any, points: Any, geometry: Crop, detector: str = "") -> Image:
+def model_crop(image: Any, box: Any, landmarks: Any, geometry: Crop, detector: str = "") -> Image:
     """Cut a face out of an image the way a model wants it.
 
     Parameters
     ----------
     image : numpy.ndarray
         uint8 of shape (H, W, 3), RGB.
-    box, points, geometry, detector
+    box, landmarks, geometry, detector
         See `crop_matrix`.
 
     Returns
@@ -255,9 +255,9 @@ def model_crop(image: Any, box: Any, points: Any, geometry: Crop, detector: str 
     Raises
     ------
     InputError
-        If the image, the box or the points are malformed.
+        If the image, the box or the landmarks are malformed.
     """
-    crop = sample(check_image(image), crop_matrix(box, points, geometry, detector), geometry.size)
+    crop = sample(check_image(image), crop_matrix(box, landmarks, geometry, detector), geometry.size)
     return _smoothed(crop) if geometry.eyes is not None and geometry.eyes.smooth else crop
 
 
@@ -293,7 +293,7 @@ EYE_LINE = 0.375
 
 def eye_distance_crop(
     image: Any,
-    points: Any,
+    landmarks: Any,
     *,
     x_factor: float = 2.1,
     y_factor: float = 3.2,
@@ -310,7 +310,7 @@ def eye_distance_crop(
     ----------
     image : numpy.ndarray
         uint8 of shape (H, W, 3), RGB.
-    points : array_like
+    landmarks : array_like
         Shape (5, 2) or (2, 2): the eye on the left and on the right of the image come first.
     x_factor, y_factor : float
         Width and height in eye distances.
@@ -332,7 +332,7 @@ def eye_distance_crop(
         If the image is malformed, a number is out of range, or the eyes coincide.
     """
     image = check_image(image)
-    eyes = _points(points, "points")[:2]
+    eyes = _points(landmarks, "landmarks")[:2]
     side = check_integer(size, "size", low=1, high=4096)
     factors = check_number(x_factor, "x_factor", low=0.1, high=20), check_number(y_factor, "y_factor", low=0.1, high=20)
     if not np.hypot(*(eyes[1] - eyes[0])) >= 1:

@@ -290,7 +290,7 @@ class FaceAnalyzer:
         from mien.face.explain import explain
 
         image, shown = check_image(image), list(faces)
-        matrices = [crop_matrix(f.box, f.points, self._crop, self.detector) for f in shown]
+        matrices = [crop_matrix(f.box, f.landmarks, self._crop, self.detector) for f in shown]
         return explain(self, self.crops(image, shown), emotion=emotion, method=method, matrices=matrices)
 
     def crops(self, image: NDArray[np.uint8], faces: Iterable[Face]) -> list[NDArray[np.uint8]]:
@@ -302,7 +302,7 @@ class FaceAnalyzer:
             If the array is no image.
         """
         image = check_image(image)
-        return [model_crop(image, f.box, f.points, self._crop, self.detector) for f in faces]
+        return [model_crop(image, f.box, f.landmarks, self._crop, self.detector) for f in faces]
 
     def ready(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return crops of any size as the model takes them, uint8 (n, S, S, 3); see `classify`.
@@ -331,8 +331,8 @@ class FaceAnalyzer:
         image = check_image(image)
         detection = self._detector.detect(image)
         crops = [
-            model_crop(image, box, points, self._crop, self.detector)
-            for box, points in zip(detection.boxes, _points(detection), strict=True)
+            model_crop(image, box, landmarks, self._crop, self.detector)
+            for box, landmarks in zip(detection.boxes, _landmarks(detection), strict=True)
         ]
         height, width = image.shape[:2]
         return _Found(width, height, detection, crops, _image_warnings(image, detection))
@@ -346,25 +346,26 @@ class FaceAnalyzer:
                 width=found.width,
                 height=found.height,
                 faces=tuple(
-                    self._face(box, score, points, next(emotions))
-                    for box, score, points in zip(
-                        found.detection.boxes, found.detection.scores, _points(found.detection), strict=True
+                    self._face(box, score, landmarks, next(emotions))
+                    for box, score, landmarks in zip(
+                        found.detection.boxes, found.detection.scores, _landmarks(found.detection), strict=True
                     )
                 ),
                 model=self.spec.name,
                 detector=self.detector,
                 warnings=found.warnings,
+                labels=self.output.labels,
             )
             for found in group
         ]
 
-    def _face(self, box: Any, score: Any, points: Any, outputs: dict[str, Emotion]) -> Face:
+    def _face(self, box: Any, score: Any, landmarks: Any, outputs: dict[str, Emotion]) -> Face:
         width = float(box[2] - box[0])
         small = f"the face is only {width:.0f} px wide: under {SMALL_FACE_PX} px the answer is a guess"
         return Face(
             box=tuple(box.tolist()),
             score=float(score),
-            points=None if points is None else tuple((x, y) for x, y in points.tolist()),
+            landmarks=None if landmarks is None else tuple((x, y) for x, y in landmarks.tolist()),
             emotion=outputs[self.output.name],
             outputs=outputs,
             warnings=(small,) if width < SMALL_FACE_PX else (),
@@ -408,8 +409,8 @@ def _one_by_one(
     yield from map(work, sources)
 
 
-def _points(detection: Detection) -> Sequence[Any]:
-    return [None] * len(detection) if detection.points is None else list(detection.points)
+def _landmarks(detection: Detection) -> Sequence[Any]:
+    return [None] * len(detection) if detection.landmarks is None else list(detection.landmarks)
 
 
 def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:

@@ -41,9 +41,9 @@ class Detection:
         float32 of shape (n, 4): x1, y1, x2, y2 in pixels of the image; x2 and y2 are exclusive edges.
     scores : numpy.ndarray
         float32 of shape (n,), the detector's confidence in 0..1.
-    points : numpy.ndarray or None
+    landmarks : numpy.ndarray or None
         float32 of shape (n, 5, 2): left eye, right eye, nose, left and right mouth corner, as seen in the image;
-        ``None`` when the detector has no points.
+        ``None`` when the detector has no landmarks.
 
     Raises
     ------
@@ -53,19 +53,19 @@ class Detection:
 
     boxes: Floats
     scores: Floats
-    points: Floats | None = None
+    landmarks: Floats | None = None
 
     def __post_init__(self) -> None:
         boxes = _floats(self.boxes, "boxes", (None, 4))
         n = len(boxes)
         scores = _floats(self.scores, "scores", (n,))
-        points = None if self.points is None else _floats(self.points, "points", (n, 5, 2))
+        landmarks = None if self.landmarks is None else _floats(self.landmarks, "landmarks", (n, 5, 2))
         if not (boxes[:, 2:] > boxes[:, :2]).all():
             raise InputError("boxes must have x1 < x2 and y1 < y2, but got an empty one")
         if n and not (scores.min() >= 0 and scores.max() <= 1):
             raise InputError(f"scores must be from 0 to 1, but got {scores.min():g} to {scores.max():g}")
         order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
-        for name, value in (("boxes", boxes), ("scores", scores), ("points", points)):
+        for name, value in (("boxes", boxes), ("scores", scores), ("landmarks", landmarks)):
             if value is not None:
                 value = value[order]
                 value.setflags(write=False)
@@ -75,10 +75,10 @@ class Detection:
         return len(self.boxes)
 
 
-def no_faces(*, points: bool) -> Detection:
-    """Return the empty `Detection`, with empty points for a detector that has them."""
+def no_faces(*, landmarks: bool) -> Detection:
+    """Return the empty `Detection`, with empty landmarks for a detector that has them."""
     return Detection(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32) if points else None
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32) if landmarks else None
     )
 
 

@@ -1,4 +1,4 @@
-"""OpenCV's Haar cascades: upright frontal faces, no points; kept for comparison and for results made with them.
+"""OpenCV's Haar cascades: upright frontal faces, no landmarks; kept for comparison and for results made with them.
 
 The files come with opencv-python (``cv2.data``) under the license that each of them states (Intel, 2000).
 
@@ -45,7 +45,7 @@ class HaarDetector:
     """Find upright frontal faces with OpenCV's cascades.  Thread-safe: each thread has its own cascades.
 
     Boxes are square, from the brows' to the chin's height.  Scores are the last stage's weight ``w`` as
-    ``1 / (1 + exp(4.5 - w))``: good for ranking, no probabilities.  There are no points: two eyes are not five.
+    ``1 / (1 + exp(4.5 - w))``: good for ranking, no probabilities.  There are no landmarks: two eyes are not five.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class HaarDetector:
         Returns
         -------
         Detection
-            Largest first, without points; empty when there is no face.
+            Largest first, without landmarks; empty when there is no face.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class HaarDetector:
             if weight >= SURE or (weight >= LIKELY and self._has_eye(gray, hit))
         ]
         if not kept:
-            return no_faces(points=False)
+            return no_faces(landmarks=False)
         boxes = np.array([(x, y, x + width, y + height) for (x, y, width, height), _ in kept], np.float32)
         scores = 1 / (1 + np.exp(4.5 - np.array([weight for _, weight in kept])))
         return Detection(boxes, scores.astype(np.float32))

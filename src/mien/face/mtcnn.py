@@ -1,7 +1,7 @@
 """MTCNN: three small nets in a cascade, run by our own numpy code over ONNX files.
 
 The first net (P) slides a window of 12 px over a pyramid of the image and proposes boxes; the second (R, 24 px) and
-the third (O, 48 px) look again at what is left, in one batch each; the third also gives the five points.
+the third (O, 48 px) look again at what is left, in one batch each; the third also gives the five landmarks.
 
 References
 ----------
@@ -64,10 +64,10 @@ GRAY = (127, 127, 127)
 
 
 class MtcnnDetector:
-    """Find faces and their five points with MTCNN.  Thread-safe and deterministic.
+    """Find faces and their five landmarks with MTCNN.  Thread-safe and deterministic.
 
-    Boxes are tight around the face (forehead to chin, higher than wide) and cut off at the image's border; points may
-    lie slightly beyond it.
+    Boxes are tight around the face (forehead to chin, higher than wide) and cut off at the image's border;
+    landmarks may lie slightly beyond it.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class MtcnnDetector:
         Returns
         -------
         Detection
-            Largest first, with points; empty when there is no face.
+            Largest first, with landmarks; empty when there is no face.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class MtcnnDetector:
             boxes = self._refine(halves, boxes)
             # The nets shrink some boxes below what was asked for.
             boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= min_face]
-        return self._finish(halves, boxes) if len(boxes) else no_faces(points=True)
+        return self._finish(halves, boxes) if len(boxes) else no_faces(landmarks=True)
 
     def follow(self, image: NDArray[np.uint8], boxes: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
         """Look again for faces near places where they are expected, without searching the image.
@@ -153,7 +153,7 @@ class MtcnnDetector:
             float32 of shape (n, 4), row for row; they may reach beyond the image.
         scores : numpy.ndarray
             float32 of shape (n,), as those of `detect`; what is not above `O_SCORE` is no face.
-        points : numpy.ndarray
+        landmarks : numpy.ndarray
             float32 of shape (n, 5, 2), in the order of `Detection`.
 
         Raises
@@ -162,19 +162,19 @@ class MtcnnDetector:
             If the image or the boxes are malformed.
         """
         halves, places = _Halves(check_image(image)), _places(boxes)
-        found, scores, points = self._look_again(halves, places)
+        found, scores, landmarks = self._look_again(halves, places)
         weak = np.flatnonzero(scores <= O_SCORE)
         if len(weak):
             squares = _square(places[weak])
             offsets = self._r.run({"image": halves.patches(squares, R_SIDE)}, ["offsets"])["offsets"]
             second = self._look_again(halves, _moved(squares, offsets))
             better = second[1] > scores[weak]
-            for first, again in zip((found, scores, points), second, strict=True):
+            for first, again in zip((found, scores, landmarks), second, strict=True):
                 first[weak[better]] = again[better]
-        return found, scores, points
+        return found, scores, landmarks
 
     def _look_again(self, halves: _Halves, boxes: Floats) -> tuple[Floats, Floats, Floats]:
-        """Run O over boxes; return boxes, scores and points, row for row."""
+        """Run O over boxes; return boxes, scores and landmarks, row for row."""
         if not len(boxes):
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
         squares = _square(boxes)
@@ -225,14 +225,14 @@ class MtcnnDetector:
 
     def _finish(self, halves: _Halves, boxes: Floats) -> Detection:
         """Run O over what R left."""
-        moved, scores, points = self._look_again(halves, boxes)
+        moved, scores, landmarks = self._look_again(halves, boxes)
         likely = scores > O_SCORE
-        moved, scores, points = moved[likely], scores[likely], points[likely]
+        moved, scores, landmarks = moved[likely], scores[likely], landmarks[likely]
         height, width = halves.size
         inside = np.clip(moved, 0, np.array([width, height, width, height], np.float32))
         kept = contained(moved, scores, WITHIN)
         kept = kept[((inside[kept, 2:] - inside[kept, :2]) >= 1).all(axis=1)]
-        return Detection(inside[kept], scores[kept], points[kept])
+        return Detection(inside[kept], scores[kept], landmarks[kept])
 
 
 class _Halves:
@@ -300,10 +300,10 @@ def _moved(squares: Floats, offsets: Floats) -> Floats:
 
 
 def _placed(squares: Floats, answer: Floats) -> Floats:
-    """Return O's points (n, 5, 2) in the image: it gives five x, then five y, in parts of the square."""
+    """Return O's landmarks (n, 5, 2) in the image: it gives five x, then five y, in parts of the square."""
     parts = answer.reshape(-1, 2, 5).transpose(0, 2, 1)
-    points: Floats = squares[:, None, :2] + parts * (squares[:, 2:] - squares[:, :2])[:, None]
-    return points
+    landmarks: Floats = squares[:, None, :2] + parts * (squares[:, 2:] - squares[:, :2])[:, None]
+    return landmarks
 
 
 def _places(boxes: Any) -> Floats:

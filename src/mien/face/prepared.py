@@ -20,7 +20,7 @@ LEAST_EYES = 0.15
 frontal faces have 0.35 to 0.5."""
 
 BOX_EYES = ((0.309, 0.386), (0.691, 0.386))
-"""Where the eyes lie in a box of a detector without points, as parts of its sides: the median eyes of FER2013 in the
+"""Where the eyes lie in a box of a detector without landmarks, as parts of its sides: the median eyes of FER2013 in the
 boxes of Haar cascades, from the record of ``face-base`` (``[crop] points`` and ``[crop.boxes.haar]``)."""
 
 
@@ -34,7 +34,7 @@ class PreparedFace:
         uint8 of shape (S, S), gray, or (S, S, 3), RGB.
     box : tuple of float
         x1, y1, x2, y2 of the face in pixels of the image.
-    points : tuple of (float, float) or None
+    landmarks : tuple of (float, float) or None
         Left eye, right eye, nose, left and right mouth corner, as seen in the image; None for a detector without.
     score : float
         The detector's confidence in 0..1.
@@ -42,7 +42,7 @@ class PreparedFace:
 
     pixels: NDArray[np.uint8]
     box: tuple[float, float, float, float]
-    points: tuple[tuple[float, float], ...] | None
+    landmarks: tuple[tuple[float, float], ...] | None
     score: float
 
 
@@ -90,7 +90,7 @@ def cut_faces(
     image : numpy.ndarray
         uint8 of shape (H, W, 3), RGB.
     detector : Detector
-        Finds faces; one without points cannot turn them upright, and their eyes are assumed at `BOX_EYES`.
+        Finds faces; one without landmarks cannot turn them upright, and their eyes are assumed at `BOX_EYES`.
     cut : FaceCut, optional
         By default ``FaceCut()``.
     most : int, optional
@@ -125,9 +125,9 @@ def _eyes(detection: Detection, i: int) -> NDArray[np.float64] | None:
     """Return the two eyes of a face, or None if it cannot be cut by them."""
     box = detection.boxes[i].astype(np.float64)
     sides = box[2:] - box[:2]
-    if detection.points is None:
+    if detection.landmarks is None:
         return np.asarray(box[:2] + np.array(BOX_EYES) * sides)
-    eyes: NDArray[np.float64] = detection.points[i, :2].astype(np.float64)
+    eyes: NDArray[np.float64] = detection.landmarks[i, :2].astype(np.float64)
     return eyes if np.hypot(*(eyes[1] - eyes[0])) >= max(LEAST_EYES * sides[0], 1.0) else None
 
 
@@ -144,5 +144,5 @@ def _face(
         gray=cut.gray,
     )
     x1, y1, x2, y2 = detection.boxes[i].tolist()
-    points = None if detection.points is None else tuple((x, y) for x, y in detection.points[i].tolist())
-    return PreparedFace(pixels, (x1, y1, x2, y2), points, float(detection.scores[i]))
+    landmarks = None if detection.landmarks is None else tuple((x, y) for x, y in detection.landmarks[i].tolist())
+    return PreparedFace(pixels, (x1, y1, x2, y2), landmarks, float(detection.scores[i]))

@@ -51,7 +51,7 @@ class Follower(Protocol):
     """What a detector offers that can look at given places; see `mien.face.mtcnn.MtcnnDetector.follow`."""
 
     def follow(self, image: Image, boxes: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
-        """Return boxes, scores and points, row for row."""
+        """Return boxes, scores and landmarks, row for row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ class Tracked:
         Number of the person, from 1; provisional while `FaceTracker.confirmed` does not know.
     box : numpy.ndarray
         float32 (4,): x1, y1, x2, y2 in pixels, within the image.
-    points : numpy.ndarray or None
+    landmarks : numpy.ndarray or None
         float32 (5, 2), as in `mien.face.detect.Detection`; ``None`` where the detector has none.
     score : float
         The detector's confidence, 0..1.
@@ -74,7 +74,7 @@ class Tracked:
 
     id: int
     box: Floats
-    points: Floats | None
+    landmarks: Floats | None
     score: float
     detected: bool
 
@@ -245,10 +245,10 @@ class FaceTracker:
 
     def _detected(self, image: Image) -> list[Candidate]:
         detection = self._detector.detect(image)
-        points = [None] * len(detection) if detection.points is None else list(detection.points)
+        landmarks = [None] * len(detection) if detection.landmarks is None else list(detection.landmarks)
         return [
             Candidate(box.astype(np.float64), float(score), five, look(image, box), detected=True)
-            for box, score, five in zip(detection.boxes, detection.scores, points, strict=True)
+            for box, score, five in zip(detection.boxes, detection.scores, landmarks, strict=True)
         ]
 
     def _plan(self, now: float, *, all_seen: bool, in_vain: bool) -> None:
@@ -269,7 +269,7 @@ class FaceTracker:
         if isinstance(self._detector, Follower):
             expected = np.array([track.predicted(now) for track in tracks])
             places = zip(*self._detector.follow(image, expected), strict=True)
-            near = [Candidate(box.astype(np.float64), float(score), points) for box, score, points in places]
+            near = [Candidate(box.astype(np.float64), float(score), landmarks) for box, score, landmarks in places]
         else:
             near = [_moved(image, track, now) for track in tracks]
         faces: list[Candidate] = []
@@ -289,8 +289,8 @@ def _moved(image: Image, track: Track, now: float) -> Candidate:
     by, fit = shifted(image, expected, track.patch)
     box = expected + np.tile(by, 2)
     center = (box[:2] + box[2:] - track.face.box[:2] - track.face.box[2:]) / 2
-    points = None if track.face.points is None else (track.face.points + center).astype(np.float32)
-    return Candidate(box, fit, points)
+    landmarks = None if track.face.landmarks is None else (track.face.landmarks + center).astype(np.float32)
+    return Candidate(box, fit, landmarks)
 
 
 def _middle_inside(box: NDArray[Any], image: Image) -> bool:
@@ -300,4 +300,4 @@ def _middle_inside(box: NDArray[Any], image: Image) -> bool:
 
 def _tracked(track: Track, edge: Floats) -> Tracked:
     box = np.clip(track.face.box, 0, edge).astype(np.float32)
-    return Tracked(track.number, box, track.face.points, track.face.score, track.face.detected)
+    return Tracked(track.number, box, track.face.landmarks, track.face.score, track.face.detected)

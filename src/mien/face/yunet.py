@@ -1,4 +1,4 @@
-"""YuNet: one tiny net for faces and five points, run by OpenCV; an optional download (``mien models get yunet``).
+"""YuNet: one tiny net for faces and five landmarks, run by OpenCV; an optional download (``mien models get yunet``).
 
 References
 ----------
@@ -58,9 +58,9 @@ itself, it answers at random for an image of one pixel."""
 
 
 class YunetDetector:
-    """Find faces and their five points with YuNet.  Thread-safe: each thread has its own nets.
+    """Find faces and their five landmarks with YuNet.  Thread-safe: each thread has its own nets.
 
-    Boxes are tight around the face (forehead to chin) and cut off at the image's border; points may lie slightly
+    Boxes are tight around the face (forehead to chin) and cut off at the image's border; landmarks may lie slightly
     beyond it.
 
     Parameters
@@ -103,7 +103,7 @@ class YunetDetector:
         Returns
         -------
         Detection
-            Largest first, with points; empty when there is no face.
+            Largest first, with landmarks; empty when there is no face.
 
         Raises
         ------
@@ -120,9 +120,9 @@ class YunetDetector:
         large = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= min_face
         kept = np.flatnonzero(large & (inside[:, 2:] - inside[:, :2] >= 1).all(axis=1))
         if not len(kept):
-            return no_faces(points=True)
+            return no_faces(landmarks=True)
         kept = kept[contained(boxes[kept], scores[kept], WITHIN)]
-        # OpenCV names the points by the person's sides, right eye first: as seen in the image, that is the left one.
+        # OpenCV names the landmarks by the person's sides, right eye first: as seen in the image, that is the left one.
         return Detection(inside[kept], scores[kept], found[kept, 4:14].reshape(-1, 5, 2))
 
     def _looks(self, image: Image, scale: float) -> Floats:
@@ -144,7 +144,7 @@ class YunetDetector:
             scale, low = scale / COARSER, 0.8 * SPLIT_PX / COARSER
 
     def _look(self, image: Image, columns: int, lines: int, number: int) -> Floats:
-        """Run a net over the image at one size; return rows of 15: box (x, y, width, height), points, score."""
+        """Run a net over the image at one size; return rows of 15: box (x, y, width, height), landmarks, score."""
         if (lines, columns) != image.shape[:2]:
             how = cv2.INTER_AREA if columns < image.shape[1] else cv2.INTER_LINEAR
             image = np.asarray(cv2.resize(image, (columns, lines), interpolation=how), dtype=np.uint8)

@@ -89,7 +89,7 @@ def owners(
     tracks : sequence of FaceTrack
         All people.
     edges : numpy.ndarray
-        float64 (m + 1,): every edge of `FaceTrack.stretches` is among them, or touches one.
+        float64 (m + 1,): every edge of `FaceTrack.intervals` is among them, or touches one.
     stretch : numpy.ndarray
         int64 (m,): number of the stretch of speech that lies between the edges; -1 where nobody speaks.
     hold : float

@@ -91,8 +91,9 @@ def fuse(
     segments = _segments(speech)
     start, end = _bounds(faces, tracks, speech, segments, start_s, end_s)
     warnings = _warnings(faces, tracks, speech, segments)
+    path = next((part.path for part in (faces, speech) if isinstance(part, VideoResult | SpeechResult)), None)
     if not end > start:
-        return FusedResult((), method, FER7, (), warnings)
+        return FusedResult((), method, FER7, (), warnings, path)
     axis = _Axis(tracks, segments, start, end)
     if method == "experts":
         known = weights or shipped_weights(tracks[0].labels.name if tracks else "fer7")
@@ -101,7 +102,7 @@ def fuse(
         )
     else:
         fused = _RULES[method](axis.face, axis.voice)
-    return FusedResult(axis.told(fused), method, FER7, axis.notes(), warnings)
+    return FusedResult(axis.told(fused), method, FER7, axis.notes(), warnings, path)
 
 
 class _Axis:
@@ -112,7 +113,7 @@ class _Axis:
     ) -> None:
         self._tracks, self._segments = tracks, segments
         stretches, lengths_s = _stretches(segments)
-        views = [edge for track in tracks for pair in track.stretches() for edge in pair]
+        views = [edge for track in tracks for pair in track.intervals() for edge in pair]
         heard = [edge for segment in segments for edge in (segment.start_s, segment.end_s)]
         coarse = edges_of([*views, *heard], start_s, end_s)
         owner = owners(tracks, coarse, _number_at(segments, coarse, stretches))

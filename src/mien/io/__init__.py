@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from mien.io.formats import sniff
-from mien.io.image import DEFAULT_MAX_PIXELS, LoadedImage, read_image
-from mien.io.paths import IMAGE_SUFFIXES, count_image_paths, iter_image_paths
+from mien.io.image import LoadedImage, read_image
+from mien.io.paths import iter_media_paths
+from mien.io.sniff import Kind, detect_kind
 
-__all__ = [
-    "DEFAULT_MAX_PIXELS",
-    "IMAGE_SUFFIXES",
-    "LoadedImage",
-    "count_image_paths",
-    "iter_image_paths",
-    "read_image",
-    "sniff",
-]
+__all__ = ["Kind", "LoadedImage", "detect_kind", "iter_media_paths", "read_image"]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mien.errors import MediaError, MediaNotFoundError
-from mien.io._container import images_of, reason
 from mien.io._live_capture import open_capture
 from mien.io._live_devices import why_closed
+from mien.io.container import error_reason, moving_image_streams
 from mien.io.video import Frame, iter_frames
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class NetworkSource(LiveSource):
             )
         except (av.FFmpegError, OSError, EOFError, ValueError) as error:
             raise MediaNotFoundError(f"cannot open {self.name}: {_said(error)}") from error
-        streams = images_of(self._container)
+        streams = moving_image_streams(self._container)
         if not streams:
             self._container.close()
             raise MediaError(f"{self.name} holds no moving images")
@@ -294,5 +294,5 @@ def without_password(address: str) -> str:
 
 
 def _said(error: BaseException) -> str:
-    text = reason(error)
+    text = error_reason(error)
     return "it does not answer in time" if "Immediate exit" in text else text

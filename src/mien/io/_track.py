@@ -9,9 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DecodeError, UnsupportedMediaError
-from mien.io._container import images_of, label, open_container, opened, read_head, reason, zero_of
 from mien.io._levels import Levels, as_float
-from mien.io.formats import identify
+from mien.io.container import (
+    error_reason,
+    find_time_zero,
+    format_source,
+    moving_image_streams,
+    open_container,
+    open_file,
+    read_head,
+)
+from mien.io.sniff import detect_format
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -23,8 +31,8 @@ __all__ = ["Track"]
 Piece = tuple[float, int, NDArray[np.float32]]
 """Start in seconds, rate in Hz, mono samples."""
 
-_NOUN = "recording"
-_EXPECTED = "a recording or a video with sound (WAV, FLAC, MP3, M4A, Ogg, Opus, WebM, MP4, ...)"
+_NOUN = "audio file"
+_EXPECTED = "an audio file or a video with sound (WAV, FLAC, MP3, M4A, Ogg, Opus, WebM, MP4, ...)"
 
 _JUMP_S = 0.05
 """Containers round times to a millisecond, and frames last up to 0.1 s; what is off by more is a gap."""
@@ -43,8 +51,8 @@ class Track:
     """
 
     def __init__(self, source: Any) -> None:
-        self.path, self._file, self._owned = opened(source, _NOUN)
-        self._label = label(self.path, _NOUN)
+        self.path, self._file, self._owned = open_file(source, _NOUN)
+        self._label = format_source(self.path, _NOUN)
         self.notes: list[str] = []
         self.levels = Levels()
         self._end_s = self._declared_s = 0.0
@@ -69,7 +77,7 @@ class Track:
     def _read_head(self) -> bytes:
         """Return the first bytes, or raise what says why they cannot begin a recording."""
         head, self._file = read_head(self._file, self.path, noun=_NOUN, expected=_EXPECTED)
-        kind, name = identify(head)
+        kind, name = detect_format(head)
         if kind in ("audio", "video"):
             self.format = name
             return head
@@ -94,8 +102,8 @@ class Track:
         self.channels, self.rate_hz = int(context.channels), int(context.sample_rate)
         if self.channels < 1 or self.rate_hz < 1:
             raise DecodeError(f"{self._label} cannot be decoded: its header tells no rate and channels", path=self.path)
-        self.is_video = bool(images_of(self._container))
-        zero, note = zero_of(self._container)
+        self.is_video = bool(moving_image_streams(self._container))
+        zero, note = find_time_zero(self._container)
         self._zero_s = float(zero)
         if note is not None:
             self.notes.append(note)
@@ -134,7 +142,7 @@ class Track:
             except IndexError:  # PyAV's, at the end of a file in which damage showed as a further stream
                 return
             except (av.FFmpegError, OSError, EOFError) as error:
-                self.notes.append(f"reading ended early: {reason(error)}")
+                self.notes.append(f"reading ended early: {error_reason(error)}")
                 return
             yield from frames
 

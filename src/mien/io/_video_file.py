@@ -9,9 +9,17 @@ from math import floor
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import DecodeError, UnsupportedMediaError
-from mien.io._container import images_of, label, open_container, opened, read_head, reason, zero_of
 from mien.io._video_plan import is_clean_start
-from mien.io.formats import identify
+from mien.io.container import (
+    error_reason,
+    find_time_zero,
+    format_source,
+    moving_image_streams,
+    open_container,
+    open_file,
+    read_head,
+)
+from mien.io.sniff import detect_format
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -53,8 +61,8 @@ class VideoFile:
 
     def __init__(self, source: Any, *, threads: int = 1, max_pixels: int | None = None) -> None:
         self._threads, self._limit = threads, max_pixels
-        self.path, self._file, self._owned = opened(source, _NOUN)
-        self.label = label(self.path, _NOUN)
+        self.path, self._file, self._owned = open_file(source, _NOUN)
+        self.label = format_source(self.path, _NOUN)
         self.notes: list[str] = []
         try:
             self.format = self._told()
@@ -90,12 +98,12 @@ class VideoFile:
     def _told(self) -> str:
         """Return the name of the format by the first bytes, or raise what says why it is no video."""
         head, self._file = read_head(self._file, self.path, noun=_NOUN, expected=_EXPECTED)
-        kind, name = identify(head)
+        kind, name = detect_format(head)
         if kind == "video":
             return name
         came = f"something else that begins with {head[:12]!r}"
         if kind != "unknown":
-            came = f"an image ({name})" if kind == "image" else f"a recording ({name})"
+            came = f"an image ({name})" if kind == "image" else f"an audio file ({name})"
         raise UnsupportedMediaError(f"{self.label} must be {_EXPECTED}, but it is {came}", path=self.path)
 
     def _start(self) -> None:
@@ -141,7 +149,7 @@ class VideoFile:
 
     def _images(self) -> VideoStream:
         """Return the first stream of moving images, or raise what says why there is none."""
-        streams = images_of(self.container)
+        streams = moving_image_streams(self.container)
         if streams:
             return streams[0]
         if self.container.streams.audio:
@@ -163,9 +171,9 @@ class VideoFile:
         self.codec = str(self.context.codec.canonical_name)
         self.has_sound = bool(container.streams.audio)
         self.rate: Fraction | None = stream.average_rate or stream.guessed_rate or None
-        if len(images_of(container)) > 1:
-            self.notes.append(f"the file has {len(images_of(container))} image tracks; the first is taken")
-        self.zero, note = zero_of(container)
+        if len(moving_image_streams(container)) > 1:
+            self.notes.append(f"the file has {len(moving_image_streams(container))} image tracks; the first is taken")
+        self.zero, note = find_time_zero(container)
         if note is not None:
             self.notes.append(note)
         self.declared, self.sure = self._declared()
@@ -202,7 +210,7 @@ class VideoFile:
             except IndexError:  # PyAV's, at the end of a file in which damage showed as a further stream
                 return
             except (av.FFmpegError, OSError, EOFError) as error:
-                self.notes.append(f"reading ended early: {reason(error)}")
+                self.notes.append(f"reading ended early: {error_reason(error)}")
             return
 
     @property

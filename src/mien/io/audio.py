@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number, describe
 from mien.errors import DecodeError, InputError
-from mien.io._container import label
 from mien.io._resample import Resampler
 from mien.io._track import Piece, Track
+from mien.io.container import format_source
 
 __all__ = ["Audio", "AudioBlock", "AudioStream", "iter_audio", "read_audio"]
 
@@ -162,7 +162,7 @@ class AudioStream:
             yield from self._cut(start_s, self._resampled(rate_hz, pieces), size)
         if not self._track.levels.samples:
             notes = "; ".join(self._track.notes)
-            what = label(self.path, "recording")
+            what = format_source(self.path, "audio file")
             raise DecodeError(
                 f"{what} cannot be decoded: no sound follows its header{notes and f' ({notes})'}", path=self.path
             )
@@ -294,7 +294,7 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
             if missing > 0:
                 gaps.append(block.start_s - end_s)
                 if sum(gaps) > LONGEST_GAP_S:
-                    what = label(stream.path, "recording")
+                    what = format_source(stream.path, "audio file")
                     raise DecodeError(f"{what} has damaged times: they jump by {sum(gaps):.0f} s", path=stream.path)
                 waves.append(np.zeros(missing, np.float32))
             waves.append(block.wave)

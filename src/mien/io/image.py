@@ -1,7 +1,7 @@
 """Images: from a path, bytes, a stream, an array or a PIL image to RGB pixels.
 
-Pillow decodes everything.  OpenCV's decoders write what they think of a damaged file to the process' stderr,
-which nobody can turn off for one call.
+Pillow decodes everything.  OpenCV's decoders write what they think of a damaged file to the process' stderr, which
+nobody can turn off for one call.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import re
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,47 +19,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, describe
-from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
-from mien.io._pixels import ValuesError, to_rgb, upright
-from mien.io.formats import HEAD_BYTES, READABLE, identify, sniff
-from mien.io.headers import complete_jpeg, expand, prepare
-from mien.io.paths import count_image_paths, format_path, iter_image_paths
-from mien.io.tiff import TiffKindError, exif_orientation
+from mien.errors import DecodeError, InputError, MediaError, UnsupportedMediaError
+from mien.io.container import format_source, open_file
+from mien.io.sniff import HEAD_BYTES, READABLE_IMAGES, detect_format
+from mien.options import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
     from PIL import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = [
-    "DEFAULT_MAX_PIXELS",
-    "LoadedImage",
-    "count_image_paths",
-    "iter_image_paths",
-    "read_image",
-    "sniff",
-]
-
-DEFAULT_MAX_PIXELS = 200_000_000
-"""Largest image read by default: every camera of today fits, and 600 MB of pixels still fit a small machine."""
+__all__ = ["LoadedImage", "read_image"]
 
 _BELIEVED_PIXELS = 24_000_000
 """A file may claim so many pixels whatever its length: at most some 27 bytes each while an animation is decoded."""
 
-_PIXELS_OF_A_BYTE = 1000
-"""Even white pages have less as JPEG, PNG in colors and WebP; only blank GIF and blank pages of one bit a pixel have
-more."""
+_PIXELS_PER_BYTE = 1000
+"""Larger images need a byte for so many pixels.  Even white pages have fewer as JPEG, PNG in colors and WebP; only
+blank GIF and blank pages of one bit a pixel have more."""
 
-_CLASSES = {
-    "jpeg": ("PIL.JpegImagePlugin", "JpegImageFile"),
-    "png": ("PIL.PngImagePlugin", "PngImageFile"),
-    "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
-    "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
-    "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "gif": ("PIL.GifImagePlugin", "GifImageFile"),
+_PACKED_BMP_PIXELS = 4_000_000
+"""Pillow unpacks the runs of a BMP pixel by pixel, in Python."""
+
+_MAX_SCANS = 100
+"""A progressive JPEG has some ten; each may have a few bytes only, and passes over the whole image."""
+
+_PLUGINS = {
+    "jpeg": ("JpegImagePlugin", "JpegImageFile"),
+    "png": ("PngImagePlugin", "PngImageFile"),
+    "webp": ("WebPImagePlugin", "WebPImageFile"),
+    "tiff": ("TiffImagePlugin", "TiffImageFile"),
+    "bmp": ("BmpImagePlugin", "BmpImageFile"),
+    "gif": ("GifImagePlugin", "GifImageFile"),
 }
 _TITLES = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP", "gif": "GIF"}
 _EXPECTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 _TRUNCATED = "the file is truncated: a part of the image is missing"
+_ON_WHITE = "transparent parts are shown on white"
+
+_EXIF_ORIENTATION = 0x0112
+
+# Pillow warns, through Python, of a crop of more than 89 million pixels; this is far below, and fast.
+_BAND_BYTES = 1 << 18
+_BAND_COLUMNS = 1 << 16
+
+_METADATA_WARNINGS = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
+"""Of `warnings.filters`: Pillow's warnings about damaged metadata, on which no pixel depends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,11 +104,13 @@ class LoadedImage:
 def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> LoadedImage:
     """Read an image from whatever holds one.
 
-    Reads JPEG, PNG, WebP, TIFF, BMP and GIF (the first frame or page), told by content.  16 bits become 8 by rounding
-    v / 257 (gray) or by their high byte (color), CMYK becomes RGB without color profiles, transparent parts are laid
-    on white (with a warning in the result), and the EXIF orientation is applied.  The size is checked from the header,
-    before any pixel is decoded.
-    Nothing is printed, and no global state (of Pillow or of Python's warnings) is touched.
+    Reads JPEG, PNG, WebP, TIFF, BMP and GIF (the first frame or page), detected from the content.  16 bits become 8 by
+    rounding v / 257 (gray) or by their high byte (color), CMYK becomes RGB without color profiles, transparent parts
+    are laid on white (with a warning in the result), and the EXIF orientation is applied.  The size is checked before
+    any pixel is decoded.
+
+    Pillow's warnings about damaged metadata are filtered out (in `warnings.filters`, from the first image on).  Nothing
+    is printed, except that libtiff writes a line to stderr about a compressed TIFF that is damaged.
 
     Parameters
     ----------
@@ -122,7 +130,7 @@ def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> LoadedIm
     MediaNotFoundError
         If there is no such file, it is a folder, or it may not be opened.
     UnsupportedMediaError
-        If the content is a video, a recording, no known image, an image with float or 32-bit values, or too large.
+        If the content is a video, an audio file, no known image, an image with float or 32-bit values, or too large.
     DecodeError
         If the file is empty, so damaged that no pixel comes out, or claims over 24 million pixels and more than 1,000
         for each of its bytes.
@@ -136,154 +144,78 @@ def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> LoadedIm
     limit = check_integer(max_pixels, "max_pixels", low=1)
     if isinstance(source, np.ndarray):
         return LoadedImage(check_image(source))
-    if isinstance(source, str | os.PathLike):
-        path = os.fsdecode(source)
-        return _decode(_read_file(path), path, limit)
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(bytes(source), None, limit)
     pil = sys.modules.get("PIL.Image")
     if pil is not None and isinstance(source, pil.Image):
         return _from_pil(source, limit)
-    if callable(getattr(source, "read", None)):
-        return _from_stream(source, limit)
-    raise InputError(f"an image must be a path, bytes, a binary file, an array or a PIL image, got {describe(source)}")
-
-
-# --- where the bytes come from --------------------------------------------------------------------
-
-
-def _read_file(path: str) -> bytes:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _decode(bytes(source), None, limit)
+    if not isinstance(source, str | os.PathLike) and not callable(getattr(source, "read", None)):
+        came = describe(source)
+        raise InputError(f"an image must be a path, bytes, a binary file, an array or a PIL image, but got {came}")
+    path, file, owned = open_file(source, "image")
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  (Path would normalize the name that errors report)
-            return _read_stream(file, path)
-    except FileNotFoundError:
-        raise MediaNotFoundError(f"no such file: {format_path(path)}", path=path) from None
-    except IsADirectoryError:
-        raise MediaNotFoundError(f"expected an image, but {format_path(path)} is a folder", path=path) from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaNotFoundError(f"cannot open {format_path(path)}: {reason}", path=path) from error
-
-
-def _read_stream(file: IO[bytes], path: str | None) -> bytes:
-    head = file.read(HEAD_BYTES)
-    if not isinstance(head, bytes):
-        raise InputError(f"a file object must be opened in binary mode, but its read() gave {describe(head)}")
-    # A video of many gigabytes is refused before it is read.
-    _readable_format(head, path)
-    return head + file.read()
-
-
-def _from_stream(file: IO[bytes], limit: int) -> LoadedImage:
-    name = getattr(file, "name", None)
-    path = name if isinstance(name, str) else None
-    try:
-        data = _read_stream(file, path)
-    except OSError as error:
-        raise DecodeError(f"cannot read {_label(path)}: {error}", path=path) from error
+        data = _read_file(file, path)
+    finally:
+        if owned:
+            file.close()
     return _decode(data, path, limit)
 
 
-def _label(path: str | None) -> str:
-    return "the image" if path is None else format_path(path)
+def _read_file(file: IO[bytes], path: str | None) -> bytes:
+    try:
+        head = file.read(HEAD_BYTES)
+        if not isinstance(head, bytes):
+            raise InputError(f"a file object must be opened in binary mode, but its read() gave {describe(head)}")
+        _check_format(head, path)  # a video of many gigabytes is rejected before it is read
+        return head + file.read()
+    except OSError as error:
+        raise DecodeError(f"cannot read {format_source(path, 'image')}: {error}", path=path) from error
 
 
-def _readable_format(head: bytes, path: str | None) -> str:
+def _check_format(head: bytes, path: str | None) -> str:
     """Return the name of a format that can be decoded, or raise what says why not."""
+    label = format_source(path, "image")
     if not head:
-        raise DecodeError(f"{_label(path)} is empty: expected a {_EXPECTED} image", path=path)
-    kind, name = identify(head)
-    if kind in ("video", "audio"):
-        came = f"a {'video' if kind == 'video' else 'recording'} ({name})"
-        raise UnsupportedMediaError(f"{_label(path)} must be an image, but it is {came}", path=path)
-    if kind == "image" and name in READABLE:
+        raise DecodeError(f"{label} is empty: expected a {_EXPECTED} image", path=path)
+    kind, name = detect_format(head)
+    if name in READABLE_IMAGES:
         return name
+    if kind in ("video", "audio"):
+        came = f"{'a video' if kind == 'video' else 'an audio file'} ({name})"
+        raise UnsupportedMediaError(f"{label} must be an image, but it is {came}", path=path)
     came = f"an image in the format {name}" if kind == "image" else f"something else that begins with {head[:12]!r}"
-    raise UnsupportedMediaError(f"{_label(path)} must be a {_EXPECTED} image, but it is {came}", path=path)
+    raise UnsupportedMediaError(f"{label} must be a {_EXPECTED} image, but it is {came}", path=path)
 
 
-# --- decoding -------------------------------------------------------------------------------------
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+
+class _RangeError(ValueError):
+    """Values whose range nobody knows; the message continues "the image has"."""
 
 
 def _decode(data: bytes, path: str | None, limit: int) -> LoadedImage:
-    name = _readable_format(data[:HEAD_BYTES], path)
+    name = _check_format(data[:HEAD_BYTES], path)
+    label = format_source(path, "image")
+    if warnings.filters[:1] != [_METADATA_WARNINGS]:
+        # Not `catch_warnings`: it restores what another thread has changed meanwhile.
+        warnings.filterwarnings("ignore", category=UserWarning, module=_METADATA_WARNINGS[3].pattern)
     try:
-        prepared = prepare(data, name)
-        _check_size(prepared.size, limit, path, len(data))
-        content, whole = expand(prepared.data, name)
-        image = _open(name, content)
+        if name == "webp":  # Pillow allocates its pixels before it can be asked for the size
+            _check_size(_webp_size(data), limit, path, len(data))
+        image = _open(name, data)
         _check_size(image.size, limit, path, len(data))
-        image, whole = _load(image, name, content, whole)
-        pixels, notes = to_rgb(image)
+        if name == "bmp" and image.info.get("compression") in (1, 2):
+            _check_size(image.size, min(limit, _PACKED_BMP_PIXELS), path)
+        image, is_whole = _load(image, name, data)
+        pixels, notes = _to_rgb(image)
     except MediaError:
         raise
-    except TiffKindError as error:
-        raise UnsupportedMediaError(f"{_label(path)} is a TIFF {error}", path=path) from None
-    except ValuesError as error:
-        raise UnsupportedMediaError(f"{_label(path)} has {error}", path=path) from None
+    except _RangeError as error:
+        raise UnsupportedMediaError(f"{label} has {error}", path=path) from None
     except Exception as error:  # on damaged files decoders raise almost anything, from IndexError to MemoryError
-        came = f"{_label(path)} cannot be decoded as {_TITLES[name]}: {_reason(error)}"
-        raise DecodeError(came, path=path) from error
-    return LoadedImage(upright(pixels, prepared.orientation), path, name, notes if whole else (_TRUNCATED, *notes))
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _check_size(size: tuple[int, int] | None, limit: int, path: str | None, stored: int | None = None) -> None:
-    """Refuse sizes over the limit, and those that a file of so many bytes cannot mean."""
-    if size is None:
-        return
-    width, height = size
-    if width <= 0 or height <= 0:
-        raise DecodeError(f"{_label(path)} has a size of {width} x {height} pixels", path=path)
-    if width * height > limit:
-        raise UnsupportedMediaError(
-            f"{_label(path)} has {width} x {height} pixels, more than the limit of {limit:,} pixels", path=path
-        )
-    # A row costs Pillow a pointer in each of its copies, as much as two pixels do.
-    if stored is not None and (width + 2) * height > max(_BELIEVED_PIXELS, stored * _PIXELS_OF_A_BYTE):
-        raise DecodeError(
-            f"{_label(path)} claims {width} x {height} pixels, but has only {stored:,} bytes: at most "
-            f"{_PIXELS_OF_A_BYTE:,} pixels a byte are believed of so large an image",
-            path=path,
-        )
-
-
-def _open(name: str, data: bytes) -> ImageFile:
-    """Parse the header; no pixel is decoded yet.
-
-    The class of the format is called itself: `PIL.Image.open` checks for decompression bombs by a global limit and a
-    Python warning, where `_check_size` has the caller's limit.
-    """
-    module, attribute = _CLASSES[name]
-    image: ImageFile = getattr(importlib.import_module(module), attribute)(io.BytesIO(data))
-    return image
-
-
-def _load(image: ImageFile, name: str, data: bytes, whole: bool) -> tuple[ImageFile, bool]:
-    """Decode the pixels; of a truncated file, those that are there.  Say whether it is whole."""
-    try:
-        image.load()
-    except OSError as error:
-        # Pillow raises bare OSErrors; of the many, this one means that the data ended early.
-        if "truncated" not in str(error):
-            raise
-        whole = False
-        if name == "jpeg":
-            image = _open(name, complete_jpeg(data))
-        else:
-            image.tile = []  # what was decoded until then stays in the image
-        image.load()
-    if not whole and _is_flat(image):
-        raise OSError("the file is truncated, and no pixel is left")
-    return image, whole
-
-
-def _is_flat(image: Image.Image) -> bool:
-    ranges = [channel.getextrema() for channel in image.split()]
-    return all(low == high for low, high in ranges)
+        raise DecodeError(f"{label} cannot be decoded as {_TITLES[name]}: {_reason(error)}", path=path) from error
+    return LoadedImage(_upright(pixels, image), path, name, notes if is_whole else (_TRUNCATED, *notes))
 
 
 def _from_pil(image: Image.Image, limit: int) -> LoadedImage:
@@ -292,12 +224,150 @@ def _from_pil(image: Image.Image, limit: int) -> LoadedImage:
     _check_size(image.size, limit, path)
     try:
         image.load()
-        pixels, notes = to_rgb(image)
-    except ValuesError as error:
-        raise UnsupportedMediaError(f"{_label(path)} has {error}", path=path) from None
+        pixels, notes = _to_rgb(image)
+    except _RangeError as error:
+        raise UnsupportedMediaError(f"{format_source(path, 'image')} has {error}", path=path) from None
     except Exception as error:  # a lazily opened image decodes only here
-        raise DecodeError(f"{_label(path)} cannot be decoded: {_reason(error)}", path=path) from error
-    tags = getattr(image, "tag_v2", None)
-    exif = image.info.get("exif")
-    orientation = tags.get(274, 1) if tags is not None else exif_orientation(exif) if isinstance(exif, bytes) else 1
-    return LoadedImage(upright(pixels, orientation if orientation in range(1, 9) else 1), path, "pil", notes)
+        raise DecodeError(f"{format_source(path, 'image')} cannot be decoded: {_reason(error)}", path=path) from error
+    return LoadedImage(_upright(pixels, image), path, "pil", notes)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _check_size(size: tuple[int, int], limit: int, path: str | None, stored: int | None = None) -> None:
+    """Reject sizes over the limit, and those that a file of so many bytes cannot mean."""
+    width, height = size
+    label = format_source(path, "image")
+    if width <= 0 or height <= 0:
+        raise DecodeError(f"{label} has a size of {width} x {height} pixels", path=path)
+    if width * height > limit:
+        raise UnsupportedMediaError(
+            f"{label} has {width} x {height} pixels, more than the limit of {limit:,} pixels", path=path
+        )
+    # A row costs Pillow a pointer in each of its copies, as much as two pixels do.
+    if stored is not None and (width + 2) * height > max(_BELIEVED_PIXELS, stored * _PIXELS_PER_BYTE):
+        raise DecodeError(
+            f"{label} claims {width} x {height} pixels, but has only {stored:,} bytes: at most "
+            f"{_PIXELS_PER_BYTE:,} pixels a byte are believed of so large an image",
+            path=path,
+        )
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Return width and height from the header (RFC 9649, section 2)."""
+    kind, body = data[12:16], data[20:30]
+    if len(body) < 10:
+        raise ValueError("it ends within its header")
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+
+
+def _open(name: str, data: bytes) -> ImageFile:
+    """Parse the header; no pixel is decoded yet.
+
+    The class of the format is called itself: `PIL.Image.open` checks for decompression bombs by a global limit and a
+    Python warning, where `_check_size` has the caller's limit.
+    """
+    if name == "jpeg" and (scans := data.count(b"\xff\xda")) > _MAX_SCANS:
+        raise ValueError(f"it has {scans} scans, more than {_MAX_SCANS}")
+    module, attribute = _PLUGINS[name]
+    image: ImageFile = getattr(importlib.import_module(f"PIL.{module}"), attribute)(io.BytesIO(data))
+    return image
+
+
+def _load(image: ImageFile, name: str, data: bytes) -> tuple[ImageFile, bool]:
+    """Decode the pixels; of a truncated file, those that are there.  Tell whether it is whole."""
+    try:
+        image.load()
+    except OSError as error:
+        # Pillow raises bare OSErrors; of the many, this one means that the data ended early.
+        if "truncated" not in str(error):
+            raise
+        if name == "jpeg":
+            image = _open(name, _close_jpeg(data))
+        else:
+            image.tile = []  # what was decoded until then stays in the image
+        image.load()
+        if all(low == high for low, high in (channel.getextrema() for channel in image.split())):
+            raise OSError("the file is truncated, and no pixel is left") from None
+        return image, False
+    return image, True
+
+
+def _close_jpeg(data: bytes) -> bytes:
+    """End a truncated JPEG, so that the decoder delivers what it holds back (ITU-T T.81, annex B).
+
+    A marker segment that is cut off (a progressive file has some between its scans) is dropped.
+    """
+    at = len(data)
+    while (at := data.rfind(b"\xff", 0, at)) > 2:
+        marker = data[at + 1 : at + 2]
+        if marker in (b"\0", b"\xff") or b"\xd0" <= marker <= b"\xd7":
+            continue  # a stuffed byte or restart marker: within a scan
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        return (data[:at] if len(data) < max(end, at + 4) else data) + b"\xff\xd9"
+    return data + b"\xff\xd9"
+
+
+# --- from Pillow's modes to RGB pixels, upright -----------------------------------------------------------------------
+
+
+def _to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Convert any mode of Pillow to RGB pixels, and say what was done to them."""
+    mode = image.mode
+    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):  # Pillow before 11 gives PNG as "I"
+        table = ((np.arange(65536, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+        return np.repeat(table[np.asarray(image).astype(np.uint16)][..., None], 3, axis=2), ()
+    if mode in ("I", "F"):
+        kind = "32-bit" if mode == "I" else "float"
+        raise _RangeError(f"{kind} values, whose range nobody knows: expected 8 or 16 bits a channel")
+    if not image.has_transparency_data:
+        return _to_array(image if mode == "RGB" else image.convert("RGB")), ()
+    image = image.convert("RGBA")
+    if image.getchannel("A").getextrema()[0] == 255:
+        return _to_array(image.convert("RGB")), ()
+    from PIL import Image
+
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return _to_array(white), (_ON_WHITE,)
+
+
+def _to_array(image: Image.Image) -> NDArray[np.uint8]:
+    """Copy an RGB image into an array, in bands: `numpy.asarray` holds three copies of a large image at once."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    if pixels.nbytes <= _BAND_BYTES:
+        pixels[:] = np.asarray(image)
+        return pixels
+    rows = max(1, _BAND_BYTES // (3 * width))
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        for left in range(0, width, _BAND_COLUMNS):
+            right = min(width, left + _BAND_COLUMNS)
+            pixels[top:bottom, left:right] = np.asarray(image.crop((left, top, right, bottom)))
+    return pixels
+
+
+def _upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
+    """Undo the EXIF orientation of a loaded image: 2 to 4 mirror and turn, 5 to 8 also swap the axes."""
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001  (damaged metadata says nothing about the orientation, and the pixels may be whole)
+        return pixels
+    if orientation not in range(2, 9):
+        return pixels
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    # After the transposition, 6 and 7 run from right to left, 7 and 8 from bottom to top.
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

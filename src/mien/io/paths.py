@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mien.errors import MediaNotFoundError
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "SOUND_SUFFIXES",
-    "VIDEO_SUFFIXES",
-    "count_image_paths",
-    "count_media_paths",
-    "format_path",
-    "iter_image_paths",
-    "iter_media_paths",
-]
+__all__ = ["AUDIO_SUFFIXES", "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "format_path", "iter_media_paths"]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
 )
 """Lower-case suffixes by which an image is found in a folder; a file that is named outright is taken as it is."""
 
-_RECORDINGS = frozenset(
+AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"}
     | {".au", ".amr", ".wma", ".mka", ".weba"}
 )
+"""Lower-case suffixes by which an audio file is found in a folder."""
+
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".3g2"}
     | {".ogv"}
 )
 """Lower-case suffixes by which a video is found in a folder."""
 
-SOUND_SUFFIXES = _RECORDINGS | VIDEO_SUFFIXES
-"""Lower-case suffixes by which a recording or a video is found in a folder."""
+_SUFFIXES = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES, "audio": AUDIO_SUFFIXES}
+_NOUNS = {"image": "image", "video": "video", "audio": "audio file"}
 
 
 def format_path(path: object) -> str:
@@ -45,13 +38,15 @@ def format_path(path: object) -> str:
     return text if text and text.isprintable() else ascii(text)
 
 
-def iter_image_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    """Yield the image files that the arguments of a command name, lazily and in a fixed order.
+def iter_media_paths(
+    paths: Iterable[str | os.PathLike[str]], *, kinds: Sequence[str] = ("image", "video", "audio")
+) -> Iterator[str]:
+    """Yield the media files that the arguments of a command name, lazily and in a fixed order.
 
     A file is yielded as it is, whatever its suffix.  A folder is walked through all its folders, sorted by name; hidden
-    names and files without an image suffix are left out, and linked folders are not entered, so that the walk ends.  A
-    name with ``*``, ``?`` or ``[`` that is no file is a pattern (``**`` goes through folders); its matches are treated
-    like the content of a folder, unless the pattern itself ends in a suffix.
+    names and files without a suffix of the kinds are left out, and linked folders are not entered, so that the walk
+    ends.  A name with ``*``, ``?`` or ``[`` that is no file is a pattern (``**`` goes through folders); its matches are
+    treated like the content of a folder, unless the pattern itself ends in a suffix.
 
     An error ends an iterator.  To go on with the rest after one bad argument, call this once an argument.
     A folder inside a folder that may not be opened is yielded itself, so that reading it reports why.
@@ -60,6 +55,8 @@ def iter_image_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     ----------
     paths : iterable of str or os.PathLike
         Files, folders and patterns.
+    kinds : sequence of {"image", "video", "audio"}
+        What is looked for in folders.
 
     Yields
     ------
@@ -69,57 +66,25 @@ def iter_image_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     Raises
     ------
     MediaNotFoundError
-        When reaching a path that does not exist, a folder without an image, or a pattern without a match.
+        When reaching a path that does not exist, a folder without such a file, or a pattern without a match.
     """
     if isinstance(paths, str | bytes | os.PathLike):
         paths = [os.fsdecode(paths)]
+    suffixes = frozenset[str]().union(*(_SUFFIXES[kind] for kind in kinds))
+    *first, last = (_NOUNS[kind] for kind in kinds)
+    noun = f"{', '.join(first)} or {last}" if first else last
     for item in paths:
-        yield from _expand(os.fsdecode(item), IMAGE_SUFFIXES, "image")
+        yield from _expand(os.fsdecode(item), suffixes, noun)
 
 
-def iter_media_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    """Yield the images, recordings and videos that the arguments of a command name, as `iter_image_paths` does."""
-    if isinstance(paths, str | bytes | os.PathLike):
-        paths = [os.fsdecode(paths)]
-    for item in paths:
-        yield from _expand(os.fsdecode(item), IMAGE_SUFFIXES | SOUND_SUFFIXES, "image, video or recording")
-
-
-def count_image_paths(paths: Iterable[str | os.PathLike[str]]) -> int:
-    """Count what `iter_image_paths` would yield, with one for each argument that is an error.
-
-    Only folders are listed; no file is opened.
-    """
-    return _count(paths, iter_image_paths)
-
-
-def count_media_paths(paths: Iterable[str | os.PathLike[str]]) -> int:
-    """Count what `iter_media_paths` would yield, as `count_image_paths` does."""
-    return _count(paths, iter_media_paths)
-
-
-def _count(
-    paths: Iterable[str | os.PathLike[str]], walk: Callable[[Iterable[str | os.PathLike[str]]], Iterator[str]]
-) -> int:
-    if isinstance(paths, str | bytes | os.PathLike):
-        paths = [os.fsdecode(paths)]
-    total = 0
-    for item in paths:
-        try:
-            total += sum(1 for _ in walk([item]))
-        except MediaNotFoundError:
-            total += 1
-    return total
-
-
-def _expand(path: str, suffixes: frozenset[str], what: str) -> Iterator[str]:
+def _expand(path: str, suffixes: frozenset[str], noun: str) -> Iterator[str]:
     if _exists(path):
         if not Path(path).is_dir():
             yield path
             return
         found = _walk(path, suffixes)
         missing = (
-            f"no {what} in the folder {format_path(path)}: expected files that end in {', '.join(sorted(suffixes))}"
+            f"no {noun} in the folder {format_path(path)}: expected files that end in {', '.join(sorted(suffixes))}"
         )
     elif any(sign in path for sign in "*?["):
         found = _matches(path, suffixes)

@@ -23,11 +23,9 @@ from mien.io._video_ahead import Ahead
 from mien.io._video_file import VideoFile
 from mien.io._video_pixels import Pixels
 from mien.io._video_times import Sampling
+from mien.options import DEFAULT_MAX_PIXELS
 
-__all__ = ["DEFAULT_MAX_PIXELS", "Frame", "FrameStream", "count_frames", "iter_frames"]
-
-DEFAULT_MAX_PIXELS = 200_000_000
-"""Largest frame decoded by default, as for images; 8K has 33 million pixels."""
+__all__ = ["Frame", "FrameStream", "count_frames", "iter_frames"]
 
 MOST_THREADS = 4
 """Threads of the decoder by default, at most: more of them hold more frames in memory and gain little."""

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from mien.face._cuts import Cuts
 from mien.output._video_paint import Person
-from mien.results import VideoResult
-from mien.results.track import FaceTrack
+from mien.results import FaceTrack, VideoResult
 
 __all__ = ["People"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.io._container import open_container, opened, read_head, reason, zero_of
+from mien.io.container import error_reason, find_time_zero, open_container, open_file, read_head
 from mien.output._video_formats import Container
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def open_original(source: str | os.PathLike[str] | bytes) -> Original:
     MediaNotFoundError, DecodeError
         If there is no such file, or it cannot be read.
     """
-    path, file, owned = opened(source, "video")
+    path, file, owned = open_file(source, "video")
     try:
         rewound = read_head(file, path, noun="video", expected="a video")[1]
         container = open_container(rewound, path, "video")
@@ -96,7 +96,7 @@ def open_original(source: str | os.PathLike[str] | bytes) -> Original:
     notes: tuple[str, ...] = ()
     if sound is not None and not _is_known(sound):
         sound, notes = None, ("the sound is in an unknown format; it was left out",)
-    return Original(zero_of(container)[0], sound, container, file if owned else None, notes)
+    return Original(find_time_zero(container)[0], sound, container, file if owned else None, notes)
 
 
 def _is_known(sound: AudioStream) -> bool:
@@ -182,7 +182,7 @@ class Sound:
                 errors += 1
                 continue
             except (av.FFmpegError, OSError, EOFError) as error:
-                self.warnings.append(f"reading the sound ended early: {reason(error)}")
+                self.warnings.append(f"reading the sound ended early: {error_reason(error)}")
             return
 
     def _skip(self) -> None:

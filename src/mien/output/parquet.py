@@ -12,7 +12,7 @@ from typing import Any, Self
 from mien._extras import import_extra
 from mien.errors import InputError
 from mien.labels import LabelSet
-from mien.output.tables import Item, check_labels, columns_of, flat_rows
+from mien.output.tables import Item, check_labels, columns_of
 from mien.output.write import made_beside
 
 __all__ = ["ParquetRows", "ParquetWriter"]
@@ -136,7 +136,7 @@ class ParquetWriter(ParquetRows):
             If an emotion is of another label set than the table's.
         """
         check_labels(item, self._faces, self._speech)
-        self.hold(flat_rows(item))
+        self.hold(item.rows())
 
 
 def _utf8(value: Any) -> Any:

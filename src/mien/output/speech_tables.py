@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
 from mien.output._times import clock, length
-from mien.results import FailedItem, SpeechResult, SpeechSegment
+from mien.results import FailedItem, SpeechResult
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["segment_row", "speech_summary", "speech_table"]
+__all__ = ["speech_summary", "speech_table"]
 
 _LEAST_SHARE = 0.005
 """Emotions of less than half a percent of the speech are left out of the summary in words."""
@@ -24,16 +24,6 @@ _COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("end", {"justify": "right", "no_wrap": True}),
     *EMOTION_COLUMNS,
 )
-
-
-def segment_row(path: str | None, number: int, segment: SpeechSegment) -> dict[str, Any]:
-    """Return the row of one segment, as `mien.results.SpeechResult.rows` has it."""
-    row: dict[str, Any] = {"path": path, "segment": number}
-    row.update(start_s=segment.start_s, end_s=segment.end_s, speech=segment.speech)
-    if segment.emotion is not None:
-        row.update(emotion=segment.emotion.top, confidence=segment.emotion.confidence, unsure=segment.emotion.unsure)
-        row.update(segment.emotion.items())
-    return row
 
 
 def speech_table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Any
 
 from mien._checks import describe
@@ -11,14 +11,13 @@ from mien.errors import InputError
 from mien.labels import LabelSet, label_set
 from mien.output._cells import EMOTION_COLUMNS, emotion_cells, printable, table_of
 from mien.output._rows import CsvRows, same_labels
-from mien.output.speech_tables import segment_row
-from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoResult
+from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoResult, columns
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["CsvWriter", "Item", "JsonLinesWriter", "columns_of", "face_table", "flat_rows", "to_json", "write_json"]
+__all__ = ["CsvWriter", "Item", "JsonLinesWriter", "columns_of", "face_table", "to_json", "write_json"]
 
 Item = ImageResult | SpeechResult | FailedItem
 """What an item of a batch becomes in tables of images and recordings."""
@@ -26,9 +25,7 @@ Item = ImageResult | SpeechResult | FailedItem
 Document = Item | VideoResult
 """What becomes JSON."""
 
-_FACE = ("face", "x1", "y1", "x2", "y2", "score")
-_SEGMENT = ("segment", "start_s", "end_s", "speech")
-_DIGITS = {**dict.fromkeys(("x1", "y1", "x2", "y2"), 2), "start_s": 3, "end_s": 3}
+_DIGITS = dict.fromkeys(("x1", "y1", "x2", "y2"), 2)
 """Digits after the point; probabilities have six."""
 
 
@@ -65,7 +62,7 @@ def write_json(item: Document, stream: IO[str]) -> None:
     if not isinstance(item, VideoResult):
         stream.write(to_json(item) + "\n")
         return
-    text = json.dumps(item.outline(), indent=2, allow_nan=False)
+    text = json.dumps(item.to_dict(frames=False), indent=2, allow_nan=False)
     stream.write(text.removesuffix("\n}") + ',\n  "frames": [')
     first = True
     for frame in item.frames():
@@ -94,42 +91,16 @@ class JsonLinesWriter:
 
 def columns_of(faces: LabelSet | None, speech: LabelSet | None) -> tuple[str, ...]:
     """Return the columns of a table of faces, of segments of speech, or of both: what only one has stands empty."""
-    emotions = dict.fromkeys(name for labels in (faces, speech) if labels is not None for name in labels.emotions)
-    return (
-        "path",
-        *(_FACE if faces is not None else ()),
-        *(_SEGMENT if speech is not None else ()),
-        *("emotion", "confidence", "unsure"),
-        *emotions,
-        *("warnings", "error", "message"),
-    )
-
-
-def flat_rows(item: Item) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an item, one a face or segment, with its warnings.
-
-    An image without a face has one row whose face is empty, and an image's own warnings stand in each of its rows.
-    A recording's own warnings, which are complete only when all is read, have a row of their own after its segments.
-    An item that failed has one row with its error.
-    """
-    if isinstance(item, FailedItem):
-        yield {"path": item.path, "error": item.error, "message": item.message}
-    elif isinstance(item, ImageResult):
-        for row, face in zip(item.rows() or [{"path": item.path}], item.faces or (None,), strict=True):
-            own = () if face is None else face.warnings
-            yield {**row, "warnings": "; ".join((*item.warnings, *own))}
-    else:
-        for number, segment in enumerate(item.segments, 1):
-            yield {**segment_row(item.path, number, segment), "warnings": "; ".join(segment.warnings)}
-        if item.warnings or not item.segments:
-            yield {"path": item.path, "warnings": "; ".join(item.warnings)}
+    sets = {"faces": faces, "speech": speech}
+    known = {table: labels for table, labels in sets.items() if labels is not None}
+    return tuple(column.name for column in columns(tuple(known), tuple(known.values())))
 
 
 class CsvWriter:
     r"""Writes one row a face or segment of speech, as soon as it comes, below a header that never changes.
 
-    For the rows see `flat_rows`.  Names keep their line breaks and quotes, as RFC 4180 allows; what the stream's
-    encoding lacks is escaped: ``\udcff``.
+    For the rows see `mien.results.ImageResult.rows` and `mien.results.SpeechResult.rows`.  Names keep their line breaks
+    and quotes, as RFC 4180 allows; what the stream's encoding lacks is escaped: ``\udcff``.
 
     Parameters
     ----------
@@ -158,13 +129,13 @@ class CsvWriter:
             If an emotion is of another label set than the header's.
         """
         check_labels(_item(item), self._faces, self._speech)
-        for row in flat_rows(item):
+        for row in item.rows():
             self._rows.write(row)
 
     def write_segment(self, path: str | None, number: int, segment: SpeechSegment) -> None:
         """Write the row of a segment, counted from 1, before the rest of its recording is read."""
         _same("a segment", segment, self._speech)
-        self._rows.write({**segment_row(path, number, segment), "warnings": "; ".join(segment.warnings)})
+        self._rows.write(segment.row(path, number, self._speech))
 
     def write_warnings(self, path: str | None, warnings: Iterable[str]) -> None:
         """Write what was odd about a recording whose segments are written, if anything was."""

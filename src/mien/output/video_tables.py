@@ -18,22 +18,11 @@ from mien.errors import InputError
 from mien.labels import LabelSet, label_set
 from mien.output._rows import CsvRows, same_labels
 from mien.output.parquet import ParquetRows
-from mien.results import VIDEO_TABLES, FailedItem, VideoFrame, VideoResult
+from mien.results import FailedItem, VideoFrame, VideoResult, columns
 
 __all__ = ["VideoCsvWriter", "VideoLinesWriter", "VideoParquetWriter", "video_columns"]
 
-_BOX = ("x1", "y1", "x2", "y2")
-_OWN = {
-    "frames": ("time_s", "track", *_BOX, "score", "detected"),
-    "tracks": ("track", "start_s", "end_s", "seen_s"),
-    "segments": ("track", "segment", "start_s", "end_s"),
-    "speech": ("segment", "start_s", "end_s", "speech"),
-    "fused": (
-        *("segment", "start_s", "end_s", "track", "face_weight", "voice_weight"),
-        *("face", "face_confidence", "voice", "voice_confidence"),
-    ),
-}
-_DIGITS = dict.fromkeys(_BOX, 2)
+_DIGITS = dict.fromkeys(("x1", "y1", "x2", "y2"), 2)
 """Digits after the point.  Times have six as the rest has, so that rows of all tables are joined by them."""
 
 
@@ -52,10 +41,9 @@ def video_columns(table: str, labels: LabelSet) -> tuple[str, ...]:
     InputError
         If there is no such table.
     """
-    if table not in VIDEO_TABLES:
-        raise InputError(f"table must be one of {', '.join(VIDEO_TABLES)}, but got {table!r}")
-    emotions = ("emotion", "confidence", "unsure", *labels.emotions)
-    return ("path", *_OWN[table], *emotions, "warnings", "error", "message")
+    if table not in VideoResult.tables:
+        raise InputError(f"table must be one of {', '.join(VideoResult.tables)}, but got {table!r}")
+    return tuple(column.name for column in columns(table, labels))
 
 
 class _VideoWriter(ABC):
@@ -76,7 +64,7 @@ class _VideoWriter(ABC):
             If an emotion is of another label set than the table's.
         """
         if isinstance(item, FailedItem):
-            self._put([{"path": item.path, "error": item.error, "message": item.message}])
+            self._put(item.rows())
             return
         if self.table == "frames":
             for frame in item.frames():
@@ -104,13 +92,7 @@ class _VideoWriter(ABC):
         """
         for what, labels in self._parts(video):
             same_labels(what, labels, self.labels)
-        rows: list[dict[str, Any]] = [] if self.table == "frames" else video.table(self.table)
-        if self.table == "tracks":
-            rows = [{**row, "warnings": "; ".join(t.warnings)} for row, t in zip(rows, video.tracks, strict=True)]
-        empty = not (video.tracks if self.table == "frames" else rows)
-        if video.warnings or empty:
-            rows.append({"path": video.path, "warnings": "; ".join(video.warnings)})
-        self._put(rows)
+        self._put(video.rows(self.table, streamed=True))
 
     def _parts(self, video: VideoResult) -> Iterator[tuple[str, LabelSet | None]]:
         """Yield the labels of what the table is of."""
@@ -242,4 +224,4 @@ def _rest(video: VideoResult) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, segment in enumerate(told.pop("segments"), 1):
             yield kind, {"path": video.path, "segment": number, **segment}
         sound[kind] = told or None
-    yield "video", {**video.head(), **sound}
+    yield "video", {**{k: v for k, v in video.to_dict(frames=False).items() if k != "tracks"}, **sound}

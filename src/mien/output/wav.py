@@ -73,7 +73,7 @@ def save_wav(path: str | os.PathLike[str], blocks: Iterable[AudioBlock], *, samp
             rate_hz = block.rate_hz
             gap_s = block.start_s - count / rate_hz
             if gap_s > LONGEST_GAP_S:
-                raise MediaError(f"the recording has damaged times: they jump by {gap_s:.0f} s")
+                raise MediaError(f"the audio file has damaged times: they jump by {gap_s:.0f} s")
             count += _write_zeros(file, round(gap_s * rate_hz), samples)
             file.write(_encoded(block.wave, samples))
             count += len(block.wave)

@@ -6,25 +6,19 @@ Results hold numbers and words, never images and never open files.
 from __future__ import annotations
 
 from mien.results.emotion import UNSURE_BELOW, Emotion
-from mien.results.face import Box, Face, ImageResult, Points
-from mien.results.failed import FailedItem
-from mien.results.frames import TrackedFace, VideoFrame
+from mien.results.face import Box, Face, ImageResult, Landmarks
 from mien.results.fused import FusedResult, FusedSegment
 from mien.results.speech import SpeechResult, SpeechSegment, SpeechSummary
+from mien.results.tables import TABLES, Column, FailedItem, Result, columns, row_types
 from mien.results.track import EmotionSegment, FaceTrack, Moment, TrackPoint
-from mien.results.video import (
-    VIDEO_METHODS,
-    VIDEO_TABLES,
-    PersonSummary,
-    VideoResult,
-    VideoSummary,
-)
+from mien.results.video import VIDEO_METHODS, PersonSummary, TrackedFace, VideoFrame, VideoResult, VideoSummary
 
 __all__ = [
+    "TABLES",
     "UNSURE_BELOW",
     "VIDEO_METHODS",
-    "VIDEO_TABLES",
     "Box",
+    "Column",
     "Emotion",
     "EmotionSegment",
     "Face",
@@ -33,9 +27,10 @@ __all__ = [
     "FusedResult",
     "FusedSegment",
     "ImageResult",
+    "Landmarks",
     "Moment",
     "PersonSummary",
-    "Points",
+    "Result",
     "SpeechResult",
     "SpeechSegment",
     "SpeechSummary",
@@ -44,4 +39,6 @@ __all__ = [
     "VideoFrame",
     "VideoResult",
     "VideoSummary",
+    "columns",
+    "row_types",
 ]

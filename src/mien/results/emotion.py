@@ -1,9 +1,9 @@
-"""A distribution over emotions."""
+"""A distribution over emotions, and stretches of time that have one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from mien.errors import InputError
 from mien.labels import LabelSet, canonical, label_set, mapping
 
-__all__ = ["UNSURE_BELOW", "Emotion"]
+__all__ = ["TIME_EPSILON_S", "UNSURE_BELOW", "Emotion", "Segment", "mean_emotion", "seconds_by_emotion"]
 
 UNSURE_BELOW = 0.5
 """A calibrated top probability below one half means that the answer is more likely wrong than right."""
 
+TIME_EPSILON_S = 1e-6
+"""How far times that are the same may lie apart by rounding."""
+
 
 @dataclass(frozen=True, slots=True)
-class Emotion:
-    """A distribution over the emotions of one label set.
+class Emotion(Mapping[str, float]):
+    """A distribution over the emotions of one label set: a mapping from emotions to probabilities.
 
     Parameters
     ----------
@@ -79,13 +82,16 @@ class Emotion:
         except InputError:
             return False
 
-    def items(self) -> Iterator[tuple[str, float]]:
-        """Yield (emotion, probability) in the order of the label set."""
-        return iter(zip(self.labels.emotions, self.probabilities, strict=True))
+    def get(self, emotion: str, default: Any = None) -> Any:
+        """Return the probability of an emotion, or the default where the label set does not have it."""
+        try:
+            return self[emotion]
+        except InputError:
+            return default
 
     def ranked(self) -> list[tuple[str, float]]:
         """Return (emotion, probability), most probable first."""
-        return sorted(self.items(), key=lambda item: -item[1])
+        return sorted(zip(self.labels.emotions, self.probabilities, strict=True), key=lambda item: -item[1])
 
     def to(self, labels: LabelSet | str) -> Emotion:
         """Map the distribution to another label set (see `mien.labels.mapping`)."""
@@ -104,7 +110,7 @@ class Emotion:
             "top": self.top,
             "confidence": self.confidence,
             "unsure": self.unsure,
-            "probabilities": dict(self.items()),
+            "probabilities": dict(zip(self.labels.emotions, self.probabilities, strict=True)),
         }
 
     @classmethod
@@ -112,3 +118,44 @@ class Emotion:
         """Build from what `to_dict` returned."""
         labels = label_set(data["labels"])
         return cls(labels, tuple(data["probabilities"][name] for name in labels.emotions))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of time, [start_s, end_s) in seconds."""
+
+    start_s: float
+    end_s: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start_s) and math.isfinite(self.end_s) and 0 <= self.start_s < self.end_s):
+            raise InputError(f"a segment must be 0 <= start_s < end_s, but got {self.start_s} to {self.end_s}")
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
+
+def mean_emotion(emotions: Sequence[Emotion], weights: Sequence[float] | None = None) -> Emotion | None:
+    """Return the weighted mean of distributions over one label set; None of none.
+
+    Parameters
+    ----------
+    emotions : sequence of Emotion
+        All of one label set.
+    weights : sequence of float, optional
+        How much each counts, such as how long it lasts; by default all the same.
+    """
+    if not emotions:
+        return None
+    mean = np.average([emotion.to_array() for emotion in emotions], axis=0, weights=weights)
+    return Emotion(emotions[0].labels, tuple((mean / mean.sum()).tolist()))
+
+
+def seconds_by_emotion(lengths: Sequence[tuple[float, Emotion]]) -> dict[str, float]:
+    """Return seconds by the most probable emotion, longest first, from (seconds, distribution)."""
+    seconds: dict[str, float] = {}
+    for length_s, emotion in lengths:
+        seconds[emotion.top] = seconds.get(emotion.top, 0.0) + length_s
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 from mien.errors import InputError
-from mien.results._notebook import frame, html_table, inline
+from mien.labels import FER7, LabelSet, label_set
 from mien.results.emotion import Emotion
+from mien.results.tables import Column, Result, box_values, columns, html_image, html_table, table_row
 
-__all__ = ["Box", "Face", "ImageResult", "Points"]
+__all__ = ["Box", "Face", "ImageResult", "Landmarks"]
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the original image; x2 and y2 are exclusive edges."""
 
-Points = tuple[tuple[float, float], ...]
+Landmarks = tuple[tuple[float, float], ...]
 """Five (x, y): left eye, right eye, nose, left and right mouth corner, as seen in the image."""
 
 
@@ -30,7 +31,7 @@ class Face:
         x1, y1, x2, y2 in pixels of the original image.
     score : float
         The detector's confidence in 0..1.
-    points : Points or None
+    landmarks : Landmarks or None
         Five landmarks, where the detector has them.
     emotion : Emotion or None
         The answer of the model's default output.
@@ -42,7 +43,7 @@ class Face:
 
     box: Box
     score: float
-    points: Points | None = None
+    landmarks: Landmarks | None = None
     emotion: Emotion | None = None
     outputs: dict[str, Emotion] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -52,11 +53,11 @@ class Face:
         if len(box) != 4 or not all(map(math.isfinite, box)) or box[2] <= box[0] or box[3] <= box[1]:
             raise InputError(f"box must be finite x1, y1, x2, y2 with x1 < x2 and y1 < y2, but got {self.box}")
         object.__setattr__(self, "box", box)
-        if self.points is not None:
-            points = tuple((float(x), float(y)) for x, y in self.points)
-            if len(points) != 5 or not all(math.isfinite(v) for point in points for v in point):
-                raise InputError(f"points must be five finite (x, y), but got {self.points}")
-            object.__setattr__(self, "points", points)
+        if self.landmarks is not None:
+            landmarks = tuple((float(x), float(y)) for x, y in self.landmarks)
+            if len(landmarks) != 5 or not all(math.isfinite(v) for point in landmarks for v in point):
+                raise InputError(f"landmarks must be five finite (x, y), but got {self.landmarks}")
+            object.__setattr__(self, "landmarks", landmarks)
         if not 0 <= self.score <= 1:
             raise InputError(f"score must be from 0 to 1, but got {self.score}")
 
@@ -75,7 +76,7 @@ class Face:
         return {
             "box": list(self.box),
             "score": self.score,
-            "points": None if self.points is None else [list(point) for point in self.points],
+            "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
             "emotion": None if self.emotion is None else self.emotion.to_dict(),
             "outputs": {name: emotion.to_dict() for name, emotion in self.outputs.items()},
             "warnings": list(self.warnings),
@@ -87,7 +88,7 @@ class Face:
         return cls(
             box=tuple(data["box"]),
             score=data["score"],
-            points=None if data["points"] is None else tuple((x, y) for x, y in data["points"]),
+            landmarks=None if data["landmarks"] is None else tuple((x, y) for x, y in data["landmarks"]),
             emotion=None if data["emotion"] is None else Emotion.from_dict(data["emotion"]),
             outputs={name: Emotion.from_dict(emotion) for name, emotion in data["outputs"].items()},
             warnings=tuple(data["warnings"]),
@@ -95,7 +96,7 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageResult:
+class ImageResult(Result):
     """The faces of one image.
 
     Parameters
@@ -110,9 +111,13 @@ class ImageResult:
         Names of what made the answer.
     warnings : tuple of str
         What was wrong with the image, such as ``"the file is truncated"``.
+    labels : LabelSet, optional
+        The emotions of the model's default output; by default those of the faces, and of none those of ``fer7``.
     preview : callable or None
         Returns the drawn image as PNG bytes, for notebooks; left out of comparison, data and pickles.
     """
+
+    tables: ClassVar[tuple[str, ...]] = ("faces",)
 
     width: int
     height: int
@@ -121,16 +126,19 @@ class ImageResult:
     model: str = ""
     detector: str = ""
     warnings: tuple[str, ...] = ()
+    labels: LabelSet = None  # type: ignore[assignment]  # set below
     preview: Callable[[ImageResult], bytes] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
             raise InputError(f"an image must have a size, but got {self.width} x {self.height}")
         object.__setattr__(self, "faces", tuple(self.faces))
+        if self.labels is None:
+            found = (face.emotion.labels for face in self.faces if face.emotion is not None)
+            object.__setattr__(self, "labels", next(found, FER7))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = (self.width, self.height, self.faces, self.path, self.model, self.detector, self.warnings)
-        return (type(self), fields)
+        return (type(self), tuple(getattr(self, entry.name) for entry in fields(self) if entry.name != "preview"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write."""
@@ -140,6 +148,7 @@ class ImageResult:
             "height": self.height,
             "model": self.model,
             "detector": self.detector,
+            "labels": self.labels.name,
             "warnings": list(self.warnings),
             "faces": [face.to_dict() for face in self.faces],
         }
@@ -155,49 +164,35 @@ class ImageResult:
             model=data["model"],
             detector=data["detector"],
             warnings=tuple(data["warnings"]),
+            labels=label_set(data["labels"]),
         )
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat row a face: path, face, box, score, emotion, confidence, unsure, one column an emotion."""
-        rows = []
-        for number, face in enumerate(self.faces, 1):
-            row: dict[str, Any] = {"path": self.path, "face": number}
-            row.update(zip(("x1", "y1", "x2", "y2"), face.box, strict=True))
-            row["score"] = face.score
-            if face.emotion is not None:
-                row.update(emotion=face.emotion.top, confidence=face.emotion.confidence, unsure=face.emotion.unsure)
-                row.update(face.emotion.items())
-            rows.append(row)
-        return rows
+    def columns(self, table: str | None = None) -> tuple[Column, ...]:
+        """Return the columns of the table ``faces``."""
+        return columns(self._table(table), self.labels)
 
-    def to_frame(self, library: str | None = None) -> Any:
-        """Return the rows as a data frame.
-
-        Parameters
-        ----------
-        library : {"pandas", "polars"}, optional
-            Which library; by default pandas where it is installed, else polars.
-
-        Returns
-        -------
-        pandas.DataFrame or polars.DataFrame
-            One row a face (see `rows`).
-
-        Raises
-        ------
-        MissingExtraError
-            If the library is not installed.
-        InputError
-            If the library has another name.
-        """
-        return frame(self.rows(), library)
+    def rows(self, table: str | None = None) -> list[dict[str, Any]]:
+        """Return one row a face, with the image's own warnings in each; one with path and warnings without a face."""
+        name = self._table(table)
+        if not self.faces:
+            return [table_row(name, self.labels, self.path, warnings=self.warnings)]
+        return [
+            table_row(
+                name,
+                self.labels,
+                self.path,
+                {"face": number, **box_values(face.box, face.score)},
+                emotion=face.emotion,
+                warnings=(*self.warnings, *face.warnings),
+            )
+            for number, face in enumerate(self.faces, 1)
+        ]
 
     def _repr_png_(self) -> bytes | None:
         return None if self.preview is None else self.preview(self)
 
     def _repr_html_(self) -> str:
-        rows = self.rows()
-        if not rows:
+        if not self.faces:
             return "<p>no face</p>"
-        table = html_table(rows, ("face", "emotion", "confidence", "unsure"))
-        return inline(self._repr_png_(), "the faces found") + table
+        table = html_table(self.rows(), ("face", "emotion", "confidence", "unsure"))
+        return html_image(self._repr_png_(), "the faces found") + table

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mien.errors import InputError
 from mien.labels import FER7, LabelSet, label_set
-from mien.results._notebook import frame, html_table
-from mien.results.emotion import Emotion
+from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, mean_emotion, seconds_by_emotion
+from mien.results.tables import Column, Result, columns, html_table, table_row
 
 __all__ = ["FusedResult", "FusedSegment"]
-
-_TOUCH_S = 1e-6
-"""How far the end of a segment may lie from the beginning of the next by rounding."""
 
 _SIDES = ("face", "voice", "fused")
 
 
 @dataclass(frozen=True, slots=True)
-class FusedSegment:
+class FusedSegment(Segment):
     """A stretch of time with what the face says, what the voice says, and both together.
 
     Parameters
@@ -42,8 +39,6 @@ class FusedSegment:
         method's: see `mien.fusion`.
     """
 
-    start_s: float
-    end_s: float
     face: Emotion | None = None
     voice: Emotion | None = None
     fused: Emotion | None = None
@@ -52,8 +47,7 @@ class FusedSegment:
     voice_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.start_s) and math.isfinite(self.end_s) and 0 <= self.start_s < self.end_s):
-            raise InputError(f"a segment must be 0 <= start_s < end_s, but got {self.start_s} to {self.end_s}")
+        Segment.__post_init__(self)
         for side in _SIDES[:2]:
             weight = getattr(self, f"{side}_weight")
             if not (math.isfinite(weight) and weight >= 0):
@@ -65,33 +59,59 @@ class FusedSegment:
         if (self.face is None) != (self.track is None):
             raise InputError("a segment has a track exactly where it has an emotion of the face")
 
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.end_s - self.start_s
+    def row(self, path: str | None = None, number: int = 1, labels: LabelSet | None = None) -> dict[str, Any]:
+        """Return the row of the segment in the table ``fused``, as `FusedResult.rows` has it.
+
+        Parameters
+        ----------
+        path : str, optional
+            The video.
+        number : int
+            Which segment of it this is, counted from 1.
+        labels : LabelSet, optional
+            The emotions; by default those of the fused emotion, and of none those of ``fer7``.
+        """
+        labels = labels or (FER7 if self.fused is None else self.fused.labels)
+        sides = {side: getattr(self, side) for side in _SIDES[:2]}
+        return table_row(
+            "fused",
+            labels,
+            path,
+            {
+                "segment": number,
+                "start_s": self.start_s,
+                "end_s": self.end_s,
+                "track": self.track,
+                "face_weight": self.face_weight,
+                "voice_weight": self.voice_weight,
+                **{side: emotion and emotion.top for side, emotion in sides.items()},
+                **{f"{side}_confidence": emotion and emotion.confidence for side, emotion in sides.items()},
+            },
+            emotion=self.fused,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write."""
-        told = {side: None if (e := getattr(self, side)) is None else e.to_dict() for side in _SIDES}
+        emotions = {side: None if (e := getattr(self, side)) is None else e.to_dict() for side in _SIDES}
         return {
             "start_s": self.start_s,
             "end_s": self.end_s,
             "track": self.track,
             "face_weight": self.face_weight,
             "voice_weight": self.voice_weight,
-            **told,
+            **emotions,
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FusedSegment:
         """Build from what `to_dict` returned."""
-        told = {side: None if data[side] is None else Emotion.from_dict(data[side]) for side in _SIDES}
+        face, voice, fused = (None if data[side] is None else Emotion.from_dict(data[side]) for side in _SIDES)
         weights = data["face_weight"], data["voice_weight"]
-        return cls(data["start_s"], data["end_s"], told["face"], told["voice"], told["fused"], data["track"], *weights)
+        return cls(data["start_s"], data["end_s"], face, voice, fused, data["track"], *weights)
 
 
 @dataclass(frozen=True, slots=True)
-class FusedResult:
+class FusedResult(Result):
     """What face and voice say together over time.
 
     Parameters
@@ -106,19 +126,24 @@ class FusedResult:
         What was assumed, and how labels were mapped, such as ``"calm counts as neutral (voice)"``.
     warnings : tuple of str
         What was missing, such as ``"nobody speaks"``.
+    path : str or None
+        The video, as it was given.
     """
+
+    tables: ClassVar[tuple[str, ...]] = ("fused",)
 
     segments: tuple[FusedSegment, ...] = ()
     method: str = ""
     labels: LabelSet = field(default=FER7)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    path: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("segments", "notes", "warnings"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for before, after in zip(self.segments, self.segments[1:], strict=False):
-            if abs(after.start_s - before.end_s) > _TOUCH_S:
+            if abs(after.start_s - before.end_s) > TIME_EPSILON_S:
                 raise InputError(
                     f"segments must follow each other without gaps, but one ends at {before.end_s:g} s and the next "
                     f"begins at {after.start_s:g} s"
@@ -165,11 +190,8 @@ class FusedResult:
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds by the most probable fused emotion, longest first; emotions that never lead are left out."""
-        found: dict[str, float] = {}
-        for segment in self.segments:
-            if segment.fused is not None:
-                found[segment.fused.top] = found.get(segment.fused.top, 0.0) + segment.duration_s
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        lengths = [(segment.duration_s, segment.fused) for segment in self.segments if segment.fused is not None]
+        return seconds_by_emotion(lengths)
 
     def mean(self, side: str) -> Emotion | None:
         """Return the distributions of one side, averaged by time; None where it never says anything.
@@ -186,12 +208,8 @@ class FusedResult:
         """
         if side not in _SIDES:
             raise InputError(f"side must be one of {', '.join(_SIDES)}, but got {side!r}")
-        told = [(segment.duration_s, e) for segment in self.segments if (e := getattr(segment, side)) is not None]
-        if not told:
-            return None
-        rows = np.array([emotion.probabilities for _, emotion in told])
-        mean = np.average(rows, axis=0, weights=[length for length, _ in told])
-        return Emotion(self.labels, tuple((mean / mean.sum()).tolist()))
+        lengths = [(segment.duration_s, e) for segment in self.segments if (e := getattr(segment, side)) is not None]
+        return mean_emotion([emotion for _, emotion in lengths], [length_s for length_s, _ in lengths])
 
     def at(self, time_s: float) -> FusedSegment | None:
         """Return the segment that a time lies in, or None before the first and after the last."""
@@ -199,52 +217,23 @@ class FusedResult:
         place = int(np.searchsorted(starts, time_s, side="right")) - 1
         return self.segments[place] if place >= 0 and time_s < self.segments[place].end_s else None
 
-    def rows(self, path: str | None = None) -> list[dict[str, Any]]:
-        """Return one flat row a segment.
+    def columns(self, table: str | None = None) -> tuple[Column, ...]:
+        """Return the columns of the table ``fused``."""
+        return columns(self._table(table), self.labels)
 
-        Path, segment, times, track, the weights, face and voice with their confidence, then emotion, confidence, unsure
-        and one column an emotion of the fused answer.
-        """
-        rows = []
-        for number, segment in enumerate(self.segments, 1):
-            row: dict[str, Any] = {"path": path, "segment": number, "start_s": segment.start_s, "end_s": segment.end_s}
-            row.update(track=segment.track, face_weight=segment.face_weight, voice_weight=segment.voice_weight)
-            for side in _SIDES[:2]:
-                emotion: Emotion | None = getattr(segment, side)
-                row[side] = None if emotion is None else emotion.top
-                row[f"{side}_confidence"] = None if emotion is None else emotion.confidence
-            if segment.fused is not None:
-                row.update(emotion=segment.fused.top, confidence=segment.fused.confidence, unsure=segment.fused.unsure)
-                row.update(segment.fused.items())
-            rows.append(row)
+    def rows(self, table: str | None = None) -> list[dict[str, Any]]:
+        """Return one row a segment, and one with path and warnings where there are warnings or no segments."""
+        name = self._table(table)
+        rows = [segment.row(self.path, number, self.labels) for number, segment in enumerate(self.segments, 1)]
+        if self.warnings or not self.segments:
+            rows.append(table_row(name, self.labels, self.path, warnings=self.warnings))
         return rows
-
-    def to_frame(self, library: str | None = None) -> Any:
-        """Return the rows as a data frame.
-
-        Parameters
-        ----------
-        library : {"pandas", "polars"}, optional
-            Which library; by default pandas where it is installed, else polars.
-
-        Returns
-        -------
-        pandas.DataFrame or polars.DataFrame
-            One row a segment (see `rows`).
-
-        Raises
-        ------
-        MissingExtraError
-            If the library is not installed.
-        InputError
-            If the library has another name.
-        """
-        return frame(self.rows(), library)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write; means by time and seconds are in it, too."""
         means = {side: None if (e := self.mean(side)) is None else e.to_dict() for side in _SIDES}
         return {
+            "path": self.path,
             "method": self.method,
             "labels": self.labels.name,
             "start_s": self.start_s,
@@ -268,10 +257,10 @@ class FusedResult:
             label_set(data["labels"]),
             tuple(data["notes"]),
             tuple(data["warnings"]),
+            data["path"],
         )
 
     def _repr_html_(self) -> str:
-        rows = self.rows()
-        if not rows:
+        if not self.segments:
             return "<p>neither face nor voice</p>"
-        return html_table(rows, ("start_s", "end_s", "face", "voice", "emotion", "confidence", "unsure"))
+        return html_table(self.rows(), ("start_s", "end_s", "face", "voice", "emotion", "confidence", "unsure"))

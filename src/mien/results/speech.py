@@ -1,32 +1,28 @@
-"""Speech over time: segments with an emotion each, and the recording that they are in."""
+"""Speech over time: segments with an emotion each, and the audio that they are in."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 from mien.errors import InputError
-from mien.results._notebook import frame, html_table, inline
-from mien.results.emotion import Emotion
+from mien.labels import RAVDESS8, LabelSet, label_set
+from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, mean_emotion, seconds_by_emotion
+from mien.results.tables import Column, Result, columns, html_image, html_table, table_row
 
 __all__ = ["SpeechResult", "SpeechSegment", "SpeechSummary"]
 
-_TOUCH_S = 1e-6
-"""How far the end of a segment may lie from the beginning of the next by rounding."""
-
 
 @dataclass(frozen=True, slots=True)
-class SpeechSegment:
-    """A stretch of a recording: speech with its emotion, or no speech.
+class SpeechSegment(Segment):
+    """A stretch of audio: speech with its emotion, or no speech.
 
     Parameters
     ----------
     start_s, end_s : float
-        [start, end) in seconds from the beginning of the recording.
+        [start, end) in seconds from the beginning.
     speech : bool
         Whether somebody speaks.
     emotion : Emotion or None
@@ -37,24 +33,16 @@ class SpeechSegment:
         How far the speech is above the noise around it, see `mien.speech.quality`; None where that was not measured.
     """
 
-    start_s: float
-    end_s: float
     speech: bool
     emotion: Emotion | None = None
     warnings: tuple[str, ...] = ()
     snr_db: float | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.start_s) and math.isfinite(self.end_s) and 0 <= self.start_s < self.end_s):
-            raise InputError(f"a segment must be 0 <= start_s < end_s, but got {self.start_s} to {self.end_s}")
+        Segment.__post_init__(self)
         if self.emotion is not None and not self.speech:
             raise InputError("a segment without speech has no emotion")
         object.__setattr__(self, "warnings", tuple(self.warnings))
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.end_s - self.start_s
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write."""
@@ -73,15 +61,31 @@ class SpeechSegment:
         emotion = None if data["emotion"] is None else Emotion.from_dict(data["emotion"])
         return cls(data["start_s"], data["end_s"], data["speech"], emotion, tuple(data["warnings"]), data["snr_db"])
 
+    def row(self, path: str | None = None, number: int = 1, labels: LabelSet | None = None) -> dict[str, Any]:
+        """Return the row of the segment in the table ``speech``, as `SpeechResult.rows` has it.
+
+        Parameters
+        ----------
+        path : str, optional
+            The audio file.
+        number : int
+            Which segment of it this is, counted from 1.
+        labels : LabelSet, optional
+            The emotions; by default those of the segment's own, and of none those of ``ravdess8``.
+        """
+        labels = labels or (RAVDESS8 if self.emotion is None else self.emotion.labels)
+        values = {"segment": number, "start_s": self.start_s, "end_s": self.end_s, "speech": self.speech}
+        return table_row("speech", labels, path, values, emotion=self.emotion, warnings=self.warnings)
+
 
 @dataclass(frozen=True, slots=True)
 class SpeechSummary:
-    """A recording in a few numbers.
+    """An audio file in a few numbers.
 
     Parameters
     ----------
     duration_s, speech_s : float
-        Length of the recording, and of the speech in it.
+        Length of the audio, and of the speech in it.
     emotion : Emotion or None
         The distributions of all segments, averaged by their length; None without speech.
     seconds : dict of str to float
@@ -104,13 +108,13 @@ class SpeechSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechResult:
-    """The emotions of a recording over time.
+class SpeechResult(Result):
+    """The emotions of a voice over time.
 
     Parameters
     ----------
     duration_s : float
-        Length of the recording in seconds.
+        Length of the audio in seconds.
     segments : tuple of SpeechSegment
         In order, each beginning where the one before ends, from 0 to ``duration_s``.
     path : str or None
@@ -118,34 +122,42 @@ class SpeechResult:
     model : str
         Name of what made the answer.
     warnings : tuple of str
-        What was wrong with the recording, such as ``"the recording is almost silent"``.
+        What was wrong with the audio, such as ``"the recording is almost silent"``.
+    labels : LabelSet, optional
+        The emotions of the model; by default those of the segments, and of none those of ``ravdess8``.
     preview : callable or None
-        Returns the drawn recording as PNG bytes, or None where it cannot be drawn, for notebooks; left out of
+        Returns the drawn audio as PNG bytes, or None where it cannot be drawn, for notebooks; left out of
         comparison, data and pickles.
     """
+
+    tables: ClassVar[tuple[str, ...]] = ("speech",)
 
     duration_s: float
     segments: tuple[SpeechSegment, ...] = ()
     path: str | None = None
     model: str = ""
     warnings: tuple[str, ...] = ()
+    labels: LabelSet = None  # type: ignore[assignment]  # set below
     preview: Callable[[SpeechResult], bytes | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", tuple(self.segments))
+        if self.labels is None:
+            found = (segment.emotion.labels for segment in self.segments if segment.emotion is not None)
+            object.__setattr__(self, "labels", next(found, RAVDESS8))
         if not (math.isfinite(self.duration_s) and self.duration_s >= 0):
             raise InputError(f"duration_s must be finite and not negative, but got {self.duration_s}")
         edges = [0.0, *(segment.end_s for segment in self.segments)]
         starts = [*(segment.start_s for segment in self.segments), self.duration_s]
         for end_s, start_s in zip(edges, starts, strict=True):
-            if abs(end_s - start_s) > _TOUCH_S:
+            if abs(end_s - start_s) > TIME_EPSILON_S:
                 raise InputError(
                     f"segments must cover 0 to {self.duration_s:g} s without gaps, but one ends at {end_s:g} s and the "
                     f"next begins at {start_s:g} s"
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.duration_s, self.segments, self.path, self.model, self.warnings))
+        return (type(self), tuple(getattr(self, entry.name) for entry in fields(self) if entry.name != "preview"))
 
     @property
     def speech_s(self) -> float:
@@ -154,17 +166,10 @@ class SpeechResult:
 
     @property
     def summary(self) -> SpeechSummary:
-        """The recording in a few numbers."""
-        seconds: dict[str, float] = {}
-        told = [(segment.duration_s, segment.emotion) for segment in self.segments if segment.emotion is not None]
-        for length, emotion in told:
-            seconds[emotion.top] = seconds.get(emotion.top, 0.0) + length
-        mean = None
-        if told:
-            shares = np.average([emotion.to_array() for _, emotion in told], axis=0, weights=[s for s, _ in told])
-            mean = Emotion(told[0][1].labels, tuple((shares / shares.sum()).tolist()))
-        by_length = dict(sorted(seconds.items(), key=lambda item: -item[1]))
-        return SpeechSummary(self.duration_s, self.speech_s, mean, by_length)
+        """The audio in a few numbers."""
+        lengths = [(segment.duration_s, segment.emotion) for segment in self.segments if segment.emotion is not None]
+        mean = mean_emotion([emotion for _, emotion in lengths], [length_s for length_s, _ in lengths])
+        return SpeechSummary(self.duration_s, self.speech_s, mean, seconds_by_emotion(lengths))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write; the summary is in it, too."""
@@ -172,6 +177,7 @@ class SpeechResult:
             "path": self.path,
             "duration_s": self.duration_s,
             "model": self.model,
+            "labels": self.labels.name,
             "warnings": list(self.warnings),
             "summary": self.summary.to_dict(),
             "segments": [segment.to_dict() for segment in self.segments],
@@ -186,55 +192,35 @@ class SpeechResult:
             path=data["path"],
             model=data["model"],
             warnings=tuple(data["warnings"]),
+            labels=label_set(data["labels"]),
         )
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat row a segment: path, segment, times, speech, emotion, confidence, unsure, emotions."""
-        rows = []
-        for number, segment in enumerate(self.segments, 1):
-            row: dict[str, Any] = {
-                "path": self.path,
-                "segment": number,
-                "start_s": segment.start_s,
-                "end_s": segment.end_s,
-            }
-            row["speech"] = segment.speech
-            if segment.emotion is not None:
-                row.update(
-                    emotion=segment.emotion.top, confidence=segment.emotion.confidence, unsure=segment.emotion.unsure
-                )
-                row.update(segment.emotion.items())
-            rows.append(row)
-        return rows
+    def columns(self, table: str | None = None) -> tuple[Column, ...]:
+        """Return the columns of the table ``speech``."""
+        return columns(self._table(table), self.labels)
 
-    def to_frame(self, library: str | None = None) -> Any:
-        """Return the rows as a data frame.
+    def rows(self, table: str | None = None, *, streamed: bool = False) -> list[dict[str, Any]]:
+        """Return one row a segment, and one with path and warnings where the file has warnings or no segments.
 
         Parameters
         ----------
-        library : {"pandas", "polars"}, optional
-            Which library; by default pandas where it is installed, else polars.
-
-        Returns
-        -------
-        pandas.DataFrame or polars.DataFrame
-            One row a segment (see `rows`).
-
-        Raises
-        ------
-        MissingExtraError
-            If the library is not installed.
-        InputError
-            If the library has another name.
+        table : {"speech"}, optional
+            There is one table.
+        streamed : bool
+            Leave out the segments, whose rows were written as they came (see `SpeechSegment.row`).
         """
-        return frame(self.rows(), library)
+        name = self._table(table)
+        segments = () if streamed else self.segments
+        rows = [segment.row(self.path, number, self.labels) for number, segment in enumerate(segments, 1)]
+        if self.warnings or not self.segments:
+            rows.append(table_row(name, self.labels, self.path, warnings=self.warnings))
+        return rows
 
     def _repr_png_(self) -> bytes | None:
         return None if self.preview is None else self.preview(self)
 
     def _repr_html_(self) -> str:
-        rows = self.rows()
-        if not rows:
+        if not self.segments:
             return "<p>no sound</p>"
-        table = html_table(rows, ("start_s", "end_s", "speech", "emotion", "confidence", "unsure"))
-        return inline(self._repr_png_(), "the recording over time") + table
+        table = html_table(self.rows(), ("start_s", "end_s", "speech", "emotion", "confidence", "unsure"))
+        return html_image(self._repr_png_(), "the audio over time") + table

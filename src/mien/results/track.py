@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +11,17 @@ from numpy.typing import NDArray
 from mien._checks import describe
 from mien.errors import InputError
 from mien.labels import LabelSet
-from mien.results.emotion import Emotion
+from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, seconds_by_emotion
 from mien.results.face import Box
 
 __all__ = ["EmotionSegment", "FaceTrack", "Moment", "TrackPoint"]
 
-_TOUCH_S = 1e-6
-"""How far the end of what one frame stands for may lie from the next frame by rounding."""
-
-_WHOLE = 1e-3
+_SUM_TOLERANCE = 1e-3
 """How far the sum of a distribution in float32 may be from one."""
 
 
 @dataclass(frozen=True, slots=True)
-class EmotionSegment:
+class EmotionSegment(Segment):
     """A stretch of time in which a person shows one emotion.
 
     Parameters
@@ -36,18 +32,7 @@ class EmotionSegment:
         The person's distributions over the stretch, averaged by time.
     """
 
-    start_s: float
-    end_s: float
     emotion: Emotion
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.start_s) and math.isfinite(self.end_s) and 0 <= self.start_s < self.end_s):
-            raise InputError(f"a segment must be 0 <= start_s < end_s, but got {self.start_s} to {self.end_s}")
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.end_s - self.start_s
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write."""
@@ -103,14 +88,14 @@ class TrackPoint:
     ----------
     box : numpy.ndarray
         float32 (4,): x1, y1, x2, y2 in pixels of the video.
-    points : numpy.ndarray or None
+    landmarks : numpy.ndarray or None
         float32 (5, 2), see `mien.Face`.
     probabilities : numpy.ndarray
         float32 (k,): the smoothed distribution.
     """
 
     box: NDArray[np.float32]
-    points: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32] | None
     probabilities: NDArray[np.float32]
 
 
@@ -135,13 +120,13 @@ class FaceTrack:
     scores : numpy.ndarray
         float32 (n,): confidence that it is a face, 0..1.
     probabilities : numpy.ndarray
-        float32 (n, k): the model's answer to each frame alone.
+        float32 (n, k): the model's prediction for each frame alone.
     smoothed : numpy.ndarray
-        float32 (n, k): the answers smoothed over time.
+        float32 (n, k): the predictions smoothed over time.
     detected : numpy.ndarray
         bool (n,): whether the detector looked at the whole frame; otherwise the face was followed from the last one.
-    points : numpy.ndarray or None
-        float32 (n, 5, 2), where the detector has points.
+    landmarks : numpy.ndarray or None
+        float32 (n, 5, 2), where the detector has them.
     sharpness : numpy.ndarray or None
         float32 (n,): how sharp the face is, see `mien.face.quality.sharpness`; None where that was not measured.
     timeline : tuple of EmotionSegment
@@ -166,7 +151,7 @@ class FaceTrack:
     probabilities: NDArray[np.float32]
     smoothed: NDArray[np.float32]
     detected: NDArray[np.bool_]
-    points: NDArray[np.float32] | None = None
+    landmarks: NDArray[np.float32] | None = None
     sharpness: NDArray[np.float32] | None = None
     timeline: tuple[EmotionSegment, ...] = ()
     moments: tuple[Moment, ...] = ()
@@ -186,7 +171,7 @@ class FaceTrack:
             ("probabilities", np.float32, (n, k)),
             ("smoothed", np.float32, (n, k)),
             ("detected", np.bool_, (n,)),
-            ("points", np.float32, (n, 5, 2)),
+            ("landmarks", np.float32, (n, 5, 2)),
             ("sharpness", np.float32, (n,)),
         ):
             value = getattr(self, name)
@@ -207,7 +192,7 @@ class FaceTrack:
         if not ((self.durations_s >= 0).all() and np.isfinite(self.durations_s).all()):
             raise InputError("durations_s must be finite and not negative")
         for name, shares in (("probabilities", self.probabilities), ("smoothed", self.smoothed)):
-            if not (np.abs(shares.sum(axis=1) - 1) < _WHOLE).all():
+            if not (np.abs(shares.sum(axis=1) - 1) < _SUM_TOLERANCE).all():
                 raise InputError(f"{name} must be distributions that sum to 1")
 
     def __len__(self) -> int:
@@ -239,15 +224,12 @@ class FaceTrack:
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds in view by the most probable emotion of the timeline, longest first."""
-        found: dict[str, float] = {}
-        for segment in self.timeline:
-            found[segment.emotion.top] = found.get(segment.emotion.top, 0.0) + segment.duration_s
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        return seconds_by_emotion([(segment.duration_s, segment.emotion) for segment in self.timeline])
 
-    def stretches(self) -> list[tuple[float, float]]:
-        """Return [start, end) of each stretch in which the person is in view without a gap, in seconds."""
+    def intervals(self) -> list[tuple[float, float]]:
+        """Return [start, end) of each interval in which the person is in view without a gap, in seconds."""
         ends = self.times_s + self.durations_s
-        gaps = np.flatnonzero(self.times_s[1:] - ends[:-1] > _TOUCH_S)
+        gaps = np.flatnonzero(self.times_s[1:] - ends[:-1] > TIME_EPSILON_S)
         firsts, lasts = [0, *(gaps + 1).tolist()], [*gaps.tolist(), len(self) - 1]
         return [(float(self.times_s[a]), float(ends[b])) for a, b in zip(firsts, lasts, strict=True)]
 
@@ -259,11 +241,11 @@ class FaceTrack:
         time_s : float
             In seconds of the video.
         """
-        i = int(np.searchsorted(self.times_s, time_s + _TOUCH_S, side="right")) - 1
-        if i < 0 or time_s > self.times_s[i] + self.durations_s[i] + _TOUCH_S:
+        i = int(np.searchsorted(self.times_s, time_s + TIME_EPSILON_S, side="right")) - 1
+        if i < 0 or time_s > self.times_s[i] + self.durations_s[i] + TIME_EPSILON_S:
             return None
         share = 0.0
-        follows = i + 1 < len(self) and self.times_s[i + 1] - self.times_s[i] <= self.durations_s[i] + _TOUCH_S
+        follows = i + 1 < len(self) and self.times_s[i + 1] - self.times_s[i] <= self.durations_s[i] + TIME_EPSILON_S
         if follows:
             share = min(max((time_s - self.times_s[i]) / (self.times_s[i + 1] - self.times_s[i]), 0.0), 1.0)
         j = i + 1 if follows else i
@@ -271,8 +253,8 @@ class FaceTrack:
         def between(values: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.asarray((1 - share) * values[i] + share * values[j], np.float32)
 
-        points = None if self.points is None else between(self.points)
-        return TrackPoint(between(self.boxes), points, between(self.smoothed))
+        landmarks = None if self.landmarks is None else between(self.landmarks)
+        return TrackPoint(between(self.boxes), landmarks, between(self.smoothed))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write: the person as a whole; frames are in those of the video."""

@@ -4,29 +4,120 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.labels import label_set
-from mien.results._notebook import frame, html_table, inline
+from mien.labels import FER7, RAVDESS8, LabelSet, label_set
 from mien.results.emotion import Emotion
-from mien.results.face import Face
-from mien.results.frames import TrackedFace, VideoFrame, told
+from mien.results.face import Face, ImageResult
 from mien.results.fused import FusedResult
 from mien.results.speech import SpeechResult
+from mien.results.tables import Column, Result, box_values, columns, html_image, html_table, table_row
 from mien.results.track import EmotionSegment, FaceTrack, Moment
 
-__all__ = ["VIDEO_METHODS", "VIDEO_TABLES", "PersonSummary", "VideoResult", "VideoSummary"]
+__all__ = ["VIDEO_METHODS", "PersonSummary", "TrackedFace", "VideoFrame", "VideoResult", "VideoSummary"]
 
 VIDEO_METHODS = ("timeline", "middle-frame", "every-nth", "majority-vote")
 """How a video gets its one answer: see `VideoResult`."""
 
-VIDEO_TABLES = ("frames", "tracks", "segments", "speech", "fused")
-"""The tables of a video.  Those of speech and fusion are empty where it has no sound, or that was not read."""
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """One face in a frame of a video.
+
+    Parameters
+    ----------
+    track : int
+        Number of the person, 1 and up, the same in all frames.
+    face : Face
+        Box, landmarks and score; its emotion is the prediction for this frame alone.
+    smoothed : Emotion
+        The prediction smoothed over the frames around it; over those before it while the video is still read.
+    detected : bool
+        Whether the detector looked at the whole frame; otherwise the face was followed from an earlier one.
+    sharpness : float or None
+        How sharp the face is, see `mien.face.quality.sharpness`; None where that was not measured.
+    """
+
+    track: int
+    face: Face
+    smoothed: Emotion
+    detected: bool = True
+    sharpness: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `json` can write."""
+        face = self.face.to_dict()
+        return {
+            "track": self.track,
+            "detected": self.detected,
+            "box": face["box"],
+            "score": face["score"],
+            "sharpness": self.sharpness,
+            "landmarks": face["landmarks"],
+            "emotion": face["emotion"],
+            "smoothed": self.smoothed.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TrackedFace:
+        """Build from what `to_dict` returned."""
+        face = Face.from_dict({**data, "outputs": {}, "warnings": []})
+        return cls(data["track"], face, Emotion.from_dict(data["smoothed"]), data["detected"], data["sharpness"])
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """One analyzed frame of a video.
+
+    Parameters
+    ----------
+    time_s : float
+        When it is shown, by the video's own clock; zero is where the video begins.
+    width, height : int
+        Size in pixels, upright.
+    faces : tuple of TrackedFace
+        By track number; empty when nobody is seen.
+    """
+
+    time_s: float
+    width: int
+    height: int
+    faces: tuple[TrackedFace, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "faces", tuple(self.faces))
+
+    def image(self) -> ImageResult:
+        """Return the frame as the result of an image; its faces have the smoothed emotions."""
+        faces = tuple(Face(f.face.box, f.face.score, f.face.landmarks, f.smoothed) for f in self.faces)
+        return ImageResult(self.width, self.height, faces)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `json` can write."""
+        return {"time_s": self.time_s, "faces": [face.to_dict() for face in self.faces]}
+
+    def rows(self, path: str | None = None) -> list[dict[str, Any]]:
+        """Return the rows of the frame in the table ``frames``, one a face: see `VideoResult.rows`."""
+        return [
+            table_row(
+                "frames",
+                face.smoothed.labels,
+                path,
+                {
+                    "time_s": self.time_s,
+                    "track": face.track,
+                    **box_values(face.face.box, face.face.score),
+                    "detected": face.detected,
+                },
+                emotion=face.smoothed,
+            )
+            for face in self.faces
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +191,7 @@ class VideoSummary:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class VideoResult:
+class VideoResult(Result):
     """The people of a video and their emotions over time.
 
     Parameters
@@ -136,10 +227,14 @@ class VideoResult:
         What its voice sounds like over time; None where it has no sound, or that was not read.
     fused : FusedResult or None
         What faces and voice say together over time; None where that was not asked.
+    labels : LabelSet, optional
+        The emotions of the faces; by default those of the tracks, and of none those of ``fer7``.
     preview : callable or None
         Returns the drawn timeline as PNG bytes, or None where it cannot be drawn, for notebooks; left out of data and
         pickles.
     """
+
+    tables: ClassVar[tuple[str, ...]] = ("frames", "tracks", "segments", "speech", "fused")
 
     width: int
     height: int
@@ -159,6 +254,7 @@ class VideoResult:
     warnings: tuple[str, ...] = ()
     speech: SpeechResult | None = None
     fused: FusedResult | None = None
+    labels: LabelSet = None  # type: ignore[assignment]  # set below
     preview: Callable[[VideoResult], bytes | None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -175,10 +271,11 @@ class VideoResult:
         object.__setattr__(self, "times_s", times_s)
         for name in ("tracks", "cuts", "warnings"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.labels is None:
+            object.__setattr__(self, "labels", self.tracks[0].labels if self.tracks else FER7)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        names = [name for name in self.__dataclass_fields__ if name != "preview"]
-        return (type(self), tuple(getattr(self, name) for name in names))
+        return (type(self), tuple(getattr(self, entry.name) for entry in fields(self) if entry.name != "preview"))
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield every analyzed frame, with its faces."""
@@ -196,16 +293,16 @@ class VideoResult:
     def summary(self) -> VideoSummary:
         """The video in a few numbers."""
         people = sorted(self.tracks, key=lambda track: -track.seen_s)
-        heard = None if self.speech is None else self.speech.summary
+        voice = None if self.speech is None else self.speech.summary
         return VideoSummary(
             self.duration_s,
-            _union_s([stretch for track in self.tracks for stretch in track.stretches()]),
+            _union_s([interval for track in self.tracks for interval in track.intervals()]),
             self._answer(),
             tuple(
                 PersonSummary(t.number, t.start_s, t.end_s, t.seen_s, t.emotion, t.seconds, t.moments) for t in people
             ),
-            speech_s=0.0 if heard is None else heard.speech_s,
-            voice=None if heard is None else heard.emotion,
+            speech_s=0.0 if voice is None else voice.speech_s,
+            voice=None if voice is None else voice.emotion,
             fused=None if self.fused is None else self.fused.emotion,
         )
 
@@ -223,87 +320,99 @@ class VideoResult:
             mean = (votes if self.method == "majority-vote" else answers).mean(axis=0)
         return Emotion(labels, tuple((mean / mean.sum()).tolist()))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat row a face of a frame.
+    def columns(self, table: str | None = None) -> tuple[Column, ...]:
+        """Return the columns of one of `tables`."""
+        name = self._table(table)
+        return columns(name, self._labels_of(name))
 
-        Path, time_s, track, box, score, detected, emotion, confidence, unsure, and one column an emotion: smoothed.
-        """
-        return [row for frame_ in self.frames() for row in frame_.rows(self.path)]
+    def rows(self, table: str | None = None, *, streamed: bool = False) -> list[dict[str, Any]]:
+        """Return the rows of a table, and one with path and warnings where the video has warnings or the table none.
 
-    def track_rows(self) -> list[dict[str, Any]]:
-        """Return one flat row a person: path, track, times, emotion, confidence, unsure, one column an emotion."""
-        return [
-            {
-                "path": self.path,
-                "track": track.number,
-                "start_s": track.start_s,
-                "end_s": track.end_s,
-                "seen_s": track.seen_s,
-                **told(track.emotion),
-            }
-            for track in self.tracks
-        ]
-
-    def segment_rows(self) -> list[dict[str, Any]]:
-        """Return one flat row a segment of a person's timeline: path, track, segment, times, emotion and so on."""
-        return [
-            {
-                "path": self.path,
-                "track": track.number,
-                "segment": number,
-                "start_s": segment.start_s,
-                "end_s": segment.end_s,
-                **told(segment.emotion),
-            }
-            for track in self.tracks
-            for number, segment in enumerate(track.timeline, 1)
-        ]
-
-    def table(self, name: str = "frames") -> list[dict[str, Any]]:
-        """Return the rows of one of `VIDEO_TABLES`.
+        Parameters
+        ----------
+        table : {"frames", "tracks", "segments", "speech", "fused"}
+            A row a face of a frame, a person, a segment of a person's timeline, of the voice, or of face and voice.
+        streamed : bool
+            Leave out the frames, whose rows were written as they came (see `VideoFrame.rows`).
 
         Raises
         ------
         InputError
             If there is no such table.
         """
-        if name not in VIDEO_TABLES:
-            raise InputError(f"table must be one of {', '.join(VIDEO_TABLES)}, but got {name!r}")
-        if name == "speech":
-            rows = [] if self.speech is None else self.speech.rows()
-            # What is before the part that was read is one segment that says nothing.
-            return [row for row in rows if row["end_s"] > self.start_s]
-        if name == "fused":
-            return [] if self.fused is None else self.fused.rows(self.path)
-        return {"frames": self.rows, "tracks": self.track_rows, "segments": self.segment_rows}[name]()
+        name = self._table(table)
+        if name == "frames":
+            rows = [] if streamed else [row for frame in self.frames() for row in frame.rows(self.path)]
+        else:
+            rows = {
+                "tracks": self._track_rows,
+                "segments": self._segment_rows,
+                "speech": self._speech_rows,
+                "fused": self._fused_rows,
+            }[name]()
+        if self.warnings or not (self.tracks if name == "frames" else rows):
+            rows.append(table_row(name, self._labels_of(name), self.path, warnings=self.warnings))
+        return rows
 
-    def to_frame(self, library: str | None = None, *, table: str = "frames") -> Any:
-        """Return one of the tables as a data frame.
+    def _labels_of(self, table: str) -> LabelSet:
+        if table == "speech":
+            return RAVDESS8 if self.speech is None else self.speech.labels
+        if table == "fused":
+            return FER7 if self.fused is None else self.fused.labels
+        return self.labels
+
+    def _track_rows(self) -> list[dict[str, Any]]:
+        return [
+            table_row(
+                "tracks",
+                self.labels,
+                self.path,
+                {"track": track.number, "start_s": track.start_s, "end_s": track.end_s, "seen_s": track.seen_s},
+                emotion=track.emotion,
+                warnings=track.warnings,
+            )
+            for track in self.tracks
+        ]
+
+    def _segment_rows(self) -> list[dict[str, Any]]:
+        return [
+            table_row(
+                "segments",
+                self.labels,
+                self.path,
+                {"track": track.number, "segment": number, "start_s": segment.start_s, "end_s": segment.end_s},
+                emotion=segment.emotion,
+            )
+            for track in self.tracks
+            for number, segment in enumerate(track.timeline, 1)
+        ]
+
+    def _speech_rows(self) -> list[dict[str, Any]]:
+        if self.speech is None:
+            return []
+        # What is before the part that was read is one segment that says nothing.
+        return [
+            segment.row(self.path, number, self.speech.labels)
+            for number, segment in enumerate(self.speech.segments, 1)
+            if segment.end_s > self.start_s
+        ]
+
+    def _fused_rows(self) -> list[dict[str, Any]]:
+        if self.fused is None:
+            return []
+        return [
+            segment.row(self.path, number, self.fused.labels) for number, segment in enumerate(self.fused.segments, 1)
+        ]
+
+    def to_dict(self, *, frames: bool = True) -> dict[str, Any]:
+        """Return plain data that `json` can write: the video, its voice, both together, its tracks, its frames.
 
         Parameters
         ----------
-        library : {"pandas", "polars"}, optional
-            Which library; by default pandas where it is installed, else polars.
-        table : {"frames", "tracks", "segments", "speech", "fused"}
-            See `rows`, `track_rows`, `segment_rows`, `SpeechResult.rows` and `FusedResult.rows`.
-
-        Returns
-        -------
-        pandas.DataFrame or polars.DataFrame
-            One row a row of the table.
-
-        Raises
-        ------
-        MissingExtraError
-            If the library is not installed.
-        InputError
-            If the library or the table has another name.
+        frames : bool
+            With the frames; without them it is small also for a long video.
         """
-        return frame(self.table(table), library)
-
-    def head(self) -> dict[str, Any]:
-        """Return what `to_dict` says of the video as a whole: all but frames, tracks, speech and fusion."""
-        return {
+        data: dict[str, Any] = {
             "path": self.path,
             "width": self.width,
             "height": self.height,
@@ -317,32 +426,26 @@ class VideoResult:
             "model": self.model,
             "detector": self.detector,
             "method": self.method,
+            "labels": self.labels.name,
             "warnings": list(self.warnings),
             "cuts": list(self.cuts),
             "summary": self.summary.to_dict(),
-        }
-
-    def outline(self) -> dict[str, Any]:
-        """Return what `to_dict` does but for the frames: small also for a long video."""
-        return {
-            **self.head(),
             "speech": None if self.speech is None else self.speech.to_dict(),
             "fused": None if self.fused is None else self.fused.to_dict(),
             "tracks": [track.to_dict() for track in self.tracks],
         }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write: the video, its voice, both together, its tracks, its frames."""
-        return {**self.outline(), "frames": [frame_.to_dict() for frame_ in self.frames()]}
+        if frames:
+            data["frames"] = [frame.to_dict() for frame in self.frames()]
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> VideoResult:
         """Build from what `to_dict` returned."""
-        times_s = np.array([frame_["time_s"] for frame_ in data["frames"]], np.float64)
+        times_s = np.array([frame["time_s"] for frame in data["frames"]], np.float64)
         lengths_s = np.diff(np.append(times_s, max(data["end_s"], times_s[-1]) if len(times_s) else 0.0))
         found: dict[int, list[tuple[int, TrackedFace]]] = {}
-        for place, frame_ in enumerate(data["frames"]):
-            for face in frame_["faces"]:
+        for place, frame in enumerate(data["frames"]):
+            for face in frame["faces"]:
                 tracked = TrackedFace.from_dict(face)
                 found.setdefault(tracked.track, []).append((place, tracked))
         names = ("width", "height", "duration_s", "start_s", "end_s", "frames_read", "frames_failed", "frame_rate")
@@ -352,23 +455,25 @@ class VideoResult:
             tracks=tuple(_rebuilt(track, found[track["track"]], times_s, lengths_s) for track in data["tracks"]),
             speech=None if data["speech"] is None else SpeechResult.from_dict(data["speech"]),
             fused=None if data["fused"] is None else FusedResult.from_dict(data["fused"]),
+            labels=label_set(data["labels"]),
         )
 
     def _repr_png_(self) -> bytes | None:
         return None if self.preview is None else self.preview(self)
 
     def _repr_html_(self) -> str:
-        rows = self.track_rows()
-        if not rows:
+        if not self.tracks:
             return "<p>no face</p>"
-        table = html_table(rows, ("track", "start_s", "end_s", "seen_s", "emotion", "confidence", "unsure"))
-        return inline(self._repr_png_(), "the video over time") + table
+        table = html_table(
+            self._track_rows(), ("track", "start_s", "end_s", "seen_s", "emotion", "confidence", "unsure")
+        )
+        return html_image(self._repr_png_(), "the video over time") + table
 
 
 def _tracked(track: FaceTrack, place: int) -> TrackedFace:
-    points = None if track.points is None else tuple((x, y) for x, y in track.points[place].tolist())
-    answer = Emotion(track.labels, tuple(track.probabilities[place].tolist()))
-    face = Face(tuple(track.boxes[place].tolist()), float(track.scores[place]), points, answer)
+    landmarks = None if track.landmarks is None else tuple((x, y) for x, y in track.landmarks[place].tolist())
+    emotion = Emotion(track.labels, tuple(track.probabilities[place].tolist()))
+    face = Face(tuple(track.boxes[place].tolist()), float(track.scores[place]), landmarks, emotion)
     smoothed = Emotion(track.labels, tuple(track.smoothed[place].tolist()))
     sharpness = None if track.sharpness is None else float(track.sharpness[place])
     return TrackedFace(track.number, face, smoothed, bool(track.detected[place]), sharpness)
@@ -402,7 +507,7 @@ def _rebuilt(
     lengths_s: NDArray[np.float64],
 ) -> FaceTrack:
     places, faces = [place for place, _ in seen], [face for _, face in seen]
-    points, sharp = [face.face.points for face in faces], [face.sharpness for face in faces]
+    landmarks, sharp = [face.face.landmarks for face in faces], [face.sharpness for face in faces]
     return FaceTrack(
         number=data["track"],
         labels=label_set(data["emotion"]["labels"]),
@@ -413,7 +518,7 @@ def _rebuilt(
         probabilities=np.array([face.face.emotion.probabilities for face in faces if face.face.emotion], np.float32),
         smoothed=np.array([face.smoothed.probabilities for face in faces], np.float32),
         detected=np.array([face.detected for face in faces]),
-        points=None if None in points else np.array(points, np.float32),
+        landmarks=None if None in landmarks else np.array(landmarks, np.float32),
         sharpness=None if None in sharp else np.array(sharp, np.float32),
         timeline=tuple(EmotionSegment.from_dict(segment) for segment in data["timeline"]),
         moments=tuple(Moment.from_dict(moment) for moment in data["moments"]),

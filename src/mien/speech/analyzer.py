@@ -117,7 +117,7 @@ class SpeechAnalyzer:
         """
         stream = self.stream(rate_hz=rate_hz)
         segments = (*stream.push(wave), *stream.close())
-        return SpeechResult(stream.duration_s, segments, model=self.spec.name)
+        return SpeechResult(stream.duration_s, segments, model=self.spec.name, labels=self.labels)
 
     def analyze_many(self, waves: Iterable[Wave], *, rate_hz: int) -> list[SpeechResult]:
         """Read the emotions of several recordings; see `analyze`."""

@@ -77,7 +77,7 @@ class Course:
         self.number, self._labels = number, labels
         self._frames = _Column(np.int64)
         self._boxes = _Column(np.float32, 4)
-        self._points = _Column(np.float32, 5, 2)
+        self._landmarks = _Column(np.float32, 5, 2)
         self._scores = _Column(np.float32)
         self._answers = _Column(np.float32, len(labels))
         self._detected = _Column(np.bool_)
@@ -88,18 +88,18 @@ class Course:
         """Add what was seen in a frame, given by its place."""
         self._frames.append(frame)
         self._boxes.append(seen.box)
-        self._points.append(0.0 if seen.points is None else seen.points)
+        self._landmarks.append(0.0 if seen.landmarks is None else seen.landmarks)
         self._scores.append(seen.score)
         self._answers.append(answer)
         self._detected.append(seen.detected)
         self._sharpness.append(sharpness)
-        self._pointed &= seen.points is not None
+        self._pointed &= seen.landmarks is not None
 
     def join(self, other: Course) -> None:
         """Take the rows of a course that turned out to be of the same person; of two in one frame the own one stays."""
         frames = np.concatenate([self._frames.values, other._frames.values])
         _, kept = np.unique(frames, return_index=True)
-        for name in ("_frames", "_boxes", "_points", "_scores", "_answers", "_detected", "_sharpness"):
+        for name in ("_frames", "_boxes", "_landmarks", "_scores", "_answers", "_detected", "_sharpness"):
             mine, theirs = getattr(self, name), getattr(other, name)
             mine.set(np.concatenate([mine.values, theirs.values])[kept])
         self.number = min(self.number, other.number)
@@ -130,7 +130,7 @@ class Course:
             probabilities=answers,
             smoothed=smoothed.astype(np.float32),
             detected=self._detected.values,
-            points=self._points.values if self._pointed else None,
+            landmarks=self._landmarks.values if self._pointed else None,
             sharpness=self._sharpness.values,
             timeline=self._timeline(times, lengths, smoothed),
             moments=self._moments(times, smoothed),
@@ -189,11 +189,11 @@ class Patch:
     def frame(self, time_s: float, shown: TrackedFace) -> VideoFrame:
         """Return the patch as a frame of its own, with the face at its place there."""
         x1, y1, x2, y2 = shown.face.box
-        points = shown.face.points
+        landmarks = shown.face.landmarks
         moved = Face(
             (x1 - self.left, y1 - self.top, x2 - self.left, y2 - self.top),
             shown.face.score,
-            None if points is None else tuple((x - self.left, y - self.top) for x, y in points),
+            None if landmarks is None else tuple((x - self.left, y - self.top) for x, y in landmarks),
             shown.face.emotion,
         )
         height, width = self.image.shape[:2]

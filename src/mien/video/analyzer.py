@@ -180,7 +180,7 @@ class VideoAnalyzer:
         """Return the distributions of faces of a frame, float64 (n, k), and how sharp each face is."""
         if not faces:
             return np.zeros((0, len(self.labels))), []
-        crops = [model_crop(image, face.box, face.points, self._crop, self.detector) for face in faces]
+        crops = [model_crop(image, face.box, face.landmarks, self._crop, self.detector) for face in faces]
         logits = self.faces.tensors(np.stack(crops), [self.output.tensor])[self.output.tensor]
         return softmax(logits, self.output.temperature), [sharpness(crop) for crop in crops]
 
@@ -409,6 +409,7 @@ class FaceStream:
             detector=self._analyzer.detector,
             method=method,
             warnings=tuple(warnings),
+            labels=self._analyzer.labels,
             **said,
         )
 
@@ -422,7 +423,7 @@ class FaceStream:
 
 def _shown(number: int, face: _Face, labels: LabelSet) -> TrackedFace:
     seen = face.tracked
-    points = None if seen.points is None else tuple((x, y) for x, y in seen.points.tolist())
-    found = Face(tuple(seen.box.tolist()), float(seen.score), points, Emotion(labels, tuple(face.answer.tolist())))
+    landmarks = None if seen.landmarks is None else tuple((x, y) for x, y in seen.landmarks.tolist())
+    found = Face(tuple(seen.box.tolist()), float(seen.score), landmarks, Emotion(labels, tuple(face.answer.tolist())))
     smoothed = Emotion(labels, tuple(face.smoothed.tolist()))
     return TrackedFace(number, found, smoothed, seen.detected, float(np.float32(face.sharpness)))

@@ -85,9 +85,9 @@ def test_the_tree_is_read_back(clips: VideoClips, tmp_path: Path) -> None:
     faces = back.frames(0)
     detector = get_detector("mtcnn", threads=1)
     for face, angle in zip(faces, (-20, 0, 20), strict=True):
-        points = detector.detect(portrait(angle)).points
-        assert points is not None
-        np.testing.assert_array_equal(face, eye_distance_crop(portrait(angle), points[0]))
+        landmarks = detector.detect(portrait(angle)).landmarks
+        assert landmarks is not None
+        np.testing.assert_array_equal(face, eye_distance_crop(portrait(angle), landmarks[0]))
     # The head was turned by 40 degrees in all; upright again, the crops are nearly the same.
     assert np.corrcoef(faces[0].ravel(), faces[2].ravel())[0, 1] > 0.9
     one_by_one = datasets.load("baum2_frames", out)

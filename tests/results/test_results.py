@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mien.errors import InputError, MissingExtraError
 from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet
-from mien.results import UNSURE_BELOW, Emotion, Face, FailedItem, ImageResult, SpeechResult, SpeechSegment
+from mien.results import UNSURE_BELOW, Emotion, Face, FailedItem, ImageResult, SpeechResult, SpeechSegment, columns
 
 POINTS = ((10.0, 12.0), (20.0, 12.0), (15.0, 18.0), (11.0, 24.0), (19.0, 24.0))
 
@@ -143,8 +143,8 @@ def test_a_face_measures_itself() -> None:
         ({"box": (1, 2, 3)}, "box must be finite"),
         ({"box": (1, 2, math.nan, 4)}, "box must be finite"),
         ({"box": (1, 2, math.inf, 4)}, "box must be finite"),
-        ({"points": POINTS[:4]}, "points must be five finite"),
-        ({"points": ((math.nan, 1), *POINTS[1:])}, "points must be five finite"),
+        ({"landmarks": POINTS[:4]}, "landmarks must be five finite"),
+        ({"landmarks": ((math.nan, 1), *POINTS[1:])}, "landmarks must be five finite"),
         ({"score": 1.01}, "score must be from 0 to 1, but got 1.01"),
         ({"score": math.nan}, "score must be from 0 to 1, but got nan"),
     ],
@@ -177,22 +177,31 @@ def test_rows_are_flat() -> None:
     assert (first["confidence"], first["unsure"]) == (pytest.approx(0.9), False)
     assert first["happiness"] == pytest.approx(0.9)
     assert (second["face"], second["x1"]) == (2, 50.5)
-    assert "emotion" not in second or second["emotion"] is None
-    assert result(faces=()).rows() == []
+    assert second["emotion"] is None
+    assert [first["warnings"], second["warnings"]] == ["the face is small", None]
+    (empty,) = result(faces=(), warnings=("the file is truncated",), labels=FERPLUS8).rows()
+    assert {name for name, value in empty.items() if value is not None} == {"path", "warnings"}
+    assert list(empty) == [column.name for column in columns("faces", FERPLUS8)]
 
 
 def test_a_frame_has_a_row_a_face() -> None:
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     for library, kind in ((None, pandas), ("pandas", pandas), ("polars", polars)):
-        frame = result().to_frame(library)
+        frame = result().to_frame(library=library)
         assert isinstance(frame, kind.DataFrame)
         assert frame.shape[0] == 2
         assert list(frame["face"]) == [1, 2]
         assert list(frame["x1"]) == [1, 50.5]
         assert frame["happiness"][0] == pytest.approx(0.9)
-        assert result(faces=()).to_frame(library).shape[0] == 0
+        empty = result(faces=()).to_frame(library=library)
+        assert empty.shape[0] == 1
+        assert list(empty.columns) == list(frame.columns)
+        assert list(empty.dtypes) == list(frame.dtypes)
+        assert list(result(path="raw\udcff.jpg").to_frame(library=library)["face"]) == [1, 2]
+    with pytest.raises(InputError, match="table must be one of faces, but got 'tracks'"):
+        result().to_frame("tracks")
     with pytest.raises(InputError, match="library must be 'pandas' or 'polars', but got 'numpy'"):
-        result().to_frame("numpy")
+        result().to_frame(library="numpy")
 
 
 def _hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -213,7 +222,7 @@ def test_without_both_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(MissingExtraError, match=r'to_frame needs pandas: pip install "mien\[pandas\]"'):
         result().to_frame()
     with pytest.raises(MissingExtraError, match=r'to_frame needs polars: pip install "mien\[polars\]"'):
-        result().to_frame("polars")
+        result().to_frame(library="polars")
 
 
 def test_a_notebook_shows_image_and_table() -> None:
@@ -237,7 +246,7 @@ def test_a_notebook_shows_image_and_table() -> None:
 
 def test_a_notebook_escapes_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     hostile = {"face": 1, "emotion": "<script>alert('x')</script>", "confidence": 0.5, "unsure": True}
-    monkeypatch.setattr(ImageResult, "rows", lambda self: [hostile])
+    monkeypatch.setattr(ImageResult, "rows", lambda self, table=None: [hostile])
     page = result(path="<b>.jpg")._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
@@ -248,7 +257,9 @@ def test_a_notebook_escapes_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_failed_item_is_plain_data() -> None:
     failed = FailedItem("a.jpg", "DecodeError", "a.jpg is empty")
     assert failed.to_dict() == {"path": "a.jpg", "error": "DecodeError", "message": "a.jpg is empty"}
-    assert pickle.loads(pickle.dumps(failed)) == failed
+    assert pickle.loads(pickle.dumps(failed)) == FailedItem.from_dict(failed.to_dict()) == failed
+    assert failed.rows() == failed.rows("faces") == [failed.to_dict()]
+    assert failed.to_frame("frames", "pandas").shape == (1, 3)
 
 
 # --- speech ---------------------------------------------------------------------------------------
@@ -307,7 +318,7 @@ def test_the_summary_of_a_recording() -> None:
     assert summary.emotion["calm"] == pytest.approx((3 * 0.9 + 0.6 / 7) / 4)
     assert heard().to_dict()["summary"]["seconds"] == {"calm": 3.0, "anger": 1.0}
     empty = SpeechResult(0.0)
-    assert (empty.speech_s, empty.summary.emotion, empty.summary.seconds, empty.rows()) == (0, None, {}, [])
+    assert (empty.speech_s, empty.summary.emotion, empty.summary.seconds) == (0, None, {})
 
 
 @pytest.mark.parametrize(
@@ -343,16 +354,23 @@ def test_segments_cover_the_recording(duration_s: float, segments: list[tuple[fl
 def test_rows_of_a_recording_are_flat() -> None:
     first, second, third, _ = heard().rows()
     assert list(second)[:8] == ["path", "segment", "start_s", "end_s", "speech", "emotion", "confidence", "unsure"]
-    assert list(second)[8:] == list(RAVDESS8.emotions)
-    assert first == {"path": "a.wav", "segment": 1, "start_s": 0.0, "end_s": 1.5, "speech": False}
+    assert list(second)[8:-3] == list(RAVDESS8.emotions)
+    known = {name: value for name, value in first.items() if value is not None}
+    assert known == {"path": "a.wav", "segment": 1, "start_s": 0.0, "end_s": 1.5, "speech": False}
     assert (second["emotion"], second["confidence"], second["unsure"]) == ("calm", pytest.approx(0.9), False)
-    assert (third["emotion"], third["unsure"]) == ("anger", True)
+    assert (third["emotion"], third["unsure"], third["warnings"]) == ("anger", True, "only 0.3 s of speech")
+    odd = heard(warnings=("it is clipped",))
+    assert odd.rows()[:4] == heard().rows()
+    assert odd.rows()[4:] == odd.rows(streamed=True)
+    assert [row["warnings"] for row in odd.rows()[4:]] == ["it is clipped"]
+    assert second == heard().segments[1].row("a.wav", 2)
+    assert [list(row) for row in SpeechResult(0.0).rows()] == [list(second)]
 
 
 def test_a_frame_of_a_recording_has_a_row_a_segment() -> None:
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     for library, kind in ((None, pandas), ("pandas", pandas), ("polars", polars)):
-        frame = heard().to_frame(library)
+        frame = heard().to_frame(library=library)
         assert isinstance(frame, kind.DataFrame)
         assert list(frame["start_s"]) == [0.0, 1.5, 4.5, 5.5]
         assert list(frame["speech"]) == [False, True, True, False]

@@ -31,6 +31,7 @@ def result() -> FusedResult:
         FER7,
         ("a note",),
         ("a warning",),
+        "a.mp4",
     )
 
 
@@ -45,7 +46,7 @@ def test_times_and_means() -> None:
     assert face is not None
     assert face.top == "happiness"
     empty = FusedResult()
-    assert (empty.emotion, empty.seconds, empty.start_s, empty.end_s, empty.rows()) == (None, {}, 0.0, 0.0, [])
+    assert (empty.emotion, empty.seconds, empty.start_s, empty.end_s) == (None, {}, 0.0, 0.0)
     with pytest.raises(InputError, match="side must be one of face, voice, fused, but got 'both'"):
         fused.mean("both")
 
@@ -67,16 +68,18 @@ def test_to_data_and_back() -> None:
 
 
 def test_rows_and_frame() -> None:
-    rows = result().rows("a.mp4")
+    *rows, last = result().rows()
+    assert (last["path"], last["warnings"], last["segment"]) == ("a.mp4", "a warning", None)
     assert [row["segment"] for row in rows] == [1, 2, 3, 4]
     assert rows[1]["face"] == "happiness"
     assert rows[1]["voice"] == "sadness"
     assert rows[1]["emotion"] == "sadness"
     assert rows[1]["unsure"] is True
     assert rows[1]["sadness"] == pytest.approx(0.4)
-    assert "emotion" not in rows[2]
-    table = result().to_frame("pandas")
-    assert table["face_weight"].tolist() == [1.0, 0.25, 0.0, 0.0]
+    assert rows[2]["emotion"] is None
+    assert list(rows[2]) == list(rows[1]) == list(FusedResult().rows()[0])
+    table = result().to_frame(library="pandas")
+    assert table["face_weight"].tolist()[:4] == [1.0, 0.25, 0.0, 0.0]
     assert "<table>" in result()._repr_html_()
     assert FusedResult()._repr_html_() == "<p>neither face nor voice</p>"
 

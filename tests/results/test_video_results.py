@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError
-from mien.labels import FERPLUS8
+from mien.labels import FER7, FERPLUS8, RAVDESS8
 from mien.results import (
     VIDEO_METHODS,
     Emotion,
@@ -21,8 +21,10 @@ from mien.results import (
     TrackedFace,
     VideoFrame,
     VideoResult,
+    columns,
 )
 
+TYPES = {int: "Int64", float: "float64", bool: "boolean"}
 STEP_S = 0.25
 TIMES_S = np.arange(12) * STEP_S
 
@@ -44,7 +46,7 @@ def track(person: int, frames: list[int], seed: int = 0, **more: Any) -> FaceTra
         "probabilities": shares(n, seed),
         "smoothed": shares(n, seed + 100),
         "detected": np.arange(n) % 2 == 0,
-        "points": np.arange(n * 10).reshape(n, 5, 2),
+        "landmarks": np.arange(n * 10).reshape(n, 5, 2),
         "timeline": (EmotionSegment(0.0, 0.5, emotion(1)), EmotionSegment(0.5, 0.75, emotion(2))),
         "moments": (Moment(0.25, "fear", 0.5, (1.0, 2.0, 3.0, 4.0)),),
         "warnings": ("it is dark",),
@@ -84,7 +86,7 @@ def test_a_video_survives_json_and_pickle() -> None:
     again = VideoResult.from_dict(told)
     assert again.to_dict() == told
     assert pickle.loads(pickle.dumps(video(preview=lambda _: b""))).to_dict() == told
-    assert [t.stretches() for t in again.tracks] == [[(0.0, 0.75), (1.25, 1.75)], [(0.25, 1.0)]]
+    assert [t.intervals() for t in again.tracks] == [[(0.0, 0.75), (1.25, 1.75)], [(0.25, 1.0)]]
     empty = video(tracks=(), times_s=[], end_s=0.0)
     assert VideoResult.from_dict(json.loads(json.dumps(empty.to_dict()))).to_dict() == empty.to_dict()
 
@@ -113,21 +115,43 @@ def test_frames_tell_each_face_once_and_where_nobody_is() -> None:
 
 def test_tables_have_a_row_a_face_a_person_and_a_segment() -> None:
     found = video()
-    rows = found.rows()
+    *rows, last = found.rows()
+    assert {name: value for name, value in last.items() if value is not None} == {
+        "path": "a.mp4",
+        "warnings": "it is cut",
+    }
+    assert found.rows(streamed=True) == [last]
+    assert [row for frame in found.frames() for row in frame.rows("a.mp4")] == rows
     assert [(row["time_s"], row["track"]) for row in rows] == [
         (0.0, 1), (0.25, 1), (0.25, 2), (0.5, 1), (0.5, 2), (0.75, 2), (1.25, 1), (1.5, 1),
     ]  # fmt: skip
     smoothed = found.tracks[1].smoothed[0]
     assert rows[2]["emotion"] == FERPLUS8.emotions[int(smoothed.argmax())]
     assert [rows[2][name] for name in FERPLUS8.emotions] == smoothed.tolist()
-    assert [row["seen_s"] for row in found.track_rows()] == [1.25, 0.75]
-    assert [(row["track"], row["segment"], row["end_s"]) for row in found.segment_rows()] == [
+    assert [row["seen_s"] for row in found.rows("tracks")] == [1.25, 0.75, None]
+    assert [(row["track"], row["segment"], row["end_s"]) for row in found.rows("segments")[:-1]] == [
         (1, 1, 0.5), (1, 2, 0.75), (2, 1, 0.5), (2, 2, 0.75),
     ]  # fmt: skip
-    assert len(found.to_frame("pandas", table="segments")) == 4
-    assert found.to_frame("polars").height == 8
+    assert len(found.to_frame("segments", "pandas")) == 5
+    assert found.to_frame(library="polars").height == 9
     with pytest.raises(InputError, match="table must be one of frames, tracks, segments, speech, fused, but got"):
-        found.to_frame(table="faces")
+        found.to_frame("faces")
+
+
+@pytest.mark.parametrize("table", VideoResult.tables)
+def test_tables_have_the_same_columns_with_and_without_rows(table: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    labels = {"speech": RAVDESS8, "fused": FER7}.get(table, FERPLUS8)
+    names = [column.name for column in columns(table, labels)]
+    empty = video(tracks=(), labels=FERPLUS8, warnings=())
+    for found in (video(), empty):
+        assert all(list(row) == names for row in found.rows(table))
+        frame = found.to_frame(table, "pandas")
+        assert list(frame.columns) == names
+        for column in columns(table, labels):
+            assert column.type is str or str(frame[column.name].dtype) == TYPES[column.type]
+    assert len(empty.rows(table)) == 1
+    assert pandas.isna(empty.to_frame(table, "pandas").drop(columns="path")).all(axis=None)
 
 
 def test_the_summary_counts_time_not_frames() -> None:
@@ -169,8 +193,8 @@ def test_between_frames_a_person_is_interpolated_and_in_gaps_gone() -> None:
     assert middle is not None
     np.testing.assert_allclose(middle.box, found.boxes[:2].mean(axis=0))
     np.testing.assert_allclose(middle.probabilities, found.smoothed[:2].mean(axis=0), atol=1e-7)
-    assert middle.points is not None
-    np.testing.assert_allclose(middle.points, found.points[:2].mean(axis=0))  # type: ignore[index]
+    assert middle.landmarks is not None
+    np.testing.assert_allclose(middle.landmarks, found.landmarks[:2].mean(axis=0))  # type: ignore[index]
     held = found.at(0.7)
     assert held is not None
     np.testing.assert_array_equal(held.box, found.boxes[2])

@@ -1,0 +1,187 @@
+"""What a file holds: detected from its content, and from its name only where the content says nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from mien.io.paths import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+
+__all__ = ["HEAD_BYTES", "READABLE_IMAGES", "Kind", "detect_format", "detect_kind", "detect_kind_by_name", "peek_kind"]
+
+Kind = Literal["image", "video", "audio", "unknown"]
+
+HEAD_BYTES = 512
+"""How much of a file `detect_format` needs: MPEG transport streams repeat their mark every 188 bytes."""
+
+READABLE_IMAGES = ("jpeg", "png", "webp", "tiff", "bmp", "gif")
+"""The formats that `mien.io.image.read_image` decodes."""
+
+# Magic numbers as in the formats' specifications; the same list stands in the `file` utility's magic(5) database.
+_PREFIXES: tuple[tuple[bytes, Kind, str], ...] = (
+    (b"\xff\xd8\xff", "image", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image", "png"),
+    (b"GIF87a", "image", "gif"),
+    (b"GIF89a", "image", "gif"),
+    (b"II*\0", "image", "tiff"),
+    (b"MM\0*", "image", "tiff"),
+    (b"II+\0", "image", "tiff"),
+    (b"MM\0+", "image", "tiff"),
+    (b"8BPS", "image", "psd"),
+    (b"\xff\x0a", "image", "jxl"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "image", "jxl"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "image", "jpeg2000"),
+    (b"\xff\x4f\xff\x51", "image", "jpeg2000"),
+    (b"\x1a\x45\xdf\xa3", "video", "mkv"),
+    (b"FLV\x01", "video", "flv"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video", "wmv"),
+    (b"\0\0\x01\xba", "video", "mpeg"),
+    (b"\0\0\x01\xb3", "video", "mpeg"),
+    (b"fLaC", "audio", "flac"),
+    (b"ID3", "audio", "mp3"),
+    (b"RF64", "audio", "wav"),
+    (b".snd", "audio", "au"),
+    (b"#!AMR", "audio", "amr"),
+)
+
+_RIFF: dict[bytes, tuple[Kind, str]] = {
+    b"WEBP": ("image", "webp"),
+    b"AVI ": ("video", "avi"),
+    b"WAVE": ("audio", "wav"),
+}
+
+# Major brands of ISO base media files (mp4ra.org); what is not listed is a video.
+_BRANDS: dict[bytes, tuple[Kind, str]] = {
+    b"avif": ("image", "avif"),
+    b"avis": ("image", "avif"),
+    b"heic": ("image", "heic"),
+    b"heix": ("image", "heic"),
+    b"heim": ("image", "heic"),
+    b"hevc": ("image", "heic"),
+    b"mif1": ("image", "heic"),
+    b"msf1": ("image", "heic"),
+    b"M4A ": ("audio", "m4a"),
+    b"M4B ": ("audio", "m4a"),
+    b"qt  ": ("video", "mov"),
+}
+
+# The first atom of QuickTime videos that have no `ftyp`.
+_MOV_ATOMS = (b"moov", b"mdat", b"wide", b"pnot", b"skip", b"free")
+
+# Second byte of a frame without ID3 tag: MPEG-1, -2, -2.5 layer III, with and without CRC; ADTS for AAC.
+_MPEG_AUDIO = {0xFB: "mp3", 0xFA: "mp3", 0xF3: "mp3", 0xF2: "mp3", 0xE3: "mp3", 0xE2: "mp3", 0xF1: "aac", 0xF9: "aac"}
+
+
+def detect_kind(source: Any) -> Kind:
+    """Detect whether a file holds an image, a video or audio.
+
+    Where the content says nothing (an empty file, text, one that may not be opened), the file's name decides, so that
+    the reader of that kind says what is wrong.  A video container without moving images is audio: a cover beside the
+    sound is one still image, and makes no video.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes, bytearray, memoryview or binary file object
+        The file; nothing is raised where there is none.  A file object must be seekable (see `peek_kind`) and is left
+        where it stood.
+
+    Returns
+    -------
+    {"image", "video", "audio", "unknown"}
+        ``"unknown"`` where neither content nor name tell.  A video container with a damaged header is a ``"video"``.
+    """
+    return peek_kind(source)[0]
+
+
+def peek_kind(source: Any) -> tuple[Kind, Any]:
+    """Detect what a source holds, as `detect_kind` does, and return it with what to read instead of the source.
+
+    That is the source itself, but for a stream that cannot be wound back: then it is a file object that begins where
+    the stream stood.  (Such a stream is read to its end where its format is that of a video.)
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _by_content(bytes(source[:HEAD_BYTES]), source), source
+    if isinstance(source, str | os.PathLike):
+        try:
+            with open(source, "rb") as file:  # noqa: PTH123  (Path would change the name)
+                kind = _by_content(file.read(HEAD_BYTES), source)
+        except (OSError, ValueError):  # ValueError: a zero byte in the name
+            kind = "unknown"
+        return detect_kind_by_name(source) if kind == "unknown" else kind, source
+    if not callable(getattr(source, "read", None)):
+        return "unknown", source
+    from mien.io.container import PeekedFile
+
+    try:
+        is_seekable = bool(source.seekable())
+    except AttributeError:
+        is_seekable = False
+    try:
+        start = source.tell() if is_seekable else 0
+        head = source.read(HEAD_BYTES)
+    except OSError:
+        return "unknown", source  # reading it says why
+    if not isinstance(head, bytes):
+        return "unknown", source
+    if is_seekable:
+        source.seek(start)
+        kind = _by_content(head, source)
+        source.seek(start)
+        return kind, source
+    if detect_format(head)[0] == "video":  # whose container is read twice
+        data = head + source.read()
+        return _by_content(head, data), data
+    return _by_content(head, b""), PeekedFile(head, source)
+
+
+def _by_content(head: bytes, source: Any) -> Kind:
+    kind = detect_format(head)[0]
+    if kind != "video":
+        return kind
+    from mien.io.container import has_moving_images
+
+    return "video" if has_moving_images(source) else "audio"
+
+
+def detect_kind_by_name(path: str | os.PathLike[str]) -> Kind:
+    """Return ``"video"`` or ``"audio"`` for the suffixes of such files, else ``"unknown"``; no file is opened."""
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()  # noqa: PTH122
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    return "audio" if suffix in AUDIO_SUFFIXES else "unknown"
+
+
+def detect_format(head: bytes) -> tuple[Kind, str]:
+    """Return the kind and the name of a format, such as ``("video", "mp4")``; the name is empty when unknown.
+
+    Parameters
+    ----------
+    head : bytes
+        The first `HEAD_BYTES` of the file, or fewer.
+    """
+    for prefix, kind, name in _PREFIXES:
+        if head.startswith(prefix):
+            return (kind, "webm") if name == "mkv" and b"webm" in head[:64] else (kind, name)
+    if head[:4] == b"RIFF":
+        return _RIFF.get(head[8:12], ("unknown", ""))
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "audio", "aiff"
+    if head[:4] == b"OggS":
+        return ("video", "ogv") if b"\x80theora" in head else ("audio", "ogg")
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], ("video", "3gp" if head[8:10] == b"3g" else "mp4"))
+    if head[4:8] in _MOV_ATOMS:
+        return "video", "mov"
+    return _detect_short_mark(head)
+
+
+def _detect_short_mark(head: bytes) -> tuple[Kind, str]:
+    """Detect the formats whose mark is so short that a second sign is needed."""
+    # BMP: the four reserved bytes are zero, and a DIB header of 12 to 124 bytes follows.
+    if head[:2] == b"BM" and len(head) >= 18 and 12 <= int.from_bytes(head[14:18], "little") <= 124:
+        return "image", "bmp"
+    if len(head) > 188 and head[0] == 0x47 and head[188] == 0x47:
+        return "video", "mpeg-ts"
+    if len(head) >= 4 and head[0] == 0xFF and head[1] in _MPEG_AUDIO and head[2] != 0xFF:
+        return "audio", _MPEG_AUDIO[head[1]]
+    return "unknown", ""
