@@ -380,7 +380,8 @@ def _finish(job: _Job) -> Item:
 
 
 def _failed(source: Source, error: Exception) -> Item:
-    return Item(source, FailedItem(source.path, type(error).__name__, str(error) or type(error).__name__))
+    name = type(error).__name__
+    return Item(source, FailedItem(source.path, name, str(error) or name, source.kind))
 
 
 # --- the three kinds --------------------------------------------------------------------------------------------------

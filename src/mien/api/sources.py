@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.errors import MediaNotFoundError, MienError
-from mien.io.audio import Audio
-from mien.io.container import has_moving_images
 from mien.io.paths import format_path, iter_media_paths
 from mien.io.sniff import HEAD_BYTES, detect_format, detect_kind, detect_kind_by_name, peek_kind
 
@@ -104,9 +102,9 @@ def make_source(data: Any, *, only: Only = None) -> Source:
     """
     if isinstance(data, Source):
         return data
-    if isinstance(data, Audio):
-        return Source(data, "audio")
     kind, data = peek_kind(data)
+    if kind == "unknown" and hasattr(data, "wave"):
+        return Source(data, "audio")  # `mien.Audio`
     source = Source(data, _kind(kind, only))
     path = source.path
     return source if path is None else replace(source, name=Path(path).name, label=format_path(path))
@@ -160,6 +158,8 @@ class Pipe:
                 self._head += self._stream.read()
             else:
                 self._peek(_VIDEO_HEAD_BYTES)
+            from mien.io.container import has_moving_images
+
             if not has_moving_images(self._head):
                 self._found = "audio"
 
