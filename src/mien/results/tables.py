@@ -11,7 +11,7 @@ import html
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -285,6 +285,8 @@ class FailedItem(Result):
         Name of the error's class, such as ``"DecodeError"``.
     message : str
         The error's message.
+    kind : {"image", "audio", "video", ""}
+        What it was taken for; left out of comparison and data.
     """
 
     tables: ClassVar[tuple[str, ...]] = ("failed",)
@@ -292,6 +294,7 @@ class FailedItem(Result):
     path: str | None
     error: str
     message: str
+    kind: str = field(default="", repr=False, compare=False)
 
     def columns(self, table: str | None = None) -> tuple[Column, ...]:  # noqa: ARG002
         """Return path, error and message, whatever the table: they are in all of them."""
