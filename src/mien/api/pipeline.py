@@ -41,7 +41,7 @@ FACES, SPEECH = "face-emotion", "speech-emotion"
 
 _PREVIEW_PX = 1024
 
-_PATIENCE_S = 3.0
+PATIENCE_S = 3.0
 """After an interruption, the sound of the frames that were read is read for at most so long."""
 
 Result = ImageResult | SpeechResult | VideoResult
@@ -509,7 +509,7 @@ class _VideoJob:
         began_s = time.monotonic()
 
         def check() -> None:
-            if time.monotonic() - began_s > _PATIENCE_S:
+            if time.monotonic() - began_s > PATIENCE_S:
                 raise _CanceledError
 
         self.callbacks = _Callbacks(check)
