@@ -284,7 +284,7 @@ def test_wrong_usage_is_exit_code_2(model: Path, arguments: tuple[str, ...], mes
     [
         (("--model", "face-bass"), "unknown model 'face-bass'"),
         (("--labels-as", "fer9"), "model 'planted' has no output 'fer9'"),
-        (("--detector", "eyes"), "detector must be one of"),
+        (("--detector", "eyes"), "unknown detector 'eyes'"),
         (("--min-face", "0"), "min_face_px must be a number of at least 1"),
         (("--device", "tpu"), "device must be 'cpu', 'cuda'"),
         (("--out", "team.png"), "File exists"),

@@ -363,7 +363,7 @@ def test_a_model_is_taken_by_folder_record_and_spec(planted_model: Path) -> None
         ({"model": 3}, InputError, "a model must be a name or a path, but got an object of type int"),
         ({"model": "mtcnn"}, ModelError, "model 'mtcnn' is for face-detection: .* needs one for face-emotion"),
         ({"output": "fer9"}, ModelError, "model 'planted' has no output 'fer9': it has ferplus8, fer7"),
-        ({"detector": "eyes"}, InputError, "detector must be one of .*, but got 'eyes'"),
+        ({"detector": "eyes"}, InputError, "unknown detector 'eyes': expected one of mtcnn"),
         ({"min_face_px": 0}, InputError, "min_face_px must be a number of at least 1, but got 0"),
         ({"threads": 0}, InputError, "threads must be an integer"),
         ({"device": "tpu"}, InputError, "device must be 'cpu', 'cuda'"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError
-from mien.face.mtcnn import O_SCORE, MtcnnDetector
+from mien.face.detect.mtcnn import O_SCORE, MtcnnDetector
 from planted_faces import Actor, Scene, Video
 from tracking_scores import overlap
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from mien.face import mtcnn
-from mien.face.mtcnn import MtcnnDetector, _Halves, bands, contained, non_maximum
+from mien.face.detect import mtcnn
+from mien.face.detect.mtcnn import ImagePyramid, MtcnnDetector, bands, contained, non_maximum
 from mien.io.image import read_image
+from mien.models import runtime
 
 
 def slow_suppression(boxes, scores, limit, *, smaller):
@@ -50,7 +50,7 @@ def test_patches_keep_a_linear_ramp():
     y, x = np.mgrid[:128, :128] + 0.5
     image = np.stack([x, y, (x + y) / 2], axis=-1).astype(np.uint8)
     square = np.array([[16, 32, 112, 128], [40.5, 20.5, 64.5, 44.5]], np.float32)
-    patches = _Halves(image).patches(square, 24).astype(float)
+    patches = ImagePyramid(image).patches(square, 24).astype(float)
     for patch, (x1, y1, x2, _) in zip(patches, square, strict=True):
         places = (np.arange(24) + 0.5) * (x2 - x1) / 24
         inner = slice(1, -1)  # the border mixes with the gray beyond the image
@@ -59,24 +59,26 @@ def test_patches_keep_a_linear_ramp():
 
 
 def test_patches_beyond_the_image_are_gray():
-    patch = _Halves(np.zeros((50, 50, 3), np.uint8)).patches(np.array([[100, 100, 150, 150]], np.float32), 24)
+    patch = ImagePyramid(np.zeros((50, 50, 3), np.uint8)).patches(np.array([[100, 100, 150, 150]], np.float32), 24)
     assert (patch == 127).all()
 
 
-def test_a_huge_image_costs_no_more_than_its_bound():
-    sizes = []
-    detector = MtcnnDetector(min_face_px=1)
-    run = detector._p.run
-    detector._p = SimpleNamespace(run=lambda feeds: sizes.append(feeds["image"].size / 3) or run(feeds))
-    mtcnn_limit = 200_000
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.face.mtcnn.MAX_LEVEL_PIXELS", mtcnn_limit)
-        assert len(detector.detect(np.full((1000, 1500, 3), 90, np.uint8))) == 0
-        assert max(sizes) < 1.4 * mtcnn.BAND_PIXELS
-        patch.setattr("mien.face.mtcnn.BAND_PIXELS", 10**9)
-        sizes.clear()
-        assert len(detector.detect(np.full((1000, 1500, 3), 90, np.uint8))) == 0
-    assert 0.9 * mtcnn_limit < max(sizes) < 1.1 * mtcnn_limit
+def test_a_huge_image_costs_no_more_than_its_bound(monkeypatch):
+    sizes, limit, run = [], 200_000, runtime.Session.run
+
+    def recorded(session, feeds, *outputs):
+        sizes.append(feeds["image"].size / 3)
+        return run(session, feeds, *outputs)
+
+    monkeypatch.setattr(runtime.Session, "run", recorded)
+    monkeypatch.setattr(mtcnn, "MAX_LEVEL_PIXELS", limit)
+    detector, image = MtcnnDetector(min_face_px=1), np.full((1000, 1500, 3), 90, np.uint8)
+    assert len(detector.detect(image)) == 0
+    assert max(sizes) < 1.4 * mtcnn.BAND_PIXELS
+    monkeypatch.setattr(mtcnn, "BAND_PIXELS", 10**9)
+    sizes.clear()
+    assert len(detector.detect(image)) == 0
+    assert 0.9 * limit < max(sizes) < 1.1 * limit
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,8 +1,7 @@
-"""YuNet beyond the contract of tests/faces/test_detect.py."""
+"""YuNet beyond the contract of test_detectors_contract.py."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ from skimage import data
 from mien.errors import ModelError, WeightsError
 from mien.face.align import Crop, crop_matrix
 from mien.face.detect import get_detector
-from mien.face.yunet import COARSER, LONG_PX, SCORE, SMALLEST_PX, YunetDetector
+from mien.face.detect.yunet import COARSER, LONG_PX, SCORE, SMALLEST_PX, YunetDetector
 from mien.models import registry
 
 FACE = np.array((180, 65, 267, 173))
@@ -87,7 +86,7 @@ def test_at_full_size_it_is_what_opencv_says(yunet_there: Path, astronaut: np.nd
 
 
 @pytest.mark.data
-def test_its_points_cut_the_face_as_those_of_mtcnn_do(yunet: YunetDetector, astronaut: np.ndarray) -> None:
+def test_its_landmarks_cut_the_face_as_those_of_mtcnn_do(yunet: YunetDetector, astronaut: np.ndarray) -> None:
     geometry = Crop.from_dict(registry.get("face-base").crop)
     maps = []
     for detector in (yunet, get_detector("mtcnn")):
@@ -99,29 +98,17 @@ def test_its_points_cut_the_face_as_those_of_mtcnn_do(yunet: YunetDetector, astr
 
 
 @pytest.mark.data
-def test_each_thread_has_its_own_net(yunet: YunetDetector) -> None:
-    nets = [yunet._net(0), yunet._net(0)]
-    other = threading.Thread(target=lambda: nets.append(yunet._net(0)))
-    other.start()
-    other.join()
-    assert nets[0] is nets[1]
-    assert nets[0] is not nets[2]
-
-
-@pytest.mark.data
-def test_a_huge_image_is_bounded(yunet_there: Path) -> None:
+def test_a_huge_image_is_bounded(yunet_there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for tiny faces in 24 megapixels, it looks at what `MAX_PIXELS` allows."""
     assert yunet_there.is_file()
-    detector = YunetDetector(min_face_px=1)
-    seen = []
-    look = detector._look
+    detector, sizes, resize = YunetDetector(min_face_px=1), [], cv2.resize
 
-    def told(image: np.ndarray, columns: int, lines: int, number: int) -> np.ndarray:
-        seen.append((columns, lines))
-        return look(image, columns, lines, number)
+    def recorded(image: np.ndarray, size: tuple[int, int], **options: int) -> np.ndarray:
+        sizes.append(size)
+        return np.asarray(resize(image, size, **options))
 
-    detector._look = told  # type: ignore[method-assign]
+    monkeypatch.setattr(cv2, "resize", recorded)
     assert len(detector.detect(np.zeros((4000, 6000, 3), np.uint8))) == 0
-    assert seen[0] == (2121, 1414)
-    assert seen[1] == (round(2121.32 / COARSER), round(1414.21 / COARSER))
-    assert max(seen[-1]) <= LONG_PX
+    assert sizes[0] == (2121, 1414)
+    assert sizes[1] == (round(2121.32 / COARSER), round(1414.21 / COARSER))
+    assert max(sizes[-1]) <= LONG_PX

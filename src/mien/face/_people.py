@@ -24,7 +24,7 @@ REAL_S = 0.4
 """Who leaves in doubt was a person of their own if two searches found them and they were seen for so long."""
 
 SURE_SCORE = 0.97
-"""True faces score at least this (see `mien.face.mtcnn`); seen once only, a face must."""
+"""True faces score at least this (see `mien.face.detect.mtcnn`); seen once only, a face must."""
 
 STAYS = 1.1
 """Where there are too many, one who is followed stays until another is larger by this."""

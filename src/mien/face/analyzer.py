@@ -45,8 +45,8 @@ class FaceAnalyzer:
     ----------
     model : str or os.PathLike or ModelSpec
         Name of a shipped model, a record, or a run folder.
-    detector : str
-        One of `mien.face.detect.DETECTORS`.
+    detector : str or Detector
+        One of `mien.face.detect.DETECTORS`, or an object with that protocol.
     output : str, optional
         Which of the model's outputs answers as ``face.emotion``; by default the one that its record names.
     min_face_px : float, optional
@@ -76,7 +76,7 @@ class FaceAnalyzer:
         self,
         model: str | os.PathLike[str] | ModelSpec = "face-base",
         *,
-        detector: str = "mtcnn",
+        detector: str | Detector = "mtcnn",
         output: str | None = None,
         min_face_px: float | None = None,
         threads: int | None = None,
@@ -103,7 +103,7 @@ class FaceAnalyzer:
         return self._detector.name
 
     @property
-    def finder(self) -> Detector:
+    def face_detector(self) -> Detector:
         """The detector itself."""
         return self._detector
 

@@ -48,7 +48,7 @@ changed where no face was known, and the last search is so long ago; in vain, th
 
 @runtime_checkable
 class Follower(Protocol):
-    """What a detector offers that can look at given places; see `mien.face.mtcnn.MtcnnDetector.follow`."""
+    """What a detector offers that can look at given places; see `mien.face.detect.mtcnn.MtcnnDetector.follow`."""
 
     def follow(self, image: Image, boxes: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
         """Return boxes, scores and landmarks, row for row."""

@@ -15,6 +15,7 @@ from mien._checks import check_image, check_integer, check_number
 from mien.errors import InputError
 from mien.face.align import Crop, model_crop
 from mien.face.analyzer import FaceAnalyzer, softmax
+from mien.face.detect import Detector
 from mien.face.quality import sharpness
 from mien.face.track import FaceTracker, Tracked
 from mien.labels import LabelSet
@@ -48,8 +49,8 @@ class VideoAnalyzer:
     ----------
     model : str or os.PathLike or ModelSpec
         Name of a shipped model, a record, or a run folder.
-    detector : str
-        One of `mien.face.detect.DETECTORS`.
+    detector : str or Detector
+        One of `mien.face.detect.DETECTORS`, or an object with that protocol.
     output : str, optional
         Which of the model's outputs answers; by default the one that its record names.
     min_face_px : float, optional
@@ -86,7 +87,7 @@ class VideoAnalyzer:
         self,
         model: str | os.PathLike[str] | ModelSpec = "face-base",
         *,
-        detector: str = "mtcnn",
+        detector: str | Detector = "mtcnn",
         output: str | None = None,
         min_face_px: float | None = None,
         max_faces: int | None = None,
@@ -221,7 +222,7 @@ class FaceStream:
         self._analyzer, self._live, self._alone, self._keep, self._seen = analyzer, live, alone, keep, seen
         self._tau_s = 0.0 if alone else analyzer.smooth_s
         self._tracker = FaceTracker(
-            analyzer.faces.finder,
+            analyzer.faces.face_detector,
             detect_every_s=0.0 if alone else analyzer.detect_every_s,
             max_faces=analyzer.max_faces,
         )

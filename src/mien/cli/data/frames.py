@@ -41,7 +41,7 @@ _WORDS = {
 )
 @click.option("--y-factor", type=click.FloatRange(0.1, 20), default=3.2, show_default=True, help="Height, the same.")
 @click.option("--size", type=click.IntRange(8, 1024), default=48, show_default=True, help="Side of the result, px.")
-@click.option("--detector", type=click.Choice(["mtcnn", "haar", "yunet"]), default="mtcnn", show_default=True)
+@click.option("--detector", default="mtcnn", show_default=True, help="mtcnn, haar or yunet.")
 @click.option("--no-smooth", is_flag=True, help="Do not smooth the crops.")
 @click.option("--min-face", type=click.FloatRange(min=1), help="Smallest face, px; by default by the image's size.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default the cores, at most four.")

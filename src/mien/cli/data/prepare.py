@@ -23,7 +23,7 @@ _WORDS = {"unreadable": "unreadable", "no_face": "without a face", "profile": "i
 )
 @click.option("--y-factor", type=click.FloatRange(0.1, 20), default=3.2, show_default=True, help="Height, the same.")
 @click.option("--size", type=click.IntRange(8, 1024), default=48, show_default=True, help="Side of the result, px.")
-@click.option("--detector", type=click.Choice(["mtcnn", "haar", "yunet"]), default="mtcnn", show_default=True)
+@click.option("--detector", default="mtcnn", show_default=True, help="mtcnn, haar or yunet.")
 @click.option("--no-smooth", is_flag=True, help="Do not smooth the crops.")
 @click.option("--color", is_flag=True, help="Keep colors.")
 @click.option("--min-face", type=click.FloatRange(min=1), help="Smallest face, px; by default by the image's size.")

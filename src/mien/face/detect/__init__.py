@@ -1,8 +1,10 @@
-"""One contract for all face detectors: `get_detector("mtcnn").detect(image)` gives a `Detection`."""
+"""Face detectors: `get_detector("mtcnn").detect(image)` gives a `Detection`.
+
+A detector is a class with the `Detector` protocol in a file of its own, and a line in `DETECTORS`.
+"""
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,21 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number, describe
+from mien._registry import Registry
 from mien.errors import InputError
 from mien.models.runtime import check_engine
 
-__all__ = ["DETECTORS", "Detection", "Detector", "default_min_face_px", "get_detector", "no_faces"]
+__all__ = ["DETECTORS", "Detection", "Detector", "default_min_face_px", "get_detector"]
 
 Floats = NDArray[np.float32]
-
-_WHERE = {
-    "mtcnn": "mien.face.mtcnn:MtcnnDetector",
-    "haar": "mien.face.haar:HaarDetector",
-    "yunet": "mien.face.yunet:YunetDetector",
-}
-
-DETECTORS: tuple[str, ...] = tuple(_WHERE)
-"""Names that `get_detector` knows; the first is the default of the toolkit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,12 +68,11 @@ class Detection:
     def __len__(self) -> int:
         return len(self.boxes)
 
-
-def no_faces(*, landmarks: bool) -> Detection:
-    """Return the empty `Detection`, with empty landmarks for a detector that has them."""
-    return Detection(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32) if landmarks else None
-    )
+    @classmethod
+    def empty(cls, *, landmarks: bool) -> Detection:
+        """Return a detection without faces, with empty landmarks for a detector that has them."""
+        points = np.zeros((0, 5, 2), np.float32) if landmarks else None
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), points)
 
 
 def _floats(value: Any, name: str, shape: tuple[int | None, ...]) -> Floats:
@@ -107,18 +100,47 @@ def default_min_face_px(height: int, width: int) -> float:
 
 @runtime_checkable
 class Detector(Protocol):
-    """What every detector offers; `detect` may be called from several threads at once."""
+    """What every detector offers."""
 
     @property
     def name(self) -> str:
-        """The name under which `get_detector` knows it."""
+        """Its name, by which the record of a model knows how its boxes lie about a face."""
 
     def detect(self, image: NDArray[np.uint8]) -> Detection:
-        """Find the faces in an image, uint8 of shape (H, W, 3), RGB."""
+        """Find the faces in an image.  May be called from several threads at once.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            uint8 of shape (H, W, 3), RGB.
+
+        Returns
+        -------
+        Detection
+            Largest first; empty when there is no face.
+
+        Raises
+        ------
+        InputError
+            If the image is malformed.
+        """
+
+
+DETECTORS: Registry[Callable[..., Detector]] = Registry(
+    "detector",
+    {
+        "mtcnn": "mien.face.detect.mtcnn:MtcnnDetector",
+        "haar": "mien.face.detect.haar:HaarDetector",
+        "yunet": "mien.face.detect.yunet:YunetDetector",
+    },
+    group="mien.detectors",
+)
+"""Classes of detectors by name; each is built with the keywords ``min_face_px``, ``threads``, ``device`` and ``engine``
+of `get_detector`.  Other packages add theirs by entry points of the group ``mien.detectors``."""
 
 
 def get_detector(
-    name: str = "mtcnn",
+    name: str | Detector = "mtcnn",
     *,
     min_face_px: float | None = None,
     threads: int | None = None,
@@ -129,8 +151,8 @@ def get_detector(
 
     Parameters
     ----------
-    name : str
-        One of `DETECTORS`.
+    name : str or Detector
+        One of `DETECTORS`, or a detector, which is returned as it is.
     min_face_px : float, optional
         Longer side in pixels of the smallest box to look for; smaller is slower.  By default the detector chooses from
         the size of the image (see its class).
@@ -153,14 +175,13 @@ def get_detector(
     ModelError
         If the weights are missing or damaged, or the device is not there.
     """
-    if not isinstance(name, str) or name not in _WHERE:
-        raise InputError(f"detector must be one of {', '.join(DETECTORS)}, but got {describe(name)}")
+    if not isinstance(name, str):
+        if isinstance(name, Detector):
+            return name
+        raise InputError(f"detector must be a name or an object with the detector protocol, but got {describe(name)}")
     if min_face_px is not None:
         min_face_px = check_number(min_face_px, "min_face_px", low=1)
     if threads is not None:
         threads = check_integer(threads, "threads", low=1)
-    module, attribute = _WHERE[name].split(":")
-    factory: Callable[..., Detector] = getattr(importlib.import_module(module), attribute)
     check_engine(engine)
-    more = {"engine": engine} if name == "mtcnn" else {}
-    return factory(min_face_px=min_face_px, threads=threads, device=device, **more)
+    return DETECTORS[name](min_face_px=min_face_px, threads=threads, device=device, engine=engine)

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_number, describe
 from mien.errors import InputError
-from mien.face.detect import Detection, default_min_face_px, no_faces
+from mien.face.detect import Detection, default_min_face_px
 from mien.models import registry, runtime
 
-__all__ = ["MtcnnDetector", "contained", "non_maximum"]
+__all__ = ["ImagePyramid", "MtcnnDetector", "bands", "contained", "non_maximum"]
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -107,31 +107,15 @@ class MtcnnDetector:
         )
 
     def detect(self, image: NDArray[np.uint8]) -> Detection:
-        """Find the faces in an image.
-
-        Parameters
-        ----------
-        image : numpy.ndarray
-            uint8 of shape (H, W, 3), RGB.
-
-        Returns
-        -------
-        Detection
-            Largest first, with landmarks; empty when there is no face.
-
-        Raises
-        ------
-        InputError
-            If the image is malformed.
-        """
-        halves = _Halves(check_image(image))
-        min_face = default_min_face_px(*halves.size) if self.min_face_px is None else self.min_face_px
-        boxes = self._propose(halves, min_face)
+        """Find the faces in an image, with landmarks: see `Detector.detect`."""
+        pyramid = ImagePyramid(check_image(image))
+        min_face = default_min_face_px(*pyramid.size) if self.min_face_px is None else self.min_face_px
+        boxes = self._propose(pyramid, min_face)
         if len(boxes):
-            boxes = self._refine(halves, boxes)
+            boxes = self._refine(pyramid, boxes)
             # The nets shrink some boxes below what was asked for.
             boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= min_face]
-        return self._finish(halves, boxes) if len(boxes) else no_faces(landmarks=True)
+        return self._finish(pyramid, boxes) if len(boxes) else Detection.empty(landmarks=True)
 
     def follow(self, image: NDArray[np.uint8], boxes: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
         """Look again for faces near places where they are expected, without searching the image.
@@ -161,34 +145,34 @@ class MtcnnDetector:
         InputError
             If the image or the boxes are malformed.
         """
-        halves, places = _Halves(check_image(image)), _places(boxes)
-        found, scores, landmarks = self._look_again(halves, places)
+        pyramid, places = ImagePyramid(check_image(image)), _places(boxes)
+        found, scores, landmarks = self._look_again(pyramid, places)
         weak = np.flatnonzero(scores <= O_SCORE)
         if len(weak):
             squares = _square(places[weak])
-            offsets = self._r.run({"image": halves.patches(squares, R_SIDE)}, ["offsets"])["offsets"]
-            second = self._look_again(halves, _moved(squares, offsets))
+            offsets = self._r.run({"image": pyramid.patches(squares, R_SIDE)}, ["offsets"])["offsets"]
+            second = self._look_again(pyramid, _moved(squares, offsets))
             better = second[1] > scores[weak]
             for first, again in zip((found, scores, landmarks), second, strict=True):
                 first[weak[better]] = again[better]
         return found, scores, landmarks
 
-    def _look_again(self, halves: _Halves, boxes: Floats) -> tuple[Floats, Floats, Floats]:
+    def _look_again(self, pyramid: ImagePyramid, boxes: Floats) -> tuple[Floats, Floats, Floats]:
         """Run O over boxes; return boxes, scores and landmarks, row for row."""
         if not len(boxes):
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
         squares = _square(boxes)
-        result = self._o.run({"image": halves.patches(squares, O_SIDE)})
-        return _moved(squares, result["offsets"]), result["scores"][:, 0], _placed(squares, result["points"])
+        result = self._o.run({"image": pyramid.patches(squares, O_SIDE)})
+        return _moved(squares, result["offsets"]), result["scores"][:, 0], _landmarks(squares, result["points"])
 
-    def _propose(self, halves: _Halves, min_face: float) -> Floats:
+    def _propose(self, pyramid: ImagePyramid, min_face: float) -> Floats:
         """Run P over the pyramid; return boxes (n, 4), best first."""
-        height, width = halves.size
+        height, width = pyramid.size
         scale = min(P_WINDOW / min_face, math.sqrt(MAX_LEVEL_PIXELS / (height * width)))
         boxes, scores = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)]
         while min(height, width) * scale + 2 * PAD >= P_WINDOW:
             columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
-            found, found_scores = self._window(halves.resized(columns, rows))
+            found, found_scores = self._window(pyramid.resized(columns, rows))
             boxes.append(found * np.array([width / columns, height / rows] * 2, np.float32))
             scores.append(found_scores)
             scale *= FACTOR
@@ -213,29 +197,29 @@ class MtcnnDetector:
         kept = non_maximum(boxes, scores, SAME_LEVEL)
         return boxes[kept], scores[kept]
 
-    def _refine(self, halves: _Halves, boxes: Floats) -> Floats:
+    def _refine(self, pyramid: ImagePyramid, boxes: Floats) -> Floats:
         """Run R over the proposals; return the boxes that are left, moved."""
         squares = _square(boxes)
-        result = self._r.run({"image": halves.patches(squares, R_SIDE)})
+        result = self._r.run({"image": pyramid.patches(squares, R_SIDE)})
         scores = result["scores"][:, 0]
         likely = scores > R_SCORE
         moved = _moved(squares[likely], result["offsets"][likely])
         kept: Floats = moved[non_maximum(moved, scores[likely], SAME_FACE)]
         return kept
 
-    def _finish(self, halves: _Halves, boxes: Floats) -> Detection:
+    def _finish(self, pyramid: ImagePyramid, boxes: Floats) -> Detection:
         """Run O over what R left."""
-        moved, scores, landmarks = self._look_again(halves, boxes)
+        moved, scores, landmarks = self._look_again(pyramid, boxes)
         likely = scores > O_SCORE
         moved, scores, landmarks = moved[likely], scores[likely], landmarks[likely]
-        height, width = halves.size
+        height, width = pyramid.size
         inside = np.clip(moved, 0, np.array([width, height, width, height], np.float32))
         kept = contained(moved, scores, WITHIN)
         kept = kept[((inside[kept, 2:] - inside[kept, :2]) >= 1).all(axis=1)]
         return Detection(inside[kept], scores[kept], landmarks[kept])
 
 
-class _Halves:
+class ImagePyramid:
     """An image and its halvings, made when first asked for: what is sampled from them is not aliased."""
 
     def __init__(self, image: Image) -> None:
@@ -299,7 +283,7 @@ def _moved(squares: Floats, offsets: Floats) -> Floats:
     return moved
 
 
-def _placed(squares: Floats, answer: Floats) -> Floats:
+def _landmarks(squares: Floats, answer: Floats) -> Floats:
     """Return O's landmarks (n, 5, 2) in the image: it gives five x, then five y, in parts of the square."""
     parts = answer.reshape(-1, 2, 5).transpose(0, 2, 1)
     landmarks: Floats = squares[:, None, :2] + parts * (squares[:, 2:] - squares[:, :2])[:, None]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_number, describe
 from mien.errors import InputError, ModelError
-from mien.face.detect import Detection, default_min_face_px, no_faces
+from mien.face.detect import Detection, default_min_face_px
 
 __all__ = ["HaarDetector"]
 
@@ -55,6 +55,8 @@ class HaarDetector:
         Accepted for the sake of the contract; OpenCV manages the threads of its cascades for the whole process.
     device : str
         Only ``"cpu"``.
+    engine : str
+        Accepted for the sake of the contract: OpenCV runs it.
 
     Raises
     ------
@@ -64,7 +66,14 @@ class HaarDetector:
 
     name = "haar"
 
-    def __init__(self, *, min_face_px: float | None = None, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        *,
+        min_face_px: float | None = None,
+        threads: int | None = None,
+        device: str = "cpu",
+        engine: str = "onnxruntime",  # noqa: ARG002
+    ) -> None:
         if device != "cpu":
             raise InputError(f"device of the detector haar must be 'cpu', but got {describe(device)}")
         self.min_face_px = None if min_face_px is None else check_number(min_face_px, "min_face_px", low=1)
@@ -72,25 +81,7 @@ class HaarDetector:
         self._local = threading.local()
 
     def detect(self, image: NDArray[np.uint8]) -> Detection:
-        """Find the faces in an image.
-
-        Parameters
-        ----------
-        image : numpy.ndarray
-            uint8 of shape (H, W, 3), RGB.
-
-        Returns
-        -------
-        Detection
-            Largest first, without landmarks; empty when there is no face.
-
-        Raises
-        ------
-        InputError
-            If the image is malformed.
-        ModelError
-            If OpenCV came without its cascades.
-        """
+        """Find the faces in an image, without landmarks: see `Detector.detect`."""
         gray = cv2.cvtColor(check_image(image), cv2.COLOR_RGB2GRAY)
         least = default_min_face_px(*gray.shape[:2]) if self.min_face_px is None else self.min_face_px
         side = max(MIN_SIDE_PX, round(least))
@@ -103,7 +94,7 @@ class HaarDetector:
             if weight >= SURE or (weight >= LIKELY and self._has_eye(gray, hit))
         ]
         if not kept:
-            return no_faces(landmarks=False)
+            return Detection.empty(landmarks=False)
         boxes = np.array([(x, y, x + width, y + height) for (x, y, width, height), _ in kept], np.float32)
         scores = 1 / (1 + np.exp(4.5 - np.array([weight for _, weight in kept])))
         return Detection(boxes, scores.astype(np.float32))

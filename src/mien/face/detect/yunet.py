@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_number, describe
 from mien.errors import InputError, ModelError
-from mien.face.detect import Detection, default_min_face_px, no_faces
-from mien.face.mtcnn import contained
+from mien.face.detect import Detection, default_min_face_px
+from mien.face.detect.mtcnn import contained
 from mien.models import registry, store
 
 __all__ = ["YunetDetector"]
@@ -72,6 +72,8 @@ class YunetDetector:
         Accepted for the sake of the contract; OpenCV manages its threads for the whole process.
     device : str
         Only ``"cpu"``.
+    engine : str
+        Accepted for the sake of the contract: OpenCV runs it.
 
     Raises
     ------
@@ -83,7 +85,14 @@ class YunetDetector:
 
     name = "yunet"
 
-    def __init__(self, *, min_face_px: float | None = None, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        *,
+        min_face_px: float | None = None,
+        threads: int | None = None,
+        device: str = "cpu",
+        engine: str = "onnxruntime",  # noqa: ARG002
+    ) -> None:
         if device != "cpu":
             raise InputError(f"device of the detector yunet must be 'cpu', but got {describe(device)}")
         self.min_face_px = None if min_face_px is None else check_number(min_face_px, "min_face_px", low=1)
@@ -93,23 +102,7 @@ class YunetDetector:
         self._net(0)  # a file that OpenCV cannot read is told now, not with the first image
 
     def detect(self, image: NDArray[np.uint8]) -> Detection:
-        """Find the faces in an image.
-
-        Parameters
-        ----------
-        image : numpy.ndarray
-            uint8 of shape (H, W, 3), RGB.
-
-        Returns
-        -------
-        Detection
-            Largest first, with landmarks; empty when there is no face.
-
-        Raises
-        ------
-        InputError
-            If the image is malformed.
-        """
+        """Find the faces in an image, with landmarks: see `Detector.detect`."""
         image = check_image(image)
         height, width = image.shape[:2]
         min_face = default_min_face_px(height, width) if self.min_face_px is None else self.min_face_px
@@ -120,7 +113,7 @@ class YunetDetector:
         large = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= min_face
         kept = np.flatnonzero(large & (inside[:, 2:] - inside[:, :2] >= 1).all(axis=1))
         if not len(kept):
-            return no_faces(landmarks=True)
+            return Detection.empty(landmarks=True)
         kept = kept[contained(boxes[kept], scores[kept], WITHIN)]
         # OpenCV names the landmarks by the person's sides, right eye first: as seen in the image, that is the left one.
         return Detection(inside[kept], scores[kept], found[kept, 4:14].reshape(-1, 5, 2))
