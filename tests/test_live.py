@@ -14,8 +14,8 @@ import pytest
 
 from live_streams import Jpegs, astronaut, install, serving
 from mien import live
-from mien.live import PATIENCE_S, LiveResult, LiveStream, LiveView, iter_live
 from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.live import PATIENCE_S, LiveResult, LiveStream, LiveView, iter_live
 from mien.video.analyzer import VideoAnalyzer
 from planted_videos import write_video
 
@@ -159,9 +159,15 @@ def test_a_source_that_stands_still_is_told(analyzer: VideoAnalyzer, monkeypatch
 
 
 def test_a_source_that_never_was_is_an_error(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with LiveStream("nothing.mp4", analyzer) as images, pytest.raises(MediaNotFoundError, match="no such file: nothing"):
+    with (
+        LiveStream("nothing.mp4", analyzer) as images,
+        pytest.raises(MediaNotFoundError, match="no such file: nothing"),
+    ):
         images.next_view(0, timeout_s=5)
-    with LiveStream("nothing.mp4", analyzer) as images, pytest.raises(MediaNotFoundError, match="no such file: nothing"):
+    with (
+        LiveStream("nothing.mp4", analyzer) as images,
+        pytest.raises(MediaNotFoundError, match="no such file: nothing"),
+    ):
         images.results(timeout_s=5)
     install(monkeypatch, plan=(-1,))
     with pytest.raises(MediaError, match="camera 0 cannot be opened"):

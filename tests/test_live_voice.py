@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.live import LiveVoice
 from mien.errors import MediaError, MediaNotFoundError, MissingExtraError
 from mien.io import _live_microphone
 from mien.io._live_microphone import Microphone
 from mien.labels import FER7
+from mien.live import LiveVoice
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
 from mien.speech.analyzer import SpeechAnalyzer
 from planted_speech import RATE_HZ, planted_speech, recording

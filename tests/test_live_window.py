@@ -19,7 +19,7 @@ from mien.io.video import iter_frames
 from mien.labels import FER7
 from mien.live import LiveFrame, LiveSession, LiveStream, LiveUpdate, LiveView
 from mien.live_window import KEYS, LiveWindow, Screen, ScreenError, Status, WindowPainter
-from mien.output.palette import COLORS
+from mien.output.canvas import COLORS
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
 from mien.video.analyzer import VideoAnalyzer
 

@@ -25,7 +25,7 @@ UnsupportedMediaError VideoAnalyzer VideoFrame VideoOptions VideoResult VideoSum
 analyze_audio analyze_image analyze_images analyze_many analyze_speech analyze_video draw draw_video fuse
 iter_audio iter_frames iter_live iter_speech iter_video plot_timeline prepare_faces read_audio read_image
 write_wav
-""".split()
+""".split()  # noqa: SIM905
 
 HEAVY = ("numpy", "cv2", "onnxruntime", "PIL", "torch", "lightning", "rich", "pandas", "polars")
 
@@ -79,7 +79,7 @@ def test_importing_mien_is_quick() -> None:
 
 
 def test_every_public_module_of_the_inference_path_leaves_torch_alone() -> None:
-    floors = "io models face speech video fusion output api live live_window results labels options cli".split()
+    floors = "io models face speech video fusion output api live live_window results labels options cli".split()  # noqa: SIM905
     names = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts

@@ -164,9 +164,7 @@ def test_smoothing_is_by_the_seconds_that_were_asked_for(video: Path) -> None:
 def test_what_was_read_until_it_is_canceled_is_a_result(video: Path) -> None:
     seen: list[VideoFrame] = []
     pipeline = Pipeline(Analyzers(), video=VideoOptions(step_s=0))
-    items = pipeline.run(
-        [video, video], on_frame=lambda _, frame: seen.append(frame), cancel=lambda: len(seen) >= 31
-    )
+    items = pipeline.run([video, video], on_frame=lambda _, frame: seen.append(frame), cancel=lambda: len(seen) >= 31)
     (item,) = items
     found = item.result
     assert not item.is_complete

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from mien.options import ModelOptions as ModelOptions
     from mien.options import VideoOptions as VideoOptions
     from mien.output.draw import draw as draw
+    from mien.output.timeline import plot_timeline as plot_timeline
     from mien.output.video import draw_video as draw_video
-    from mien.output.video_plot import plot_timeline as plot_timeline
     from mien.output.write import write_wav as write_wav
     from mien.results import Emotion as Emotion
     from mien.results import EmotionSegment as EmotionSegment
@@ -116,7 +116,7 @@ _HOMES = {
     "mien.options": ("AudioOptions", "ModelOptions", "VideoOptions"),
     "mien.output.draw": ("draw",),
     "mien.output.video": ("draw_video",),
-    "mien.output.video_plot": ("plot_timeline",),
+    "mien.output.timeline": ("plot_timeline",),
     "mien.output.write": ("write_wav",),
     "mien.results": (
         "Emotion",

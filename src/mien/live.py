@@ -25,7 +25,7 @@ from mien.errors import MediaError, MienError
 from mien.fusion.experts import experts, shipped_weights
 from mien.io.camera import open_source, source_name
 from mien.labels import FER7, LabelSet, mapping
-from mien.output.live_files import LiveLog, LiveRecording, write_snapshot
+from mien.output.live import LiveLog, LiveRecording, write_snapshot
 from mien.results import Emotion, SpeechSegment, TrackedFace, VideoFrame
 from mien.video.analyzer import VideoAnalyzer
 
@@ -592,7 +592,7 @@ class LiveSession:
             if self._log is not None:
                 self._log.write(result.frame, result.clock)
             if self.recording is not None:
-                self.recording.tell(result.frame, result.clock)
+                self.recording.add_frame(result.frame, result.clock)
         if view is not None:
             self._number = view.image.number
             self._record(view)
@@ -645,7 +645,7 @@ class LiveSession:
         if self.recording is None:
             return
         try:
-            self.recording.show(view.image.image, view.frame, view.image.time_s)
+            self.recording.add_image(view.image.image, view.frame, view.image.time_s)
         except MienError:
             self._stop_recording()
 
@@ -659,7 +659,7 @@ class LiveSession:
         except MienError as error:
             self.stream.on_message(str(error))
             return
-        skipped = f" ({recording.left_out} images left out: too fast for the encoder)" if recording.left_out else ""
+        skipped = f" ({recording.dropped} images left out: too fast for the encoder)" if recording.dropped else ""
         if recording.frames:
             table = recording.path.with_suffix(".csv").name
             self.stream.on_message(f"recorded {recording.path} and {table}{skipped}")

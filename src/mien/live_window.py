@@ -21,10 +21,8 @@ from mien.errors import MienError
 from mien.face.detect import DETECTORS
 from mien.live import LiveSession, LiveView
 from mien.output import canvas as paint
-from mien.output._live_image import LiveImage
-from mien.output._video_sprites import Sprite, _sprite, lay
-from mien.output.draw import _INK
-from mien.output.palette import COLORS, RGB, text_on
+from mien.output.canvas import COLORS, INK, RGB, WHITE, Sprite, lay, make_sprite, text_on
+from mien.output.paint import LivePainter
 from mien.results import Emotion
 
 if TYPE_CHECKING:
@@ -57,7 +55,6 @@ _MESSAGE_S = 4.0
 _RATE_S = 2.0
 """Rates are counted over so long."""
 
-_WHITE: RGB = (255, 255, 255)
 _RED: RGB = (214, 48, 49)
 _ALPHA = 0.82
 
@@ -193,7 +190,7 @@ class WindowPainter:
     """Draws windows of any size into an array: the image, and over it what is going on."""
 
     def __init__(self) -> None:
-        self._image: LiveImage | None = None
+        self._image: LivePainter | None = None
 
     def draw(self, size: tuple[int, int], view: LiveView | None, status: Status) -> NDArray[np.uint8]:
         """Draw the window.
@@ -213,7 +210,7 @@ class WindowPainter:
             uint8 (height, width, 3), RGB; valid until the next call.
         """
         if self._image is None or self._image.size != size:
-            self._image = LiveImage(*size)
+            self._image = LivePainter(*size)
         if view is None:
             canvas = self._image.blank()
         else:
@@ -229,7 +226,7 @@ class WindowPainter:
         _place(canvas, _chip((_headline(status),), text_px), 0, 0, margin)
         if status.recording_s is not None:
             seconds = int(status.recording_s)
-            _place(canvas, _chip((f"REC {seconds // 60}:{seconds % 60:02d}",), text_px, _WHITE, _RED), 1, 0, margin)
+            _place(canvas, _chip((f"REC {seconds // 60}:{seconds % 60:02d}",), text_px, WHITE, _RED), 1, 0, margin)
         elif status.is_frozen:
             _place(canvas, _chip(("frozen",), text_px), 1, 0, margin)
         self._draw_voice(canvas, status, text_px, margin)
@@ -260,7 +257,7 @@ def _headline(status: Status) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _chip(lines: tuple[str, ...], size: int, ink: RGB = _WHITE, ground: RGB = _INK) -> Sprite:
+def _chip(lines: tuple[str, ...], size: int, ink: RGB = WHITE, ground: RGB = INK) -> Sprite:
     """Return lines of text on a ground with round corners; a tab parts two columns."""
     cells = [line.split("\t") for line in lines]
     columns = max(len(row) for row in cells)
@@ -271,13 +268,13 @@ def _chip(lines: tuple[str, ...], size: int, ink: RGB = _WHITE, ground: RGB = _I
     height = high * len(lines) + 2 * pad_y
 
     def draw(canvas: NDArray[np.uint8]) -> None:
-        paint.fill(canvas, (0, 0, width, height), ground, radius=size * 0.45, alpha=_ALPHA if ground == _INK else 0.9)
+        paint.fill(canvas, (0, 0, width, height), ground, radius=size * 0.45, alpha=_ALPHA if ground == INK else 0.9)
         for at, row in enumerate(cells):
             for k, words in enumerate(row):
                 left = pad_x + sum(wide[:k]) + gap * k
                 paint.text(canvas, left, pad_y + at * high, words, size, ink)
 
-    return _sprite(math.ceil(width), math.ceil(height), draw)
+    return make_sprite(math.ceil(width), math.ceil(height), draw)
 
 
 def _place(canvas: NDArray[np.uint8], chip: Sprite, across: float, down: float, margin: int) -> None:

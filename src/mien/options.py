@@ -26,8 +26,8 @@ def option(default: Any, help_text: str, *, flag: str | None = None, **more: Any
     flag : str, optional
         Name of the command line's option; by default that of the field.
     **more
-        ``choices`` (tuple of str), ``metavar``, ``low`` (least integer), ``is_time`` (seconds, ``m:ss`` or ``h:mm:ss``),
-        ``default_text`` (what the default means) and ``kinds`` (of sources that the option does something for).
+        ``choices`` (tuple of str), ``metavar``, ``low`` (least integer), ``is_time`` (seconds, ``m:ss`` or
+        ``h:mm:ss``), ``default_text`` (what the default means) and ``kinds`` (of sources that it does something for).
     """
     return field(default=default, metadata={"help": help_text, "flag": flag, **more})
 
@@ -49,8 +49,8 @@ class ModelOptions:
     min_face_px : float, optional
         Width of the smallest face in pixels; by default by the size of the image.
     threads : int, optional
-        Threads of one computation; by default the cores of the process, at most four, for images, and one for videos,
-        which are decoded beside it, and for audio.
+        Threads of one computation; by default the cores of the process, at most four; for videos, which are decoded
+        beside it, one.
     device : {"cpu", "cuda"}
         Where the models run.
     engine : {"onnxruntime", "openvino"}

@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 
 from mien.cli import main
 from mien.io.video import FrameStream
+from mien.output.video import VideoWriter
 from mien.results import VideoResult
 from planted_faces import planted
 from planted_videos import write_video

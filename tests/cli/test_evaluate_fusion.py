@@ -15,7 +15,7 @@ from mien.cli._evaluate_fusion import _METHODS
 from mien.fusion import METHODS
 from mien.io.audio import AudioBlock
 from mien.labels import FER7
-from mien.output.wav import save_wav
+from mien.output.write import save_wav
 from planted_videos import write_video
 from speech_mixtures import voiced
 

@@ -62,7 +62,7 @@ def shown(table: Any, *, width: int = 160, encoding: str = "utf-8") -> str:
     return raw.getvalue().decode(encoding)
 
 
-# --- JSON, CSV ------------------------------------------------------------------------------------
+# --- JSON, CSV ------------------------------------------------------------------------------------------------------
 
 
 def test_json_comes_back() -> None:
@@ -135,7 +135,7 @@ def test_what_has_no_columns_is_refused(make_face: Any) -> None:
         rows_of(heard(), speech="fer7")
 
 
-# --- Parquet --------------------------------------------------------------------------------------
+# --- Parquet --------------------------------------------------------------------------------------------------------
 
 
 def test_parquet_holds_the_same_rows_with_types(tmp_path: Path, make_face: Any) -> None:
@@ -184,7 +184,7 @@ def test_after_an_error_the_older_table_stays(tmp_path: Path) -> None:
         ParquetWriter(tmp_path / "no" / "x.parquet")
 
 
-# --- for people -----------------------------------------------------------------------------------
+# --- for people -----------------------------------------------------------------------------------------------------
 
 
 def test_a_table_for_people() -> None:

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from mien.errors import InputError
 from mien.labels import FER7, FERPLUS8
-from mien.output.tables import CsvWriter, JsonLinesWriter, face_table, to_json
+from mien.output.console import face_table
+from mien.output.tables import CsvWriter, JsonLinesWriter, to_json
 from mien.results import FailedItem, ImageResult
 
 NAMES = [

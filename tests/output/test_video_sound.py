@@ -114,7 +114,7 @@ def copied_packets(path: Path) -> list[bytes]:
         return [bytes(packet) for packet in video.demux(audio=0) if packet.size]
 
 
-# --- in step to the end -----------------------------------------------------------------------------------------------
+# --- in step to the end ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(Fraction(10), 100), (Fraction(30000, 1001), 40)])
@@ -219,7 +219,7 @@ def test_stereo_stays_stereo_when_encoded_anew(tmp_path: Path) -> None:
     assert right < 0.01
 
 
-# --- late, early, cut, longer, shorter --------------------------------------------------------------------------------
+# --- late, early, cut, longer, shorter ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", ["mp4", "mkv"])
@@ -290,13 +290,13 @@ def test_sound_of_an_interrupted_video_ends_with_its_images(tmp_path: Path) -> N
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        draw_video(tmp_path / "in.mp4", result(6), tmp_path / "out.mp4", progress=interrupt)
+        draw_video(tmp_path / "in.mp4", result(6), tmp_path / "out.mp4", on_progress=interrupt)
     in_step(tmp_path / "out.mp4", 3)
     wave, rate = heard(tmp_path / "out.mp4")
     assert len(wave) / rate == pytest.approx(2.0 + 1 / 30, abs=0.05)
 
 
-# --- odd sounds -------------------------------------------------------------------------------------------------------
+# --- odd sounds -----------------------------------------------------------------------------------------------------
 
 
 def test_a_video_without_sound_gets_none(tmp_path: Path) -> None:

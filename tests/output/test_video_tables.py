@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 import pytest
+from mien.output.video_tables import video_columns
 from rich.console import Console
 
 from mien.errors import InputError, MediaNotFoundError
@@ -25,8 +26,7 @@ from mien.output import (
     video_table,
     write_json,
 )
-from mien.output.video_summary import video_summary
-from mien.output.video_tables import video_columns
+from mien.output.summary import video_summary
 from mien.results import FailedItem, VideoResult
 from planted_video import crowd, planted_video, with_voice
 
@@ -70,7 +70,7 @@ def shown(table: Any, *, width: int = 160, encoding: str = "utf-8") -> str:
     return raw.getvalue().decode(encoding)
 
 
-# --- CSV ------------------------------------------------------------------------------------------
+# --- CSV ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", VideoResult.tables)
@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         CsvWriter(io.StringIO(), FERPLUS8).write(video())  # type: ignore[arg-type]
 
 
-# --- Parquet --------------------------------------------------------------------------------------
+# --- Parquet --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", VideoResult.tables)
@@ -197,7 +197,7 @@ def test_frames_become_groups_and_after_an_error_nothing_stays(tmp_path: Path, m
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.parquet"]
 
 
-# --- JSON -----------------------------------------------------------------------------------------
+# --- JSON -----------------------------------------------------------------------------------------------------------
 
 
 def test_json_comes_back() -> None:
@@ -266,7 +266,7 @@ def test_hours_are_written_in_constant_memory() -> None:
     assert peaks[1] < peaks[0] + 20_000
 
 
-# --- for people -----------------------------------------------------------------------------------
+# --- for people -----------------------------------------------------------------------------------------------------
 
 
 def test_a_table_for_people() -> None:

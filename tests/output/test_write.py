@@ -1,17 +1,20 @@
-"""Writing images."""
+"""Writing images and sound: whole or not at all."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import InputError, MediaError, MediaNotFoundError
-from mien.output.write import encode_jpeg, encode_png, write_image
+from mien.io.audio import AudioBlock, iter_audio
+from mien.output.write import SampleType, encode_jpeg, encode_png, save_wav, write_image
 
 SCENE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 SMOOTH = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (48, 1, 3))
@@ -67,3 +70,50 @@ def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
             write_image(tmp_path / "x.png", SCENE)
     finally:
         tmp_path.chmod(0o700)
+
+
+# --- sound ----------------------------------------------------------------------------------------------------------
+
+
+RATE = 16000
+
+
+def noise(seconds: float, *, rate: int = RATE, seed: int = 0) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    return np.clip(0.2 * random.normal(size=round(seconds * rate)), -1, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(("sample_type", "error"), [("int16", 2**-16 * 1.01), ("float32", 0.0)])
+def test_sound_comes_back_as_it_was(tmp_path: Path, sample_type: SampleType, error: float) -> None:
+    wave, path = noise(3, rate=44100), tmp_path / "x.wav"
+    parts = [AudioBlock(wave[a:b], a / 44100, 44100) for a, b in ((0, 7), (7, 44100), (44100, len(wave)))]
+    assert save_wav(path, parts, sample_type=sample_type) == pytest.approx(3)
+    with iter_audio(path, rate_hz=None) as stream:
+        read = np.concatenate([block.wave for block in stream])
+        assert (stream.rate_hz, stream.warnings) == (44100, ())
+    np.testing.assert_allclose(read, wave, atol=error)
+
+
+def test_saved_sound_keeps_its_times(tmp_path: Path) -> None:
+    wave, path = noise(1), tmp_path / "x.wav"
+    assert save_wav(path, [AudioBlock(wave, 0.5, RATE), AudioBlock(wave, 2.0, RATE)], sample_type="float32") == 3.0
+    with iter_audio(path) as stream:
+        read = np.concatenate([block.wave for block in stream])
+    gap = np.zeros(RATE // 2, np.float32)
+    np.testing.assert_array_equal(read, np.concatenate([gap, wave, gap, wave]))
+
+
+def test_no_half_a_file_stays_behind(tmp_path: Path) -> None:
+    def broken() -> Iterator[AudioBlock]:
+        yield AudioBlock(noise(1), 0.0, RATE)
+        raise MediaNotFoundError("gone")
+
+    with pytest.raises(MediaNotFoundError, match="gone"):
+        save_wav(tmp_path / "x.wav", broken())
+    with pytest.raises(InputError, match="a WAV file needs sound, but got none"):
+        save_wav(tmp_path / "x.wav", [])
+    with pytest.raises(InputError, match=r"expected a name that ends in \.wav, but got 'x\.mp3'"):
+        save_wav(tmp_path / "x.mp3", [])
+    with pytest.raises(InputError, match="sample_type must be 'int16' or 'float32', but got 'int8'"):
+        save_wav(tmp_path / "x.wav", [], sample_type="int8")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

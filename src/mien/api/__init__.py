@@ -448,8 +448,8 @@ def _source(data: Any, kind: KindName) -> Source:
 
 
 def _as_speech(options: dict[str, Any]) -> dict[str, Any]:
-    """Let ``model`` stand for the model of voices."""
-    renamed = dict(options)
+    """Let ``model`` stand for the model of voices, which takes a few milliseconds and one thread."""
+    renamed = {"threads": 1, **options}
     if "model" in renamed:
         renamed.setdefault("speech_model", renamed.pop("model"))
     return renamed

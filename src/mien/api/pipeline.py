@@ -170,7 +170,7 @@ class Analyzers:
     @cached_property
     def speech(self) -> SpeechAnalyzer:
         """The analyzer of audio files."""
-        return self._speech(self.models.speech_model, self.models.output, self.models.precision)
+        return self._speech(self.models.speech_model, self.models.output, self._threads, self.models.precision)
 
     @cached_property
     def voices(self) -> SpeechAnalyzer:
@@ -182,7 +182,9 @@ class Analyzers:
         spec = registry.get(self.models.speech_model)
         known = {FER7.name, *(output.name for output in spec.outputs)}
         output = self.models.output if self.models.output in known else None
-        return self._speech(spec, output, runtime.closest_precision(spec, self.models.precision))
+        return self._speech(
+            spec, output, self.models.threads or 1, runtime.closest_precision(spec, self.models.precision)
+        )
 
     def load(self, kind: KindName) -> None:
         """Load what every source of a kind needs.
@@ -208,7 +210,7 @@ class Analyzers:
         names = ("detector", "output", "min_face_px", "device", "engine", "precision")
         return {name: getattr(self.models, name) for name in names}
 
-    def _speech(self, model: Any, output: str | None, precision: str) -> SpeechAnalyzer:
+    def _speech(self, model: Any, output: str | None, threads: int | None, precision: str) -> SpeechAnalyzer:
         from mien.speech.analyzer import SpeechAnalyzer
 
         return SpeechAnalyzer(
@@ -216,7 +218,7 @@ class Analyzers:
             output=output,
             window_s=self.audio.window_s,
             hop_s=self.audio.hop_s,
-            threads=self._threads or 1,
+            threads=threads,
             device=self.models.device,
             engine=self.models.engine,
             precision=precision,
@@ -426,6 +428,7 @@ class _AudioJob:
     def __init__(self, pipeline: Pipeline, source: Source, callbacks: _Callbacks) -> None:
         self.source, self.callbacks, self._analyzers = source, callbacks, pipeline.analyzers
         self._reader: Any = None
+        self._count = 0
 
     def run(self) -> SpeechResult:
         from mien.api.readers import SpeechReader
@@ -448,8 +451,9 @@ class _AudioJob:
 
     def _tell(self, segments: Iterable[SpeechSegment]) -> None:
         for segment in segments:
+            self._count += 1
             if self.callbacks.on_segment is not None:
-                self.callbacks.on_segment(self.source, self._reader.count, segment)
+                self.callbacks.on_segment(self.source, self._count, segment)
 
     def _take(self, block: AudioBlock) -> None:
         if self.callbacks.on_audio is not None:
@@ -607,14 +611,15 @@ class Preview:
             if isinstance(result, ImageResult):
                 return self._image(result)
             if isinstance(result, VideoResult):
-                from mien.output.video_plot import plot_timeline
+                from mien.output.timeline import plot_timeline
 
                 return plot_timeline(result)
             from mien.io.audio import iter_audio
-            from mien.output.speech_plot import sketch, speech_plot
+            from mien.output.bands import Sketch
+            from mien.output.timeline import plot_speech
 
             with iter_audio(self.source) as blocks:
-                return speech_plot(result, sketch(blocks))
+                return plot_speech(result, Sketch.from_blocks(blocks))
         except MissingExtraError:
             return None
 

@@ -300,9 +300,9 @@ class SpeechReader:
         return None if self._sound is None else self._sound.path
 
     @property
-    def count(self) -> int:
-        """How many segments were settled so far and kept."""
-        return len(self._segments)
+    def is_empty(self) -> bool:
+        """Whether no segment was kept so far."""
+        return not self._segments
 
     @property
     def duration_s(self) -> float:
@@ -423,7 +423,7 @@ class VoiceReader:
     def partial(self, why: str) -> VideoResult:
         """Return the video with what was read of its sound until now; nothing is read after."""
         self._reader.close()
-        if not self._reader.count:
+        if self._reader.is_empty:
             return without_voice(self._video, why)
         warning = f"its sound was read only up to {self._reader.duration_s:.1f} s: {why}"
         return self._join(self._reader.result(warning), is_whole=False)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from mien.api.pipeline import KINDS, Item, Result
-from mien.api.sources import KindName, Source
+from mien.api.sources import Source
 from mien.cli import _shell
 from mien.errors import MediaError, MediaNotFoundError, MienError
 from mien.io.paths import format_path, iter_media_paths
@@ -59,7 +59,7 @@ class Report:
     ) -> None:
         if error is not None and not isinstance(error, KeyboardInterrupt):
             for writer in self._writers:
-                writer.discard()
+                writer.discard(error)
 
     def add_segment(self, source: Source, number: int, segment: SpeechSegment) -> None:
         """Write a segment of an audio file that is still read."""
@@ -208,10 +208,10 @@ class ItemFiles:
         for target in skipped if source.kind == "video" else ():
             _shell.note(f"{format_path(target)}: not drawn, because the video was not read to its end")
 
-    def drop(self, source: Source) -> None:
+    def discard(self, source: Source, failed: FailedItem) -> None:
         """Give up the files of an item that failed."""
         for _, _, writer in self._writers.pop(source, ()):
-            writer.discard()
+            writer.discard(MienError(failed.message))
 
     def targets_of(self, source: Source, needs: str) -> list[Path]:
         """Return where the files of a source go that need something of it."""
@@ -224,7 +224,7 @@ class ItemFiles:
         plain = str(Path(source.name).with_suffix(""))
         if form.target == "folder":
             return place / self._name(form.name, plain) if self._many else place
-        name = plain if form.name == "annotated-video" else source.name
+        name = plain if form.replaces_suffix else source.name
         return place / self._name(form.name, f"{name}{form.suffixes[0]}")
 
     def _name(self, what: str, name: str, made: Callable[[Path], Path] = lambda path: path) -> Path:

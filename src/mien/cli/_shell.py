@@ -27,7 +27,6 @@ __all__ = [
     "SOME_FAILED",
     "TERMINATED",
     "Advance",
-    "ascii_only",
     "guard",
     "note",
     "one_line",
@@ -36,9 +35,6 @@ __all__ = [
     "terminable",
     "time_progress",
     "write",
-    "write_faces",
-    "write_segments",
-    "write_videos",
 ]
 
 FAILED = 1
@@ -215,61 +211,6 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in signs)
 
 
-def write_faces(results: Any) -> None:
-    """Write the table of faces to stdout: in the width of a terminal, elsewhere as wide as it needs to be.
-
-    Parameters
-    ----------
-    results : ImageResult, FailedItem, or iterable of them
-        What to show.
-    """
-    from mien.output.tables import face_table
-
-    _write_table(face_table(results, ascii_only=ascii_only()))
-
-
-def write_segments(results: Any) -> None:
-    """Write the table of segments of speech to stdout, as `write_faces` does.
-
-    Parameters
-    ----------
-    results : SpeechResult, FailedItem, or iterable of them
-        What to show.
-    """
-    from mien.output.speech_tables import speech_table
-
-    _write_table(speech_table(results, ascii_only=ascii_only()))
-
-
-def write_videos(results: Any, *, title: str | None = None) -> None:
-    """Write the table of the people of videos to stdout, as `write_faces` does.
-
-    Parameters
-    ----------
-    results : VideoResult, FailedItem, or iterable of them
-        What to show.
-    title : str, optional
-        Stands above the table.
-    """
-    from mien.output.video_summary import video_table
-
-    _write_table(video_table(results, ascii_only=ascii_only(), title=title))
-
-
-def ascii_only() -> bool:
-    """Return whether stdout's encoding has no block characters."""
-    return not (sys.stdout.encoding or "ascii").lower().startswith("utf")
-
-
-def _write_table(shown: Any) -> None:
-    from rich.console import Console
-
-    console = Console(file=sys.stdout)
-    if not sys.stdout.isatty():
-        console.width = max(console.width, console.measure(shown, options=console.options.update(width=10_000)).maximum)
-    console.print(shown)
-
-
 class Advance:
     """Takes how many items were done since the last call; shows nothing."""
 
@@ -393,18 +334,22 @@ def time_progress(what: str, start_s: float, end_s: float | None) -> Iterator[Ca
     callable
         Takes the time that was reached, in seconds of the video.
     """
+    from mien.output.summary import format_duration, format_minutes
+
     began_s = time.monotonic()
 
     def words(time_s: float) -> str:
         """Return such as ``0:35 of 12:04, 11 x real time, 63 s left``."""
         spent_s, done_s = time.monotonic() - began_s, time_s - start_s
         whole_s = time_s if end_s is None else max(end_s, time_s)
-        parts = [minutes(time_s, whole_s) + (f" of {minutes(whole_s, whole_s)}" if end_s is not None else "")]
+        parts = [
+            format_minutes(time_s, whole_s) + (f" of {format_minutes(whole_s, whole_s)}" if end_s is not None else "")
+        ]
         if done_s > 0 and spent_s > 0.5:
             speed = done_s / spent_s
             parts.append(f"{speed:.{0 if speed >= 10 else 1}f} x real time")
             if end_s is not None:
-                parts.append(f"{length(max(round((whole_s - time_s) / speed), 0)).replace('.0 s', ' s')} left")
+                parts.append(f"{format_duration(max(round((whole_s - time_s) / speed), 0)).replace('.0 s', ' s')} left")
         return ", ".join(parts)
 
     if not sys.stderr.isatty():

@@ -25,10 +25,11 @@ from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
 from mien.io.paths import format_path, iter_media_paths
 from mien.options import AudioOptions, ModelOptions, VideoOptions, frame_step_s, make_options
 from mien.output.registry import FORMATS, Context, Format
-from mien.results import VIDEO_TABLES, FailedItem, VideoResult
+from mien.results import FailedItem, VideoResult
 
 if TYPE_CHECKING:
     from mien.face.analyzer import FaceAnalyzer
+    from mien.labels import LabelSet
 
 __all__ = ["command"]
 
@@ -46,7 +47,7 @@ _STDIN_NAMES: dict[KindName, str] = {"image": "stdin.png", "audio": "stdin.wav",
 _TABLES = ("csv", "parquet")
 """Formats whose columns are those of the kinds that are expected."""
 
-_FACES, _VIDEOS, _AUDIO, _MODELS = "Faces", "Videos", "Audio", "Models and limits"
+_OUTPUT, _FACES, _VIDEOS, _AUDIO, _MODELS = "Output", "Faces", "Videos", "Audio", "Models and limits"
 
 _EXAMPLES = (
     "mien analyze team.jpg",
@@ -72,7 +73,7 @@ def _format_options(group: str) -> Callable[[Any], Any]:
 
     def decorate(command: Any) -> Any:
         for flag, (form, *_) in reversed(_formats_by_flag().items()):
-            if form.group == group:
+            if group == (form.group if form.group in (_FACES, _VIDEOS, _AUDIO) else _OUTPUT):
                 more: dict[str, Any] = {"is_flag": True} if form.target == "stream" else {"type": _PATH}
                 command = option(flag, _key(flag), group=group, metavar=form.metavar, help=form.help, **more)(command)
         return command
@@ -89,7 +90,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command(name="analyze", cls=GroupedCommand, examples=_EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@_format_options("Output")
+@_format_options(_OUTPUT)
 @_format_options(_FACES)
 @option("--explain", group=_FACES, is_flag=True, help="Lay over each drawn face a map of what spoke for its emotion.")
 @option(
@@ -108,7 +109,12 @@ _PATH = click.Path(path_type=Path)
 @add_options(VideoOptions, "step_s", group=_VIDEOS)
 @option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same as frames a second.")
 @add_options(VideoOptions, "from_s", "to_s", "max_faces", "smooth_s", "method", "fusion", group=_VIDEOS)
-@option("--table", group=_VIDEOS, type=click.Choice(VIDEO_TABLES), help="What --csv and --parquet write.  [default: frames]")
+@option(
+    "--table",
+    group=_VIDEOS,
+    type=click.Choice(VideoResult.tables),
+    help=f"What --csv and --parquet write.  [default: {VideoResult.tables[0]}]",
+)
 @_format_options(_VIDEOS)
 @add_options(AudioOptions, "window_s", "hop_s", group=_AUDIO)
 @_format_options(_AUDIO)
@@ -129,7 +135,7 @@ _PATH = click.Path(path_type=Path)
 )
 @add_options(ModelOptions, "output", "threads", "device", "engine", "precision", "max_pixels", group=_MODELS)
 @click.pass_context
-def command(ctx: click.Context, paths: tuple[str, ...], **values: Any) -> int:
+def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int:
     """Read the emotions of the faces in images and videos, and of the voices in videos and audio files.
 
     PATH is an image, a video, an audio file, a folder (with all its folders), a pattern such as 'photos/*.jpg', or -
@@ -401,7 +407,7 @@ class _Run:
         # Whatever is wrong with a model is said before anything is written.
         speech_is_first = not isinstance(models.speech_model, str) and isinstance(models.model, str)
         expected = plan.kinds or (("audio",) if speech_is_first else ("image",))
-        self._labels = {kind: self._analyzers.labels(kind, choices.table) for kind in expected}
+        self._labels: dict[str, LabelSet] = {kind: self._analyzers.labels(kind, choices.table) for kind in expected}
         each = [form for form in choices.formats if form.target in ("each", "folder")]
         targets = [(form, choices.place(form)) for form in each if plan.kinds != ("video",) or "video" in form.kinds]
         self._context = Context(
@@ -495,7 +501,7 @@ class _Run:
         source, result = item.source, item.result
         self._report.add(item)
         if isinstance(result, FailedItem):
-            self._files.drop(source)
+            self._files.discard(source, result)
         elif source.kind == "video" or not item.is_complete:
             if isinstance(result, VideoResult):
                 self._range, self._drawn_s = (result.start_s, result.end_s), None
@@ -517,7 +523,9 @@ class _Run:
         source = progress.source
         if source.kind == "video" or not self._plan.is_many:
             what = "sound of " if source.kind == "video" and progress.stage == "sound" else ""
-            self._display.show(f"{self._number()}{what}{source.label}", progress.time_s, progress.start_s, progress.end_s)
+            self._display.show(
+                f"{self._number()}{what}{source.label}", progress.time_s, progress.start_s, progress.end_s
+            )
 
     def _draw(self, source: Source, time_s: float) -> None:
         self._drawn_s = time_s
@@ -541,7 +549,8 @@ class _Display:
             unit = KINDS[plan.kinds[0]].many if len(plan.kinds) == 1 else "files" if plan.kinds else "images"
             self._items = stack.enter_context(_shell.progress(plan.total, "analyzing", unit=unit))
         self._item = stack.enter_context(ExitStack())
-        self._what, self._reach = "", _shell.Advance().expect
+        self._what = ""
+        self._reach: Callable[[float], None] = lambda _: None
         self.expect, self._is_many = self._items.expect, plan.is_many
 
     def advance(self) -> None:

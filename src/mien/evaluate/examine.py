@@ -18,7 +18,7 @@ from mien.evaluate.folder import worst_rows
 from mien.evaluate.paired import PairedResult, compare
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.explain import choose_method, explain
-from mien.output.heatmap import heat
+from mien.output.draw import heat
 
 __all__ = ["attention", "compare_all", "own_names", "take_clips", "take_split"]
 

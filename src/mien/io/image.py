@@ -144,8 +144,9 @@ def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> LoadedIm
     limit = check_integer(max_pixels, "max_pixels", low=1)
     if isinstance(source, np.ndarray):
         return LoadedImage(check_image(source))
-    pil = sys.modules.get("PIL.Image")
-    if pil is not None and isinstance(source, pil.Image):
+    # Another thread may be importing it at the moment.
+    pil_image = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    if pil_image is not None and isinstance(source, pil_image):
         return _from_pil(source, limit)
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(bytes(source), None, limit)

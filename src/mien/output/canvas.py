@@ -1,27 +1,103 @@
-"""Anti-aliased shapes and text, blended into an image in place.
+"""What all drawings are made of: colors, anti-aliased shapes and text, and sprites that are drawn once and laid often.
 
-Shapes are drawn by their distance field: a pixel is covered by how far its center lies inside the edge.  That gives
-smooth edges at fractional positions, in a few numpy operations over just the pixels concerned.
+Each emotion has one color everywhere, told apart with every common kind of color vision.  Shapes are drawn by their
+distance field: a pixel is covered by how far its center lies inside the edge.  That gives smooth edges at fractional
+positions, in a few numpy operations over just the pixels concerned.
+
+References
+----------
+Seven colors are those of Okabe and Ito, "Color Universal Design" (2008, jfly.uni-koeln.de/color), and wine is from
+Paul Tol's "muted" scheme (SRON/EPS/TN/09-002, 2021).  The gray of ``neutral`` is as light as it is because there its
+smallest CIEDE2000 distance to the others is largest.  Under normal vision any two colors are at least 20 apart; with
+protanopia, deuteranopia and tritanopia (Machado et al. 2009, doi:10.1109/TVCG.2009.113) at least 10.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.output.palette import RGB
-
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["fill", "outline", "text", "text_size"]
+__all__ = [
+    "COLORS",
+    "INK",
+    "PLAIN",
+    "RGB",
+    "WHITE",
+    "Rect",
+    "Sprite",
+    "contrast",
+    "fill",
+    "lay",
+    "luminance",
+    "make_sprite",
+    "outline",
+    "text",
+    "text_on",
+    "text_size",
+    "to_hex",
+]
+
+RGB = tuple[int, int, int]
+"""Red, green, blue, each 0 to 255, sRGB."""
+
+COLORS: dict[str, RGB] = {
+    "anger": (0xD5, 0x5E, 0x00),  # vermillion
+    "disgust": (0x00, 0x9E, 0x73),  # bluish green
+    "fear": (0xCC, 0x79, 0xA7),  # reddish purple
+    "happiness": (0xF0, 0xE4, 0x42),  # yellow
+    "sadness": (0x00, 0x72, 0xB2),  # blue
+    "surprise": (0xE6, 0x9F, 0x00),  # orange
+    "neutral": (0xBB, 0xBB, 0xBB),  # gray
+    "contempt": (0x88, 0x22, 0x55),  # wine
+    "calm": (0x56, 0xB4, 0xE9),  # sky blue
+}
+"""The color of each emotion that mien knows."""
+
+PLAIN: RGB = (255, 255, 255)
+"""The color of a face without an emotion."""
+
+INK: RGB = (24, 24, 27)
+"""The dark ground of labels and charts."""
+
+WHITE: RGB = (255, 255, 255)
 
 Rect = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
+
+
+def luminance(color: RGB) -> float:
+    """Return the relative luminance of a color, 0 (black) to 1 (white), as WCAG 2.2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: RGB, second: RGB) -> float:
+    """Return the contrast ratio of two colors, 1 to 21, as WCAG 2.2 defines it."""
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def text_on(color: RGB) -> RGB:
+    """Return black or white, whichever reads better on a color; the contrast is always 4.5 or more (WCAG level AA)."""
+    black, white = (0, 0, 0), (255, 255, 255)
+    return black if contrast(black, color) >= contrast(white, color) else white
+
+
+def to_hex(color: RGB) -> str:
+    """Return a color as ``#rrggbb``."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
 
 
 def _blend(canvas: NDArray[np.uint8], left: int, top: int, cover: NDArray[np.float32], color: RGB) -> None:
@@ -131,6 +207,8 @@ def _dashes(start: int, stop: int, low: float, high: float, radius: float, dash:
     return np.where(corner, np.float32(1), on).astype(np.float32)
 
 
+# --- text -----------------------------------------------------------------------------------------------------------
+
 # Small letters are drawn four times as large and averaged: glyphs on whole pixels are badly spaced.
 _FINE = 4
 _SMALL_TEXT_PX = 40
@@ -177,3 +255,58 @@ def text(canvas: NDArray[np.uint8], x: float, y: float, words: str, size: int, c
     cover = cover[cut_top : max(cut_top, bottom), cut_left : max(cut_left, right)]
     if cover.size:
         _blend(canvas, left + cut_left, top + cut_top, cover, color)
+
+
+# --- sprites --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sprite:
+    """A small image with transparency.
+
+    Parameters
+    ----------
+    ink : numpy.ndarray
+        uint8 (h, w, 3): its colors times how much they cover.
+    through : numpy.ndarray
+        uint8 (h, w, 3): how much of the background shows through, 255 where nothing was drawn.
+    """
+
+    ink: NDArray[np.uint8]
+    through: NDArray[np.uint8]
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return int(self.ink.shape[1])
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return int(self.ink.shape[0])
+
+
+def lay(image: NDArray[np.uint8], sprite: Sprite, left: int, top: int) -> None:
+    """Lay a sprite over an image; what lies outside is cut off."""
+    import cv2
+
+    height, width = image.shape[:2]
+    x1, y1 = max(left, 0), max(top, 0)
+    x2, y2 = min(left + sprite.width, width), min(top + sprite.height, height)
+    if x2 <= x1 or y2 <= y1:
+        return
+    ground = image[y1:y2, x1:x2]
+    part = np.s_[y1 - top : y2 - top, x1 - left : x2 - left]
+    background = cv2.multiply(ground, np.ascontiguousarray(sprite.through[part]), scale=1 / 255)
+    np.copyto(ground, cv2.add(background, np.ascontiguousarray(sprite.ink[part])))
+
+
+def make_sprite(width: int, height: int, draw: Callable[[NDArray[np.uint8]], None]) -> Sprite:
+    """Return what `draw` draws on an image, with its transparency: found from how it looks on black and on white."""
+    import cv2
+
+    black = np.zeros((height, width, 3), np.uint8)
+    white = np.full((height, width, 3), 255, np.uint8)
+    draw(black)
+    draw(white)
+    return Sprite(black, np.asarray(cv2.subtract(white, black), np.uint8))

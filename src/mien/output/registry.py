@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from mien._registry import Registry
 from mien.labels import LabelSet
-from mien.results import FailedItem, FusedResult, ImageResult, SpeechResult, SpeechSegment, VideoFrame, VideoResult
+from mien.results import FusedResult, ImageResult, Result, SpeechResult, SpeechSegment, VideoFrame, VideoResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from mien.io.audio import AudioBlock
     from mien.models import ModelSpec
 
-__all__ = ["FORMATS", "KINDS", "Context", "Format", "Result", "Writer"]
+__all__ = ["FORMATS", "KINDS", "Context", "Format", "Result", "Writer", "kind_of"]
 
 KINDS = ("image", "audio", "video")
 """What results are of."""
 
-Result = ImageResult | SpeechResult | VideoResult | FusedResult | FailedItem
+
+_KINDS: dict[type, str] = {ImageResult: "image", SpeechResult: "audio", VideoResult: "video", FusedResult: "fused"}
+
+
+def kind_of(result: Result) -> str:
+    """Return the kind of a result, of a failed item what it was taken for; empty where that is not known."""
+    return str(getattr(result, "kind", _KINDS.get(type(result), "")))
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Writer:
     def close(self) -> None:
         """Finish: nothing follows."""
 
-    def discard(self) -> None:
+    def discard(self, error: BaseException) -> None:
         """Give up after an error: a file that was not finished does not appear."""
 
     def __enter__(self) -> Self:
@@ -110,7 +116,7 @@ class Writer:
         if error is None:
             self.close()
         else:
-            self.discard()
+            self.discard(error)
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,9 @@ class Format:
     needs : {"", "images", "audio", "source"}
         What of the media it needs beside results: the images or the sound as they are read (see `Writer.add_image`,
         `Writer.add_audio`), or the source to read it again.
+    replaces_suffix : bool
+        Whether the name of a file is that of the source with another suffix, and not with a further one: true for what
+        is a video itself.
     """
 
     name: str
@@ -155,6 +164,7 @@ class Format:
     metavar: str | None = None
     group: str = "Output"
     needs: Literal["", "images", "audio", "source"] = ""
+    replaces_suffix: bool = False
 
     def open(self, target: IO[str] | Path, context: Context | None = None) -> Writer:
         """Return a writer.
@@ -183,6 +193,7 @@ class Format:
         return writer
 
 
+_TABLE_KINDS = (*KINDS, "fused")
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
@@ -192,6 +203,7 @@ _OWN = (
         "json",
         "mien.output.tables:JsonWriter",
         "A JSON document for one item, a line each for many.",
+        kinds=_TABLE_KINDS,
         suffixes=(".json",),
         target="stream",
         flag="--json",
@@ -200,6 +212,7 @@ _OWN = (
         "jsonl",
         "mien.output.tables:JsonLinesWriter",
         "A line an item; of videos a line a frame, as they come.",
+        kinds=_TABLE_KINDS,
         suffixes=(".jsonl", ".ndjson"),
         target="stream",
         flag="--jsonl",
@@ -208,6 +221,7 @@ _OWN = (
         "csv",
         "mien.output.tables:CsvWriter",
         "A row a face, a segment of speech, or what --table says.",
+        kinds=_TABLE_KINDS,
         suffixes=(".csv",),
         target="stream",
         flag="--csv",
@@ -216,6 +230,7 @@ _OWN = (
         "parquet",
         "mien.output.tables:ParquetWriter",
         "Write the rows there, as Parquet.",
+        kinds=_TABLE_KINDS,
         suffixes=(".parquet",),
         target="file",
         flag="--parquet",
@@ -223,7 +238,7 @@ _OWN = (
     ),
     Format(
         "plot",
-        "mien.output.plots:PlotWriter",
+        "mien.output.timeline:PlotWriter",
         "Draw videos and audio over time.",
         kinds=("audio", "video"),
         suffixes=(".png",),
@@ -232,8 +247,8 @@ _OWN = (
         needs="audio",
     ),
     Format(
-        "drawn-image",
-        "mien.output.draw:ImageWriter",
+        "annotated-image",
+        "mien.output.draw:AnnotatedImageWriter",
         "Write drawn images to a folder, a video to a .mp4.",
         kinds=("image",),
         suffixes=_IMAGE_SUFFIXES,
@@ -243,8 +258,8 @@ _OWN = (
         needs="images",
     ),
     Format(
-        "drawn-video",
-        "mien.output.video:DrawnVideoWriter",
+        "annotated-video",
+        "mien.output.video:AnnotatedVideoWriter",
         "Write drawn images to a folder, a video to a .mp4.",
         kinds=("video",),
         suffixes=_VIDEO_SUFFIXES,
@@ -252,6 +267,7 @@ _OWN = (
         metavar="FILE|DIR",
         group="Faces",
         needs="source",
+        replaces_suffix=True,
     ),
     Format(
         "faces",
@@ -277,13 +293,13 @@ _OWN = (
     ),
     Format(
         "wav",
-        "mien.output.write:SoundWriter",
+        "mien.output.write:WavWriter",
         "Write the sound there, mono.",
         kinds=("audio",),
         suffixes=(".wav",),
         flag="--save-audio",
         metavar="FILE.wav|DIR",
-        group="Recordings",
+        group="Audio",
         needs="source",
     ),
 )

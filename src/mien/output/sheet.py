@@ -12,19 +12,18 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer
 from mien.errors import InputError
-from mien.output import canvas as paint
-from mien.output.palette import RGB
+from mien.output import canvas
+from mien.output.canvas import INK, RGB
 
 __all__ = ["sheet"]
 
 _PAPER = 250
 _EMPTY: RGB = (236, 236, 238)
-_INK: RGB = (24, 24, 27)
 _QUIET: RGB = (82, 82, 91)  # 7:1 on the paper
 _GAP = 8
 _MARGIN = 16
 _BESIDE = 12  # between a heading and the first image
-_MOST_PIXELS = 100_000_000
+_MAX_PIXELS = 100_000_000
 """A larger sheet (300 MB in memory) is a mistake: nobody looks at it."""
 
 
@@ -77,18 +76,18 @@ def sheet(
     words = [text.split("\n") for text in _matching(captions, len(images), "captions", "images")]
     size = max(12, min(16, side // 8))
     left = _heading_width(names, size + 2)
-    line = math.ceil(paint.text_size("Ag", size)[1])
+    line = math.ceil(canvas.text_size("Ag", size)[1])
     below = 4 + line * max((len(lines) for lines in words if lines != [""]), default=0)
-    top = _MARGIN + (math.ceil(paint.text_size("Ag", size + 6)[1]) + _GAP if title else 0)
+    top = _MARGIN + (math.ceil(canvas.text_size("Ag", size + 6)[1]) + _GAP if title else 0)
     shape = (top + rows * (side + below + _GAP) - _GAP + _MARGIN, left + wide * (side + _GAP) - _GAP + _MARGIN)
-    if shape[0] * shape[1] > _MOST_PIXELS:
+    if shape[0] * shape[1] > _MAX_PIXELS:
         raise InputError(f"a sheet of {shape[1]} x {shape[0]} pixels is too large: take fewer images or a smaller cell")
     page = np.full((*shape, 3), _PAPER, dtype=np.uint8)
     if title:
-        _write(page, _MARGIN, _MARGIN, title, size + 6, shape[1] - 2 * _MARGIN, _INK)
+        _write(page, _MARGIN, _MARGIN, title, size + 6, shape[1] - 2 * _MARGIN, INK)
     for row, name in enumerate(names):
         at = top + row * (side + below + _GAP) + (side - line) // 2
-        _write(page, _MARGIN, at, name, size + 2, left - _MARGIN - _BESIDE, _INK)
+        _write(page, _MARGIN, at, name, size + 2, left - _MARGIN - _BESIDE, INK)
     for index, image in enumerate(images):
         x, y = left + index % wide * (side + _GAP), top + index // wide * (side + below + _GAP)
         _place(page[y : y + side, x : x + side], image, index)
@@ -107,7 +106,7 @@ def _matching(texts: Sequence[str] | None, count: int, name: str, what: str) -> 
 
 def _heading_width(names: Sequence[str], size: int) -> int:
     """Return where the images begin: behind the widest heading, but never further in than 20 letters reach."""
-    widest = max(paint.text_size(name, size)[0] for name in names)
+    widest = max(canvas.text_size(name, size)[0] for name in names)
     return _MARGIN + (math.ceil(min(widest, 10.0 * size)) + _BESIDE if widest else 0)
 
 
@@ -132,12 +131,12 @@ def _place(square: NDArray[np.uint8], image: NDArray[Any] | None, index: int) ->
 def _write(page: NDArray[np.uint8], x: int, y: int, words: str, size: int, room: int, color: RGB) -> None:
     """Write one line, cut with an ellipsis where it is wider than its room."""
     shown = "".join(c if c.isprintable() else "?" for c in words)[:500]
-    if shown and paint.text_size(shown, size)[0] > room:
+    if shown and canvas.text_size(shown, size)[0] > room:
         low, high = 0, len(shown)
         while low < high:
             middle = (low + high + 1) // 2
-            fits = paint.text_size(shown[:middle].rstrip() + "...", size)[0] <= room
+            fits = canvas.text_size(shown[:middle].rstrip() + "...", size)[0] <= room
             low, high = (middle, high) if fits else (low, middle - 1)
         shown = shown[:low].rstrip() + "..."
     if shown:
-        paint.text(page, x, y, shown, size, color)
+        canvas.text(page, x, y, shown, size, color)

@@ -1,26 +1,55 @@
-"""Images and recordings become files: whole or not at all."""
+"""Images, sound and results become files: whole or not at all."""
 
 from __future__ import annotations
 
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
-from wave import open as wave_file
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_image, check_integer, describe
+from mien._checks import check_image, check_integer, check_wave, describe
 from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.labels import LabelSet
+from mien.output.registry import FORMATS, Context, Format, Writer, kind_of
+from mien.results import FusedResult, ImageResult, Result, SpeechResult, VideoResult
 
-__all__ = ["encode_jpeg", "encode_png", "made_beside", "write_encoded", "write_image", "write_wav"]
+if TYPE_CHECKING:
+    from mien.io.audio import AudioBlock
 
-_WAV_SAMPLES = ((1 << 32) - 64) // 2
-"""Lengths in a WAV file have 32 bits."""
+__all__ = [
+    "SampleType",
+    "WavWriter",
+    "check_suffix",
+    "encode_jpeg",
+    "encode_png",
+    "replace_atomically",
+    "save_wav",
+    "write",
+    "write_bytes",
+    "write_image",
+    "write_wav",
+]
+
+SampleType = Literal["int16", "float32"]
+"""How samples of sound are stored."""
+
+_SAMPLE_FORMATS = {"int16": ("pcm_s16le", "s16"), "float32": ("pcm_f32le", "flt")}
+"""FFmpeg's names of the codecs and of their samples."""
+
+_TOUCH_S = 1e-6
+"""Times that are equal but for rounding."""
+
+_MAX_GAP_S = 3600.0
+"""As in `mien.io.audio`: longer gaps are damaged times."""
+
+_CHUNK_SAMPLES = 1 << 20
 
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 3}),  # much less time than level 6, for a few more bytes
@@ -31,6 +60,133 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
 }
+
+
+def write(
+    results: Result | Iterable[Result],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 - as pandas and Pillow call it
+    table: str | None = None,
+) -> None:
+    """Write one result or several to a file, in the format of its suffix: see `mien.output.FORMATS`.
+
+    Tables (``.csv``, ``.parquet``), ``.json`` and ``.jsonl`` take any results, all other formats one.  Formats that
+    show the media read them again from the path of the result: ``.png`` and others draw an image, or a video or audio
+    file over time; ``.mp4`` and others draw on a video; ``.html`` has thumbnails.
+
+    Parameters
+    ----------
+    results : Result or iterable of Result
+        Such as ImageResult, SpeechResult, VideoResult, FusedResult or FailedItem.
+    path : str or os.PathLike
+        Where to write, whole or not at all.
+    format : str, optional
+        Name of a format, instead of the suffix's.
+    table : str, optional
+        Which table of videos: see `mien.VideoResult.rows`.
+
+    Raises
+    ------
+    InputError
+        If there is no such format or table, or it does not fit the results.
+    MediaNotFoundError, MediaError
+        If the folder does not exist or the file cannot be written there; and what reading the media raises.
+    MissingExtraError
+        If the format needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import mien
+    >>> result = mien.analyze("interview.mp4")  # doctest: +SKIP
+    >>> mien.write(result, "interview.csv", table="segments")  # doctest: +SKIP
+    """
+    target = Path(os.fsdecode(path))
+    items = [results] if isinstance(results, Result) else list(results)
+    chosen = _choose_format(items, target, format)
+    many = len(items) != 1
+    if many and chosen.target in ("each", "folder"):
+        raise InputError(f"{chosen.name} takes one result, but got {len(items)}: write one by one")
+    context = Context(labels=_expected_labels(items, table), table=table, many=many)
+    if chosen.target != "stream":
+        with chosen.open(target, context) as writer:
+            for item in items:
+                _read_again(item, chosen.needs, writer)
+                writer.write(item)
+        return
+    with replace_atomically(target) as temporary, temporary.open("x", encoding="utf-8", newline="") as stream:
+        if chosen.name == "json" and many:
+            from mien.output.tables import to_json
+
+            stream.write(to_json(items) + "\n")
+            return
+        with chosen.open(stream, context) as writer:
+            for item in items:
+                writer.write(item)
+
+
+def _choose_format(items: Sequence[Result], target: Path, name: str | None) -> Format:
+    for item in items:
+        if not isinstance(item, Result):
+            raise InputError(f"expected results, such as ImageResult or FailedItem, but got {describe(item)}")
+    kinds = {kind for item in items if (kind := kind_of(item))}
+    formats = [FORMATS[name]] if name is not None else [FORMATS[one] for one in FORMATS]
+    if name is None:
+        suffix = target.suffix.lower()
+        suffixes = dict.fromkeys(one for known in formats for one in known.suffixes)
+        formats = [known for known in formats if suffix in known.suffixes]
+        if not formats:
+            raise InputError(f"results are written as {', '.join(suffixes)}, but the name is {target.name!a}")
+    for known in formats:
+        if kinds <= set(known.kinds):
+            return known
+    fitting = " and ".join(dict.fromkeys(kind for known in formats for kind in known.kinds))
+    raise InputError(f"{formats[0].name} is for results of {fitting}, but got some of {' and '.join(sorted(kinds))}")
+
+
+def _expected_labels(items: Sequence[Result], table: str | None) -> dict[str, LabelSet]:
+    """Return the emotions of each kind of result: rather of one in which something was found."""
+    labels: dict[str, LabelSet] = {}
+    for item in sorted(items, key=lambda item: not any(getattr(item, n, ()) for n in ("faces", "segments", "tracks"))):
+        if isinstance(item, VideoResult):
+            labels.setdefault("video", item.labels_of(table or "frames"))
+        elif isinstance(item, ImageResult | SpeechResult | FusedResult):
+            labels.setdefault(kind_of(item), item.labels)
+    return labels
+
+
+def _read_again(result: Result, needs: str, writer: Writer) -> None:
+    """Give a writer the images or the sound of a result, from its file."""
+    path = getattr(result, "path", None)
+    if needs not in ("images", "audio") or not isinstance(result, ImageResult | SpeechResult | VideoResult):
+        return
+    if path is None:
+        raise InputError("the result does not name its file, which is needed to show it")
+    if needs == "audio" and isinstance(result, SpeechResult):
+        from mien.io.audio import iter_audio
+
+        with iter_audio(path) as blocks:
+            for block in blocks:
+                writer.add_audio(block)
+    elif needs == "images" and isinstance(result, ImageResult):
+        from mien.io.image import read_image
+
+        writer.add_image(read_image(path).pixels, result)
+    elif needs == "images" and isinstance(result, VideoResult):
+        from mien.io.video import iter_frames
+
+        analyzed = result.frames()
+        current = next(analyzed, None)
+        with iter_frames(path, from_s=result.start_s) as frames:
+            for frame in frames:
+                if current is None:
+                    break
+                if frame.time_s >= current.time_s - _TOUCH_S:
+                    writer.add_image(frame.image, current)
+                    current = next(analyzed, None)
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
 
 
 def encode_png(image: NDArray[Any]) -> bytes:
@@ -99,58 +255,156 @@ def write_image(path: str | os.PathLike[str], image: NDArray[Any]) -> None:
     _put(target, data)
 
 
-def write_wav(target: str | os.PathLike[str] | IO[bytes], wave: NDArray[np.floating[Any]], rate_hz: int) -> None:
-    """Write a recording as WAV: mono, 16 bits, little-endian PCM.
+def save_wav(path: str | os.PathLike[str], blocks: Iterable[AudioBlock], *, sample_type: SampleType = "int16") -> float:
+    """Write sound as WAV, block by block: mono, at the rate of its blocks.
 
-    A file is written whole or not at all, as `write_image` does it.
+    Gaps between blocks become silence, so that times stay true.  Files beyond 4 GB are RF64 (EBU Tech 3306).
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Ends in ``.wav``.
+    blocks : iterable of AudioBlock
+        From `mien.io.audio.iter_audio`.
+    sample_type : {"int16", "float32"}
+        16-bit integers, which hold what recorders give, or floats, which hold everything.
+
+    Returns
+    -------
+    float
+        Seconds that were written.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise, or there is no block.
+    MediaNotFoundError
+        If the folder does not exist.
+    MediaError
+        If the file cannot be written there, or the times jump by more than an hour; and what reading raises.
+    """
+    target = check_suffix(path, ".wav")
+    if sample_type not in _SAMPLE_FORMATS:
+        raise InputError(f"sample_type must be 'int16' or 'float32', but got {sample_type!r}")
+    wav: _WavFile | None = None
+    with replace_atomically(target) as temporary, temporary.open("xb") as file:
+        for block in blocks:
+            wav = wav or _WavFile(file, block.rate_hz, sample_type)
+            gap_s = block.start_s - wav.duration_s
+            if gap_s > _MAX_GAP_S:
+                raise MediaError(f"the audio file has damaged times: they jump by {gap_s:.0f} s")
+            missing = round(gap_s * block.rate_hz)
+            for begin in range(0, missing, _CHUNK_SAMPLES):
+                wav.write(np.zeros(min(_CHUNK_SAMPLES, missing - begin), np.float32))
+            wav.write(block.wave)
+        if wav is None:
+            raise InputError("a WAV file needs sound, but got none")
+        wav.close()
+    return wav.duration_s
+
+
+def write_wav(target: str | os.PathLike[str] | IO[bytes], wave: NDArray[np.floating[Any]], rate_hz: int) -> None:
+    """Write sound as WAV: mono, 16 bits, little-endian PCM.
 
     Parameters
     ----------
     target : str, os.PathLike or binary file object
         A name that ends in ``.wav``, or an open file, which need not be seekable and is not closed.
     wave : numpy.ndarray
-        float of shape (n,), full scale at 1; what is beyond is cut off.
+        float of shape (n,), full scale at 1; what is beyond is clipped.
     rate_hz : int
         Samples per second.
 
     Raises
     ------
     InputError
-        If the samples are none, NaN or infinite, the rate is no whole number from 1, or the suffix is another.
+        If the wave is not an array of finite floats, the rate is no integer from 1, or the suffix is another.
     MediaNotFoundError
         If the folder does not exist.
     MediaError
-        If the file cannot be written there, or the recording is longer than WAV allows (4 GB).
+        If the file cannot be written there.
     """
-    data = _encode_wav(wave, check_integer(rate_hz, "rate_hz", low=1, high=(1 << 31) - 1))
-    if not isinstance(target, str | os.PathLike):
-        target.write(data)
-        return
-    path = Path(os.fsdecode(target))
-    if path.suffix.lower() != ".wav":
-        raise InputError(f"a recording is written as .wav, but the name is {path.name!a}")
-    _put(path, data)
-
-
-def _encode_wav(wave: NDArray[np.floating[Any]], rate_hz: int) -> bytes:
-    if not isinstance(wave, np.ndarray) or wave.ndim != 1 or not np.issubdtype(wave.dtype, np.floating):
-        raise InputError(f"wave must be float32 of shape (n,), but got {describe(wave)}")
-    if not np.isfinite(wave).all():
-        raise InputError("wave must be finite, but holds NaN or infinity")
-    if len(wave) > _WAV_SAMPLES:
-        raise MediaError(f"WAV holds at most {_WAV_SAMPLES:,} samples, but the recording has {len(wave):,}")
+    samples, rate = check_wave(wave), check_integer(rate_hz, "rate_hz", low=1, high=(1 << 31) - 1)
+    path = None if not isinstance(target, str | os.PathLike) else check_suffix(target, ".wav")
     stream = io.BytesIO()
-    with wave_file(stream, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        # Full scale is 32768, as the decoders take it: what was read is written back bit by bit.
-        file.writeframes(np.clip(np.rint(wave * 32768.0), -32768, 32767).astype("<i2").tobytes())
-    return stream.getvalue()
+    wav = _WavFile(stream, rate, "int16")
+    wav.write(samples)
+    wav.close()
+    if path is None:
+        target.write(stream.getvalue())  # type: ignore[union-attr]
+    else:
+        _put(path, stream.getvalue())
 
 
-def write_encoded(path: str | os.PathLike[str], suffix: str, make: Callable[[], bytes]) -> None:
-    """Write the content of a file that is made here and now, whole or not at all.
+class WavWriter(Writer):
+    """Writes the sound of what was analyzed, which is read again, as WAV; see `save_wav`."""
+
+    def __init__(self, target: Path, context: Context) -> None:
+        self._target, self._context = target, context
+
+    def write(self, result: Result) -> None:
+        """Read the sound and write it.
+
+        Raises
+        ------
+        InputError
+            If the result is not that of an audio file, or the file is not known.
+        """
+        from mien.io.audio import iter_audio
+
+        if not isinstance(result, SpeechResult):
+            raise InputError(f"sound is saved of a SpeechResult, but got {describe(result)}")
+        source = result.path if self._context.source is None else self._context.source
+        if source is None:
+            raise InputError("the result does not name its file: use mien.write_wav")
+        with iter_audio(source, rate_hz=self._context.sample_rate_hz) as blocks:
+            save_wav(self._target, blocks, sample_type=self._context.sample_type)
+
+
+class _WavFile:
+    """A mono WAV file, written by PyAV."""
+
+    def __init__(self, file: IO[bytes], rate_hz: int, sample_type: SampleType) -> None:
+        import av
+
+        codec, self._format = _SAMPLE_FORMATS[sample_type]
+        options = {"rf64": "auto", "fflags": "+bitexact"}
+        self._container = av.open(file, "w", format="wav", container_options=options)
+        add: Any = self._container.add_stream  # typed by the literal name of the codec
+        self._stream = add(codec, rate=rate_hz, layout="mono")
+        self._container.start_encoding()
+        self._rate_hz, self._count = rate_hz, 0
+
+    @property
+    def duration_s(self) -> float:
+        """Length of what was written."""
+        return self._count / self._rate_hz
+
+    def write(self, wave: NDArray[np.float32]) -> None:
+        """Append float32 (n,)."""
+        import av
+
+        for begin in range(0, len(wave), _CHUNK_SAMPLES):
+            part = wave[begin : begin + _CHUNK_SAMPLES]
+            if self._format == "s16":
+                # Full scale is 32768, as for decoders: samples that were read are written back bit by bit.
+                part = np.clip(np.rint(part * np.float32(32768)), -32768, 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part)[None], format=self._format, layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = self._rate_hz, self._count, Fraction(1, self._rate_hz)
+            self._container.mux(self._stream.encode(frame))
+            self._count += len(part)
+
+    def close(self) -> None:
+        """Write what is left and the lengths in the header."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def write_bytes(path: str | os.PathLike[str], suffix: str, make: Callable[[], bytes]) -> None:
+    """Write a file whose content is made when its name and folder are known to be good.
 
     Parameters
     ----------
@@ -159,7 +413,7 @@ def write_encoded(path: str | os.PathLike[str], suffix: str, make: Callable[[], 
     suffix : str
         Such as ``".png"``.
     make : callable
-        Returns the content; called when the name and the folder are known to be good.
+        Returns the content.
 
     Raises
     ------
@@ -170,16 +424,22 @@ def write_encoded(path: str | os.PathLike[str], suffix: str, make: Callable[[], 
     MediaError
         If the file cannot be written there.
     """
-    target = Path(os.fsdecode(path))
-    if target.suffix.lower() != suffix:
-        raise InputError(f"expected a name that ends in {suffix}, but got {target.name!a}")
-    _folder_of(target)
+    target = check_suffix(path, suffix)
+    _check_folder(target)
     _put(target, make())
 
 
+def check_suffix(path: str | os.PathLike[str], suffix: str) -> Path:
+    """Return a path that ends in a suffix, in any case, or raise `InputError`."""
+    target = Path(os.fsdecode(path))
+    if target.suffix.lower() != suffix:
+        raise InputError(f"expected a name that ends in {suffix}, but got {target.name!a}")
+    return target
+
+
 @contextmanager
-def made_beside(target: Path) -> Iterator[Path]:
-    """Give the name of a file to write beside its place; when all went well, it is moved there, else it is removed.
+def replace_atomically(target: Path) -> Iterator[Path]:
+    """Yield a temporary name beside a file; what was written there replaces the file, or is removed after an error.
 
     Raises
     ------
@@ -188,25 +448,25 @@ def made_beside(target: Path) -> Iterator[Path]:
     MediaError
         For any `OSError` on the way.
     """
-    _folder_of(target)
-    beside = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
+    _check_folder(target)
+    temporary = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
     try:
         try:
-            yield beside
-            beside.replace(target)
+            yield temporary
+            temporary.replace(target)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}", path=target) from error
 
 
-def _folder_of(target: Path) -> None:
+def _check_folder(target: Path) -> None:
     if not target.parent.is_dir():
         raise MediaNotFoundError(f"no such folder to write to: {str(target.parent)!a}", path=target)
 
 
 def _put(target: Path, data: bytes) -> None:
-    with made_beside(target) as beside, beside.open("xb") as file:
+    with replace_atomically(target) as temporary, temporary.open("xb") as file:
         file.write(data)
 
 

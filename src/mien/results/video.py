@@ -323,7 +323,7 @@ class VideoResult(Result):
     def columns(self, table: str | None = None) -> tuple[Column, ...]:
         """Return the columns of one of `tables`."""
         name = self._table(table)
-        return columns(name, self._labels_of(name))
+        return columns(name, self.labels_of(name))
 
     def rows(self, table: str | None = None, *, streamed: bool = False) -> list[dict[str, Any]]:
         """Return the rows of a table, and one with path and warnings where the video has warnings or the table none.
@@ -351,10 +351,11 @@ class VideoResult(Result):
                 "fused": self._fused_rows,
             }[name]()
         if self.warnings or not (self.tracks if name == "frames" else rows):
-            rows.append(table_row(name, self._labels_of(name), self.path, warnings=self.warnings))
+            rows.append(table_row(name, self.labels_of(name), self.path, warnings=self.warnings))
         return rows
 
-    def _labels_of(self, table: str) -> LabelSet:
+    def labels_of(self, table: str) -> LabelSet:
+        """Return the emotions of one of `tables`."""
         if table == "speech":
             return RAVDESS8 if self.speech is None else self.speech.labels
         if table == "fused":

@@ -1,4 +1,4 @@
-"""The sound of a video goes into another file as it is, or encoded anew where that file does not take its codec."""
+"""The sound of a video, copied into another file, or encoded again where that file does not take its codec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.io.container import error_reason, find_time_zero, open_container, open_file, read_head
-from mien.output._video_formats import Container
+from mien.output._encode import Container
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Timed: TypeAlias = "tuple[Fraction, Packet[AudioStream]]"
 """When a packet begins, by the clock of the new video, and the packet."""
 
-__all__ = ["Original", "Sound", "open_original"]
+__all__ = ["SoundTrack", "VideoSource", "open_source"]
 
 _PREROLL = Fraction(1, 10)
 """Decoders need what comes before the first sample that is heard: one frame of AAC or MP3, 80 ms of Opus (RFC 7845,
@@ -46,19 +46,19 @@ _MARGIN_S = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
-    """What a video has beside its images.
+class VideoSource:
+    """A video, opened for its sound.
 
     Parameters
     ----------
     zero : Fraction
-        What the clock of its streams shows where its time zero is, in seconds.
+        Timestamp of the streams at which the video begins, in seconds.
     sound : AudioStream or None
         Its first sound track.
     container : InputContainer
-        Opened for this; `close` closes it.
+        The open video; `close` closes it.
     file : binary file object or None
-        What is behind it, where it was opened here.
+        The file behind it, where it was opened here.
     notes : tuple of str
         Why there is no sound, though the video has a track.
     """
@@ -76,7 +76,7 @@ class Original:
             self.file.close()
 
 
-def open_original(source: str | os.PathLike[str] | bytes) -> Original:
+def open_source(source: str | os.PathLike[str] | bytes) -> VideoSource:
     """Open a video for its sound.
 
     Raises
@@ -94,52 +94,52 @@ def open_original(source: str | os.PathLike[str] | bytes) -> Original:
         raise
     sound = next(iter(container.streams.audio), None)
     notes: tuple[str, ...] = ()
-    if sound is not None and not _is_known(sound):
+    if sound is not None and not _is_decodable(sound):
         sound, notes = None, ("the sound is in an unknown format; it was left out",)
-    return Original(find_time_zero(container)[0], sound, container, file if owned else None, notes)
+    return VideoSource(find_time_zero(container)[0], sound, container, file if owned else None, notes)
 
 
-def _is_known(sound: AudioStream) -> bool:
+def _is_decodable(sound: AudioStream) -> bool:
     context = sound.codec_context
     # None where no decoder is known, whatever PyAV's types say.
     known = context is not None and context.sample_rate > 0 and context.channels > 0
     return bool(known and sound.time_base)
 
 
-class Sound:
+class SoundTrack:
     """The first sound track of a video, packet by packet, in the time of the video that is written.
 
     Parameters
     ----------
-    original : Original
+    source : VideoSource
         The video, with sound; it is closed with this.
     zero : Fraction
-        What the clock of the video's streams shows where the written video begins, in seconds.
+        Timestamp of the source's streams at which the written video begins, in seconds.
     length : Fraction or None
         Where the written video ends, in seconds from there; None for all of the sound.
     """
 
-    def __init__(self, original: Original, zero: Fraction, length: Fraction | None) -> None:
+    def __init__(self, source: VideoSource, zero: Fraction, length: Fraction | None) -> None:
         self.warnings: list[str] = []
-        self._original, self._zero, self._length = original, zero, length
-        self._source, self._stream = original.container, original.sound
+        self._source, self._zero, self._length = source, zero, length
+        self._stream = source.sound
         self._packets: Iterator[Timed] = iter(())
         self._next: Timed | None = None
         self._output: OutputContainer | None = None
         self.copied = False
 
-    def attach(self, output: OutputContainer, kind: Container) -> None:
+    def attach(self, output: OutputContainer, container: Container) -> None:
         """Add a stream to the file that is written."""
         self._output = output
-        self.copied = self._taken_by(kind)
+        self.copied = self._is_copyable(container)
         if self.copied:
             target = output.add_stream_from_template(self._stream, opaque=True)
-            self._packets = self._copied(target, kind)
+            self._packets = self._copy_packets(target, container)
         else:
-            self._packets = self._encoded(_encoder(output, kind.fallback, self._stream.codec_context))
+            self._packets = self._encode_packets(_encoder(output, container.fallback, self._stream.codec_context))
         self._next = next(self._packets, None)
 
-    def until(self, time: Fraction | None) -> None:
+    def write_until(self, time: Fraction | None) -> None:
         """Write what begins before a time; all that is left with None."""
         if self._length is not None:
             time = self._length if time is None else min(time, self._length)
@@ -149,33 +149,33 @@ class Sound:
 
     def close(self) -> None:
         """Close the source."""
-        self._original.close()
+        self._source.close()
 
-    def _taken_by(self, kind: Container) -> bool:
-        """Tell whether the codec goes into such a file: by the list of what players know, and by the muxer itself."""
+    def _is_copyable(self, container: Container) -> bool:
+        """Whether the codec fits such a file: by the list of what players know, and by the muxer itself."""
         import av
 
         name = self._stream.codec_context.codec.canonical_name
-        if kind.sounds is not None and name not in kind.sounds:
+        if container.sounds is not None and name not in container.sounds:
             return False
         if name == "aac" and not self._stream.codec_context.extradata:
             return False  # with headers of its own in each frame, as broadcasts have it
         try:
-            with av.open(io.BytesIO(), "w", format=kind.format) as trial:
+            with av.open(io.BytesIO(), "w", format=container.format) as trial:
                 trial.add_stream_from_template(self._stream, opaque=True)
                 trial.start_encoding()
         except (av.FFmpegError, ValueError):
             return False
         return True
 
-    def _demuxed(self) -> Iterator[Packet[AudioStream]]:
+    def _demux(self) -> Iterator[Packet[AudioStream]]:
         """Yield the track's packets as far as the file can be read."""
         import av
 
         errors = 0
         while errors < _MOST_ERRORS:
             try:
-                for packet in self._source.demux(self._stream):
+                for packet in self._source.container.demux(self._stream):
                     errors = 0
                     yield packet
             except av.InvalidDataError:  # what cannot be read is stepped over
@@ -185,27 +185,27 @@ class Sound:
                 self.warnings.append(f"reading the sound ended early: {error_reason(error)}")
             return
 
-    def _skip(self) -> None:
-        """Go near the beginning of what is wanted, where that saves reading much."""
+    def _seek(self) -> None:
+        """Seek to near the beginning, where that saves reading much."""
         import av
 
         begin = Fraction(self._stream.start_time or 0) * self._stream.time_base
         if self._zero - begin > 3 * _MARGIN_S:
             with contextlib.suppress(av.FFmpegError):  # then it is read from the beginning
-                self._source.seek(int((self._zero - _MARGIN_S) / self._stream.time_base), stream=self._stream)
+                self._source.container.seek(int((self._zero - _MARGIN_S) / self._stream.time_base), stream=self._stream)
 
-    def _copied(self, target: Any, kind: Container) -> Iterator[Timed]:
-        """Yield packets that begin in order, moved to the new zero."""
+    def _copy_packets(self, target: Any, container: Container) -> Iterator[Timed]:
+        """Yield packets in order, their times moved to the new zero."""
         base = Fraction(self._stream.time_base)
         shift = round(self._zero / base)
         # Where packets cannot begin before zero, the first that does would move all of the video; but Matroska keeps a
         # coder's delay, and from one such file to another it is the same.
-        delayed = "matroska" in self._source.format.name and self._zero == self._original.zero
-        earliest = -round(_PREROLL / base) if kind.negative or delayed else 0
+        delayed = "matroska" in self._source.container.format.name and self._zero == self._source.zero
+        earliest = -round(_PREROLL / base) if container.negative or delayed else 0
         last: int | None = None
         lost = 0
-        self._skip()
-        for packet in self._demuxed():
+        self._seek()
+        for packet in self._demux():
             dts = packet.pts if packet.dts is None else packet.dts
             if dts is None or not packet.size:
                 continue
@@ -222,14 +222,14 @@ class Sound:
         if lost:
             self.warnings.append(f"damaged parts of the sound were left out ({lost} of them)")
 
-    def _encoded(self, target: Any) -> Iterator[Timed]:
-        """Yield packets of a new encoding; gaps become silence."""
+    def _encode_packets(self, target: Any) -> Iterator[Timed]:
+        """Yield packets, encoded again; gaps become silence."""
         import av
 
         context = target.codec_context
         rate, layout = int(context.sample_rate), context.layout
         at: int | None = None
-        for wave, start_s in self._waves(layout, rate):
+        for wave, start_s in self._decode(layout, rate):
             begin = round(start_s * rate)
             if at is None:
                 wave = wave[:, max(0, -begin) :]
@@ -242,24 +242,24 @@ class Sound:
                 frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout.name)
                 frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
                 at += part.shape[1]
-                yield from self._timed(target.encode(frame), rate)
+                yield from self._with_times(target.encode(frame), rate)
         if at is not None:
-            yield from self._timed(target.encode(None), rate)
+            yield from self._with_times(target.encode(None), rate)
 
     @staticmethod
-    def _timed(packets: list[Packet[AudioStream]], rate: int) -> Iterator[Timed]:
+    def _with_times(packets: list[Packet[AudioStream]], rate: int) -> Iterator[Timed]:
         for packet in packets:
             base = packet.time_base or Fraction(1, rate)
             yield (packet.dts or 0) * Fraction(base), packet
 
-    def _waves(self, layout: Any, rate: int) -> Iterator[tuple[NDArray[np.float32], float]]:
+    def _decode(self, layout: Any, rate: int) -> Iterator[tuple[NDArray[np.float32], float]]:
         """Yield float32 (channels, n) from zero on, with the time at which each begins."""
         import av
 
-        self._skip()
-        resampler, taken = None, ("", 0, "")
+        self._seek()
+        resampler, made_for = None, ("", 0, "")
         end_s, damaged = float(-self._zero), 0
-        for packet in self._demuxed():
+        for packet in self._demux():
             try:
                 frames = packet.decode()
             except av.FFmpegError:  # decoders have errors of their own for it
@@ -272,11 +272,11 @@ class Sound:
                     continue
                 # A damaged frame may pretend to be of another kind; a resampler takes only what it was made for.
                 kind = (frame.format.name, frame.sample_rate, frame.layout.name)
-                if resampler is None or kind != taken:
-                    resampler, taken = av.AudioResampler(format="fltp", layout=layout, rate=rate), kind
-                for made in resampler.resample(frame):
-                    yield np.asarray(made.to_ndarray(), np.float32), start_s
-                    start_s += made.samples / rate
+                if resampler is None or kind != made_for:
+                    resampler, made_for = av.AudioResampler(format="fltp", layout=layout, rate=rate), kind
+                for part in resampler.resample(frame):
+                    yield np.asarray(part.to_ndarray(), np.float32), start_s
+                    start_s += part.samples / rate
         if damaged:
             self.warnings.append(f"damaged parts of the sound were left out ({damaged} of them)")
 

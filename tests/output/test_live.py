@@ -1,3 +1,5 @@
+"""Logs, recordings and snapshots of live images."""
+
 from __future__ import annotations
 
 import csv
@@ -12,10 +14,8 @@ from mien.errors import InputError, MediaError, MediaNotFoundError
 from mien.io.image import read_image
 from mien.io.video import iter_frames
 from mien.labels import FER7
-from mien.output._live_image import LiveImage, fitted
-from mien.output._live_people import LivePeople
-from mien.output.live_files import LiveLog, LiveRecording, write_snapshot
-from mien.output.palette import COLORS
+from mien.output.canvas import COLORS
+from mien.output.live import LiveLog, LiveRecording, write_snapshot
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
 
 CLOCK = datetime(2026, 3, 4, 5, 6, 7, 89000, tzinfo=UTC)
@@ -33,7 +33,7 @@ def frame(time_s: float, smoothed: Emotion | None = None, *, box: tuple[float, .
     return VideoFrame(time_s, 160, 120, (TrackedFace(3, Face((x1, y1, x2, y2), 0.9, None, shown), shown),))
 
 
-# --- logs -------------------------------------------------------------------------------------------------------------
+# --- logs -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_log_has_a_row_a_face_with_the_time_of_day(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_an_empty_log_has_its_header(tmp_path: Path) -> None:
     assert (tmp_path / "log.csv").read_text().startswith("clock,path,time_s,track,x1")
 
 
-def test_logs_that_cannot_be(tmp_path: Path) -> None:
+def test_logs_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a log is written as \.csv, but the name is 'log.txt'"):
         LiveLog(tmp_path / "log.txt", FER7, source="x")
     with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
@@ -68,20 +68,20 @@ def test_logs_that_cannot_be(tmp_path: Path) -> None:
         LiveLog(tmp_path / "folder.csv", FER7, source="x")
 
 
-# --- recordings -------------------------------------------------------------------------------------------------------
+# --- recordings -----------------------------------------------------------------------------------------------------
 
 
 def test_a_recording_is_a_video_with_a_table_of_its_times(tmp_path: Path) -> None:
     recording = LiveRecording(tmp_path / "a.mp4", FER7, source="camera 0")
-    recording.tell(frame(9.9), CLOCK)  # before its begin
+    recording.add_frame(frame(9.9), CLOCK)  # before its begin
     times = [10.0, 10.05, 10.2, 10.35]
     for time_s in times:
-        recording.show(GRAY, frame(time_s), time_s)
-        recording.tell(frame(time_s), CLOCK)
-        while recording.frames + recording.left_out < times.index(time_s) + 1:
+        recording.add_image(GRAY, frame(time_s), time_s)
+        recording.add_frame(frame(time_s), CLOCK)
+        while recording.frames + recording.dropped < times.index(time_s) + 1:
             pass
     recording.close()
-    assert recording.left_out == 0
+    assert recording.dropped == 0
     with iter_frames(tmp_path / "a.mp4") as video:
         images = list(video)
     assert [image.time_s for image in images] == pytest.approx([time_s - 10 for time_s in times], abs=1e-4)
@@ -95,7 +95,7 @@ def test_a_recording_is_a_video_with_a_table_of_its_times(tmp_path: Path) -> Non
 def test_images_of_another_size_are_fitted_in(tmp_path: Path) -> None:
     recording = LiveRecording(tmp_path / "a.mkv", FER7, source="x")
     for k, image in enumerate((GRAY, np.full((60, 160, 3), 128, np.uint8), np.full((480, 640, 3), 128, np.uint8))):
-        recording.show(image, None, k / 10)
+        recording.add_image(image, None, k / 10)
         while recording.frames <= k:
             pass
     recording.close()
@@ -107,15 +107,15 @@ def test_images_of_another_size_are_fitted_in(tmp_path: Path) -> None:
     assert abs(int(images[2][10].mean()) - 128) < 10
 
 
-def test_what_the_encoder_cannot_take_is_left_out(tmp_path: Path) -> None:
+def test_images_that_are_too_fast_for_the_encoder_are_dropped(tmp_path: Path) -> None:
     recording = LiveRecording(tmp_path / "a.mp4", FER7, source="x")
     big = np.zeros((1080, 1920, 3), np.uint8)
     for k in range(60):
-        recording.show(big, None, k / 1000)
+        recording.add_image(big, None, k / 1000)
     recording.close()
-    assert recording.left_out > 0
+    assert recording.dropped > 0
     with iter_frames(tmp_path / "a.mp4") as video:
-        assert sum(1 for _ in video) == 60 - recording.left_out == recording.frames
+        assert sum(1 for _ in video) == 60 - recording.dropped == recording.frames
 
 
 def test_a_recording_without_a_image_leaves_no_video(tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_a_recording_that_fails_says_so(tmp_path: Path) -> None:
         LiveRecording(tmp_path / "a.avi", FER7, source="x")
     (tmp_path / "a.mp4").mkdir()
     recording = LiveRecording(tmp_path / "a.mp4", FER7, source="x")
-    recording.show(GRAY, None, 0.0)
+    recording.add_image(GRAY, None, 0.0)
     with pytest.raises(MediaError, match="cannot write"):
         recording.close()
 
 
-# --- snapshots --------------------------------------------------------------------------------------------------------
+# --- snapshots ------------------------------------------------------------------------------------------------------
 
 
 def test_a_snapshot_is_a_image_a_drawn_one_and_what_they_show(tmp_path: Path) -> None:
@@ -157,69 +157,3 @@ def test_a_snapshot_of_nobody(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text())["faces"] == []
     with pytest.raises(MediaNotFoundError, match="no such folder"):
         write_snapshot(tmp_path / "no" / "a", GRAY, None, source="camera 0", clock=CLOCK)
-
-
-# --- drawing ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("image", "size", "place"),
-    [
-        ((160, 120), (160, 120), (0, 0, 160, 120)),
-        ((160, 120), (640, 240), (160, 0, 320, 240)),
-        ((160, 120), (160, 400), (0, 140, 160, 120)),
-        ((4000, 10), (100, 100), (0, 49, 100, 1)),
-        ((1, 1), (30, 20), (5, 0, 20, 20)),
-    ],
-)
-def test_images_are_as_large_as_they_can_be(
-    image: tuple[int, int], size: tuple[int, int], place: tuple[int, ...]
-) -> None:
-    assert fitted(*image, size) == place
-
-
-@pytest.mark.parametrize("mirror", [False, True])
-def test_boxes_are_drawn_where_the_faces_are(mirror: bool) -> None:
-    image = LiveImage(320, 300)  # twice as large, with a black strip of 30 above and below
-    drawn = image.draw(GRAY, frame(0.0), 0.0, mirror=mirror).astype(int)
-    assert drawn[:25].max() == 0
-    assert drawn[-25:].max() == 0
-    near = np.abs(drawn - np.array(COLORS["happiness"])).max(axis=2) < 25
-    column = near[30 + 2 * 45 : 30 + 2 * 65].all(axis=0)
-    # x = 20 and 60 of 160 are 40 and 120 of 320, and 280 and 200 in a mirror.
-    left, right = (200, 280) if mirror else (40, 120)
-    assert column[left - 2 : left + 3].any()
-    assert column[right - 2 : right + 3].any()
-    assert not column[: left - 4].any()
-
-
-def test_a_mirror_turns_the_image_but_not_the_one_given() -> None:
-    image = GRAY.copy()
-    image[:, :40] = (250, 0, 0)
-    before = image.copy()
-    drawn = LiveImage(160, 120).draw(image, None, 0.0, mirror=True)
-    assert np.array_equal(drawn, image[:, ::-1])
-    assert np.array_equal(image, before)
-
-
-def test_the_word_does_not_flicker() -> None:
-    people = LivePeople()
-    close, other = emotion(happiness=0.45, sadness=0.42), emotion(happiness=0.42, sadness=0.45)
-    tops = [people.of(frame(k * 0.1, (close, other)[k % 2]))[0].top for k in range(12)]
-    assert set(tops) == {"happiness"}
-    # A lead that lasts takes the word after half a second.
-    tops = [people.of(frame(1.2 + k * 0.1, other))[0].top for k in range(12)]
-    assert tops.index("sadness") in {3, 4, 5}
-    assert set(tops[6:]) == {"sadness"}
-    # A clear lead takes it at once.
-    assert people.of(frame(4.0, emotion(fear=0.8)))[0].top == "fear"
-
-
-def test_people_are_forgotten() -> None:
-    people = LivePeople()
-    for k in range(1000):
-        shown = emotion(fear=0.9)
-        face = TrackedFace(k + 1, Face((20, 30, 60, 80), 0.9, None, shown), shown)
-        people.of(VideoFrame(float(k), 160, 120, (face,)))
-    assert len(people._words) <= 64
-    assert people.of(None) == []

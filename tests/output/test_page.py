@@ -1,12 +1,10 @@
-"""Pages of videos: well formed, self-contained, safe against names, bounded; and the images gathered for them."""
+"""Pages of videos: well formed, self-contained, safe against names, bounded."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
-import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,19 +12,16 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mien.errors import InputError, MediaNotFoundError
 from mien.labels import FERPLUS8
 from mien.models.registry import get
-from mien.output import COLORS, encode_png
-from mien.output._bands import face_band
-from mien.output._svg import columns_for
-from mien.output._thumbnails import Thumbnails
-from mien.output.palette import contrast
-from mien.output.video_page import video_page, write_video_page
+from mien.output import COLORS, Thumbnails, encode_png
+from mien.output.bands import video_bands
+from mien.output.canvas import contrast
+from mien.output.page import video_page, write_video_page
 from mien.results import Moment, VideoResult
-from planted_video import color_of, crowd, make_images, planted_video, with_voice
+from planted_video import crowd, make_images, planted_video, with_voice
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 
@@ -71,14 +66,11 @@ def video(**more: Any) -> VideoResult:
     return planted_video([("happiness", 4.0), (None, 2.0), ("sadness", 4.0)], [("anger", 3.0)], **more)
 
 
-def seen(result: VideoResult, **options: int) -> Thumbnails:
-    thumbnails = Thumbnails(**options)
+def thumbnails(result: VideoResult) -> Any:
+    gathered = Thumbnails()
     for image, frame in make_images(result):
-        thumbnails.see(image, frame)
-    return thumbnails
-
-
-# --- the page -------------------------------------------------------------------------------------
+        gathered.add(image, frame)
+    return gathered.pick(result)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +89,7 @@ def seen(result: VideoResult, **options: int) -> Thumbnails:
     ids=["two", "nobody", "crowd", "middle", "talk", "talk-middle", "silent", "voice-alone", "nothing"],
 )
 def test_the_page_is_well_formed_and_loads_nothing(result: VideoResult) -> None:
-    page = video_page(result, seen(result).pick(result), spec=get("face-base"))
+    page = video_page(result, thumbnails(result), spec=get("face-base"))
     reader = Reader(page)
     assert page.startswith("<!DOCTYPE html>")
     ids = [own["id"] for _, own in reader.elements if "id" in own]
@@ -188,7 +180,7 @@ def test_what_is_missing_is_said() -> None:
     assert "No face was found." in Reader(video_page(with_voice(planted_video(), [(None, 2.0)]))).text
 
 
-def test_the_record_of_the_model_is_told() -> None:
+def test_the_record_of_the_model_is_on_the_page() -> None:
     spec = get("face-base")
     text = Reader(video_page(video(), spec=spec)).text
     accuracy = [result for result in spec.results if result.metric == "accuracy" and result.output == "ferplus8"]
@@ -224,8 +216,7 @@ def test_no_name_becomes_markup(name: str) -> None:
         assert "\x1b" not in page
         page.encode()
     if name.isprintable():
-        told = name.rsplit("/", 1)[-1]
-        assert told in Reader(video_page(hostile)).text
+        assert name.rsplit("/", 1)[-1] in Reader(video_page(hostile)).text
 
 
 def test_its_size_does_not_grow_with_the_video() -> None:
@@ -237,7 +228,6 @@ def test_its_size_does_not_grow_with_the_video() -> None:
     reader = Reader(video_page(many))
     assert len(reader.all("article")) == 50
     assert "Not shown: 10 more people" in reader.text
-    assert columns_for(1) == 600 > columns_for(50) >= 120
 
 
 def test_curves_are_drawn_where_the_shares_are() -> None:
@@ -247,7 +237,7 @@ def test_curves_are_drawn_where_the_shares_are() -> None:
     # From the left edge to the end of the first part, of 600 columns two units wide; sadness is stacked on it.
     first = re.match(r"M0 100V(\d+)", path)
     assert first is not None
-    band = face_band(result.tracks[0], "")
+    band = video_bands(result, 1)[0]
     shares = band.columns(np.linspace(0, 10, 601))
     top = shares[0, : FERPLUS8.index("happiness") + 1].sum()
     assert int(first[1]) == pytest.approx(100 * (1 - top), abs=0.51)
@@ -287,93 +277,6 @@ def test_images_are_jpeg_or_png_and_say_what_they_show() -> None:
     assert image["src"] == f"data:image/png;base64,{base64.b64encode(png).decode()}"
     with pytest.raises(InputError, match="a thumbnail must be JPEG or PNG, but got an object of type bytes"):
         video_page(video(), {1: [(moment, b"<svg>")]})
-
-
-# --- thumbnails -----------------------------------------------------------------------------------
-
-
-def test_the_strongest_moments_are_pictured_when_they_are() -> None:
-    result = video()
-    picked = seen(result).pick(result)
-    assert set(picked) == {1, 2}
-    for track in result.tracks:
-        assert {(m.emotion, round(m.time_s, 6)) for m, _ in picked[track.number]} == {
-            (m.emotion, round(m.time_s, 6)) for m in track.moments
-        }
-        for moment, data in picked[track.number]:
-            assert moment.probability == pytest.approx(0.95, abs=0.02)
-            with Image.open(io.BytesIO(data)) as image:
-                assert (image.format, image.size) == ("JPEG", (160, 160))
-                middle = np.asarray(image)[60:100, 60:100].reshape(-1, 3).mean(axis=0)
-            np.testing.assert_allclose(middle, color_of(track.number), atol=6)
-
-
-def test_images_are_few_apart_and_in_order() -> None:
-    result = planted_video([("fear", 5.0), ("anger", 5.0)] * 10)
-    for count in (1, 4):
-        moments = [moment for moment, _ in seen(result, count=count).pick(result)[1]]
-        times = [moment.time_s for moment in moments]
-        assert len(moments) == count
-        assert times == sorted(times)
-        assert (np.diff(times) >= 2).all()
-
-
-@pytest.mark.parametrize("size", [(40, 30), (3, 200), (1920, 1080)])
-def test_faces_at_the_edge_and_of_any_size_are_cut_square(size: tuple[int, int]) -> None:
-    result = planted_video([("fear", 0.4)], size=size)
-    ((_, data),) = seen(result, size=64).pick(result)[1][:1]
-    with Image.open(io.BytesIO(data)) as image:
-        assert image.size == (64, 64)
-
-
-def test_faces_come_one_by_one_as_images_of_their_own() -> None:
-    result, thumbnails = video(), Thumbnails()
-    for image, frame in make_images(result):
-        for face in frame.faces:
-            one = type(frame)(frame.time_s, frame.width, frame.height, (face,))
-            thumbnails.see(image, one)
-    whole, parts = seen(result).pick(result), thumbnails.pick(result)
-    assert whole == parts
-
-
-def test_memory_does_not_grow_with_the_video() -> None:
-    plan = [("fear", 3.0), ("anger", 3.0), ("surprise", 3.0), ("sadness", 3.0)]
-    peaks = []
-    for repeats in (2, 20):
-        result = planted_video(plan * repeats)
-        frames = list(result.frames())
-        image = next(make_images(result))[0]
-        thumbnails = Thumbnails(size=96)
-        tracemalloc.start()
-        for frame in frames:
-            thumbnails.see(image, frame)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 1_000_000
-    assert peaks[1] < 4_000_000
-
-
-def test_a_crowd_makes_room() -> None:
-    thumbnails = Thumbnails(count=1, size=32)
-    face = next(planted_video([("fear", 1.0)]).frames()).faces[0]
-    image, frame = next(make_images(planted_video([("fear", 1.0)])))
-    for number in range(1, 260):
-        for part in range(1 + (number == 1)):
-            one = type(face)(number, face.face, face.smoothed)
-            thumbnails.see(image, type(frame)(5.0 * number + part, frame.width, frame.height, (one,)))
-    assert len(thumbnails._people) == 200
-    assert 1 in thumbnails._people
-
-
-def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(InputError, match="count must be an integer from 1 to 12, but got 0"):
-        Thumbnails(0)
-    with pytest.raises(InputError, match="size must be an integer from 32 to 512, but got 10"):
-        Thumbnails(size=10)
-    _, frame = next(make_images(video()))
-    with pytest.raises(InputError, match="image must be uint8"):
-        Thumbnails().see(np.zeros((4, 4)), frame)
-    assert Thumbnails().pick(video()) == {}
 
 
 def test_every_emotion_has_a_color_in_the_page() -> None:

@@ -1,4 +1,4 @@
-"""What is kept of live images: logs, recordings, snapshots."""
+"""Files of live images: logs, recordings, snapshots."""
 
 from __future__ import annotations
 
@@ -7,58 +7,43 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError, MediaError, MediaNotFoundError
 from mien.labels import LabelSet
-from mien.output._live_image import LiveImage
-from mien.output._rows import CsvRows
-from mien.output._video_formats import container_of
-from mien.output._video_writer import VideoWriter
-from mien.output.video_tables import VideoCsvWriter, video_columns
-from mien.output.write import encode_png, write_encoded
-from mien.results import VideoFrame
+from mien.output._encode import VideoWriter, container_of
+from mien.output.paint import LivePainter
+from mien.output.tables import CsvRows
+from mien.output.write import encode_png, write_bytes
+from mien.results import Column, VideoFrame, columns
 
 __all__ = ["LiveLog", "LiveRecording", "write_snapshot"]
 
+_CLOCK = Column("clock", str, help="when the image came")
+
 _FLUSH_S = 1.0
-"""What a log lacks at most, if the machine loses its power."""
+"""What a log loses at most when the machine does."""
 
-_WAITING = 4
-"""Images that wait to be drawn into a recording; further ones are left out."""
-
-
-class _Rows(VideoCsvWriter):
-    """Rows of `VideoCsvWriter`, each with the time of day."""
-
-    def __init__(self, stream: IO[str], labels: LabelSet) -> None:
-        self.labels, self.table = labels, "frames"
-        self.columns = ("clock", *video_columns("frames", labels))
-        self.clock: datetime | None = None
-        self._rows = CsvRows(stream, self.columns, dict.fromkeys(("x1", "y1", "x2", "y2"), 2))
-
-    def _put(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        clock = None if self.clock is None else self.clock.isoformat(timespec="milliseconds")
-        super()._put({"clock": clock, **row} for row in rows)
+_QUEUE_SIZE = 4
+"""Images that wait to be drawn into a recording; further ones are dropped."""
 
 
 class LiveLog:
     """A CSV file with a row a face of an analyzed image, written as they come; a context manager.
 
-    The columns are those of `VideoCsvWriter`, after ``clock``: when the image came, in local time (ISO 8601).
+    The columns are those of the table ``frames``, after ``clock``: when the image came, in local time (ISO 8601).
 
     Parameters
     ----------
     path : str or os.PathLike
-        Where it goes; what was there is lost with the first image, not before.
+        Where it goes; what was there is replaced with the first image, not before.
     labels : LabelSet
         The emotions, a column each.
     source : str
@@ -82,9 +67,9 @@ class LiveLog:
         try:
             self._file = self.path.open("a", encoding="utf-8", newline="")
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._media_error(error) from error
         self._labels = labels
-        self._rows: _Rows | None = None
+        self._rows: CsvRows | None = None
         self._flushed_s = time.monotonic()
 
     def write(self, frame: VideoFrame, clock: datetime) -> None:
@@ -96,41 +81,41 @@ class LiveLog:
             If the file cannot be written.
         """
         try:
-            rows = self._begun()
-            rows.clock = clock
-            rows.write_frame(self._source, frame)
+            rows = self._start()
+            for row in frame.rows(self._source):
+                rows.write({"clock": clock.isoformat(timespec="milliseconds"), **row})
             if time.monotonic() - self._flushed_s >= _FLUSH_S:
                 self._file.flush()
                 self._flushed_s = time.monotonic()
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._media_error(error) from error
 
-    def _begun(self) -> _Rows:
+    def _start(self) -> CsvRows:
         if self._rows is None:
             self._file.truncate(0)
-            self._rows = _Rows(self._file, self._labels)
+            self._rows = CsvRows(self._file, (_CLOCK, *columns("frames", self._labels)))
         return self._rows
 
     def close(self) -> None:
-        """Write what is left; once is enough."""
+        """Write what is left; again does nothing."""
         if self._file.closed:
             return
         try:
             if self._file.tell() == 0:
-                self._begun()
+                self._start()
             self._file.close()
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._media_error(error) from error
 
-    def _failed(self, error: OSError) -> MediaError:
+    def _media_error(self, error: OSError) -> MediaError:
         return MediaError(f"cannot write {str(self.path)!a}: {error.strerror or error}", path=self.path)
 
 
 class LiveRecording:
-    """A video of live images with the people drawn on them, and a CSV file beside it with what they showed.
+    """A video of live images with the people drawn on them, and a CSV file beside it with their emotions.
 
-    Drawing and encoding happen in threads of their own; images that come faster than that are left out.  Images
-    keep their times, counted from the first.
+    Drawing and encoding happen in threads of their own; images that come faster than that are dropped.  Images keep
+    their times, counted from the first.
 
     Parameters
     ----------
@@ -153,22 +138,22 @@ class LiveRecording:
         self.path = Path(os.fsdecode(path))
         container_of(self.path, None)
         self._log = LiveLog(self.path.with_suffix(".csv"), labels, source=source)
-        self._waiting: queue.Queue[tuple[NDArray[np.uint8], VideoFrame | None, float]] = queue.Queue(_WAITING)
-        self._over, self._ended = threading.Event(), threading.Event()
+        self._queue: queue.Queue[tuple[NDArray[np.uint8], VideoFrame | None, float]] = queue.Queue(_QUEUE_SIZE)
+        self._stopping, self._stopped = threading.Event(), threading.Event()
         self._zero_s: float | None = None
-        self._begun_s = time.monotonic()
+        self._started_s = time.monotonic()
         self._error: BaseException | None = None
-        self.frames = self.left_out = 0
+        self.frames = self.dropped = 0
         # Not a daemon: a program that is ended by Ctrl-C waits until the video is whole.
         self._thread = threading.Thread(target=self._run, name="mien-live-recording")
         self._thread.start()
 
     @property
     def seconds(self) -> float:
-        """For how long it has been running."""
-        return time.monotonic() - self._begun_s
+        """How long it has been running."""
+        return time.monotonic() - self._started_s
 
-    def show(self, image: NDArray[np.uint8], frame: VideoFrame | None, time_s: float) -> None:
+    def add_image(self, image: NDArray[np.uint8], frame: VideoFrame | None, time_s: float) -> None:
         """Add an image.
 
         Parameters
@@ -190,12 +175,12 @@ class LiveRecording:
         if self._zero_s is None:
             self._zero_s = time_s
         try:
-            self._waiting.put_nowait((image, frame, time_s - self._zero_s))
+            self._queue.put_nowait((image, frame, time_s - self._zero_s))
         except queue.Full:
-            self.left_out += 1
+            self.dropped += 1
 
-    def tell(self, frame: VideoFrame, clock: datetime) -> None:
-        """Add what was seen in an image to the table, at the video's time."""
+    def add_frame(self, frame: VideoFrame, clock: datetime) -> None:
+        """Add the result of an image to the table, at the time of the video."""
         if self._zero_s is not None and frame.time_s >= self._zero_s:
             self._log.write(replace(frame, time_s=frame.time_s - self._zero_s), clock)
 
@@ -207,12 +192,12 @@ class LiveRecording:
         MediaError
             If the video could not be written.
         """
-        # First, and at once: whatever strikes while this waits, the thread comes to its end.
-        self._over.set()
+        # First of all: whatever interrupts the waiting, the thread ends.
+        self._stopping.set()
         try:
             # Not `join` alone: when Ctrl-C strikes in it, Python 3.11 takes the thread for dead, and does not wait for
             # it at the end of the program either (python/cpython issue 90882).
-            self._ended.wait()
+            self._stopped.wait()
             self._thread.join()
         finally:
             self._log.close()
@@ -220,13 +205,13 @@ class LiveRecording:
             raise self._error
 
     def _items(self) -> Iterator[tuple[NDArray[np.uint8], VideoFrame | None, float]]:
-        """Yield images until the recording is over and none is left."""
+        """Yield images until the recording stops and none is left."""
         while True:
-            over = self._over.is_set()
+            is_last = self._stopping.is_set()
             try:
-                yield self._waiting.get(timeout=0.05)
+                yield self._queue.get(timeout=0.05)
             except queue.Empty:
-                if over:
+                if is_last:
                     return
 
     def _run(self) -> None:
@@ -235,19 +220,19 @@ class LiveRecording:
             for image, frame, time_s in self._items():
                 if writer is None:
                     height, width = image.shape[:2]
-                    painter = LiveImage(width, height)
+                    painter = LivePainter(width, height)
                     writer = VideoWriter(self.path, width=width, height=height, frame_rate=Fraction(30))
-                if writer.takes(time_s):
+                if writer.accepts(time_s):
                     writer.write(painter.draw(image, frame, time_s), time_s)
                     self.frames = writer.frames
             if writer is not None:
                 writer.close()
-        except BaseException as error:  # noqa: BLE001  (handed to who shows images, which raises it)
+        except BaseException as error:  # noqa: BLE001  (raised in the thread that adds images)
             self._error = error
             if writer is not None:
                 writer.__exit__(type(error), error, error.__traceback__)
         finally:
-            self._ended.set()
+            self._stopped.set()
 
 
 def write_snapshot(
@@ -258,7 +243,7 @@ def write_snapshot(
     source: str,
     clock: datetime,
 ) -> None:
-    """Write an image, the same with its people drawn on it, and what they show.
+    """Write an image, the same with its people drawn on it, and their emotions.
 
     Parameters
     ----------
@@ -280,19 +265,18 @@ def write_snapshot(
     """
     place = Path(os.fsdecode(path))
     height, width = image.shape[:2]
-    seen = frame or VideoFrame(0.0, width, height)
-    told = {
+    document = {
         "source": source,
         "clock": clock.isoformat(timespec="milliseconds"),
         "width": width,
         "height": height,
-        **seen.to_dict(),
+        **(frame or VideoFrame(0.0, width, height)).to_dict(),
     }
-    drawn = LiveImage(width, height).draw(image, frame, 0.0)
+    drawn = LivePainter(width, height).draw(image, frame, 0.0)
     files = {
         ".png": lambda: encode_png(image),
         "-drawn.png": lambda: encode_png(drawn),
-        ".json": lambda: (json.dumps(told, indent=2, allow_nan=False) + "\n").encode(),
+        ".json": lambda: (json.dumps(document, indent=2, allow_nan=False) + "\n").encode(),
     }
     for ending, make in files.items():
-        write_encoded(place.with_name(place.name + ending), Path(ending).suffix or ending, make)
+        write_bytes(place.with_name(place.name + ending), Path(ending).suffix or ending, make)
