@@ -96,7 +96,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page differs")
     check = parser.parse_args().check
-    different = [p for p in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")) if rendered(p) != p.read_text("utf-8")]
+    different = [p for p in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if rendered(p) != p.read_text("utf-8")]
     for page in different:
         print(page.relative_to(ROOT))
         if not check:

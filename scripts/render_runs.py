@@ -1,7 +1,7 @@
 """Write tables of the docs from finished runs.
 
-    python scripts/render_runs.py nets runs/mlp runs/cnn ...      into docs/networks.md
-    python scripts/render_runs.py leaks runs/leaks                into docs/why-our-numbers-are-lower.md
+    python scripts/render_runs.py nets runs/mlp runs/cnn ...      into docs/training/networks.md
+    python scripts/render_runs.py leaks runs/leaks                into docs/training/leaks.md
     python scripts/render_runs.py voices runs/mel-cnn             the same, for speech
 
 Nets: accuracy with its interval, parameters, multiply-adds and size come from the record of each run, training time
@@ -23,9 +23,8 @@ import numpy as np
 from mien.models import registry, runtime
 from mien.models.spec import ModelSpec
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-LOWER = DOCS / "why-our-numbers-are-lower.md"
-PAGES = {"nets": DOCS / "networks.md", "leaks": LOWER, "voices": LOWER}
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "training"
+PAGES = {"nets": DOCS / "networks.md", "leaks": DOCS / "leaks.md", "voices": DOCS / "leaks.md"}
 END = "<!-- end -->"
 COLUMNS = (
     "net",

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from mien.cli import main
 from mien.samples import astronaut_path
@@ -29,7 +30,7 @@ from speech_corpora import write_wav
 from speech_mixtures import RATE, voiced
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- needs: (\w+) -->\n)?^```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
@@ -84,26 +85,43 @@ def folder(tmp_path: Path, video: Path) -> Path:
     return tmp_path
 
 
-def run(text: str, folder: Path) -> str:
+def run(text: str) -> str:
+    """Run the lines of a block in this process where they only call mien, else in a shell; return the output."""
+    return "".join(run_line(line) for line in text.replace("\\\n", " ").splitlines() if line.strip())
+
+
+def run_line(line: str) -> str:
+    words = shlex.split(line, comments=True)
+    if words[:1] == ["mien"] and "|" not in words:
+        words, target = (words[:-2], words[-1]) if words[-2:-1] == [">"] else (words, None)
+        done = CliRunner().invoke(main, words[1:])
+        assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
+        if target is not None:
+            Path(target).write_bytes(done.stdout_bytes)
+        return done.stdout
     tools = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
-    done = subprocess.run(
-        ["sh", "-e", "-c", text], cwd=folder, env={**os.environ, **tools}, capture_output=True, text=True, check=False
+    shell = subprocess.run(
+        ["sh", "-e", "-c", line], env={**os.environ, **tools}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert shell.returncode == 0, f"{line}\n{shell.stdout}\n{shell.stderr}"
+    return shell.stdout
 
 
 @pytest.mark.parametrize("block", blocks(language="sh", needs=("",)), ids=lambda b: b.name)
-def test_a_command_runs_as_printed(block: Block, folder: Path) -> None:
-    assert run(block.text, folder).strip() or ">" in block.text
+def test_a_command_runs_as_printed(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert run(block.text).strip() or ">" in block.text
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("block", blocks(language="sh", needs=("data",)), ids=lambda b: b.name)
-def test_a_command_on_data_runs_as_printed(block: Block, folder: Path, fer2013_copy: Path) -> None:
+def test_a_command_on_data_runs_as_printed(
+    block: Block, folder: Path, fer2013_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
     for name in ("fer2013.csv", "fer2013new.csv"):
         (folder / name).symlink_to(fer2013_copy / name)
-    assert "accuracy" in run(block.text, folder)
+    assert "accuracy" in run(block.text)
 
 
 @pytest.mark.parametrize("block", blocks(language="sh", needs=("long",)), ids=lambda b: b.name)
@@ -121,9 +139,9 @@ def test_the_words_of_a_long_command_are_known(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", blocks(language="python", needs=("",)), ids=lambda b: b.name)
-def test_an_example_runs_as_printed(block: Block, folder: Path) -> None:
-    (folder / "example.py").write_text(block.text, "utf-8")
-    run("python example.py", folder)
+def test_an_example_runs_as_printed(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    exec(compile(block.text, block.name, "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

@@ -53,6 +53,8 @@ def _opened_files(source: str, module: str) -> list[str]:
             found.append(f"{module}:{node.lineno} calls {function.id}()")
         elif isinstance(function, ast.Attribute):
             owner = function.value.id if isinstance(function.value, ast.Name) else ""
+            if function.attr == "open" and len(node.args) == 2 and not isinstance(node.args[1], ast.Constant):
+                continue  # of a `mien.output.Format`: a target and a context, no mode
             if function.attr in OPENING_METHODS or (owner, function.attr) in OPENING_FUNCTIONS:
                 found.append(f"{module}:{node.lineno} calls {owner or '...'}.{function.attr}()")
     return found
@@ -84,7 +86,7 @@ def test_the_check_finds_openings(source: str) -> None:
 
 
 def test_the_check_passes_what_opens_no_file() -> None:
-    assert _opened_files("json.load(stream)\nself.load()\nimdecode(b)", "face.detect") == []
+    assert _opened_files("json.load(stream)\nself.load()\nform.open(path, context)", "face.detect") == []
 
 
 def test_import_mien_imports_nothing_of_its_own() -> None:

@@ -24,7 +24,7 @@ RAVDESS8 SpeechAnalyzer SpeechResult SpeechSegment SpeechStream SpeechSummary Tr
 UnsupportedMediaError VideoAnalyzer VideoFrame VideoOptions VideoResult VideoSummary WeightsError analyze
 analyze_audio analyze_image analyze_images analyze_many analyze_speech analyze_video draw draw_video fuse
 iter_audio iter_frames iter_live iter_speech iter_video plot_timeline prepare_faces read_audio read_image
-write_wav
+write write_wav
 """.split()  # noqa: SIM905
 
 HEAVY = ("numpy", "cv2", "onnxruntime", "PIL", "torch", "lightning", "rich", "pandas", "polars")

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from mien.output.draw import draw as draw
     from mien.output.timeline import plot_timeline as plot_timeline
     from mien.output.video import draw_video as draw_video
+    from mien.output.write import write as write
     from mien.output.write import write_wav as write_wav
     from mien.results import Emotion as Emotion
     from mien.results import EmotionSegment as EmotionSegment
@@ -117,7 +118,7 @@ _HOMES = {
     "mien.output.draw": ("draw",),
     "mien.output.video": ("draw_video",),
     "mien.output.timeline": ("plot_timeline",),
-    "mien.output.write": ("write_wav",),
+    "mien.output.write": ("write", "write_wav"),
     "mien.results": (
         "Emotion",
         "EmotionSegment",

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError
-from mien.metrics import bootstrap, bootstrap_interval, uar
-from mien.metrics.bootstrap import recall_sums, uar_of_sums
+from mien.metrics import bootstrap, bootstrap_interval, recall_sums, uar, uar_of_sums
 
 
 def mean(sums: np.ndarray) -> np.ndarray:

@@ -22,8 +22,9 @@ from mien.metrics import (
     ece_floor,
     macro_f1,
     nll,
+    recall_sums,
+    uar_of_sums,
 )
-from mien.metrics.bootstrap import recall_sums, uar_of_sums
 
 __all__ = [
     "accuracy_interval",
@@ -95,7 +96,7 @@ def tables(truth: NDArray[np.int64], answers: NDArray[np.int64], label_set: Labe
     """Return macro F1, the scores by class and the confusion matrix, by the names of the results' fields."""
     size = len(label_set)
     scores = class_scores(truth, answers, n_classes=size)
-    columns = (label_set.emotions, scores.precision, scores.recall, scores.f1, scores.support, scores.answered)
+    columns = (label_set.emotions, scores.precision, scores.recall, scores.f1, scores.support, scores.predicted)
     return {
         "macro_f1": macro_f1(truth, answers, n_classes=size),
         "per_class": tuple(

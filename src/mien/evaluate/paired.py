@@ -13,8 +13,7 @@ from mien._checks import check_integer
 from mien.errors import InputError
 from mien.evaluate.answers import Answers
 from mien.evaluate.speech_answers import SpeechAnswers, together
-from mien.metrics import Interval, accuracy, bootstrap_interval, uar
-from mien.metrics.bootstrap import recall_sums, uar_of_sums
+from mien.metrics import Interval, accuracy, bootstrap_interval, recall_sums, uar, uar_of_sums
 
 __all__ = ["PairedResult", "compare", "compare_clips", "mcnemar"]
 

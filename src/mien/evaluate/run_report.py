@@ -161,7 +161,7 @@ def _classes(run: Run, answers: _Answers) -> list[str]:
         scores = class_scores(truth, said, n_classes=k)
         columns = (scores.precision, scores.recall, scores.f1)
         rows = [
-            (label, *(_percent(column[i]) for column in columns), scores.support[i], scores.answered[i])
+            (label, *(_percent(column[i]) for column in columns), scores.support[i], scores.predicted[i])
             for i, label in enumerate(_labels(run, head, k))
         ]
         titles = (head, "precision %", "recall %", "F1 %", "true", "answered")

@@ -19,7 +19,7 @@ from mien.evaluate.figures import mapped_logits
 from mien.io.audio import read_audio
 from mien.io.paths import format_path
 from mien.labels import LabelSet
-from mien.metrics._arrays import distributions
+from mien.metrics.arrays import distributions
 from mien.models.spec import ModelSpec, Output
 
 __all__ = ["SpeechAnswers", "SpeechClassifier", "answer_clips", "as_answers", "heard_speakers", "together"]

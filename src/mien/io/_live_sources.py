@@ -12,12 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 from mien.errors import MediaError, MediaNotFoundError
 from mien.io._live_capture import open_capture
 from mien.io._live_devices import why_closed
-from mien.io.container import error_reason, moving_image_streams
+from mien.io.container import av_open, error_reason, moving_image_streams
 from mien.io.video import Frame, iter_frames
 
 if TYPE_CHECKING:
     import cv2
-    from av.container import InputContainer
 
 __all__ = ["CameraSource", "FileSource", "LiveSource", "NetworkSource", "without_password"]
 
@@ -186,9 +185,7 @@ class NetworkSource(LiveSource):
         self.name = without_password(address)
         options = {"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"}
         try:
-            self._container: InputContainer = av.open(
-                address, "r", options=options, timeout=(OPEN_S, STALL_S), metadata_errors="replace"
-            )
+            self._container = av_open(address, options=options, timeout=(OPEN_S, STALL_S))
         except (av.FFmpegError, OSError, EOFError, ValueError) as error:
             raise MediaNotFoundError(f"cannot open {self.name}: {_said(error)}") from error
         streams = moving_image_streams(self._container)

@@ -1,7 +1,7 @@
 """Recordings, and the sound of videos: from a path, bytes or a stream to mono samples with true times.
 
 PyAV (FFmpeg) decodes; it is imported when something is read.  Channels are averaged, and the rate is changed by
-`mien.io._resample`, which is as clean as soxr's HQ.
+`mien.io.resample`, which is as clean as soxr's HQ.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number, describe
 from mien.errors import DecodeError, InputError
-from mien.io._resample import Resampler
 from mien.io._track import Piece, Track
 from mien.io.container import format_source
+from mien.io.resample import Resampler
 
 __all__ = ["Audio", "AudioBlock", "AudioStream", "iter_audio", "read_audio"]
 

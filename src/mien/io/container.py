@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PeekedFile",
+    "av_open",
     "error_reason",
     "find_time_zero",
     "format_source",
@@ -102,14 +103,23 @@ def read_head(file: Any, path: str | None, *, noun: str, expected: str) -> tuple
     return head, PeekedFile(head, file)
 
 
+def av_open(source: Any, **options: Any) -> InputContainer:
+    """Open with `av.open` for reading; metadata that is no UTF-8 text does not matter."""
+    import av
+
+    if int(av.__version__.split(".")[0]) < 19:  # which replaces what it cannot decode by itself
+        options["metadata_errors"] = "replace"
+    container: InputContainer = av.open(source, "r", **options)
+    return container
+
+
 def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContainer:
     """Open a file with one of the demuxers that follow no names of other files."""
     import av
 
     file.defers_interrupt = True
     try:
-        options = {"format_whitelist": _DEMUXERS}
-        container: InputContainer = av.open(file, "r", options=options, metadata_errors="replace")
+        container = av_open(file, options={"format_whitelist": _DEMUXERS})
     except (av.FFmpegError, OSError, EOFError) as error:
         if file.interrupted:
             raise KeyboardInterrupt from None
@@ -123,7 +133,7 @@ def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContai
 
 def moving_image_streams(container: InputContainer) -> list[VideoStream]:
     """Return the streams of moving images: a cover beside the sound is one still image, and makes no video."""
-    return [stream for stream in container.streams.video if not stream.disposition & _COVER]
+    return [stream for stream in container.streams.video if not stream.disposition.value & _COVER]
 
 
 def has_moving_images(source: Any) -> bool:

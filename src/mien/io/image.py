@@ -144,9 +144,8 @@ def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> LoadedIm
     limit = check_integer(max_pixels, "max_pixels", low=1)
     if isinstance(source, np.ndarray):
         return LoadedImage(check_image(source))
-    # Another thread may be importing it at the moment.
-    pil_image = getattr(sys.modules.get("PIL.Image"), "Image", None)
-    if pil_image is not None and isinstance(source, pil_image):
+    image_class = getattr(sys.modules.get("PIL.Image"), "Image", None)  # another thread may just be importing it
+    if image_class is not None and isinstance(source, image_class):
         return _from_pil(source, limit)
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(bytes(source), None, limit)

@@ -1,20 +1,27 @@
 """Metrics of classification: arrays in, numbers out, numpy only.
 
-Truth is given as class numbers, answers as class numbers or as probabilities.  Nothing here knows of emotions, models
-or files; every function refuses empty input, because a number about nothing is no number.
+Truth is given as class numbers, predictions as class numbers or as probabilities. Nothing here knows of emotions,
+models or files; every function rejects empty input, because a number about nothing is no number.
 """
 
 from __future__ import annotations
 
-from mien.metrics.accuracy import accuracy, uar
-from mien.metrics.auc import auc
-from mien.metrics.bootstrap import Interval, bootstrap_interval
-from mien.metrics.calibration_error import ReliabilityBins, ece, ece_floor, reliability_bins
-from mien.metrics.confusion import confusion_matrix
-from mien.metrics.one_against_rest import binary_accuracy, precision, recall
-from mien.metrics.per_class import ClassScores, class_scores, macro_f1
-from mien.metrics.proper_scores import brier, nll
-from mien.metrics.scores import SCORES, scores
+from mien.metrics.bootstrap import Interval, bootstrap_interval, recall_sums, uar_of_sums
+from mien.metrics.calibration import ReliabilityBins, brier, ece, ece_floor, nll, reliability_bins
+from mien.metrics.classification import (
+    SCORES,
+    ClassScores,
+    accuracy,
+    auc,
+    binary_accuracy,
+    class_scores,
+    confusion_matrix,
+    macro_f1,
+    precision,
+    recall,
+    scores,
+    uar,
+)
 
 __all__ = [
     "SCORES",
@@ -34,7 +41,9 @@ __all__ = [
     "nll",
     "precision",
     "recall",
+    "recall_sums",
     "reliability_bins",
     "scores",
     "uar",
+    "uar_of_sums",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mien._checks import check_integer, check_number, describe
 from mien.errors import InputError
-from mien.metrics._arrays import class_pair
+from mien.metrics.arrays import class_pair
 
 __all__ = ["Interval", "bootstrap_interval", "recall_sums", "uar_of_sums"]
 
@@ -37,13 +37,13 @@ def bootstrap_interval(
     """Return a percentile bootstrap interval of a figure.
 
     Accuracy, UAR and mean losses are all functions of sums over rows, so a resample needs no copy of the data: each
-    row's share is counted and multiplied in.  Where rows depend on each other (several images of one person, copies
+    row's share is counted and multiplied in. Where rows depend on each other (several images of one person, copies
     of one image), give `groups`: whole groups are then drawn, which gives the wider, honest interval.
 
     Parameters
     ----------
     sums : array_like of float
-        Shape (n, s): what each row adds to each of s sums.  For an accuracy: (right, 1).
+        Shape (n, s): what each row adds to each of s sums. For an accuracy: (right, 1).
     figure : callable
         Takes sums of shape (resamples, s) and returns the figures of shape (resamples,); NaN where it is not defined
         (those resamples are left out).
@@ -109,9 +109,9 @@ def recall_sums(targets: ArrayLike, predictions: ArrayLike) -> NDArray[np.float6
     InputError
         If the arrays are empty, of different length, or no class numbers.
     """
-    truth, answers = class_pair(targets, predictions)
+    truth, predicted = class_pair(targets, predictions)
     member = truth[:, None] == np.unique(truth)
-    right = (truth == answers)[:, None]
+    right = (truth == predicted)[:, None]
     return np.concatenate([member & right, member], axis=1).astype(np.float64)
 
 

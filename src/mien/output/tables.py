@@ -341,7 +341,9 @@ class ParquetWriter(TableWriter):
         self.rows = 0
         self._stack = ExitStack()
         temporary = self._stack.enter_context(replace_atomically(target))
-        self._file = self._stack.enter_context(parquet.ParquetWriter(str(temporary), self._schema, compression="zstd"))
+        # pyarrow opens no name that is not UTF-8.
+        file = self._stack.enter_context(temporary.open("xb"))
+        self._file = self._stack.enter_context(parquet.ParquetWriter(file, self._schema, compression="zstd"))
 
     def write_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write rows; what a row does not have stays empty."""

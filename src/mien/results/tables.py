@@ -285,8 +285,8 @@ class FailedItem(Result):
         Name of the error's class, such as ``"DecodeError"``.
     message : str
         The error's message.
-    kind : {"", "image", "audio", "video"}
-        What the item was taken for, where that is known; left out of comparison and data.
+    kind : {"image", "audio", "video", ""}
+        What it was taken for; left out of comparison and data.
     """
 
     tables: ClassVar[tuple[str, ...]] = ("failed",)

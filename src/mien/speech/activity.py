@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number, check_wave
-from mien.io._resample import Resampler
+from mien.io.resample import Resampler
 from mien.models import registry, runtime
 
 __all__ = ["FRAME_S", "PAD_S", "Activity", "Rules", "speech_bounds", "speech_segments"]

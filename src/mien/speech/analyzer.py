@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number, check_wave
 from mien.errors import InputError, ModelError
-from mien.io._resample import Resampler
+from mien.io.resample import Resampler, resample
 from mien.labels import LABEL_SETS, LabelSet, mapping
 from mien.models import ModelSpec, Output, registry, runtime
 from mien.models.spec import SoundInput
@@ -185,8 +185,8 @@ class SpeechAnalyzer:
             If the array is no waveform.
         """
         if rate_hz != self.sound.rate_hz:
-            resampler = Resampler(check_integer(rate_hz, "rate_hz", low=1000, high=384_000), self.sound.rate_hz)
-            wave = np.concatenate([resampler.push(check_wave(wave)), resampler.flush()])
+            check_integer(rate_hz, "rate_hz", low=1000, high=384_000)
+            wave = resample(check_wave(wave), rate_hz, self.sound.rate_hz)
         wave = check_wave(wave)
         if not self.sound.trim:
             return self.logits(wave)

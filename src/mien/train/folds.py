@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from mien.data import splits
 from mien.errors import DatasetError, InputError
 from mien.evaluate.calibration import softmax
-from mien.metrics import accuracy, bootstrap_interval, uar
-from mien.metrics.bootstrap import recall_sums, uar_of_sums
+from mien.metrics import accuracy, bootstrap_interval, recall_sums, uar, uar_of_sums
 from mien.train.corpus import Rows
 from mien.train.export import write_file
 from mien.train.folder import claim

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate.calibration import fit_temperature
 from mien.labels import FER7, FERPLUS8, LABEL_SETS
-from mien.metrics import accuracy, bootstrap_interval, uar
-from mien.metrics.bootstrap import recall_sums, uar_of_sums
+from mien.metrics import accuracy, bootstrap_interval, recall_sums, uar, uar_of_sums
 from mien.train.corpus import Rows
 from mien.train.nets.base import EmotionNet, FaceNet, multiply_adds, parameters
 from mien.train.recipe import BOTH, Recipe

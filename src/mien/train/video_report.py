@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from mien.evaluate.files import make_folder, write_bytes, write_words
 from mien.evaluate.machine import machine
 from mien.evaluate.markdown import section, table
-from mien.metrics import bootstrap_interval, class_scores, confusion_matrix
-from mien.metrics.bootstrap import recall_sums, uar_of_sums
+from mien.metrics import bootstrap_interval, class_scores, confusion_matrix, recall_sums, uar_of_sums
 from mien.output import plots
 from mien.train.video_corpus import VideoCorpus
 
@@ -166,7 +165,7 @@ def _classes(truth: NDArray[np.int64], said: NDArray[np.int64], labels: Sequence
             label,
             *("-" if np.isnan(c[i]) else f"{100 * c[i]:.1f}" for c in (scores.precision, scores.recall, scores.f1)),
             scores.support[i],
-            scores.answered[i],
+            scores.predicted[i],
         )
         for i, label in enumerate(labels)
     ]

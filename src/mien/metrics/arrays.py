@@ -31,12 +31,12 @@ def class_numbers(values: ArrayLike, name: str, *, n_classes: int | None = None)
 def class_pair(
     targets: ArrayLike, predictions: ArrayLike, *, n_classes: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return truth and answers as int64 of one length, or raise `InputError`."""
+    """Return truth and predictions as int64 of one length, or raise `InputError`."""
     truth = class_numbers(targets, "targets", n_classes=n_classes)
-    answers = class_numbers(predictions, "predictions", n_classes=n_classes)
-    if truth.shape != answers.shape:
-        raise InputError(f"targets and predictions must be as many, but got {truth.size} and {answers.size}")
-    return truth, answers
+    predicted = class_numbers(predictions, "predictions", n_classes=n_classes)
+    if truth.shape != predicted.shape:
+        raise InputError(f"targets and predictions must be as many, but got {truth.size} and {predicted.size}")
+    return truth, predicted
 
 
 def distributions(probabilities: ArrayLike) -> NDArray[np.float64]:

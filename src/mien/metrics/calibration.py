@@ -1,4 +1,4 @@
-"""Expected calibration error, and how large it is for a model that is perfectly calibrated."""
+"""Metrics of probabilities: calibration error with its floor, reliability, and proper scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien._checks import check_integer
-from mien.metrics._arrays import distributions, scored_pair
+from mien.metrics.arrays import distributions, scored_pair
 
-__all__ = ["ReliabilityBins", "ece", "ece_floor", "reliability_bins"]
+__all__ = ["ReliabilityBins", "brier", "ece", "ece_floor", "nll", "reliability_bins"]
 
 BINS = 15
 """Equal-width bins, as Guo et al. 2017 use."""
@@ -30,7 +30,7 @@ class ReliabilityBins:
     count : numpy.ndarray
         int64 (bins,): rows in each bin.
     confidence, accuracy : numpy.ndarray
-        float64 (bins,): mean top probability and share of right answers; NaN for an empty bin.
+        float64 (bins,): mean top probability and share of right predictions; NaN for an empty bin.
     """
 
     edges: NDArray[np.float64]
@@ -40,7 +40,7 @@ class ReliabilityBins:
 
 
 def reliability_bins(probabilities: ArrayLike, targets: ArrayLike, *, bins: int = BINS) -> ReliabilityBins:
-    """Sort answers into bins of confidence and compare confidence with accuracy in each.
+    """Sort predictions into bins of confidence and compare confidence with accuracy in each.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ def reliability_bins(probabilities: ArrayLike, targets: ArrayLike, *, bins: int 
 
 
 def ece(probabilities: ArrayLike, targets: ArrayLike, *, bins: int = BINS) -> float:
-    """Return the expected calibration error of the top answer.
+    """Return the expected calibration error of the top class.
 
-    The mean over rows of the distance between confidence and accuracy in the row's bin.  It is biased upwards: even a
+    The mean over rows of the distance between confidence and accuracy in the row's bin. It is biased upwards: even a
     perfectly calibrated model has some by chance; compare with `ece_floor` at the same rows.
 
     Parameters
@@ -112,10 +112,10 @@ def ece(probabilities: ArrayLike, targets: ArrayLike, *, bins: int = BINS) -> fl
 def ece_floor(probabilities: ArrayLike, *, bins: int = BINS, draws: int = 1000, seed: int = 0) -> float:
     """Return the ECE to expect by chance if these very probabilities were perfectly calibrated.
 
-    Labels are drawn from the model's own answers: each row's top answer is then right with exactly its confidence, and
-    only that matters for a top-label ECE.  The mean ECE over many such draws is what no model with these confidences
-    and this number of rows can be expected to go below.  Monte Carlo with a fixed seed, so that the figure is
-    reproducible; with 1000 draws its own standard error is about one hundredth of it.
+    Labels are drawn from the model's own probabilities: each row's top class is then right with exactly its
+    confidence, and only that matters for a top-label ECE. The mean ECE over many such draws is what no model
+    with these confidences and this number of rows can be expected to go below. Monte Carlo with a fixed seed, so
+    that the figure is reproducible; with 1000 draws its own standard error is about one hundredth of it.
 
     Parameters
     ----------
@@ -164,3 +164,65 @@ def _binned(p: NDArray[np.float64], bins: int) -> tuple[NDArray[np.float64], NDA
     confidence = np.minimum(p.max(axis=1), 1.0)  # a float32 softmax may end a hair above one
     where = np.searchsorted(edges, confidence, side="left") - 1
     return confidence, np.clip(where, 0, bins - 1), edges
+
+
+_SMALLEST = float(np.finfo(np.float64).eps)
+
+
+def nll(probabilities: ArrayLike, targets: ArrayLike) -> float:
+    """Return the mean negative log likelihood of the true class.
+
+    Probabilities under 2.2e-16 count as that much, as in scikit-learn's ``log_loss``: one row that a model excluded
+    entirely costs 36 nats instead of making the whole figure infinite.
+
+    Parameters
+    ----------
+    probabilities : array_like of float
+        Shape (n, k), rows summing to one.
+    targets : array_like of int
+        Class numbers of shape (n,).
+
+    Returns
+    -------
+    float
+        In nats, at least 0; log(k) for uniform probabilities.
+
+    Raises
+    ------
+    InputError
+        If the arrays are empty or do not fit each other.
+    """
+    p, truth = scored_pair(probabilities, targets)
+    chosen = p[np.arange(truth.size), truth]
+    return float(-np.mean(np.log(np.clip(chosen, _SMALLEST, 1.0))))
+
+
+def brier(probabilities: ArrayLike, targets: ArrayLike) -> float:
+    """Return the multi-class Brier score: the mean squared distance between the probabilities and the one-hot truth.
+
+    This is Brier's own sum over all classes, from 0 to 2; some libraries halve it.
+
+    Parameters
+    ----------
+    probabilities : array_like of float
+        Shape (n, k), rows summing to one.
+    targets : array_like of int
+        Class numbers of shape (n,).
+
+    Returns
+    -------
+    float
+        From 0 (certain and right) to 2 (certain and wrong); 1 - 1/k for uniform probabilities.
+
+    Raises
+    ------
+    InputError
+        If the arrays are empty or do not fit each other.
+
+    References
+    ----------
+    Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950.
+    """
+    p, truth = scored_pair(probabilities, targets)
+    chosen = p[np.arange(truth.size), truth]
+    return float(np.mean((p**2).sum(axis=1) - 2 * chosen + 1))
