@@ -26,13 +26,13 @@ def command(out: Path) -> int:
     The sample is a public-domain portrait of the astronaut Eileen Collins (NASA), 512 x 512 pixels.
     """
     from mien.api import analyze_image, read_image
-    from mien.output import FORMATS, write_image
+    from mien.output import FORMATS, Context, write_image
     from mien.output.draw import draw
     from mien.samples import astronaut_path
 
     source = astronaut_path()
     result = analyze_image(source)
-    with FORMATS["console"].open(sys.stdout) as writer:
+    with FORMATS["console"].open(sys.stdout, Context()) as writer:
         writer.write(result)
     out.mkdir(parents=True, exist_ok=True)
     target = out / "astronaut.png"
