@@ -76,12 +76,27 @@ def test_a_position_is_found_by_synonym() -> None:
         ((), "label set 'own' is empty"),
         (("happy",), "label set 'own' must use 'happiness', but got 'happy'"),
         (("anger", "anger"), "label set 'own' names an emotion twice"),
-        (("hunger",), "unknown emotion 'hunger'"),
+        (("Bored",), "label set 'own' must use 'bored', but got 'Bored'"),
+        (("",), "label set 'own' must use 'words', but got ''"),
     ],
 )
 def test_a_set_checks_itself(emotions: tuple[str, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         LabelSet("own", emotions)
+
+
+def test_a_set_of_ones_own_words() -> None:
+    own = LabelSet("moods", ("bored", "happiness"))
+    assert (own.index("Bored"), own.index("happy")) == (0, 1)
+    with pytest.raises(InputError, match="unknown emotion 'tired'"):
+        own.index("tired")
+    with pytest.raises(InputError, match="moods has no 'anger': it has bored, happiness"):
+        own.index("angry")
+    with pytest.raises(InputError, match="no mapping from moods to fer7: 'bored' has no place there"):
+        mapping(own, FER7)
+    assert LabelSet.from_data(own.to_data()) == own
+    assert FER7.to_data() == "fer7"
+    assert LabelSet.from_data("fer7") is FER7
 
 
 def test_contempt_is_dropped_and_the_rest_renormalised() -> None:

@@ -6,6 +6,7 @@ Nothing here guesses: a mapping that merges or drops a label says so in its `Map
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,13 +68,19 @@ def canonical(name: str) -> str:
     InputError
         If the word is not known.
     """
-    if not isinstance(name, str):
-        raise InputError(f"an emotion must be a word, but got {type(name).__name__}")
-    word = _SYNONYMS.get(name.strip().lower())
-    if word is None:
+    word = _word(name)
+    if word not in _SYNONYMS:
         known = ", ".join(sorted(set(_SYNONYMS.values())))
         raise InputError(f"unknown emotion {name!r}: expected one of {known} or a common synonym")
     return word
+
+
+def _word(name: str) -> str:
+    """Return a word in lower case, and the noun for a synonym."""
+    if not isinstance(name, str):
+        raise InputError(f"an emotion must be a word, but got {type(name).__name__}")
+    word = name.strip().lower()
+    return _SYNONYMS.get(word, word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +92,19 @@ class LabelSet:
     name : str
         Lower-case name, such as ``"fer7"``.
     emotions : tuple of str
-        Lower-case nouns in the order of a model's outputs.
+        In the order of a model's outputs, in lower case: the nouns that `canonical` gives, or words of your own.
     source : str
         Where the set and its order come from.
+
+    Raises
+    ------
+    InputError
+        If there is no emotion, one stands twice, or a synonym stands for the noun.
+
+    Examples
+    --------
+    >>> LabelSet("moods", ("bored", "neutral", "happiness")).index("happy")
+    2
     """
 
     name: str
@@ -97,9 +114,11 @@ class LabelSet:
     def __post_init__(self) -> None:
         if not self.emotions:
             raise InputError(f"label set {self.name!r} is empty")
+        object.__setattr__(self, "emotions", tuple(self.emotions))
         for emotion in self.emotions:
-            if canonical(emotion) != emotion:
-                raise InputError(f"label set {self.name!r} must use {canonical(emotion)!r}, but got {emotion!r}")
+            word = _word(emotion)
+            if not word or word != emotion:
+                raise InputError(f"label set {self.name!r} must use {word or 'words'!r}, but got {emotion!r}")
         if len(set(self.emotions)) != len(self.emotions):
             raise InputError(f"label set {self.name!r} names an emotion twice: {self.emotions}")
 
@@ -114,10 +133,22 @@ class LabelSet:
         InputError
             If the emotion is unknown or not in this set.
         """
-        word = canonical(emotion)
+        word = _word(emotion)
         if word not in self.emotions:
+            canonical(emotion)
             raise InputError(f"{self.name} has no {word!r}: it has {', '.join(self.emotions)}")
         return self.emotions.index(word)
+
+    def to_data(self) -> str | dict[str, Any]:
+        """Return plain data that `json` can write: the name of a set of `LABEL_SETS`, of others all of it."""
+        if LABEL_SETS.get(self.name) == self:
+            return self.name
+        return {"name": self.name, "emotions": list(self.emotions), "source": self.source}
+
+    @classmethod
+    def from_data(cls, data: str | dict[str, Any]) -> LabelSet:
+        """Build from what `to_data` returned."""
+        return label_set(data) if isinstance(data, str) else cls(data["name"], tuple(data["emotions"]), data["source"])
 
 
 FER7 = LabelSet(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import multiprocessing
+import pickle
 import shutil
 import threading
 import warnings
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +19,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from mien.errors import InputError, MienWarning, ModelError, UnknownModelError, WeightsError
 from mien.face.align import fit_crop
 from mien.face.analyzer import SMALL_FACE_PX, FaceAnalyzer
 from mien.io.image import read_image
-from mien.labels import FER7, FERPLUS8
+from mien.labels import BAUM8, FER7, FERPLUS8, LabelSet
 from mien.models import registry
+from mien.models.record import parse_record
+from mien.options import ModelOptions
 from mien.results import ImageResult
 from mien.samples import astronaut_path
-from planted import TEMPERATURE
+from planted import RECORD, TEMPERATURE
 
 
 @pytest.fixture(scope="module")
@@ -374,6 +381,96 @@ def test_wrong_options_are_named(
 ) -> None:
     with pytest.raises(kind, match=message):
         FaceAnalyzer(**{"model": planted_model, **options})  # type: ignore[arg-type]
+
+
+def test_an_output_is_mapped_to_a_label_set(planted_model: Path, analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    mapped = FaceAnalyzer(planted_model, output="baum8", threads=1)
+    (face,), (expected,) = mapped.analyze(astronaut).faces, analyzer.analyze(astronaut).faces
+    assert mapped.labels == BAUM8
+    assert expected.emotion is not None
+    assert face.emotion == expected.emotion.to(BAUM8)
+    assert face.outputs == expected.outputs
+
+
+def test_an_analyzer_pickles_as_its_options(analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    content = pickle.dumps(analyzer)
+    assert len(content) < 2000
+    first, second = pickle.loads(content), pickle.loads(content)
+    assert "session" not in vars(first)
+    assert first is second  # a process loads its model once
+    assert first.options == analyzer.options
+    assert first.analyze(astronaut) == analyzer.analyze(astronaut)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(analyzer.analyze, astronaut).result() == analyzer.analyze(astronaut)
+
+
+def test_options_make_the_same_analyzer(planted_model: Path, analyzer: FaceAnalyzer, astronaut: np.ndarray) -> None:
+    own = FaceAnalyzer.from_options(ModelOptions(model=planted_model, threads=1))
+    assert own.analyze(astronaut) == analyzer.analyze(astronaut)
+
+
+def write_float_model(folder: Path, *, channels: int, head: str) -> Path:
+    """Write a model of float NCHW input and three moods, whose logits are the mean of the left, middle and right."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [-1, channels * 48, 3, 16])
+    graph = helper.make_graph(
+        [
+            helper.make_node("Reshape", ["image", "shape"], ["parts"]),
+            helper.make_node("ReduceMean", ["parts"], ["logits"], axes=[1, 3], keepdims=0),
+        ],
+        "moods",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", channels, 48, 48])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
+        [shape],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    content = bytes(model.SerializeToString())
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(content)
+    record = RECORD.format(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    record = record.replace('layout = "NHWC"\ndtype = "uint8"\ncolor = "RGB"', head)
+    outputs = """[[outputs]]
+name = "moods"
+tensor = "logits"
+labels = "moods"
+emotions = ["bored", "happiness", "tired"]
+temperature = 1.0
+default = true
+"""
+    (folder / "model.toml").write_text(record[: record.index("[[outputs]]")] + outputs)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("color", "mean", "std"),
+    [
+        ("RGB", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ("BGR", [0.0, 0.1, 0.2], [1.0, 0.5, 0.25]),
+        ("gray", [0.5], [0.5]),
+    ],
+)
+def test_a_float_model_of_ones_own_words(
+    tmp_path: Path, astronaut: np.ndarray, color: str, mean: list[float], std: list[float]
+) -> None:
+    head = f'layout = "NCHW"\ndtype = "float32"\ncolor = "{color}"\nmean = {mean}\nstd = {std}'
+    own = FaceAnalyzer(write_float_model(tmp_path / "moods", channels=len(mean), head=head), threads=1)
+    result = own.analyze(astronaut)
+    (face,) = result.faces
+    (crop,) = own.crops(astronaut, result.faces)
+    image = Image.fromarray(crop)
+    pixels = {"RGB": crop, "BGR": crop[..., ::-1], "gray": np.asarray(image.convert("L"))[..., None]}[color]
+    scaled = (pixels / 255 - np.array(mean)) / np.array(std)
+    logits = [part.mean() for part in np.split(scaled, 3, axis=1)]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert face.emotion is not None
+    assert face.emotion.labels == LabelSet("moods", ("bored", "happiness", "tired"))
+    assert face.emotion.to_array() == pytest.approx(expected, abs=5e-3 if color == "gray" else 1e-5)
+    assert [column for column in result.rows()[0] if column in ("bored", "tired")] == ["bored", "tired"]
+    assert ImageResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert parse_record(own.spec.to_dict(), own.spec.path) == own.spec
 
 
 def test_a_crop_of_another_size_than_the_input_is_refused(own_model: Path) -> None:

@@ -98,7 +98,7 @@ WRONG = [
     (_drop("license", "data"), r"\[license\]: key 'data' is missing"),
     (_set("license", to="MIT"), "key 'license' must be a table, but got 'MIT'"),
     (_drop("input"), "key 'input' is missing"),
-    (_set("input", "layout", to="NCHW"), r"\[input\]: key 'layout' must be 'NHWC', but got 'NCHW'"),
+    (_set("input", "layout", to="HWC"), r"\[input\]: key 'layout' must be 'NHWC' or 'NCHW', but got 'HWC'"),
     (_set("input", "mean", to=1.0), r"\[input\]: key 'mean' is not known: expected color, dtype, layout, size"),
     (_drop("crop"), "key 'crop' is missing"),
     (_drop("outputs"), "key 'outputs' is missing"),

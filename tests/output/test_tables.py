@@ -16,8 +16,8 @@ import pytest
 
 from mien.errors import InputError, MediaNotFoundError
 from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet
-from mien.output import Context, CsvWriter, JsonLinesWriter, ParquetWriter, to_json, write_json
-from mien.results import FailedItem, ImageResult, Result, SpeechResult, VideoResult, columns
+from mien.output import FORMATS, Context, CsvWriter, JsonLinesWriter, ParquetWriter, to_json, write_json
+from mien.results import TABLES, Column, FailedItem, ImageResult, Result, SpeechResult, VideoResult, columns
 from planted_video import planted_video
 
 NAMES = [
@@ -244,6 +244,39 @@ def test_what_does_not_fit_the_table_is_rejected(image: ImageResult, speech: Spe
         csv_text(video, labels={"video": FER7}, table="faces")
     with pytest.raises(InputError, match="labels must be by kind, one of image, audio, video, fused, but got 'face'"):
         csv_text(image, labels={"face": FER7})
+
+
+# --- documentation ----------------------------------------------------------------------------------------------------
+
+
+def documented(section: str) -> list[list[str]]:
+    """Return the cells of the table of a section of docs/tables.md."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "tables.md").read_text("utf-8")
+    lines = page.split(f"\n## {section}\n")[1].split("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return rows[2:]
+
+
+def described(column: Column) -> list[str]:
+    digits = str(column.digits) if column.type is float else ""
+    return [f"`{column.name}`", column.type.__name__, column.unit, digits, column.help]
+
+
+def test_the_documentation_lists_all_columns() -> None:
+    for table, own in TABLES.items():
+        if own:
+            assert documented(f"`{table}`") == [described(column) for column in own]
+    common = [described(column) for column in columns("faces", FER7) if column not in TABLES["faces"]]
+    rows = documented("Columns of all tables")
+    assert [*rows[:4], *rows[5:]] == [*common[:4], *common[4 + len(FER7) :]]
+    assert rows[4][:4] == ["`anger`, ...", "float", "", "6"]
+
+
+def test_the_documentation_lists_all_formats() -> None:
+    listed = " ".join(" ".join(row) for row in documented("Formats"))
+    for name in FORMATS:
+        assert FORMATS[name].flag is None or f"`{FORMATS[name].flag}" in listed
+        assert not FORMATS[name].suffixes or f"`{FORMATS[name].suffixes[0]}`" in listed
 
 
 # --- as they come -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ For the detector itself see `test_speech_blocks`.
 
 from __future__ import annotations
 
+import pickle
 import threading
 import tracemalloc
 from itertools import pairwise
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError, ModelError
 from mien.labels import FER7, RAVDESS8
+from mien.options import AudioOptions, ModelOptions
 from mien.results import Emotion, SpeechSegment
 from mien.speech import analyzer as module
 from mien.speech.activity import FRAME
@@ -299,6 +301,14 @@ def test_windows_are_the_records_unless_others_are_asked_for(record: Path) -> No
     assert told(window_s=2.0) == (2.0, 1.0)
     assert told(hop_s=0.5) == (3.0, 0.5)
     assert told(window_s=4.0, hop_s=4.0) == (4.0, 4.0)
+
+
+def test_an_analyzer_pickles_as_its_options(record: Path, analyzer: SpeechAnalyzer) -> None:
+    own = SpeechAnalyzer.from_options(ModelOptions(speech_model=record), AudioOptions(window_s=2.0))
+    again = pickle.loads(pickle.dumps(own))
+    assert (again.options, again.window_s, again.hop_s) == (own.options, 2.0, 1.0)
+    wave = sound(10, 3)
+    np.testing.assert_array_equal(again.logits(wave)[again.output.name], analyzer.logits(wave)[analyzer.output.name])
 
 
 def test_a_model_for_faces_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -13,6 +14,8 @@ import pytest
 from mien.errors import InputError, ModelError, UnknownModelError
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.quality import sharpness
+from mien.labels import BAUM8, FERPLUS8, mapping
+from mien.options import ModelOptions, VideoOptions
 from mien.results import Emotion, Face, TrackedFace, VideoFrame, VideoResult
 from mien.timeline import certainty, episodes, smooth
 from mien.timeline.smoothing import LEAST
@@ -148,7 +151,7 @@ def test_frames_wait_until_their_faces_are_certain_and_memory_does_not(
 
 def test_images_are_shown_with_their_faces_also_those_that_waited(analyzer: VideoAnalyzer, walk: list[Shot]) -> None:
     seen: list[tuple[np.ndarray, VideoFrame]] = []
-    all_frames(analyzer.stream(seen=lambda image, frame: seen.append((image.copy(), frame))), walk)
+    all_frames(analyzer.stream(on_frame=lambda image, frame: seen.append((image.copy(), frame))), walk)
     images = {time_s: image for image, time_s, _ in walk}
     assert [frame.time_s for _, frame in seen] == list(images)
     whole = 0
@@ -177,6 +180,23 @@ def test_the_same_video_gives_the_same_result(analyzer: VideoAnalyzer, walk: lis
     first, second = (analyzer.analyze((image, time_s) for image, time_s, _ in walk) for _ in range(2))
     assert first.to_dict() == second.to_dict()
     assert VideoResult.from_dict(json.loads(json.dumps(first.to_dict()))).tracks[0].number == 1
+
+
+def test_an_analyzer_pickles_as_its_options_and_is_made_of_options(analyzer: VideoAnalyzer, walk: list[Shot]) -> None:
+    content = pickle.dumps(analyzer)
+    assert len(content) < 4000
+    frames = [(image, time_s) for image, time_s, _ in walk[:5]]
+    expected = analyzer.analyze(frames).to_dict()
+    assert pickle.loads(content).analyze(frames).to_dict() == expected
+    own = VideoAnalyzer.from_options(ModelOptions(), VideoOptions())
+    assert own.analyze(frames).to_dict() == expected
+    mapped = VideoAnalyzer.from_options(ModelOptions(output="baum8"), VideoOptions(smooth_s=0)).analyze(frames)
+    np.testing.assert_allclose(mapped.tracks[0].smoothed, mapped.tracks[0].probabilities)
+    first = analyzer.analyze(frames).tracks[0]
+    assert mapped.labels.name == "baum8"
+    np.testing.assert_allclose(
+        mapped.tracks[0].probabilities, mapping(FERPLUS8, BAUM8).apply(first.probabilities), atol=1e-6
+    )
 
 
 def test_a_video_without_faces_is_a_result(analyzer: VideoAnalyzer) -> None:

@@ -117,7 +117,7 @@ class VideoReader:
         self._options = check_video_options(options or VideoOptions())
         self._source, self._name, self._max_pixels, self._on_open = source, name, max_pixels, on_open
         alone = self._options.method != "timeline"
-        self._stream: FaceStream = analyzer.stream(alone=alone, keep=keep, seen=on_image)
+        self._stream: FaceStream = analyzer.stream(alone=alone, keep=keep, on_frame=on_image)
         self._video: FrameStream | None = None
         self._notes: list[str] = []
         self._is_complete = False

@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ from mien._threads import in_order
 from mien.errors import InputError, ModelError
 from mien.face.align import Crop, crop_matrix, fit_crop, model_crop
 from mien.face.detect import Detection, Detector, get_detector
-from mien.models import ModelSpec, Output, registry, runtime
+from mien.models import ModelSpec, runtime
+from mien.models.emotion import EmotionModel, softmax
+from mien.options import ModelOptions
 from mien.results import Emotion, Face, ImageResult
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ _BATCH = 64
 _HUE_PIXELS = 4096
 
 
-class FaceAnalyzer:
+class FaceAnalyzer(EmotionModel):
     """Finds the faces of images and reads their emotions.
 
     The model and the detector are loaded once.  Thread-safe: any number of threads may share one analyzer, and get the
@@ -48,7 +51,8 @@ class FaceAnalyzer:
     detector : str or Detector
         One of `mien.face.detect.DETECTORS`, or an object with that protocol.
     output : str, optional
-        Which of the model's outputs answers as ``face.emotion``; by default the one that its record names.
+        Which of the model's outputs answers as ``face.emotion``, or a label set that its default output maps to; by
+        default the output that its record names.
     min_face_px : float, optional
         Width of the smallest face to look for, in pixels; by default the detector chooses from the image's size.
     threads : int, optional
@@ -72,6 +76,8 @@ class FaceAnalyzer:
         If another argument is wrong.
     """
 
+    task, subject, option = "face-emotion", "emotions", "model"
+
     def __init__(
         self,
         model: str | os.PathLike[str] | ModelSpec = "face-base",
@@ -84,28 +90,51 @@ class FaceAnalyzer:
         engine: str = "onnxruntime",
         precision: str = "float32",
     ) -> None:
-        spec = model if isinstance(model, ModelSpec) else registry.get(model)
-        if spec.task != "face-emotion" or spec.input is None:
-            raise ModelError(f"model {spec.name!r} is for {spec.task}: reading emotions needs one for face-emotion")
-        self.spec = spec
-        self.output: Output = spec.output(output)
-        self._crop = Crop.from_dict(spec.crop)
-        if self._crop.size != spec.input.size:
-            raise ModelError(
-                f"model {spec.name!r}: its crop is {self._crop.size} px, but its input is {spec.input.size} px"
+        self._configure(
+            ModelOptions(
+                model=model,
+                output=output,
+                detector=detector,
+                min_face_px=min_face_px,
+                threads=threads,
+                device=device,
+                engine=engine,
+                precision=precision,
             )
-        self._session = runtime.load(spec, threads=threads, device=device, engine=engine, precision=precision)
-        self._detector = get_detector(detector, min_face_px=min_face_px, threads=threads, device=device)
+        )
+        self.load()
+
+    @classmethod
+    def from_options(cls, options: ModelOptions) -> Self:
+        """Return an analyzer of the options of an analysis, loaded."""
+        analyzer = cls._from(options)
+        analyzer.load()
+        return analyzer
+
+    def _configure(self, options: ModelOptions, *more: Any) -> None:
+        super()._configure(options, *more)
+        self._crop = Crop.from_dict(self.spec.crop)
+        if self.spec.input is None or self._crop.size != self.spec.input.size:
+            size = None if self.spec.input is None else self.spec.input.size
+            raise ModelError(f"model {self.spec.name!r}: its crop is {self._crop.size} px, but its input is {size} px")
+
+    def load(self) -> None:
+        """Load the model and the detector now, not with their first use."""
+        assert self.session
+        assert self.face_detector
+
+    @cached_property
+    def face_detector(self) -> Detector:
+        """What finds the faces."""
+        options = self.options
+        return get_detector(
+            options.detector, min_face_px=options.min_face_px, threads=options.threads, device=options.device
+        )
 
     @property
     def detector(self) -> str:
         """Name of the detector."""
-        return self._detector.name
-
-    @property
-    def face_detector(self) -> Detector:
-        """The detector itself."""
-        return self._detector
+        return self.face_detector.name
 
     @property
     def size(self) -> int:
@@ -203,7 +232,7 @@ class FaceAnalyzer:
         InputError
             If a crop is no image.
         """
-        return [outputs[self.output.name] for outputs in self._emotions(self.ready(crops))]
+        return [self._answer(outputs) for outputs in self._emotions(self.ready(crops))]
 
     def logits(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return the model's raw answers to ready crops, before temperature and softmax.
@@ -252,9 +281,7 @@ class FaceAnalyzer:
         ready = self.ready(crops)
         if not len(ready):
             raise InputError("crops must hold at least one image")
-        source = self._session.input_names[0]
-        parts = [self._session.run({source: ready[i : i + _BATCH]}, names) for i in range(0, len(ready), _BATCH)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return self._run(ready, names)
 
     def explain(
         self,
@@ -329,7 +356,7 @@ class FaceAnalyzer:
     def _find(self, image: NDArray[np.uint8]) -> _Found:
         """Find the faces of an image and cut them out."""
         image = check_image(image)
-        detection = self._detector.detect(image)
+        detection = self.face_detector.detect(image)
         crops = [
             model_crop(image, box, landmarks, self._crop, self.detector)
             for box, landmarks in zip(detection.boxes, _landmarks(detection), strict=True)
@@ -354,7 +381,7 @@ class FaceAnalyzer:
                 model=self.spec.name,
                 detector=self.detector,
                 warnings=found.warnings,
-                labels=self.output.labels,
+                labels=self.labels,
             )
             for found in group
         ]
@@ -366,21 +393,28 @@ class FaceAnalyzer:
             box=tuple(box.tolist()),
             score=float(score),
             landmarks=None if landmarks is None else tuple((x, y) for x, y in landmarks.tolist()),
-            emotion=outputs[self.output.name],
+            emotion=self._answer(outputs),
             outputs=outputs,
             warnings=(small,) if width < SMALL_FACE_PX else (),
         )
 
+    def _answer(self, outputs: dict[str, Emotion]) -> Emotion:
+        emotion = outputs[self.output.name]
+        return emotion if self.labels == self.output.labels else emotion.to(self.labels)
+
     def _logits(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        tensors = [output.tensor for output in self.spec.outputs]
-        name = self._session.input_names[0]
-        parts = [self._session.run({name: crops[i : i + _BATCH]}, tensors) for i in range(0, len(crops), _BATCH)]
-        return {
-            output.name: np.concatenate([part[output.tensor] for part in parts])
-            if parts
-            else np.zeros((0, len(output.labels)), np.float32)
-            for output in self.spec.outputs
-        }
+        if not len(crops):
+            return {output.name: np.zeros((0, len(output.labels)), np.float32) for output in self.spec.outputs}
+        found = self._run(crops, [output.tensor for output in self.spec.outputs])
+        return {output.name: found[output.tensor] for output in self.spec.outputs}
+
+    def _run(self, crops: NDArray[np.uint8], tensors: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Run the graph over crops, at least one, batch by batch."""
+        assert self.spec.input is not None
+        name = self.session.input_names[0]
+        batches = (self.spec.input.feed(crops[i : i + _BATCH]) for i in range(0, len(crops), _BATCH))
+        parts = [self.session.run({name: batch}, tensors) for batch in batches]
+        return {tensor: np.concatenate([part[tensor] for part in parts]) for tensor in tensors}
 
     def _emotions(self, crops: NDArray[np.uint8]) -> list[dict[str, Emotion]]:
         logits = self._logits(crops)
@@ -411,14 +445,6 @@ def _one_by_one(
 
 def _landmarks(detection: Detection) -> Sequence[Any]:
     return [None] * len(detection) if detection.landmarks is None else list(detection.landmarks)
-
-
-def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """Return distributions, float64 (n, k), from logits at a temperature."""
-    scaled = logits.astype(np.float64) / temperature
-    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True)) if len(scaled) else scaled
-    shares: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
-    return shares
 
 
 def _image_warnings(image: NDArray[np.uint8], detection: Detection) -> tuple[str, ...]:

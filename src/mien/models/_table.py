@@ -77,6 +77,20 @@ class Table:
             raise self.wrong(key, f"must be a finite number, but got {value!r}")
         return value
 
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """Return so many finite numbers."""
+        values = self._get(key, (list, tuple), f"an array of {count} numbers")
+        if len(values) != count or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+            raise self.wrong(key, f"must be an array of {count} numbers, but got {values!r}")
+        return tuple(float(value) for value in values)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return an array of strings."""
+        values = self._get(key, (list, tuple), "an array of strings")
+        if not all(isinstance(value, str) for value in values):
+            raise self.wrong(key, f"must be an array of strings, but got {values!r}")
+        return tuple(values)
+
     def whole(self, key: str, *, low: int) -> int:
         """Return an integer of at least ``low``."""
         value = int(self._get(key, int, "an integer"))

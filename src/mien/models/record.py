@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import InputError, ModelError
-from mien.labels import label_set
+from mien.labels import LabelSet, label_set
 from mien.models._table import Table, dump_toml
 from mien.models.spec import TASKS, License, ModelFile, ModelInput, ModelSpec, Output, Result, SoundInput
 
@@ -98,11 +98,20 @@ def _license(table: Table) -> License:
 
 
 def _input(table: Table) -> ModelInput:
+    color = table.text("color", among=("RGB", "BGR", "gray"))
+    dtype = table.text("dtype", among=("uint8", "float32"))
+    moments = {}
+    if dtype == "float32":
+        channels = 1 if color == "gray" else 3
+        moments = {key: table.numbers(key, channels) for key in ("mean", "std") if key in table}
+        if min(moments.get("std", (1.0,))) <= 0:
+            raise table.wrong("std", f"must be above zero, but got {list(moments['std'])}")
     entry = ModelInput(
         size=table.whole("size", low=8),
-        layout=table.text("layout", among=("NHWC",)),
-        dtype=table.text("dtype", among=("uint8",)),
-        color=table.text("color", among=("RGB",)),
+        layout=table.text("layout", among=("NHWC", "NCHW")),
+        dtype=dtype,
+        color=color,
+        **moments,
     )
     table.done()
     return entry
@@ -136,7 +145,7 @@ def _sound(table: Table) -> SoundInput:
 def _output(table: Table) -> Output:
     labels = table.text("labels")
     try:
-        known = label_set(labels)
+        known = LabelSet(labels, table.texts("emotions")) if "emotions" in table else label_set(labels)
     except InputError as error:
         raise table.wrong("labels", str(error)) from error
     temperature = table.number("temperature")

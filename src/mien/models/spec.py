@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mien.errors import ModelError
-from mien.labels import LabelSet
+from mien.labels import LABEL_SETS, LabelSet
 
 __all__ = ["TASKS", "License", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result", "SoundInput"]
 
@@ -61,20 +64,41 @@ class License:
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """What the graph of a face-emotion model takes: uint8 of shape (n, size, size, 3), RGB.
+    """What the graph of a face-emotion model takes: of mien's own uint8 of shape (n, size, size, 3), RGB.
 
     Parameters
     ----------
     size : int
         Side of the square crop in pixels.
-    layout, dtype, color : str
-        Always ``"NHWC"``, ``"uint8"``, ``"RGB"``: stated in the record, so that a reader need not know it.
+    layout : {"NHWC", "NCHW"}
+        Order of the axes.
+    dtype : {"uint8", "float32"}
+        As float32, a pixel is ``(value / 255 - mean) / std``.
+    color : {"RGB", "BGR", "gray"}
+        The channels; gray is one (ITU-R BT.601).
+    mean, std : tuple of float
+        Of each channel; ``std = 1 / 255`` gives values in 0..255.
     """
 
     size: int
     layout: str = "NHWC"
     dtype: str = "uint8"
     color: str = "RGB"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def feed(self, crops: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return crops, uint8 (n, size, size, 3) in RGB, as the graph takes them."""
+        images: NDArray[Any] = crops
+        if self.color == "BGR":
+            images = crops[..., ::-1]
+        elif self.color == "gray":
+            luma = crops.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+            images = luma.round().astype(np.uint8)[..., None]
+        if self.dtype == "float32":
+            mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+            images = (images.astype(np.float32) / np.float32(255) - mean) / std
+        return images.transpose(0, 3, 1, 2) if self.layout == "NCHW" else images
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +300,8 @@ class ModelSpec:
         }
         if self.input is not None:
             record["input"] = dataclasses.asdict(self.input)
+            if self.input.dtype == "uint8":
+                del record["input"]["mean"], record["input"]["std"]
         if self.sound is not None:
             record["sound"] = dataclasses.asdict(self.sound)
         for key in ("crop", "fusion", "training", "card"):
@@ -295,6 +321,7 @@ def _output_to_dict(output: Output) -> dict[str, Any]:
         "name": output.name,
         "tensor": output.tensor,
         "labels": output.labels.name,
+        **({} if LABEL_SETS.get(output.labels.name) == output.labels else {"emotions": list(output.labels.emotions)}),
         "temperature": output.temperature,
         "default": output.default,
     }

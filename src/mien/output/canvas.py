@@ -49,17 +49,27 @@ __all__ = [
 RGB = tuple[int, int, int]
 """Red, green, blue, each 0 to 255, sRGB."""
 
-COLORS: dict[str, RGB] = {
-    "anger": (0xD5, 0x5E, 0x00),  # vermillion
-    "disgust": (0x00, 0x9E, 0x73),  # bluish green
-    "fear": (0xCC, 0x79, 0xA7),  # reddish purple
-    "happiness": (0xF0, 0xE4, 0x42),  # yellow
-    "sadness": (0x00, 0x72, 0xB2),  # blue
-    "surprise": (0xE6, 0x9F, 0x00),  # orange
-    "neutral": (0xBB, 0xBB, 0xBB),  # gray
-    "contempt": (0x88, 0x22, 0x55),  # wine
-    "calm": (0x56, 0xB4, 0xE9),  # sky blue
-}
+
+class _Colors(dict[str, RGB]):
+    """Colors by emotion; words that mien does not know are light gray."""
+
+    def __missing__(self, emotion: str) -> RGB:
+        return (0xDD, 0xDD, 0xDD)
+
+
+COLORS: dict[str, RGB] = _Colors(
+    {
+        "anger": (0xD5, 0x5E, 0x00),  # vermillion
+        "disgust": (0x00, 0x9E, 0x73),  # bluish green
+        "fear": (0xCC, 0x79, 0xA7),  # reddish purple
+        "happiness": (0xF0, 0xE4, 0x42),  # yellow
+        "sadness": (0x00, 0x72, 0xB2),  # blue
+        "surprise": (0xE6, 0x9F, 0x00),  # orange
+        "neutral": (0xBB, 0xBB, 0xBB),  # gray
+        "contempt": (0x88, 0x22, 0x55),  # wine
+        "calm": (0x56, 0xB4, 0xE9),  # sky blue
+    }
+)
 """The color of each emotion that mien knows."""
 
 PLAIN: RGB = (255, 255, 255)

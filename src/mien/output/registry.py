@@ -140,10 +140,8 @@ class Format:
         standard output.  ``"file"``: one file (its path) for all results.  ``"each"``: a file for each result.
         ``"folder"``: several files for each result, whose names begin with the target.
     flag : str, optional
-        The option of the command line, such as ``"--csv"``; formats with the same flag fit different kinds.  Without
-        one, the format is what is shown when no other goes to standard output.
-    metavar : str, optional
-        What follows the flag; nothing by default.
+        The option of the command line; by default the name, as ``"--csv"``.  Formats with the same flag fit different
+        kinds.  None for the format that is shown when no other goes to standard output.
     group : str
         The heading under which the command line shows it.
     needs : {"", "images", "audio", "source"}
@@ -160,11 +158,20 @@ class Format:
     kinds: tuple[str, ...] = KINDS
     suffixes: tuple[str, ...] = ()
     target: Literal["stream", "file", "each", "folder"] = "each"
-    flag: str | None = None
-    metavar: str | None = None
+    flag: str | None = ""
     group: str = "Output"
     needs: Literal["", "images", "audio", "source"] = ""
     replaces_suffix: bool = False
+
+    def __post_init__(self) -> None:
+        if self.flag == "":
+            object.__setattr__(self, "flag", f"--{self.name}")
+
+    @property
+    def metavar(self) -> str | None:
+        """What follows the flag: None, a file or a folder."""
+        file = f"FILE{self.suffixes[0]}" if len(self.suffixes) == 1 else "FILE"
+        return {"stream": None, "file": "FILE", "each": f"{file}|DIR", "folder": "DIR"}[self.target]
 
     def open(self, target: IO[str] | Path, context: Context | None = None) -> Writer:
         """Return a writer.
@@ -193,116 +200,87 @@ class Format:
         return writer
 
 
-_TABLE_KINDS = (*KINDS, "fused")
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+_ANY = (*KINDS, "fused")
+_AUDIO_VIDEO = ("audio", "video")
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
+_LINES = (".jsonl", ".ndjson")
+_OUT = "Write drawn images to a folder, a video to a .mp4."
 
-_OWN = (
-    Format("console", "mien.output.console:ConsoleWriter", "Tables to read.", target="stream"),
-    Format(
-        "json",
-        "mien.output.tables:JsonWriter",
-        "A JSON document for one item, a line each for many.",
-        kinds=_TABLE_KINDS,
-        suffixes=(".json",),
-        target="stream",
-        flag="--json",
+
+def _own(name: str, writer: str, *more: Any, **options: Any) -> Format:
+    return Format(name, f"mien.output.{writer}", *more, **options)
+
+
+_FORMATS = (
+    _own("console", "console:ConsoleWriter", "Tables to read.", target="stream", flag=None),
+    _own(
+        "json", "tables:JsonWriter", "A JSON document for one item, a line each for many.", _ANY, (".json",), "stream"
     ),
-    Format(
+    _own(
         "jsonl",
-        "mien.output.tables:JsonLinesWriter",
+        "tables:JsonLinesWriter",
         "A line an item; of videos a line a frame, as they come.",
-        kinds=_TABLE_KINDS,
-        suffixes=(".jsonl", ".ndjson"),
-        target="stream",
-        flag="--jsonl",
+        _ANY,
+        _LINES,
+        "stream",
     ),
-    Format(
-        "csv",
-        "mien.output.tables:CsvWriter",
-        "A row a face, a segment of speech, or what --table says.",
-        kinds=_TABLE_KINDS,
-        suffixes=(".csv",),
-        target="stream",
-        flag="--csv",
+    _own(
+        "csv", "tables:CsvWriter", "A row a face, a segment of speech, or what --table says.", _ANY, (".csv",), "stream"
     ),
-    Format(
-        "parquet",
-        "mien.output.tables:ParquetWriter",
-        "Write the rows there, as Parquet.",
-        kinds=_TABLE_KINDS,
-        suffixes=(".parquet",),
-        target="file",
-        flag="--parquet",
-        metavar="FILE",
-    ),
-    Format(
-        "plot",
-        "mien.output.timeline:PlotWriter",
-        "Draw videos and audio over time.",
-        kinds=("audio", "video"),
-        suffixes=(".png",),
-        flag="--plot",
-        metavar="FILE.png|DIR",
-        needs="audio",
-    ),
-    Format(
+    _own("parquet", "tables:ParquetWriter", "Write the rows there, as Parquet.", _ANY, (".parquet",), "file"),
+    _own("plot", "timeline:PlotWriter", "Draw videos and audio over time.", _AUDIO_VIDEO, (".png",), needs="audio"),
+    _own(
         "annotated-image",
-        "mien.output.draw:AnnotatedImageWriter",
-        "Write drawn images to a folder, a video to a .mp4.",
-        kinds=("image",),
-        suffixes=_IMAGE_SUFFIXES,
+        "draw:AnnotatedImageWriter",
+        _OUT,
+        ("image",),
+        _IMAGES,
         flag="--out",
-        metavar="FILE|DIR",
         group="Faces",
         needs="images",
     ),
-    Format(
+    _own(
         "annotated-video",
-        "mien.output.video:AnnotatedVideoWriter",
-        "Write drawn images to a folder, a video to a .mp4.",
-        kinds=("video",),
-        suffixes=_VIDEO_SUFFIXES,
+        "video:AnnotatedVideoWriter",
+        _OUT,
+        ("video",),
+        _VIDEOS,
         flag="--out",
-        metavar="FILE|DIR",
         group="Faces",
         needs="source",
         replaces_suffix=True,
     ),
-    Format(
+    _own(
         "faces",
-        "mien.output.faces:FaceWriter",
+        "faces:FaceWriter",
         "Write each face as a PNG there.",
-        kinds=("image", "video"),
+        ("image", "video"),
         target="folder",
         flag="--save-faces",
-        metavar="DIR",
         group="Faces",
         needs="images",
     ),
-    Format(
+    _own(
         "html",
-        "mien.output.page:PageWriter",
+        "page:PageWriter",
         "Write a page: summary, timeline, moments.",
-        kinds=("video",),
-        suffixes=(".html",),
-        flag="--html",
-        metavar="FILE.html|DIR",
+        ("video",),
+        (".html",),
         group="Videos",
         needs="images",
     ),
-    Format(
+    _own(
         "wav",
-        "mien.output.write:WavWriter",
+        "write:WavWriter",
         "Write the sound there, mono.",
-        kinds=("audio",),
-        suffixes=(".wav",),
+        ("audio",),
+        (".wav",),
         flag="--save-audio",
-        metavar="FILE.wav|DIR",
         group="Audio",
         needs="source",
     ),
 )
 
-FORMATS: Registry[Format] = Registry("format", {entry.name: entry for entry in _OWN}, group="mien.formats")
+FORMATS: Registry[Format] = Registry("format", {entry.name: entry for entry in _FORMATS}, group="mien.formats")
 """All formats; an entry point of the group ``mien.formats`` adds one of another package."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.labels import LabelSet, canonical, label_set, mapping
+from mien.labels import LABEL_SETS, LabelSet, label_set, mapping
 
 __all__ = ["TIME_EPSILON_S", "UNSURE_BELOW", "Emotion", "Segment", "mean_emotion", "seconds_by_emotion"]
 
@@ -77,10 +77,7 @@ class Emotion(Mapping[str, float]):
         return len(self.labels)
 
     def __contains__(self, emotion: object) -> bool:
-        try:
-            return isinstance(emotion, str) and canonical(emotion) in self.labels.emotions
-        except InputError:
-            return False
+        return isinstance(emotion, str) and self.get(emotion) is not None
 
     def get(self, emotion: str, default: Any = None) -> Any:
         """Return the probability of an emotion, or the default where the label set does not have it."""
@@ -116,8 +113,9 @@ class Emotion(Mapping[str, float]):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Emotion:
         """Build from what `to_dict` returned."""
-        labels = label_set(data["labels"])
-        return cls(labels, tuple(data["probabilities"][name] for name in labels.emotions))
+        shares = data["probabilities"]
+        labels = LABEL_SETS.get(data["labels"]) or LabelSet(data["labels"], tuple(shares))
+        return cls(labels, tuple(shares[name] for name in labels.emotions))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from mien.errors import InputError
-from mien.labels import FER7, LabelSet, label_set
+from mien.labels import FER7, LabelSet
 from mien.results.emotion import Emotion
 from mien.results.tables import Column, Result, box_values, columns, html_image, html_table, table_row
 
@@ -148,7 +148,7 @@ class ImageResult(Result):
             "height": self.height,
             "model": self.model,
             "detector": self.detector,
-            "labels": self.labels.name,
+            "labels": self.labels.to_data(),
             "warnings": list(self.warnings),
             "faces": [face.to_dict() for face in self.faces],
         }
@@ -164,7 +164,7 @@ class ImageResult(Result):
             model=data["model"],
             detector=data["detector"],
             warnings=tuple(data["warnings"]),
-            labels=label_set(data["labels"]),
+            labels=LabelSet.from_data(data["labels"]),
         )
 
     def columns(self, table: str | None = None) -> tuple[Column, ...]:

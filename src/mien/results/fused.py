@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mien.errors import InputError
-from mien.labels import FER7, LabelSet, label_set
+from mien.labels import FER7, LabelSet
 from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, mean_emotion, seconds_by_emotion
 from mien.results.tables import Column, Result, columns, html_table, table_row
 
@@ -235,7 +235,7 @@ class FusedResult(Result):
         return {
             "path": self.path,
             "method": self.method,
-            "labels": self.labels.name,
+            "labels": self.labels.to_data(),
             "start_s": self.start_s,
             "end_s": self.end_s,
             "face_s": self.face_s,
@@ -254,7 +254,7 @@ class FusedResult(Result):
         return cls(
             tuple(FusedSegment.from_dict(segment) for segment in data["segments"]),
             data["method"],
-            label_set(data["labels"]),
+            LabelSet.from_data(data["labels"]),
             tuple(data["notes"]),
             tuple(data["warnings"]),
             data["path"],

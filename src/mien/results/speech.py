@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from mien.errors import InputError
-from mien.labels import RAVDESS8, LabelSet, label_set
+from mien.labels import RAVDESS8, LabelSet
 from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, mean_emotion, seconds_by_emotion
 from mien.results.tables import Column, Result, columns, html_image, html_table, table_row
 
@@ -177,7 +177,7 @@ class SpeechResult(Result):
             "path": self.path,
             "duration_s": self.duration_s,
             "model": self.model,
-            "labels": self.labels.name,
+            "labels": self.labels.to_data(),
             "warnings": list(self.warnings),
             "summary": self.summary.to_dict(),
             "segments": [segment.to_dict() for segment in self.segments],
@@ -192,7 +192,7 @@ class SpeechResult(Result):
             path=data["path"],
             model=data["model"],
             warnings=tuple(data["warnings"]),
-            labels=label_set(data["labels"]),
+            labels=LabelSet.from_data(data["labels"]),
         )
 
     def columns(self, table: str | None = None) -> tuple[Column, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.labels import FER7, RAVDESS8, LabelSet, label_set
+from mien.labels import FER7, RAVDESS8, LabelSet
 from mien.results.emotion import Emotion
 from mien.results.face import Face, ImageResult
 from mien.results.fused import FusedResult
@@ -427,7 +427,7 @@ class VideoResult(Result):
             "model": self.model,
             "detector": self.detector,
             "method": self.method,
-            "labels": self.labels.name,
+            "labels": self.labels.to_data(),
             "warnings": list(self.warnings),
             "cuts": list(self.cuts),
             "summary": self.summary.to_dict(),
@@ -456,7 +456,7 @@ class VideoResult(Result):
             tracks=tuple(_rebuilt(track, found[track["track"]], times_s, lengths_s) for track in data["tracks"]),
             speech=None if data["speech"] is None else SpeechResult.from_dict(data["speech"]),
             fused=None if data["fused"] is None else FusedResult.from_dict(data["fused"]),
-            labels=label_set(data["labels"]),
+            labels=LabelSet.from_data(data["labels"]),
         )
 
     def _repr_png_(self) -> bytes | None:
@@ -511,7 +511,7 @@ def _rebuilt(
     landmarks, sharp = [face.face.landmarks for face in faces], [face.sharpness for face in faces]
     return FaceTrack(
         number=data["track"],
-        labels=label_set(data["emotion"]["labels"]),
+        labels=Emotion.from_dict(data["emotion"]).labels,
         times_s=times_s[places],
         durations_s=lengths_s[places],
         boxes=np.array([face.face.box for face in faces], np.float32),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +14,11 @@ from numpy.typing import NDArray
 from mien._checks import check_integer, check_number, check_wave
 from mien.errors import InputError, ModelError
 from mien.io.resample import Resampler, resample
-from mien.labels import LABEL_SETS, LabelSet, mapping
-from mien.models import ModelSpec, Output, registry, runtime
+from mien.labels import mapping
+from mien.models import ModelSpec
+from mien.models.emotion import EmotionModel, softmax
 from mien.models.spec import SoundInput
+from mien.options import AudioOptions, ModelOptions
 from mien.results import Emotion, SpeechResult, SpeechSegment
 from mien.speech.activity import FRAME_S, Activity, Rules, speech_bounds
 from mien.speech.quality import SnrMeter
@@ -37,7 +41,7 @@ their last bits, and callers may use their own blocks again."""
 Wave = NDArray[np.float32]
 
 
-class SpeechAnalyzer:
+class SpeechAnalyzer(EmotionModel):
     """Finds the speech of recordings and reads its emotions over time.
 
     The model is loaded once.  Thread-safe: any number of threads may share one analyzer; a `SpeechStream` belongs to
@@ -74,6 +78,11 @@ class SpeechAnalyzer:
         If another argument is wrong.
     """
 
+    task, subject, option = "speech-emotion", "voices", "speech_model"
+
+    sound: SoundInput
+    """What the model takes."""
+
     def __init__(
         self,
         model: str | os.PathLike[str] | ModelSpec = "speech-base",
@@ -86,14 +95,34 @@ class SpeechAnalyzer:
         engine: str = "onnxruntime",
         precision: str = "float32",
     ) -> None:
-        spec = model if isinstance(model, ModelSpec) else registry.get(model)
-        if spec.task != "speech-emotion" or spec.sound is None:
-            raise ModelError(f"model {spec.name!r} is for {spec.task}: reading voices needs one for speech-emotion")
-        self.spec, self.sound = spec, spec.sound
-        self.output, self.labels = _chosen(spec, output)
+        options = ModelOptions(
+            speech_model=model, output=output, threads=threads, device=device, engine=engine, precision=precision
+        )
+        self._configure(options, AudioOptions(window_s=window_s, hop_s=hop_s))
+        self.load()
+
+    @classmethod
+    def from_options(cls, options: ModelOptions, audio: AudioOptions | None = None) -> Self:
+        """Return an analyzer of the options of an analysis, loaded; on one thread where they say nothing."""
+        analyzer = cls._from(replace(options, threads=options.threads or 1), audio or AudioOptions())
+        analyzer.load()
+        return analyzer
+
+    def _configure(self, options: ModelOptions, *more: AudioOptions) -> None:
+        super()._configure(options)
+        if self.spec.sound is None:
+            raise ModelError(f"model {self.spec.name!r} has no [sound] in its record")
+        (self.audio,) = more
+        self.sound = self.spec.sound
+        self.window_s, self.hop_s = _windows(self.sound, self.audio.window_s, self.audio.hop_s)
         self._mapping = mapping(self.output.labels, self.labels)
-        self.window_s, self.hop_s = _windows(spec.sound, window_s, hop_s)
-        self._session = runtime.load(spec, threads=threads, device=device, engine=engine, precision=precision)
+
+    def _pickled(self) -> tuple[Any, ...]:
+        return (self.options, self.audio)
+
+    def load(self) -> None:
+        """Load the model now, not with its first use."""
+        assert self.session
 
     def analyze(self, wave: Wave, *, rate_hz: int) -> SpeechResult:
         """Read the emotions of a recording.
@@ -161,7 +190,7 @@ class SpeechAnalyzer:
         if missing:
             wave = np.pad(wave, (missing // 2, missing - missing // 2))
         tensors = [output.tensor for output in self.spec.outputs]
-        found = self._session.run({self._session.input_names[0]: wave[None]}, tensors)
+        found = self.session.run({self.session.input_names[0]: wave[None]}, tensors)
         return {output.name: found[output.tensor][0] for output in self.spec.outputs}
 
     def clip_logits(self, wave: Wave, *, rate_hz: int) -> dict[str, NDArray[np.float32]]:
@@ -199,9 +228,7 @@ class SpeechAnalyzer:
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the calibrated distribution that logits stand for, float64 (k,), in the labels of `output`."""
-        scaled = np.asarray(logits, np.float64) / self.output.temperature
-        shares = np.exp(scaled - scaled.max())
-        return np.asarray(shares / shares.sum(), np.float64)
+        return softmax(logits, self.output.temperature)
 
     def _emotion(self, probabilities: NDArray[np.float64]) -> Emotion:
         mapped = self._mapping.apply(probabilities)
@@ -421,14 +448,6 @@ class _Kept:
             self._parts = [np.concatenate(self._parts)]
         whole = self._parts[0]
         return whole[begin - self._first : end - self._first]
-
-
-def _chosen(spec: ModelSpec, name: str | None) -> tuple[Output, LabelSet]:
-    """Return the output that answers, and the labels it answers in."""
-    if name is not None and name in LABEL_SETS and all(name != output.name for output in spec.outputs):
-        return spec.default_output, LABEL_SETS[name]
-    output = spec.output(name)
-    return output, output.labels
 
 
 def _windows(sound: SoundInput, window_s: float | None, hop_s: float | None) -> tuple[float, float]:

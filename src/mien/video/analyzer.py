@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from mien._checks import check_image, check_integer, check_number
 from mien.errors import InputError
 from mien.face.align import Crop, model_crop
-from mien.face.analyzer import FaceAnalyzer, softmax
+from mien.face.analyzer import FaceAnalyzer
 from mien.face.detect import Detector
 from mien.face.quality import sharpness
 from mien.face.track import FaceTracker, Tracked
-from mien.labels import LabelSet
+from mien.labels import LabelSet, mapping
 from mien.models import ModelSpec, Output
+from mien.models.emotion import softmax
+from mien.options import ModelOptions, VideoOptions
 from mien.results import Emotion, Face, FaceTrack, TrackedFace, VideoFrame, VideoResult
 from mien.timeline import Smoother, certainty
 from mien.video._course import Course, Patch, Times
@@ -36,7 +38,7 @@ _FORGET_S = 30.0
 """A person who was away for so long starts again with an empty memory of answers."""
 
 Image = NDArray[np.uint8]
-Seen = Callable[[Image, VideoFrame], None]
+FrameCallback = Callable[[Image, VideoFrame], None]
 
 
 class VideoAnalyzer:
@@ -52,7 +54,8 @@ class VideoAnalyzer:
     detector : str or Detector
         One of `mien.face.detect.DETECTORS`, or an object with that protocol.
     output : str, optional
-        Which of the model's outputs answers; by default the one that its record names.
+        Which of the model's outputs answers, or a label set that its default output maps to; by default the output that
+        its record names.
     min_face_px : float, optional
         Width of the smallest face to look for, in pixels; by default the detector chooses from the size of the frames.
     max_faces : int, optional
@@ -113,6 +116,18 @@ class VideoAnalyzer:
         )
         self._crop = Crop.from_dict(self.faces.spec.crop)
 
+    @classmethod
+    def from_options(cls, options: ModelOptions, video: VideoOptions | None = None) -> Self:
+        """Return an analyzer of the options of an analysis, loaded; on one thread where they say nothing."""
+        video = video or VideoOptions()
+        names = ("model", "detector", "output", "min_face_px", "device", "engine", "precision")
+        return cls(
+            **{name: getattr(options, name) for name in names},
+            threads=options.threads or 1,
+            max_faces=video.max_faces,
+            smooth_s=video.smooth_s,
+        )
+
     @property
     def spec(self) -> ModelSpec:
         """The record of the model."""
@@ -126,7 +141,7 @@ class VideoAnalyzer:
     @property
     def labels(self) -> LabelSet:
         """The emotions of the answers."""
-        return self.faces.output.labels
+        return self.faces.labels
 
     @property
     def detector(self) -> str:
@@ -134,7 +149,7 @@ class VideoAnalyzer:
         return self.faces.detector
 
     def stream(
-        self, *, live: bool = False, alone: bool = False, keep: bool = True, seen: Seen | None = None
+        self, *, live: bool = False, alone: bool = False, keep: bool = True, on_frame: FrameCallback | None = None
     ) -> FaceStream:
         """Begin a video that comes frame by frame.
 
@@ -147,11 +162,11 @@ class VideoAnalyzer:
             Look at each frame by itself: every one is searched, nothing is smoothed, no face is doubted.
         keep : bool
             Keep what the result tells; without it there is none, and a video without end needs no more memory.
-        seen : callable, optional
-            Gets images with their frames, as they are given back: a whole frame, or the surroundings of one face as
-            an image of its own, with its place in that.
+        on_frame : callable, optional
+            Called with images and their frames, as they are given back: a whole frame, or the surroundings of one face
+            as an image of its own, with its place in that.
         """
-        return FaceStream(self, live=live, alone=alone, keep=keep, seen=seen)
+        return FaceStream(self, live=live, alone=alone, keep=keep, on_frame=on_frame)
 
     def analyze(self, frames: Iterable[tuple[Image, float]]) -> VideoResult:
         """Analyze frames that are at hand.
@@ -183,7 +198,10 @@ class VideoAnalyzer:
             return np.zeros((0, len(self.labels))), []
         crops = [model_crop(image, face.box, face.landmarks, self._crop, self.detector) for face in faces]
         logits = self.faces.tensors(np.stack(crops), [self.output.tensor])[self.output.tensor]
-        return softmax(logits, self.output.temperature), [sharpness(crop) for crop in crops]
+        shares = softmax(logits, self.output.temperature)
+        if self.labels != self.output.labels:
+            shares = mapping(self.output.labels, self.labels).apply(shares)
+        return shares, [sharpness(crop) for crop in crops]
 
 
 @dataclass(slots=True, eq=False)
@@ -214,12 +232,14 @@ class FaceStream:
 
     Parameters
     ----------
-    analyzer, live, alone, keep, seen
+    analyzer, live, alone, keep, on_frame
         See `VideoAnalyzer.stream`.
     """
 
-    def __init__(self, analyzer: VideoAnalyzer, *, live: bool, alone: bool, keep: bool, seen: Seen | None) -> None:
-        self._analyzer, self._live, self._alone, self._keep, self._seen = analyzer, live, alone, keep, seen
+    def __init__(
+        self, analyzer: VideoAnalyzer, *, live: bool, alone: bool, keep: bool, on_frame: FrameCallback | None
+    ) -> None:
+        self._analyzer, self._live, self._alone, self._keep, self._on_frame = analyzer, live, alone, keep, on_frame
         self._tau_s = 0.0 if alone else analyzer.smooth_s
         self._tracker = FaceTracker(
             analyzer.faces.face_detector,
@@ -289,7 +309,7 @@ class FaceStream:
         for face, answer, weight, clear in zip(tracked, answers, weights, sharp, strict=True):
             smoothed = self._smoother(face.id, time_s).push(time_s, answer, weight=float(weight))
             faces.append(_Face(face, answer, smoothed, clear))
-        return _Held(time_s, (image.shape[1], image.shape[0]), faces, image if self._seen else None)
+        return _Held(time_s, (image.shape[1], image.shape[0]), faces, image if self._on_frame else None)
 
     def _smoother(self, person: int, time_s: float) -> Smoother:
         seen_s, smoother = self._smoothers.get(person, (time_s, Smoother(self._tau_s)))
@@ -324,7 +344,7 @@ class FaceStream:
                 course.append(row, face.tracked, face.answer, face.sharpness)
             tracked.append(_shown(course.number, face, self._analyzer.labels))
         frame = VideoFrame(held.time_s, *held.size, tuple(sorted(tracked, key=lambda shown: shown.track)))
-        if self._seen is not None:
+        if self._on_frame is not None:
             self._show(held, frame, {self._course(face.tracked.id).number: face for face in faces})
         return frame
 
@@ -342,14 +362,14 @@ class FaceStream:
         return course
 
     def _show(self, held: _Held, frame: VideoFrame, faces: dict[int, _Face]) -> None:
-        assert self._seen is not None
+        assert self._on_frame is not None
         if held.image is not None:
-            self._seen(held.image, frame)
+            self._on_frame(held.image, frame)
             return
         for shown in frame.faces:
             patch = faces[shown.track].patch
             if patch is not None:
-                self._seen(patch.image, patch.frame(frame.time_s, shown))
+                self._on_frame(patch.image, patch.frame(frame.time_s, shown))
 
     def _trim(self, held: _Held) -> None:
         """Keep of a frame that waits only what is around its faces."""

@@ -1,0 +1,105 @@
+"""What the analyzers of faces and of voices share: a model that reads emotions, and its options."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import ModelError
+from mien.labels import LABEL_SETS, LabelSet
+from mien.models import registry, runtime
+from mien.models.spec import ModelSpec, Output
+from mien.options import ModelOptions
+
+__all__ = ["EmotionModel", "softmax"]
+
+
+class EmotionModel:
+    """A model that reads emotions.  It pickles as its options: another process loads the model with its first use.
+
+    Attributes
+    ----------
+    options : ModelOptions
+        As it was made.
+    spec : ModelSpec
+        The model's record.
+    output : Output
+        The output that answers.
+    labels : LabelSet
+        The emotions of the answers: those of the output, or a set that they are mapped to.
+    """
+
+    task: ClassVar[str]
+    """What the model must be for, see `mien.models.spec.TASKS`."""
+
+    subject: ClassVar[str]
+    """What it reads, in messages."""
+
+    option: ClassVar[str]
+    """Which of the options names the model."""
+
+    options: ModelOptions
+    spec: ModelSpec
+    output: Output
+    labels: LabelSet
+
+    def _configure(self, options: ModelOptions, *_more: Any) -> None:
+        """Take options and the model's record; nothing is loaded yet."""
+        spec = registry.get(getattr(options, self.option))
+        if spec.task != self.task:
+            need = f"reading {self.subject} needs one for {self.task}"
+            raise ModelError(f"model {spec.name!r} is for {spec.task}: {need}")
+        self.options, self.spec = options, spec
+        name = options.output
+        if name in LABEL_SETS and all(name != output.name for output in spec.outputs):
+            self.output, self.labels = spec.default_output, LABEL_SETS[name]
+        else:
+            self.output = spec.output(name)
+            self.labels = self.output.labels
+
+    @cached_property
+    def session(self) -> runtime.Session:
+        """The model's graph, loaded with its first use."""
+        options = self.options
+        return runtime.load(
+            self.spec,
+            threads=options.threads,
+            device=options.device,
+            engine=options.engine,
+            precision=options.precision,
+        )
+
+    def _pickled(self) -> tuple[Any, ...]:
+        """Return what `_configure` takes."""
+        return (self.options,)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), *self._pickled())
+
+    @classmethod
+    def _from(cls, *options: Any) -> Self:
+        analyzer = cls.__new__(cls)
+        analyzer._configure(*options)
+        return analyzer
+
+
+def _restore(cls: Any, options: ModelOptions, *more: Any) -> EmotionModel:
+    return _shared(cls, registry.get(getattr(options, cls.option)), options, *more)
+
+
+@lru_cache(maxsize=4)
+def _shared(cls: Any, _spec: ModelSpec, *options: Any) -> EmotionModel:
+    # A process that is sent the same analyzer again and again loads its model once.
+    analyzer: EmotionModel = cls._from(*options)
+    return analyzer
+
+
+def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return distributions, float64 (..., k), from logits at a temperature."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True)) if scaled.size else scaled
+    shares: NDArray[np.float64] = raised / raised.sum(axis=-1, keepdims=True)
+    return shares
