@@ -114,7 +114,7 @@ def hour(log: str) -> list[float]:
     import cv2
 
     import mien
-    from mien.io import _live_sources
+    from mien.io import live
     from mien.live import LiveSession, LiveStream
     from mien.live_window import Status, WindowPainter
     from planted_faces import planted
@@ -123,7 +123,7 @@ def hour(log: str) -> list[float]:
     shots = planted({0: turns}, size=(320, 240), seed=1, rate=30, seconds=10)
     Images.images = [np.ascontiguousarray(shot[0][:, :, ::-1]) for shot in shots]
     cv2.VideoCapture = Images  # type: ignore[misc,assignment]
-    _live_sources.why_closed = lambda _: ""
+    live.explain_no_access = lambda _: ""
     stream = LiveStream(0, mien.VideoAnalyzer(), on_message=print)
 
     def ready() -> None:

@@ -62,13 +62,13 @@ HOUR = """
 import sys, time
 from pathlib import Path
 import mien
-from mien.api.readers import VideoReader
+from mien.api.analysis import VideoAnalysis
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
     return [int(line.split()[1]) / 1000 for name in ("VmRSS", "VmHWM") for line in lines if line.startswith(name)]
 
-reader = VideoReader(mien.VideoAnalyzer(), sys.argv[1])
+reader = VideoAnalysis(mien.VideoAnalyzer(), sys.argv[1])
 start, minute = time.perf_counter(), 0
 for frame in reader.frames():
     if frame.time_s >= 60 * minute:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mien.errors import MediaError, MediaNotFoundError, MissingExtraError
-from mien.io import _live_microphone
-from mien.io._live_microphone import Microphone
+from mien.io import microphone
+from mien.io.microphone import Microphone
 from mien.labels import FER7
 from mien.live import LiveVoice
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
@@ -129,7 +129,7 @@ def test_what_was_said_is_forgotten(plant: Any, analyzer: SpeechAnalyzer, monkey
 def test_a_microphone_that_is_lost_is_told(
     plant: Any, analyzer: SpeechAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_live_microphone, "_SILENT_S", 0.2)
+    monkeypatch.setattr(microphone, "_SILENT_S", 0.2)
     plant(np.zeros(RATE_HZ // 10, np.float32))
     messages: list[str] = []
     with LiveVoice(analyzer, FER7, on_message=messages.append):

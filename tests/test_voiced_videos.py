@@ -255,7 +255,7 @@ def test_of_two_sound_tracks_the_first_is_taken(tmp_path: Path, planted_model: P
             target.mux(track.encode(None))
     video = read(path, planted_model, speech)
     assert [name for _, _, name in said(video)] == ["anger"]
-    assert "the file has 2 sound tracks; the first is taken" in video.warnings
+    assert "the file has 2 sound tracks; the first is used" in video.warnings
 
 
 def test_nobody_in_view_leaves_the_voice(tmp_path: Path, planted_model: Path, speech: Path) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mien._checks import check_number
 from mien.errors import MediaError, MienError
 from mien.fusion.experts import experts, shipped_weights
-from mien.io.camera import open_source, source_name
+from mien.io.live import format_live_source, open_live_source
 from mien.labels import FER7, LabelSet, mapping
 from mien.output.live import LiveLog, LiveRecording, write_snapshot
 from mien.results import Emotion, SpeechSegment, TrackedFace, VideoFrame
@@ -140,7 +140,7 @@ class LiveStream:
     Parameters
     ----------
     source : int, str or os.PathLike
-        See `mien.io.camera.open_source`.
+        See `mien.io.live.open_live_source`.
     analyzer : VideoAnalyzer
         The analyzer of the faces.
     size : (int, int), optional
@@ -168,7 +168,7 @@ class LiveStream:
         make_analyzer: Callable[[str], VideoAnalyzer] | None = None,
         on_message: Callback | None = None,
     ) -> None:
-        self.name = source_name(source)
+        self.name = format_live_source(source)
         self._source, self._size = source, size
         self._step_s = 0.0 if step_s is None else check_number(step_s, "step_s", low=0, high=3600)
         self.on_message = on_message or _ignore
@@ -323,10 +323,10 @@ class LiveStream:
         started_s = time.monotonic()
         while not self._stop.is_set():
             try:
-                with open_source(self._source, size=self._size) as source:
+                with open_live_source(self._source, size=self._size) as source:
                     while (frame := source.read(self._stop)) is not None:
                         now = time.monotonic()
-                        self._add(frame.image, frame.time_s if source.timed else now - started_s, now)
+                        self._add(frame.image, frame.time_s if source.is_timed else now - started_s, now)
                         if self._stop.is_set():
                             break
             except MediaError as error:
@@ -422,7 +422,7 @@ class LiveVoice:
     """
 
     def __init__(self, analyzer: SpeechAnalyzer, labels: LabelSet, *, on_message: Callback | None = None) -> None:
-        from mien.io._live_microphone import Microphone
+        from mien.io.microphone import Microphone
 
         self._on_message = on_message or _ignore
         self._microphone = Microphone()

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mien.cli import main
-from mien.io.video import FrameStream
+from mien.io.video import VideoReader
 from mien.output.video import VideoWriter
 from mien.results import VideoResult
 from planted_faces import planted
@@ -110,10 +110,10 @@ def test_of_many_the_rest_is_not_begun(here: Path, planted_model: Path, made: Pa
 
 
 def test_nothing_watched_is_nothing_told(here: Path, planted_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(self: FrameStream) -> Any:
+    def interrupted(self: VideoReader) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FrameStream, "__next__", interrupted)
+    monkeypatch.setattr(VideoReader, "__next__", interrupted)
     done = run(planted_model, "video.mp4", "--json")
     assert (done.exit_code, done.stdout, notes(done)) == (130, "", ["interrupted"])
 

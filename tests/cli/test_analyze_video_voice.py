@@ -19,7 +19,7 @@ import mien
 from mien.api import pipeline
 from mien.cli import main
 from mien.fusion import METHODS
-from mien.io.audio import AudioStream
+from mien.io.audio import AudioReader
 from mien.labels import FER7, RAVDESS8
 from mien.results import VideoResult
 from planted_faces import planted
@@ -133,7 +133,7 @@ def test_faces_alone_where_that_is_asked_for(here: Path, models: list[str], monk
     def opened(*_: Any, **__: Any) -> None:
         raise AssertionError("the sound was opened")
 
-    monkeypatch.setattr(AudioStream, "__init__", opened)
+    monkeypatch.setattr(AudioReader, "__init__", opened)
     video = video_of(run(models[:2], "talk.mp4", "--only", "face", "--json"))
     assert (video.speech, video.fused, len(video.tracks)) == (None, None, 1)
 
@@ -255,15 +255,15 @@ def test_after_ctrl_c_patience_is_short(here: Path, models: list[str], monkeypat
 
 
 def interrupting(monkeypatch: pytest.MonkeyPatch, when: Callable[[float], bool]) -> None:
-    take = AudioStream.__next__
+    take = AudioReader.__next__
 
-    def interrupted(self: AudioStream) -> Any:
+    def interrupted(self: AudioReader) -> Any:
         block = take(self)
         if when(block.start_s):
             raise KeyboardInterrupt
         return block
 
-    monkeypatch.setattr(AudioStream, "__next__", interrupted)
+    monkeypatch.setattr(AudioReader, "__next__", interrupted)
 
 
 def test_ctrl_c_while_the_sound_is_read_keeps_what_was_heard(
@@ -296,7 +296,7 @@ def test_ctrl_c_before_the_sound_leaves_the_faces(
     def opening(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(AudioStream, "__init__", opening)
+    monkeypatch.setattr(AudioReader, "__init__", opening)
     done = run(models, "talk.mp4", "--json")
     assert (done.exit_code, notes(done)[0]) == (130, "warning: talk.mp4: its sound was left out: interrupted")
 

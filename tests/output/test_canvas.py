@@ -24,6 +24,13 @@ def test_every_emotion_has_a_color() -> None:
     assert set(COLORS) == {emotion for labels in LABEL_SETS.values() for emotion in labels.emotions}
 
 
+def test_words_of_ones_own_have_colors_of_their_own() -> None:
+    words = ("bored", "very happy", "tea & cake")
+    assert len({COLORS[word] for word in words}) == len(words)
+    assert all(COLORS[word] == COLORS[word] and word not in COLORS for word in words)
+    assert all(contrast(text_on(COLORS[word]), COLORS[word]) >= 4.5 for word in words)
+
+
 @pytest.mark.parametrize(
     ("vision", "least"), [("normal", 20), ("protanopia", 10), ("deuteranopia", 10), ("tritanopia", 10)]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError, MediaNotFoundError
-from mien.labels import FERPLUS8
+from mien.labels import FERPLUS8, LabelSet
 from mien.models.registry import get
 from mien.output import COLORS, Thumbnails, encode_png
 from mien.output.bands import video_bands
@@ -217,6 +218,22 @@ def test_no_name_becomes_markup(name: str) -> None:
         page.encode()
     if name.isprintable():
         assert name.rsplit("/", 1)[-1] in Reader(video_page(hostile)).text
+
+
+def test_emotions_of_own_words_have_a_color_and_are_no_markup() -> None:
+    labels = LabelSet("own", ("<b>odd</b>", 'very "happy"', "neutral"))
+    result = planted_video([(name, 2.0) for name in labels.emotions], labels=labels)
+    page = video_page(result)
+    reader = Reader(page)
+    assert not reader.all("b", **{"class": "odd"})
+    assert "<b>odd" not in page
+    for name in labels.emotions:
+        assert name in reader.text
+    classes = {own["class"].split()[-1] for own in reader.all("rect") if own.get("class", "").startswith("e ")}
+    assert len(classes) == 3
+    assert all(f".{name}{{fill:#" in page for name in classes)
+    (band,) = (own for own in reader.all("svg") if own.get("class") == "band")
+    assert json.loads(band["data-names"]) == list(labels.emotions)
 
 
 def test_its_size_does_not_grow_with_the_video() -> None:

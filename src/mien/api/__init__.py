@@ -322,11 +322,11 @@ def iter_video(source: Any, *, analyzer: VideoAnalyzer | None = None, **options:
     MienError
         As for `analyze_video`.
     """
-    from mien.api.readers import VideoReader
+    from mien.api.analysis import VideoAnalysis
 
     pipeline = _pipeline("video", options, ModelOptions, VideoOptions)
     max_pixels = pipeline.analyzers.models.max_pixels
-    reader = VideoReader(
+    reader = VideoAnalysis(
         analyzer or pipeline.analyzers.videos, source, pipeline.video, keep=False, max_pixels=max_pixels
     )
     yield from reader.frames()
@@ -356,10 +356,10 @@ def iter_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None, **option
     MienError
         As for `analyze_speech`; damage in the middle of a file after the segments before it.
     """
-    from mien.api.readers import SpeechReader
+    from mien.api.analysis import SpeechAnalysis
 
     pipeline = _pipeline("audio", _as_speech(options), ModelOptions, AudioOptions)
-    reader = SpeechReader(analyzer or pipeline.analyzers.speech, source, keep=False)
+    reader = SpeechAnalysis(analyzer or pipeline.analyzers.speech, source, keep=False)
     yield from reader.segments()
     for warning in reader.warnings:
         warn(warning)
@@ -484,7 +484,7 @@ def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type) -> Pipeline:
     if kind == "audio" or (kind == "video" and video.voice):
         models = replace(models, speech_model=registry.get(models.speech_model))
     if kind == "video":
-        from mien.api.readers import check_video_options
+        from mien.api.analysis import check_video_options
 
         check_video_options(video)
     cached = _analyzers(models, VideoOptions(max_faces=video.max_faces, smooth_s=video.smooth_s), audio)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mien.api.readers import VoiceReader
+    from mien.api.analysis import VoiceAnalysis
     from mien.face.analyzer import FaceAnalyzer
     from mien.io.audio import AudioBlock
     from mien.labels import LabelSet
@@ -431,10 +431,10 @@ class _AudioJob:
         self._count = 0
 
     def run(self) -> SpeechResult:
-        from mien.api.readers import SpeechReader
+        from mien.api.analysis import SpeechAnalysis
 
         source = self.source
-        self._reader = SpeechReader(self._analyzers.speech, source.data, name=source.label, on_block=self._take)
+        self._reader = SpeechAnalysis(self._analyzers.speech, source.data, name=source.label, on_block=self._take)
         self._tell(self._reader.segments())
         result: SpeechResult = self._reader.result()
         is_file = isinstance(source.data, str | os.PathLike)
@@ -472,14 +472,14 @@ class _VideoJob:
         self._end_s: float | None = None
         self._voices: SpeechAnalyzer | None = None
         self._video: VideoResult | None = None
-        self._voice: VoiceReader | None = None
+        self._voice: VoiceAnalysis | None = None
 
     def run(self) -> VideoResult:
-        from mien.api.readers import VideoReader, stream_position
+        from mien.api.analysis import VideoAnalysis, stream_position
 
         source, on_image = self.source, self.callbacks.on_image
         self._start = stream_position(source.data)
-        self._reader = VideoReader(
+        self._reader = VideoAnalysis(
             self._analyzers.videos,
             source.data,
             self._options,
@@ -496,7 +496,7 @@ class _VideoJob:
         return self._with_voice(video, self._options.to_s)
 
     def partial(self) -> VideoResult | None:
-        from mien.api.readers import without_voice
+        from mien.api.analysis import without_voice
 
         if self._voice is not None:
             return self._voice.partial("interrupted")
@@ -524,7 +524,7 @@ class _VideoJob:
 
     def _open(self, stream: Any) -> None:
         # Before a frame is read, so that a model that cannot be loaded costs nobody the images; not for silent videos.
-        if self._options.voice and stream.has_sound:
+        if self._options.voice and stream.has_audio:
             self._voices = self._analyzers.voices
         ends = [end for end in (stream.duration_s, self._options.to_s) if end is not None]
         self._end_s = min(ends, default=None)
@@ -532,7 +532,7 @@ class _VideoJob:
 
     def _with_voice(self, video: VideoResult, to_s: float | None) -> VideoResult:
         """Return the video with its voice, if it has one, and both together."""
-        from mien.api.readers import VoiceReader, without_voice
+        from mien.api.analysis import VoiceAnalysis, without_voice
 
         source = self.source
         if self._voices is None:
@@ -543,7 +543,7 @@ class _VideoJob:
                 return without_voice(video, f"{name} is read once, for the images; name a file to have both")
             source.data.seek(self._start)
         self._end_s = video.end_s
-        self._voice = VoiceReader(
+        self._voice = VoiceAnalysis(
             self._voices,
             source.data,
             video,

@@ -109,7 +109,7 @@ def of_video(path: str, wanted: Wanted) -> Frames:
                 came += 1
             if beyond:
                 next(stream, None)
-            lost, warnings = stream.failed, stream.warnings
+            lost, warnings = stream.frames_failed, stream.warnings
     except MienError as error:
         raise DatasetError(f"{format_path(path)}: {error}") from error
     cut = next((line for line in warnings if "truncated" in line or "ended early" in line), "")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.api.readers import SpeechReader, VideoReader
+from mien.api.analysis import SpeechAnalysis, VideoAnalysis
 from mien.data.videos import VideoClips
 from mien.errors import DatasetError, MienError
 from mien.evaluate.figures import accuracy_interval
@@ -101,14 +101,14 @@ class VideosEvaluation:
 def watched(path: str, faces: VideoAnalyzer, voices: SpeechAnalyzer) -> tuple[VideoResult, SpeechResult | None]:
     """Return what is seen and heard in a video; None for a video without sound."""
     has_sound: list[bool] = []
-    reader = VideoReader(
-        faces, path, VideoOptions(step_s=STEP_S), on_open=lambda video: has_sound.append(video.has_sound)
+    reader = VideoAnalysis(
+        faces, path, VideoOptions(step_s=STEP_S), on_open=lambda video: has_sound.append(video.has_audio)
     )
     for _ in reader.frames():
         pass
     if not all(has_sound):
         return reader.result(), None
-    sound = SpeechReader(voices, path)
+    sound = SpeechAnalysis(voices, path)
     for _ in sound.segments():
         pass
     return reader.result(), sound.result()

@@ -14,8 +14,10 @@ protanopia, deuteranopia and tritanopia (Machado et al. 2009, doi:10.1109/TVCG.2
 
 from __future__ import annotations
 
+import colorsys
 import functools
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,10 +53,12 @@ RGB = tuple[int, int, int]
 
 
 class _Colors(dict[str, RGB]):
-    """Colors by emotion; words that mien does not know are light gray."""
+    """Colors by emotion; words that mien does not know have one by their letters, always the same."""
 
     def __missing__(self, emotion: str) -> RGB:
-        return (0xDD, 0xDD, 0xDD)
+        hue = zlib.crc32(emotion.encode()) % 360
+        red, green, blue = colorsys.hls_to_rgb(hue / 360, 0.65, 0.5)
+        return round(255 * red), round(255 * green), round(255 * blue)
 
 
 COLORS: dict[str, RGB] = _Colors(

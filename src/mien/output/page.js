@@ -22,7 +22,7 @@ for (const bands of document.querySelectorAll(".bands")) {
     const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
     const led = band.dataset.led;
     const letter = led[Math.min(Math.floor(share * led.length), led.length - 1)];
-    const name = letter === "-" ? band.dataset.away : band.dataset.names.split(" ")[letter.charCodeAt(0) - 97];
+    const name = letter === "-" ? band.dataset.away : JSON.parse(band.dataset.names)[letter.charCodeAt(0) - 97];
     read.textContent = `${clock(start + share * (end - start))} ${name}`;
     bands.append(hair, read);
     const x = event.clientX - whole.left;

@@ -11,7 +11,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -174,7 +176,7 @@ def video_page(
         If a thumbnail is neither JPEG nor PNG.
     """
     style, script = (_part(name) for name in ("page.css", "page.js"))
-    style += "".join(_color(name, rgb) for name, rgb in COLORS.items())
+    style += "".join(_color(name) for name in dict.fromkeys((*COLORS, *_emotions(video))))
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -227,9 +229,20 @@ def _part(name: str) -> str:
     return resources.files("mien.output").joinpath(name).read_text(encoding="utf-8")
 
 
-def _color(name: str, rgb: tuple[int, int, int]) -> str:
-    color = to_hex(rgb)
-    return f".{name}{{fill:{color};background-color:{color}}}\n"
+def _emotions(video: VideoResult) -> list[str]:
+    """Return all emotions that the page may show."""
+    sets = (part.labels for part in (video, video.speech, video.fused) if part is not None)
+    return [emotion for labels in sets for emotion in labels.emotions]
+
+
+def _class(emotion: str) -> str:
+    """Return the name of the style class of an emotion."""
+    return emotion if emotion in COLORS else f"own-{zlib.crc32(emotion.encode()):x}"
+
+
+def _color(name: str) -> str:
+    color = to_hex(COLORS[name])
+    return f".{_class(name)}{{fill:{color};background-color:{color}}}\n"
 
 
 def _digest(text: str) -> str:
@@ -251,10 +264,10 @@ def _section(name: str, heading: str, *parts: str) -> str:
 
 def _legend(shares: Iterable[tuple[str, float | None]], *, away: str = "") -> str:
     """Return what the colors mean, with shares where there are any; ``away`` is where there is nothing."""
-    items = [
-        f'<li><i class="dot {name}"></i>{name}{"" if share is None else f" <b>{100 * share:.0f}%</b>"}</li>'
-        for name, share in shares
-    ]
+    items = []
+    for name, share in shares:
+        percent = "" if share is None else f" <b>{100 * share:.0f}%</b>"
+        items.append(f'<li><i class="dot {_class(name)}"></i>{html.escape(name)}{percent}</li>')
     if away:
         items.append(f'<li><i class="dot out"></i>{away}</li>')
     return f'<ul class="legend">{"".join(items)}</ul>\n'
@@ -337,10 +350,10 @@ def _shot(number: int, moment: Moment, data: bytes, end_s: float) -> str:
         kind = "png"
     else:
         raise InputError(f"a thumbnail must be JPEG or PNG, but got {describe(data[:8])}")
-    when, how = format_minutes(moment.time_s, end_s), f"{moment.emotion} {100 * moment.probability:.0f}%"
+    when, how = format_minutes(moment.time_s, end_s), f"{html.escape(moment.emotion)} {100 * moment.probability:.0f}%"
     return (
         f'<figure><img alt="Person {number} at {when}: {how}" src="data:image/{kind};base64,'
-        f'{base64.b64encode(data).decode()}"><figcaption><b>{when}</b><i class="dot {moment.emotion}"></i>{how}'
+        f'{base64.b64encode(data).decode()}"><figcaption><b>{when}</b><i class="dot {_class(moment.emotion)}"></i>{how}'
         "</figcaption></figure>"
     )
 
@@ -349,14 +362,16 @@ def _moments(person: PersonSummary, end_s: float) -> str:
     if not person.moments:
         return ""
     moments = [f"{format_minutes(m.time_s, end_s)} {m.emotion} {100 * m.probability:.0f}%" for m in person.moments]
-    return f'<p class="quiet">Strongest: {", ".join(moments)}</p>'
+    return f'<p class="quiet">Strongest: {html.escape(", ".join(moments))}</p>'
 
 
 def _numbers(video: VideoResult, people: Sequence[PersonSummary]) -> str:
     if not people:
         return ""
     emotions = video.tracks[0].labels.emotions
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("person", "first", "last", "in view", *emotions))
+    head = "".join(
+        f'<th scope="col">{html.escape(name)}</th>' for name in ("person", "first", "last", "in view", *emotions)
+    )
     rows = []
     for person in people:
         shares = dict(person_shares(person))
@@ -521,7 +536,7 @@ def _band_svg(
     return "".join(
         [
             f'<svg class="band" role="img" height="{ribbon + _RIBBON_PX + 2}" aria-label="{html.escape(description)}" '
-            f'data-names="{" ".join(band.labels.emotions)}" data-led="{_letters(led)}" '
+            f'data-names="{html.escape(json.dumps(band.labels.emotions))}" data-led="{_letters(led)}" '
             f'data-away="{html.escape(band.away)}">',
             _stretched(columns, _MARKS_PX, height, "".join(_areas(band, shares, edges))),
             _stretched(columns, ribbon, _RIBBON_PX, "".join(_ribbon(band, led, edges, range_s[1]))),
@@ -548,7 +563,7 @@ def _areas(band: Band, shares: NDArray[np.float64], edges: NDArray[np.float64]) 
         below = tops[:, number - 1] if number else np.full(len(tops), _HEIGHT)
         steps = "".join(_outline(tops[a:b, number], a) for a, b in runs if (tops[a:b, number] < below[a:b]).any())
         if steps:
-            paths.append(f'<path class="e {band.labels.emotions[number]}" d="{steps}"/>')
+            paths.append(f'<path class="e {_class(band.labels.emotions[number])}" d="{steps}"/>')
     return paths
 
 
@@ -573,8 +588,8 @@ def _ribbon(band: Band, led: NDArray[np.int64], edges: NDArray[np.float64], end_
     for a, b in zip([0, *turns.tolist()], [*turns.tolist(), len(led)], strict=True):
         if led[a] >= 0:
             name = band.labels.emotions[led[a]]
-            words = f"{format_minutes(edges[a], end_s)}\N{EN DASH}{format_minutes(edges[b], end_s)} {name}"
-            shape = f'<rect class="e {name}" x="{2 * a}" width="{2 * (b - a)}" height="{_HEIGHT}">'
+            words = f"{format_minutes(edges[a], end_s)}\N{EN DASH}{format_minutes(edges[b], end_s)} {html.escape(name)}"
+            shape = f'<rect class="e {_class(name)}" x="{2 * a}" width="{2 * (b - a)}" height="{_HEIGHT}">'
             pieces.append(f"{shape}<title>{words}</title></rect>")
     return pieces
 
@@ -585,8 +600,8 @@ def _letters(led: NDArray[np.int64]) -> str:
 
 
 def _mark(time_s: float, emotion: str, probability: float, range_s: tuple[float, float]) -> str:
-    words = f"{format_minutes(time_s, range_s[1])} {emotion} {100 * probability:.0f}%"
-    shape = f'<path class="mark {emotion}" d="M-5 2H5L0 11z"><title>{words}</title></path>'
+    words = f"{format_minutes(time_s, range_s[1])} {html.escape(emotion)} {100 * probability:.0f}%"
+    shape = f'<path class="mark {_class(emotion)}" d="M-5 2H5L0 11z"><title>{words}</title></path>'
     return f'<svg class="at" x="{_percent(time_s, range_s)}">{shape}</svg>'
 
 
@@ -615,9 +630,9 @@ def _share_bar(shares: Sequence[tuple[str, float]], description: str) -> str:
     """Return shares of a whole side by side, as an SVG element."""
     pieces, at = [], 0.0
     for name, share in shares:
-        title = f"<title>{name} {100 * share:.0f}%</title>"
+        title = f"<title>{html.escape(name)} {100 * share:.0f}%</title>"
         pieces.append(
-            f'<rect class="e {name}" x="{at:.2f}" width="{100 * share:.2f}" height="{_HEIGHT}">{title}</rect>'
+            f'<rect class="e {_class(name)}" x="{at:.2f}" width="{100 * share:.2f}" height="{_HEIGHT}">{title}</rect>'
         )
         at += 100 * share
     return (

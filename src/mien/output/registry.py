@@ -229,6 +229,7 @@ _FORMATS = (
         "csv", "tables:CsvWriter", "A row a face, a segment of speech, or what --table says.", _ANY, (".csv",), "stream"
     ),
     _own("parquet", "tables:ParquetWriter", "Write the rows there, as Parquet.", _ANY, (".parquet",), "file"),
+    _own("vtt", "subtitles:VttWriter", "Write emotions as subtitles (WebVTT).", _AUDIO_VIDEO, (".vtt",)),
     _own("plot", "timeline:PlotWriter", "Draw videos and audio over time.", _AUDIO_VIDEO, (".png",), needs="audio"),
     _own(
         "annotated-image",

@@ -24,7 +24,7 @@ from mien.output.registry import Context, Result, Writer
 from mien.results import FaceTrack, VideoResult
 
 if TYPE_CHECKING:
-    from mien.io.video import FrameStream
+    from mien.io.video import VideoReader
 
 __all__ = ["AnnotatedVideoWriter", "TrackedPeople", "VideoWriter", "draw_video"]
 
@@ -110,7 +110,7 @@ def draw_video(
 
 
 def _draw(
-    frames: FrameStream,
+    frames: VideoReader,
     video: VideoResult,
     writer: VideoWriter,
     begin: Fraction,
@@ -140,7 +140,7 @@ def _end_of(video: VideoResult) -> float | None:
     return video.end_s if video.end_s < video.duration_s - _END_S else None
 
 
-def _check_size(video: VideoResult, frames: FrameStream) -> None:
+def _check_size(video: VideoResult, frames: VideoReader) -> None:
     if (frames.width, frames.height) != (video.width, video.height):
         raise InputError(
             f"the result belongs to a video of {video.width} x {video.height} pixels, "

@@ -14,8 +14,8 @@ from mien.errors import MediaError, MediaNotFoundError
 
 __all__ = ["Microphone"]
 
-_WAITING = 400
-"""Blocks that wait, at most: some seconds.  Who is further behind loses sound."""
+_MAX_BLOCKS = 400
+"""Blocks that wait to be read, at most: some seconds.  A reader that is further behind loses sound."""
 
 _SILENT_S = 3.0
 """Devices give blocks all the time, also of silence; one that gives none is gone."""
@@ -47,22 +47,26 @@ class Microphone:
                 f"listening to the microphone needs the library PortAudio ({error}); on Debian and Ubuntu: "
                 "apt install libportaudio2"
             ) from error
-        self._blocks: queue.Queue[NDArray[np.float32]] = queue.Queue(_WAITING)
+        self._blocks: queue.Queue[NDArray[np.float32]] = queue.Queue(_MAX_BLOCKS)
         try:
-            told = device.query_devices(kind="input")
+            info = device.query_devices(kind="input")
         except (device.PortAudioError, ValueError) as error:
-            raise MediaNotFoundError(f"there is no microphone ({_words(error)})") from error
-        self.name = str(told["name"])
-        self.rate_hz = round(float(told["default_samplerate"]))
+            raise MediaNotFoundError(f"there is no microphone ({_error_text(error)})") from error
+        self.name = str(info["name"])
+        self.rate_hz = round(float(info["default_samplerate"]))
         try:
             self._stream = device.InputStream(
-                samplerate=self.rate_hz, channels=1, dtype="float32", callback=self._take, blocksize=self.rate_hz // 20
+                samplerate=self.rate_hz,
+                channels=1,
+                dtype="float32",
+                callback=self._on_block,
+                blocksize=self.rate_hz // 20,
             )
             self._stream.start()
         except (device.PortAudioError, ValueError) as error:
-            raise MediaError(f"the microphone {self.name!a} cannot be opened: {_words(error)}") from error
+            raise MediaError(f"the microphone {self.name!a} cannot be opened: {_error_text(error)}") from error
 
-    def _take(self, samples: NDArray[np.float32], _frames: int, _time: Any, _status: Any) -> None:
+    def _on_block(self, samples: NDArray[np.float32], _frames: int, _time: Any, _status: Any) -> None:
         # Called in a thread of PortAudio, which must never wait.
         if not self._blocks.full():
             self._blocks.put_nowait(samples[:, 0].copy())
@@ -73,12 +77,12 @@ class Microphone:
         Parameters
         ----------
         stop : threading.Event
-            Ends the waiting.
+            Interrupts the waiting.
 
         Returns
         -------
         numpy.ndarray or None
-            float32 (n,), mono, in [-1, 1]; None when the waiting was ended.
+            float32 (n,), mono, in [-1, 1]; None when the waiting was interrupted.
 
         Raises
         ------
@@ -98,7 +102,7 @@ class Microphone:
         return None
 
     def close(self) -> None:
-        """Let the microphone go."""
+        """Close the microphone."""
         self._stream.close()
 
     def __enter__(self) -> Microphone:
@@ -108,5 +112,5 @@ class Microphone:
         self.close()
 
 
-def _words(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return str(error.args[0] if error.args else error) or type(error).__name__

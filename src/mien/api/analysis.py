@@ -1,6 +1,6 @@
 """One video or audio file on its way through an analyzer, in constant memory: frame by frame, block by block.
 
-`VideoReader` reads the faces, `SpeechReader` the voice; `VoiceReader` adds its voice to a video that was read.
+`VideoAnalysis` reads the faces, `SpeechAnalysis` the voice; `VoiceAnalysis` adds its voice to a video that was read.
 Each can be stopped at any time, and then knows what was read until then.
 """
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from mien._checks import check_number, describe
 from mien.errors import DecodeError, InputError, MediaError
 from mien.fusion import METHODS, fuse
-from mien.io.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioStream, iter_audio
+from mien.io.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioReader, iter_audio
 from mien.io.paths import format_path
-from mien.io.video import FrameStream, count_frames, iter_frames
+from mien.io.video import VideoReader, count_frames, iter_frames
 from mien.options import VideoOptions
 from mien.results import (
     VIDEO_METHODS,
@@ -32,7 +32,7 @@ from mien.results import (
 from mien.speech.analyzer import SpeechAnalyzer
 from mien.video.analyzer import FaceStream, VideoAnalyzer
 
-__all__ = ["SOUND_SKIPPED", "SpeechReader", "VideoReader", "VoiceReader", "check_video_options", "without_voice"]
+__all__ = ["SOUND_SKIPPED", "SpeechAnalysis", "VideoAnalysis", "VoiceAnalysis", "check_video_options", "without_voice"]
 
 SOUND_SKIPPED = "its sound was left out"
 
@@ -74,7 +74,7 @@ def check_video_options(options: VideoOptions) -> VideoOptions:
     return options
 
 
-class VideoReader:
+class VideoAnalysis:
     """Read the faces of one video, once; no image is kept.
 
     Parameters
@@ -92,7 +92,7 @@ class VideoReader:
     name : str, optional
         What messages call the video; by default its path.
     on_open : callable, optional
-        Called with the opened `FrameStream` before the first frame is read.
+        Called with the opened `VideoReader` before the first frame is read.
     on_image : callable, optional
         Called with images and their frames, see `VideoAnalyzer.stream`.
 
@@ -111,14 +111,14 @@ class VideoReader:
         keep: bool = True,
         max_pixels: int = 200_000_000,
         name: str | None = None,
-        on_open: Callable[[FrameStream], None] | None = None,
+        on_open: Callable[[VideoReader], None] | None = None,
         on_image: ImageCallback | None = None,
     ) -> None:
         self._options = check_video_options(options or VideoOptions())
         self._source, self._name, self._max_pixels, self._on_open = source, name, max_pixels, on_open
         alone = self._options.method != "timeline"
         self._stream: FaceStream = analyzer.stream(alone=alone, keep=keep, on_frame=on_image)
-        self._video: FrameStream | None = None
+        self._video: VideoReader | None = None
         self._notes: list[str] = []
         self._is_complete = False
 
@@ -189,15 +189,15 @@ class VideoReader:
             method=self._options.method,
             warnings=(*self.warnings, *warnings),
             path=video.path,
-            frames_read=video.read,
-            frames_failed=video.failed,
+            frames_read=video.frames_read,
+            frames_failed=video.frames_failed,
             frame_rate=None if video.frame_rate is None else float(video.frame_rate),
         )
 
-    def _end_s(self, video: FrameStream) -> float:
+    def _end_s(self, video: VideoReader) -> float:
         """Return when what was read ends: with its last frame, which lasts as long as frames do."""
         rate = video.frame_rate
-        decoded_s = video.reached_s if self._is_complete else self.reached_s
+        decoded_s = video.position_s if self._is_complete else self.reached_s
         end_s = max(decoded_s, self.reached_s) + (1 / float(rate) if rate else 0.0)
         declared_s = video.duration_s
         if self._options.method != "timeline":
@@ -224,7 +224,7 @@ class VideoReader:
         return [count // 2]
 
 
-class SpeechReader:
+class SpeechAnalysis:
     """Read the speech of one audio file, or of the sound of a video, once.
 
     Parameters
@@ -240,7 +240,7 @@ class SpeechReader:
     name : str, optional
         What messages call the file; by default its path.
     on_open : callable, optional
-        Called with the opened `AudioStream` before its first block.
+        Called with the opened `AudioReader` before its first block.
     on_block : callable, optional
         Called with each block after the segments that it settled.
     """
@@ -254,7 +254,7 @@ class SpeechReader:
         to_s: float | None = None,
         keep: bool = True,
         name: str | None = None,
-        on_open: Callable[[AudioStream], None] | None = None,
+        on_open: Callable[[AudioReader], None] | None = None,
         on_block: Callable[[AudioBlock], None] | None = None,
     ) -> None:
         self._source, self._name, self._analyzer = source, name, analyzer
@@ -262,7 +262,7 @@ class SpeechReader:
         self._on_open, self._on_block = on_open, on_block
         self._rate_hz = source.rate_hz if isinstance(source, Audio) else analyzer.sound.rate_hz
         self._stream = analyzer.stream(rate_hz=self._rate_hz)
-        self._sound: Audio | AudioStream | None = None
+        self._sound: Audio | AudioReader | None = None
         self._gaps: list[float] = []
         self._segments: list[SpeechSegment] = []
         self.start_s: float | None = None
@@ -374,7 +374,7 @@ class SpeechReader:
         return self._name or format_path(self.path or "the audio file")
 
 
-class VoiceReader:
+class VoiceAnalysis:
     """Read the sound of a video after its images, and put both together.
 
     Sound that cannot be read costs the video nothing: a warning says what is missing.
@@ -384,7 +384,7 @@ class VoiceReader:
     analyzer : SpeechAnalyzer
         The analyzer of the speech.
     source : object
-        The video once more, as for `SpeechReader`.
+        The video once more, as for `SpeechAnalysis`.
     video : VideoResult
         What was read of its images; the sound is read from the same time on.
     fusion : str
@@ -409,7 +409,7 @@ class VoiceReader:
         on_block: Callable[[AudioBlock], None] | None = None,
     ) -> None:
         self._video, self._fusion, self._to_s = video, fusion, to_s
-        self._reader = SpeechReader(analyzer, source, from_s=video.start_s, to_s=to_s, name=name, on_block=on_block)
+        self._reader = SpeechAnalysis(analyzer, source, from_s=video.start_s, to_s=to_s, name=name, on_block=on_block)
 
     def run(self) -> VideoResult:
         """Read all of the sound, and return the video with its voice, and both together."""

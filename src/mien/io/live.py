@@ -1,56 +1,67 @@
-"""Cameras, streams and videos as sources of live images."""
+"""Live images: cameras, network streams, and videos in their own time.
+
+A source gives images one by one as they come, and says whether it is over or lost.  It buffers none: a slow consumer
+gets the newest image, not the oldest (see `mien.api.live`).
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from mien.errors import MediaError, MediaNotFoundError
-from mien.io._live_capture import open_capture
-from mien.io._live_devices import why_closed
+from mien._checks import check_integer, describe
+from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.io.camera import explain_no_access, open_capture
 from mien.io.container import av_open, error_reason, moving_image_streams
 from mien.io.video import Frame, iter_frames
 
 if TYPE_CHECKING:
     import cv2
 
-__all__ = ["CameraSource", "FileSource", "LiveSource", "NetworkSource", "without_password"]
+__all__ = ["CameraSource", "FileSource", "LiveSource", "NetworkSource", "format_live_source", "open_live_source"]
 
-OPEN_S = 10.0
-"""Nobody who takes longer to answer is there."""
+_OPEN_S = 10.0
+"""How long to wait for a stream to open."""
 
-STALL_S = 5.0
+_STALL_S = 5.0
 """A stream that gives nothing for so long is lost."""
 
 _START_S = 4.0
 """Cameras give no image while their sensor starts."""
 
 _LATE_S = 0.3
-"""Images of a stream that come so late are let go, until what was held up is caught up with."""
+"""Images of a stream that come so late are dropped, until it has caught up."""
 
 _VERY_LATE_S = 1.0
 
 # What an address may lead to: never to a file of this machine.
 _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtsps,crypto"
 
+_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+
 
 class LiveSource(ABC):
-    """Something that gives images as they come; also a context manager, for one thread.
+    """Gives images as they come; a context manager, for one thread.
 
     Attributes
     ----------
     name : str
         How messages call it.
-    timed : bool
+    is_timed : bool
         Whether the times of its images are those of a video; otherwise they are seconds since it was opened.
     """
 
     name: str
-    timed = False
+    is_timed = False
 
     def __init__(self) -> None:
         self._opened_s = time.monotonic()
@@ -77,7 +88,7 @@ class LiveSource(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let it go."""
+        """Close it."""
 
     def __enter__(self) -> LiveSource:
         return self
@@ -97,22 +108,22 @@ class CameraSource(LiveSource):
     index : int
         Its number.
     size : (int, int), optional
-        What to ask for.
+        Width and height to request.
     """
 
     def __init__(self, index: int, *, size: tuple[int, int] | None = None) -> None:
         super().__init__()
         self.name = f"camera {index}"
-        closed = why_closed(index)
-        if closed:
-            raise MediaNotFoundError(closed) if "there is no" in closed else MediaError(closed)
+        no_access = explain_no_access(index)
+        if no_access:
+            raise MediaNotFoundError(no_access) if "there is no" in no_access else MediaError(no_access)
         self._capture: cv2.VideoCapture = open_capture(index, size=size)
         if not self._capture.isOpened():
             self._capture.release()
             raise MediaError(
                 f"{self.name} cannot be opened: there is none, or another program uses it (see: mien cameras)"
             )
-        self._given = False
+        self._has_given = False
 
     def read(self, stop: threading.Event) -> Frame | None:
         """Wait for the next image; see `LiveSource.read`."""
@@ -121,19 +132,19 @@ class CameraSource(LiveSource):
         while True:
             good, image = self._capture.read()
             if good and image is not None:
-                self._given = True
+                self._has_given = True
                 code = cv2.COLOR_GRAY2RGB if image.ndim == 2 or image.shape[2] == 1 else cv2.COLOR_BGR2RGB
                 return Frame(cv2.cvtColor(image, code), self._now())  # type: ignore[arg-type]
-            if self._given or self._now() > _START_S:
+            if self._has_given or self._now() > _START_S:
                 break
             if stop.wait(0.05):
                 return None
-        if self._given:
+        if self._has_given:
             raise MediaError(f"{self.name} is lost: it gives no more images")
         raise MediaError(f"{self.name} gives no image: it is busy (another program uses it) or broken")
 
     def close(self) -> None:
-        """Let the camera go."""
+        """Close the camera."""
         self._capture.release()
 
 
@@ -146,7 +157,7 @@ class FileSource(LiveSource):
         The video.
     """
 
-    timed = True
+    is_timed = True
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -157,7 +168,7 @@ class FileSource(LiveSource):
     def read(self, stop: threading.Event) -> Frame | None:
         """Wait until the next image is due; see `LiveSource.read`."""
         frame = next(self._frames, None)
-        if frame is None or self._pace.waits(frame.time_s, stop):
+        if frame is None or self._pace.wait(frame.time_s, stop):
             return None
         return frame
 
@@ -170,7 +181,7 @@ class NetworkSource(LiveSource):
     """A stream, or a video that lies elsewhere.
 
     What is known to have an end is played in its own time.  Of anything else each image is taken as it comes, and
-    those that come late are let go.
+    those that come late are dropped.
 
     Parameters
     ----------
@@ -182,12 +193,12 @@ class NetworkSource(LiveSource):
         super().__init__()
         import av
 
-        self.name = without_password(address)
+        self.name = _hide_password(address)
         options = {"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"}
         try:
-            self._container = av_open(address, options=options, timeout=(OPEN_S, STALL_S))
+            self._container = av_open(address, options=options, timeout=(_OPEN_S, _STALL_S))
         except (av.FFmpegError, OSError, EOFError, ValueError) as error:
-            raise MediaNotFoundError(f"cannot open {self.name}: {_said(error)}") from error
+            raise MediaNotFoundError(f"cannot open {self.name}: {_av_reason(error)}") from error
         streams = moving_image_streams(self._container)
         if not streams:
             self._container.close()
@@ -208,13 +219,13 @@ class NetworkSource(LiveSource):
             for frame in self._decoded:
                 time_s = frame.time
                 if self._ends and time_s is not None:
-                    if self._pace.waits(time_s, stop):
+                    if self._pace.wait(time_s, stop):
                         return None
-                elif self._stale(time_s):
+                elif self._is_stale(time_s):
                     continue
                 return Frame(frame.to_ndarray(format="rgb24"), self._now())
         except (av.FFmpegError, OSError, EOFError) as error:
-            raise MediaError(f"{self.name} is lost: {_said(error)}") from error
+            raise MediaError(f"{self.name} is lost: {_av_reason(error)}") from error
         if self._ends or stop.is_set():
             return None
         raise MediaError(f"{self.name} is lost: it sends nothing more")
@@ -228,12 +239,12 @@ class NetworkSource(LiveSource):
             except av.InvalidDataError:  # damage on the way: the next key frame mends it
                 continue
 
-    def _stale(self, time_s: float | None) -> bool:
+    def _is_stale(self, time_s: float | None) -> bool:
         if time_s is None:
             return False
         late_s = self._lateness.of(time_s)
         self._stream.codec_context.skip_frame = "NONREF" if late_s > _VERY_LATE_S else "DEFAULT"
-        return late_s > _LATE_S and self._lateness.may_skip()
+        return late_s > _LATE_S and self._lateness.may_drop()
 
     def close(self) -> None:
         """Close the stream."""
@@ -246,8 +257,8 @@ class _Pace:
     def __init__(self) -> None:
         self._zero_s: float | None = None
 
-    def waits(self, time_s: float, stop: threading.Event) -> bool:
-        """Wait until an image is due; return whether the waiting was ended."""
+    def wait(self, time_s: float, stop: threading.Event) -> bool:
+        """Wait until an image is due; return whether the waiting was interrupted."""
         now = time.monotonic()
         if self._zero_s is None:
             self._zero_s = now - time_s
@@ -271,8 +282,8 @@ class _Lateness:
         self._least += 0.001 * late_s
         return late_s
 
-    def may_skip(self) -> bool:
-        """Tell whether a late image may go: some are shown all the same, so that the image does not stand still."""
+    def may_drop(self) -> bool:
+        """Tell whether a late image may be dropped: some are shown all the same, so that the image does not freeze."""
         now = time.monotonic()
         if now - self._given_s < 0.2:
             return True
@@ -280,8 +291,68 @@ class _Lateness:
         return False
 
 
-def without_password(address: str) -> str:
-    """Return an address as it may be shown: without user and password."""
+def open_live_source(source: int | str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> LiveSource:
+    """Open something that gives images as they come.
+
+    Parameters
+    ----------
+    source : int, str or os.PathLike
+        The number of a camera (``0``, ``"0"`` or ``"/dev/video0"``), an address (``rtsp://``, ``rtsps://``,
+        ``http://``, ``https://``), or a video, which is played in its own time.  An address may name further ones (a
+        playlist), but no file.
+    size : (int, int), optional
+        Width and height to request of a camera; it takes the nearest that it has.
+
+    Returns
+    -------
+    LiveSource
+        Close it, or use it in a ``with`` statement.
+
+    Raises
+    ------
+    MediaNotFoundError
+        If there is no such camera or file, or no answer at the address.
+    MediaError
+        If the camera may not be opened, is busy or gives no image; if the address or the file holds no images.
+    InputError
+        If the source is of another kind.
+    """
+    camera = _camera_number(source)
+    if camera is not None:
+        return CameraSource(camera, size=size)
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"source must be the number of a camera, an address or the path of a video, but got {describe(source)}"
+        )
+    text = os.fsdecode(source)
+    scheme = _URL.match(text)
+    if scheme is None:
+        return FileSource(text)
+    if scheme[1].lower() not in _SCHEMES:
+        raise InputError(f"an address must begin with {', '.join(f'{s}://' for s in _SCHEMES)}, but got {scheme[0]!r}")
+    return NetworkSource(text)
+
+
+def format_live_source(source: int | str | os.PathLike[str]) -> str:
+    """Return how messages and tables call a live source: an address without its password."""
+    camera = _camera_number(source)
+    if camera is not None:
+        return f"camera {camera}"
+    return _hide_password(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else describe(source)
+
+
+def _camera_number(source: Any) -> int | None:
+    if isinstance(source, int) and not isinstance(source, bool):
+        return check_integer(source, "the number of a camera", low=0, high=999)
+    if not isinstance(source, str):
+        return None
+    device = re.fullmatch(r"(?:/dev/video)?([0-9]{1,3})", source, re.ASCII)
+    # A file that is called like a number is a file.
+    return int(device[1]) if device is not None and not Path(source).is_file() else None
+
+
+def _hide_password(address: str) -> str:
+    """Return an address without user and password."""
     try:
         parts = urlsplit(address)
         host = parts.netloc.rpartition("@")[2]
@@ -290,6 +361,6 @@ def without_password(address: str) -> str:
     return urlunsplit(parts._replace(netloc=host)) if parts.scheme and host else address
 
 
-def _said(error: BaseException) -> str:
+def _av_reason(error: BaseException) -> str:
     text = error_reason(error)
     return "it does not answer in time" if "Immediate exit" in text else text
