@@ -38,9 +38,9 @@ class Slow(VideoAnalyzer):
 
     takes_s = 0.2
 
-    def read(self, image: Any, faces: Any) -> Any:
+    def predict(self, image: Any, faces: Any) -> Any:
         time.sleep(self.takes_s)
-        return super().read(image, faces)
+        return super().predict(image, faces)
 
 
 def views(images: LiveStream, *, seconds: float = 60.0) -> tuple[list[tuple[LiveView, float]], list[LiveResult]]:
@@ -176,7 +176,7 @@ def test_a_source_that_never_was_is_an_error(analyzer: VideoAnalyzer, monkeypatc
 
 def test_what_goes_wrong_in_the_analysis_is_raised(video: Path) -> None:
     class Broken(VideoAnalyzer):
-        def read(self, image: Any, faces: Any) -> Any:
+        def predict(self, image: Any, faces: Any) -> Any:
             raise ZeroDivisionError("broken")
 
     with LiveStream(str(video), Broken(min_face_px=60)) as images, pytest.raises(ZeroDivisionError, match="broken"):

@@ -16,8 +16,8 @@ from mien.errors import DecodeError, InputError, MediaNotFoundError, Unsupported
 from mien.options import VideoOptions
 from mien.results import VideoFrame, VideoResult
 from mien.samples import astronaut_path
-from mien.timeline import certainty, smooth
 from mien.video.analyzer import VideoAnalyzer
+from mien.video.timeline import certainty, smooth
 from planted_faces import planted
 from planted_videos import write_video
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from mien.face.analyzer import FaceAnalyzer
     from mien.face.detect import Detector
-    from mien.face.prepared import PreparedFace
+    from mien.face.prepare import PreparedFace
     from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoFrame, VideoResult
     from mien.speech.analyzer import SpeechAnalyzer
     from mien.video.analyzer import VideoAnalyzer
@@ -430,7 +430,7 @@ def prepare_faces(
     InputError
         If an argument is wrong.
     """
-    from mien.face.prepared import FaceCut, cut_faces
+    from mien.face.prepare import FaceCut, cut_faces
 
     cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=smooth, gray=gray)
     return cut_faces(read_image(image), _detector(detector), cut)[0]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.api.analysis import SpeechAnalysis, VideoAnalysis
-from mien.data.videos import VideoClips
+from mien.data.samples import Samples
 from mien.errors import DatasetError, MienError
 from mien.evaluate.figures import accuracy_interval
 from mien.evaluate.files import make_folder, write_words
@@ -115,7 +115,7 @@ def watched(path: str, faces: VideoAnalyzer, voices: SpeechAnalyzer) -> tuple[Vi
 
 
 def examine_videos(
-    clips: VideoClips,
+    clips: Samples,
     faces: VideoAnalyzer,
     voices: SpeechAnalyzer,
     *,
@@ -129,7 +129,7 @@ def examine_videos(
 
     Parameters
     ----------
-    clips : VideoClips
+    clips : Samples
         Videos; those without a label in `mien.labels.FER7`, and clips of images, are left out.
     faces, voices : VideoAnalyzer, SpeechAnalyzer
         What answers.
@@ -153,7 +153,7 @@ def examine_videos(
     kept: list[int] = []
     problems: list[str] = []
     for index in range(len(clips)):
-        if labels[index] >= 0 and clips.videos[index]:
+        if labels[index] >= 0 and not clips.frames[index]:
             try:
                 told.append(_answers(*watched(clips.where(index), faces, voices)))
                 kept.append(index)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import InputError
-from mien.timeline import Segment, Stretch, merged, windows
+from mien.speech.windows import WindowAverager, WindowSegment, merge_neighbors, place_windows
 
 LENGTHS = st.integers(1, 60)
 
@@ -24,35 +24,35 @@ def by_sample(start: int, end: int, window: int, hop: int) -> np.ndarray:
     """Return the mean answer of the windows over each moment, (n, k)."""
     found = []
     for at in range(start, end):
-        covering = [answer_of(a) for a, b in windows(start, end, window=window, hop=hop) if a <= at < b]
+        covering = [answer_of(a) for a, b in place_windows(start, end, window=window, hop=hop) if a <= at < b]
         found.append(np.mean(covering, axis=0))
     return np.array(found)
 
 
-def streamed(start: int, end: int, window: int, hop: int, steps: list[int]) -> list[Segment]:
+def streamed(start: int, end: int, window: int, hop: int, steps: list[int]) -> list[WindowSegment]:
     """Answer a stretch that reaches its end by steps, as a stream does."""
-    stretch = Stretch(start, window=window, hop=hop)
-    pieces: list[Segment] = []
+    stretch = WindowAverager(start, window=window, hop=hop)
+    pieces: list[WindowSegment] = []
     reached = start
     for step in steps:
         reached = min(reached + step, end)
         while stretch.next_window[1] < reached:
             begin, stop = stretch.next_window
             stretch.add(begin, stop, answer_of(begin))
-        pieces += stretch.settled(reached)
-    whole = windows(start, end, window=window, hop=hop)
+        pieces += stretch.pop_settled(reached)
+    whole = place_windows(start, end, window=window, hop=hop)
     left = stretch.remaining(end)
     assert left == [part for part in whole if stretch.last is None or part[0] > stretch.last]
     for begin, stop in left:
         stretch.add(begin, stop, answer_of(begin))
-    return pieces + stretch.closed(end)
+    return pieces + stretch.close(end)
 
 
 @given(st.integers(-50, 50), st.integers(0, 200), LENGTHS, LENGTHS)
 def test_windows_cover_a_stretch(start: int, length: int, window: int, hop: int) -> None:
     hop = min(hop, window)
     end = start + length
-    found = windows(start, end, window=window, hop=hop)
+    found = place_windows(start, end, window=window, hop=hop)
     if not length:
         assert found == []
         return
@@ -78,7 +78,7 @@ def test_windows_cover_a_stretch(start: int, length: int, window: int, hop: int)
     ],
 )
 def test_the_last_window_ends_with_the_stretch(end: int, expected: list[tuple[int, int]]) -> None:
-    assert windows(0, end, window=30, hop=15) == expected
+    assert place_windows(0, end, window=30, hop=15) == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -97,7 +97,7 @@ def test_segments_are_the_mean_over_each_moment(
     assert pieces[0].start == start
     assert pieces[-1].end == end
     assert all(a.end == b.start for a, b in pairwise(pieces))
-    found = np.concatenate([np.tile(piece.answer, (piece.length, 1)) for piece in pieces])
+    found = np.concatenate([np.tile(piece.probabilities, (piece.length, 1)) for piece in pieces])
     np.testing.assert_allclose(found, by_sample(start, end, window, hop), atol=1e-12)
 
 
@@ -108,30 +108,40 @@ def test_segments_are_the_same_to_the_last_bit_however_they_are_asked_for(
 ) -> None:
     hop = min(hop, window)
     once, often = (streamed(0, length, window, hop, asked) for asked in ([], steps))
-    assert [(p.start, p.end, p.answer.tolist()) for p in once] == [(p.start, p.end, p.answer.tolist()) for p in often]
+    assert [(p.start, p.end, p.probabilities.tolist()) for p in once] == [
+        (p.start, p.end, p.probabilities.tolist()) for p in often
+    ]
 
 
 def test_an_endless_stretch_is_given_out_as_it_goes_and_keeps_little() -> None:
-    stretch = Stretch(0, window=30, hop=10)
+    stretch = WindowAverager(0, window=30, hop=10)
     given_upto = 0
     for reached in range(1, 5000):
         while stretch.next_window[1] < reached:
             begin, stop = stretch.next_window
             stretch.add(begin, stop, answer_of(begin % 97))
-        for piece in stretch.settled(reached):
+        for piece in stretch.pop_settled(reached):
             assert piece.start == given_upto
             given_upto = piece.end
-        assert len(stretch._answers) <= 6
+        assert len(stretch._windows) <= 6
         # A window and a hop late at most.
         assert given_upto >= reached - 2 * 30 - 10
 
 
 def test_equal_neighbors_are_joined_by_their_lengths() -> None:
     a, b, c = np.array([0.9, 0.1]), np.array([0.6, 0.4]), np.array([0.2, 0.8])
-    found = merged([Segment(0, 10, a), Segment(10, 40, b), Segment(40, 50, c), Segment(60, 70, c), Segment(70, 71, a)])
+    found = merge_neighbors(
+        [
+            WindowSegment(0, 10, a),
+            WindowSegment(10, 40, b),
+            WindowSegment(40, 50, c),
+            WindowSegment(60, 70, c),
+            WindowSegment(70, 71, a),
+        ]
+    )
     assert [(s.start, s.end, s.length) for s in found] == [(0, 40, 40), (40, 50, 10), (60, 70, 10), (70, 71, 1)]
-    np.testing.assert_allclose(found[0].answer, [(10 * 0.9 + 30 * 0.6) / 40, (10 * 0.1 + 30 * 0.4) / 40])
-    assert merged([]) == []
+    np.testing.assert_allclose(found[0].probabilities, [(10 * 0.9 + 30 * 0.6) / 40, (10 * 0.1 + 30 * 0.4) / 40])
+    assert merge_neighbors([]) == []
 
 
 @pytest.mark.parametrize(
@@ -145,13 +155,13 @@ def test_equal_neighbors_are_joined_by_their_lengths() -> None:
 )
 def test_windows_and_hops_that_make_no_sense_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        windows(0, 100, **options)
+        place_windows(0, 100, **options)
     with pytest.raises(InputError, match=message):
-        Stretch(0, **options)
+        WindowAverager(0, **options)
 
 
 def test_windows_come_in_order() -> None:
-    stretch = Stretch(5, window=10, hop=5)
+    stretch = WindowAverager(5, window=10, hop=5)
     stretch.add(5, 15, answer_of(5))
     with pytest.raises(InputError, match="windows must come in order, but 5 follows 5"):
         stretch.add(5, 15, answer_of(5))

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.face._look import LUMA, coefficient, colors
+from mien.face.appearance import LUMA, bhattacharyya, color_histogram
 
-__all__ = ["Cuts"]
+__all__ = ["SceneCutDetector"]
 
 Floats = NDArray[np.float64]
 
@@ -36,27 +36,27 @@ FLASH_S, FLASH_PART = 0.25, 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Thumbnail:
     light: Floats
     colors: Floats
 
 
-class Cuts:
-    """Tells where a new scene begins, frame by frame, in constant memory.
+class SceneCutDetector:
+    """Finds scene cuts, frame by frame, in constant memory.
 
     An image that differs only in being brighter (or darker) all over is held back as a flash: should the following one
-    resemble the one before, there was no cut; else the cut is told with the following one.
+    resemble the one before, there was no cut; else the cut is reported with the following one.
     """
 
     def __init__(self) -> None:
-        self._before: _Seen | None = None
+        self._before: _Thumbnail | None = None
         self._before_s = 0.0
-        self._now = self._marked = np.zeros((HEIGHT, WIDTH))
-        self.likeness = 1.0
+        self._now = self._reference = np.zeros((HEIGHT, WIDTH))
+        self.color_similarity = 1.0
         """How alike the colors of the last image and the one before are, 0..1."""
 
-    def new_scene(self, image: NDArray[np.uint8], time_s: float) -> bool:
-        """Tell whether an image begins a new scene; the first never does.
+    def update(self, image: NDArray[np.uint8], time_s: float) -> bool:
+        """Take the next image, and return whether it begins a new scene; the first never does.
 
         Parameters
         ----------
@@ -65,24 +65,24 @@ class Cuts:
         time_s : float
             Its time, not before the last one's.
         """
-        now, before = _seen(image), self._before
+        now, before = _thumbnail(image), self._before
         self._now = now.light
         if before is None:
             self._before, self._before_s = now, time_s
             return False
-        self.likeness = coefficient(before.colors, now.colors)
-        differs = _correlation(before.light, now.light) + 2 * self.likeness < SAME_SCENE
-        if differs and time_s - self._before_s <= FLASH_S and _all_over(before, now):
+        self.color_similarity = bhattacharyya(before.colors, now.colors)
+        differs = _correlation(before.light, now.light) + 2 * self.color_similarity < SAME_SCENE
+        if differs and time_s - self._before_s <= FLASH_S and _is_flash(before, now):
             return False
         self._before, self._before_s = now, time_s
         return differs
 
-    def mark(self) -> None:
-        """Remember the last image for `news`."""
-        self._marked = self._now
+    def set_reference(self) -> None:
+        """Remember the last image for `count_changed_blocks`."""
+        self._reference = self._now
 
-    def news(self, boxes: NDArray[Any], size: tuple[int, int]) -> int:
-        """Count the blocks of the thumbnail that have changed since `mark`, beside the light of the whole image.
+    def count_changed_blocks(self, boxes: NDArray[Any], size: tuple[int, int]) -> int:
+        """Count the blocks of the thumbnail that have changed since `set_reference`, beside the whole image's light.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class Cuts:
         size : tuple of int
             Width and height of the image.
         """
-        change = np.log2((self._now + DARK) / (self._marked + DARK))
+        change = np.log2((self._now + DARK) / (self._reference + DARK))
         changed = np.abs(change - np.median(change)) > CHANGE
         scale = np.array([WIDTH / size[0], HEIGHT / size[1]] * 2)
         for x1, y1, x2, y2 in (np.asarray(boxes) * scale).tolist():
@@ -102,12 +102,12 @@ class Cuts:
         return int(changed.sum())
 
 
-def _seen(image: NDArray[np.uint8]) -> _Seen:
+def _thumbnail(image: NDArray[np.uint8]) -> _Thumbnail:
     # Every n-th pixel is enough for the mean of a block, and ten times faster than all of them.
     step_y, step_x = max(image.shape[0] // (4 * HEIGHT), 1), max(image.shape[1] // (4 * WIDTH), 1)
     thinned: NDArray[Any] = np.ascontiguousarray(image[::step_y, ::step_x])
     small = cv2.resize(thinned, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return _Seen((small @ LUMA).astype(np.float64), colors(small))
+    return _Thumbnail((small @ LUMA).astype(np.float64), color_histogram(small))
 
 
 def _correlation(a: Floats, b: Floats) -> float:
@@ -116,6 +116,6 @@ def _correlation(a: Floats, b: Floats) -> float:
     return float(((x * y).mean() + FLAT) / np.sqrt(((x * x).mean() + FLAT) * ((y * y).mean() + FLAT)))
 
 
-def _all_over(a: _Seen, b: _Seen) -> bool:
+def _is_flash(a: _Thumbnail, b: _Thumbnail) -> bool:
     change = b.light - a.light
     return bool(max((change > 0).mean(), (change < 0).mean()) >= FLASH_PART)

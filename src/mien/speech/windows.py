@@ -1,7 +1,7 @@
-"""Windows over a stretch of time, and what their answers say about each moment.
+"""Windows over a stretch of speech, and what their predictions say about each moment.
 
-Long stretches are answered window by window.  A moment that several windows cover has the mean of their answers, which
-is a smoothing over the length of a window; neighbouring moments with the same most probable class become one segment.
+Long stretches are read window by window.  A moment that several windows cover has the mean of their predictions, which
+is a smoothing over the length of a window; neighbors with the same most probable class become one segment.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from numpy.typing import NDArray
 from mien._checks import check_integer
 from mien.errors import InputError
 
-__all__ = ["Segment", "Stretch", "merged", "windows"]
+__all__ = ["WindowAverager", "WindowSegment", "merge_neighbors", "place_windows"]
 
-Answer = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Segment:
-    """A piece of time with one answer.
+class WindowSegment:
+    """A piece of time with one distribution.
 
     Parameters
     ----------
     start, end : int
         [start, end) in samples (or any other unit of time).
-    answer : numpy.ndarray
+    probabilities : numpy.ndarray
         float64 (k,): a distribution.
     """
 
     start: int
     end: int
-    answer: Answer
+    probabilities: Floats
 
     @property
     def length(self) -> int:
@@ -43,7 +43,7 @@ class Segment:
         return self.end - self.start
 
 
-def windows(start: int, end: int, *, window: int, hop: int) -> list[tuple[int, int]]:
+def place_windows(start: int, end: int, *, window: int, hop: int) -> list[tuple[int, int]]:
     """Cover a stretch with windows.
 
     Parameters
@@ -76,8 +76,8 @@ def windows(start: int, end: int, *, window: int, hop: int) -> list[tuple[int, i
     return [(at, at + window) for at in starts]
 
 
-class Stretch:
-    """A stretch of time that is answered while it goes on, in constant memory.
+class WindowAverager:
+    """Averages the predictions of overlapping windows over a stretch of time while it goes on, in constant memory.
 
     Windows are added as they come; segments are given out as soon as no later window can change them.  The segments are
     the same whenever they are asked for.
@@ -87,13 +87,13 @@ class Stretch:
     start : int
         Where it begins.
     window, hop : int
-        See `windows`.
+        See `place_windows`.
     """
 
     def __init__(self, start: int, *, window: int, hop: int) -> None:
-        windows(start, start, window=window, hop=hop)
+        place_windows(start, start, window=window, hop=hop)
         self.start, self.window, self.hop = start, window, hop
-        self._answers: list[Segment] = []  # windows that may still cover something
+        self._windows: list[WindowSegment] = []  # windows that may still cover something
         self._settled = start
 
     @property
@@ -105,24 +105,24 @@ class Stretch:
     @property
     def last(self) -> int | None:
         """Where the window begins that was added last; None before the first."""
-        return self._answers[-1].start if self._answers else None
+        return self._windows[-1].start if self._windows else None
 
-    def add(self, start: int, end: int, answer: Answer) -> None:
-        """Add the answer of a window that begins after the ones that were added."""
+    def add(self, start: int, end: int, probabilities: Floats) -> None:
+        """Add the distribution of a window that begins after the ones that were added."""
         if self.last is not None and start <= self.last:
             raise InputError(f"windows must come in order, but {start} follows {self.last}")
-        self._answers.append(Segment(start, end, np.asarray(answer, np.float64)))
+        self._windows.append(WindowSegment(start, end, np.asarray(probabilities, np.float64)))
 
     def remaining(self, end: int) -> list[tuple[int, int]]:
-        """Return those of the `windows` of a stretch that ends here which were not added yet."""
+        """Return the windows of a stretch that ends here (see `place_windows`) which were not added yet."""
         if self.last is None:
-            return windows(self.start, end, window=self.window, hop=self.hop)
+            return place_windows(self.start, end, window=self.window, hop=self.hop)
         starts = list(range(self.next_window[0], end - self.window + 1, self.hop))
         if (starts[-1] if starts else self.last) + self.window < end:
             starts.append(end - self.window)
         return [(at, at + self.window) for at in starts]
 
-    def settled(self, reached: int) -> list[Segment]:
+    def pop_settled(self, reached: int) -> list[WindowSegment]:
         """Return the segments before which nothing can change any more, if the stretch goes on at least to a place.
 
         Parameters
@@ -133,47 +133,49 @@ class Stretch:
         # The last window ends with the stretch, wherever that is: it covers nothing before this.
         limit = min(reached - self.window, self.next_window[0])
         # Only whole pieces, so that they are the same whenever they are asked for.
-        return self._given(max((at for at in self._edges() if at <= limit), default=self._settled))
+        return self._pop(max((at for at in self._edges() if at <= limit), default=self._settled))
 
-    def closed(self, end: int) -> list[Segment]:
-        """Return the segments that are left, where the stretch ends; all of its `windows` were added."""
-        return self._given(end)
+    def close(self, end: int) -> list[WindowSegment]:
+        """Return the segments that are left, where the stretch ends; all of its windows were added."""
+        return self._pop(end)
 
     def _edges(self) -> list[int]:
-        return sorted({at for part in self._answers for at in (part.start, part.end) if at > self._settled})
+        return sorted({at for window in self._windows for at in (window.start, window.end) if at > self._settled})
 
-    def _given(self, upto: int) -> list[Segment]:
+    def _pop(self, upto: int) -> list[WindowSegment]:
         if upto <= self._settled:
             return []
         edges = [self._settled, *(at for at in self._edges() if at < upto), upto]
         pieces = []
         for start, end in pairwise(edges):
-            covering = [part.answer for part in self._answers if part.start <= start and part.end >= end]
-            pieces.append(Segment(start, end, np.asarray(np.mean(covering, axis=0), np.float64)))
+            covering = [window.probabilities for window in self._windows if window.start <= start and window.end >= end]
+            pieces.append(WindowSegment(start, end, np.asarray(np.mean(covering, axis=0), np.float64)))
         self._settled = upto
-        self._answers = [part for part in self._answers if part.end > upto] or self._answers[-1:]
+        self._windows = [window for window in self._windows if window.end > upto] or self._windows[-1:]
         return pieces
 
 
-def merged(pieces: Sequence[Segment]) -> list[Segment]:
+def merge_neighbors(pieces: Sequence[WindowSegment]) -> list[WindowSegment]:
     """Join neighbors that touch and have the same most probable class.
 
     Parameters
     ----------
-    pieces : sequence of Segment
+    pieces : sequence of WindowSegment
         In order.
 
     Returns
     -------
-    list of Segment
-        The answer of each is the mean of its pieces, weighted by their lengths.
+    list of WindowSegment
+        The distribution of each is the mean of its pieces, weighted by their lengths.
     """
-    result: list[Segment] = []
+    result: list[WindowSegment] = []
     for piece in pieces:
         last = result[-1] if result else None
-        if last is not None and last.end == piece.start and last.answer.argmax() == piece.answer.argmax():
+        touches = last is not None and last.end == piece.start
+        if last is not None and touches and last.probabilities.argmax() == piece.probabilities.argmax():
             share = last.length / (last.length + piece.length)
-            result[-1] = Segment(last.start, piece.end, share * last.answer + (1 - share) * piece.answer)
+            mean = share * last.probabilities + (1 - share) * piece.probabilities
+            result[-1] = WindowSegment(last.start, piece.end, mean)
         else:
             result.append(piece)
     return result

@@ -1,4 +1,4 @@
-"""What a video tells of one person, kept in few bytes, and what becomes of it: smoothed, in episodes, with moments."""
+"""The rows of one person of a video, in few bytes each, until they become a track."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.face.analyzer import SMALL_FACE_PX
-from mien.face.track import Tracked
+from mien.face.track import TrackedDetection
 from mien.labels import LabelSet
 from mien.results import Emotion, EmotionSegment, Face, FaceTrack, Moment, TrackedFace, VideoFrame
-from mien.timeline import certainty, episodes, smooth, strongest
+from mien.video.timeline import certainty, find_episodes, find_moments, smooth
 
-__all__ = ["Course", "Patch", "Times"]
+__all__ = ["FacePatch", "GrowingArray", "TrackBuilder"]
 
 _MARGIN = 0.6
 """What is kept around a face, in parts of its box."""
@@ -22,7 +22,7 @@ _MARGIN = 0.6
 _MOMENTS = 5
 
 
-class _Column:
+class GrowingArray:
     """Rows that are added one by one to an array that grows by doubling.
 
     Parameters
@@ -46,7 +46,7 @@ class _Column:
         return self._count - 1
 
     def set(self, rows: NDArray[Any]) -> None:
-        """Have these rows instead."""
+        """Replace all rows."""
         self._rows, self._count = rows, len(rows)
 
     @property
@@ -55,14 +55,7 @@ class _Column:
         return self._rows[: self._count]
 
 
-class Times(_Column):
-    """The times of the analyzed frames, float64 (m,)."""
-
-    def __init__(self) -> None:
-        super().__init__(np.float64)
-
-
-class Course:
+class TrackBuilder:
     """One person: a row for each frame in which the face was seen.
 
     Parameters
@@ -70,42 +63,44 @@ class Course:
     number : int
         The number of the person.
     labels : LabelSet
-        Of the answers.
+        Of the distributions.
     """
 
     def __init__(self, number: int, labels: LabelSet) -> None:
         self.number, self._labels = number, labels
-        self._frames = _Column(np.int64)
-        self._boxes = _Column(np.float32, 4)
-        self._landmarks = _Column(np.float32, 5, 2)
-        self._scores = _Column(np.float32)
-        self._answers = _Column(np.float32, len(labels))
-        self._detected = _Column(np.bool_)
-        self._sharpness = _Column(np.float32)
-        self._pointed = True
+        self._frames = GrowingArray(np.int64)
+        self._boxes = GrowingArray(np.float32, 4)
+        self._landmarks = GrowingArray(np.float32, 5, 2)
+        self._scores = GrowingArray(np.float32)
+        self._probabilities = GrowingArray(np.float32, len(labels))
+        self._detected = GrowingArray(np.bool_)
+        self._sharpness = GrowingArray(np.float32)
+        self._has_landmarks = True
 
-    def append(self, frame: int, seen: Tracked, answer: NDArray[np.float64], sharpness: float) -> None:
-        """Add what was seen in a frame, given by its place."""
+    def append(
+        self, frame: int, detection: TrackedDetection, probabilities: NDArray[np.float64], sharpness: float
+    ) -> None:
+        """Add the face of a frame, which is given by its index."""
         self._frames.append(frame)
-        self._boxes.append(seen.box)
-        self._landmarks.append(0.0 if seen.landmarks is None else seen.landmarks)
-        self._scores.append(seen.score)
-        self._answers.append(answer)
-        self._detected.append(seen.detected)
+        self._boxes.append(detection.box)
+        self._landmarks.append(0.0 if detection.landmarks is None else detection.landmarks)
+        self._scores.append(detection.score)
+        self._probabilities.append(probabilities)
+        self._detected.append(detection.detected)
         self._sharpness.append(sharpness)
-        self._pointed &= seen.landmarks is not None
+        self._has_landmarks &= detection.landmarks is not None
 
-    def join(self, other: Course) -> None:
-        """Take the rows of a course that turned out to be of the same person; of two in one frame the own one stays."""
+    def merge(self, other: TrackBuilder) -> None:
+        """Take the rows of another that turned out to be of the same person; of two in one frame the own one stays."""
         frames = np.concatenate([self._frames.values, other._frames.values])
         _, kept = np.unique(frames, return_index=True)
-        for name in ("_frames", "_boxes", "_landmarks", "_scores", "_answers", "_detected", "_sharpness"):
+        for name in ("_frames", "_boxes", "_landmarks", "_scores", "_probabilities", "_detected", "_sharpness"):
             mine, theirs = getattr(self, name), getattr(other, name)
             mine.set(np.concatenate([mine.values, theirs.values])[kept])
         self.number = min(self.number, other.number)
-        self._pointed &= other._pointed
+        self._has_landmarks &= other._has_landmarks
 
-    def track(self, times_s: NDArray[np.float64], durations_s: NDArray[np.float64], *, tau_s: float) -> FaceTrack:
+    def build(self, times_s: NDArray[np.float64], durations_s: NDArray[np.float64], *, tau_s: float) -> FaceTrack:
         """Return the person's track.
 
         Parameters
@@ -115,11 +110,11 @@ class Course:
         tau_s : float
             Time constant of the smoothing.
         """
-        frames, answers = self._frames.values, self._answers.values
+        frames, probabilities = self._frames.values, self._probabilities.values
         times, lengths = times_s[frames], durations_s[frames]
         # A video that ends with its last frame gives that one no length.
-        weights = certainty(answers) * self._scores.values * np.maximum(lengths, 1e-3)
-        smoothed = smooth(times, answers, tau_s=tau_s, weights=weights)
+        weights = certainty(probabilities) * self._scores.values * np.maximum(lengths, 1e-3)
+        smoothed = smooth(times, probabilities, tau_s=tau_s, weights=weights)
         return FaceTrack(
             number=self.number,
             labels=self._labels,
@@ -127,10 +122,10 @@ class Course:
             durations_s=lengths,
             boxes=self._boxes.values,
             scores=self._scores.values,
-            probabilities=answers,
+            probabilities=probabilities,
             smoothed=smoothed.astype(np.float32),
             detected=self._detected.values,
-            landmarks=self._landmarks.values if self._pointed else None,
+            landmarks=self._landmarks.values if self._has_landmarks else None,
             sharpness=self._sharpness.values,
             timeline=self._timeline(times, lengths, smoothed),
             moments=self._moments(times, smoothed),
@@ -141,16 +136,16 @@ class Course:
         self, times: NDArray[np.float64], lengths: NDArray[np.float64], smoothed: NDArray[np.float64]
     ) -> tuple[EmotionSegment, ...]:
         return tuple(
-            EmotionSegment(piece.start_s, piece.end_s, Emotion(self._labels, tuple(piece.mean.tolist())))
-            for piece in episodes(times, lengths, smoothed)
+            EmotionSegment(episode.start_s, episode.end_s, Emotion(self._labels, tuple(episode.mean.tolist())))
+            for episode in find_episodes(times, lengths, smoothed)
         )
 
     def _moments(self, times: NDArray[np.float64], smoothed: NDArray[np.float64]) -> tuple[Moment, ...]:
         names = self._labels.emotions
-        quiet = [k for k, name in enumerate(names) if name in ("neutral", "calm")]
+        ignored = [k for k, name in enumerate(names) if name in ("neutral", "calm")]
         return tuple(
             Moment(float(times[at]), names[k], float(smoothed[at, k]), tuple(self._boxes.values[at].tolist()))
-            for at, k in strongest(times, smoothed, count=_MOMENTS, quiet=quiet)
+            for at, k in find_moments(times, smoothed, count=_MOMENTS, ignored=ignored)
         )
 
     def _warnings(self) -> tuple[str, ...]:
@@ -161,7 +156,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Patch:
+class FacePatch:
     """The surroundings of a face, kept while the frame itself is not.
 
     Parameters
@@ -177,7 +172,7 @@ class Patch:
     top: int
 
     @classmethod
-    def around(cls, image: NDArray[np.uint8], box: NDArray[np.float32]) -> Patch:
+    def around(cls, image: NDArray[np.uint8], box: NDArray[np.float32]) -> FacePatch:
         """Copy what lies around a box."""
         x1, y1, x2, y2 = box.tolist()
         across, down = _MARGIN * (x2 - x1), _MARGIN * (y2 - y1)
@@ -186,15 +181,15 @@ class Patch:
         right, bottom = (int(max(v, least + 1)) for v, least in ((x2 + across, left), (y2 + down, top)))
         return cls(image[top : bottom + 1, left : right + 1].copy(), left, top)
 
-    def frame(self, time_s: float, shown: TrackedFace) -> VideoFrame:
+    def frame(self, time_s: float, face: TrackedFace) -> VideoFrame:
         """Return the patch as a frame of its own, with the face at its place there."""
-        x1, y1, x2, y2 = shown.face.box
-        landmarks = shown.face.landmarks
+        x1, y1, x2, y2 = face.face.box
+        landmarks = face.face.landmarks
         moved = Face(
             (x1 - self.left, y1 - self.top, x2 - self.left, y2 - self.top),
-            shown.face.score,
+            face.face.score,
             None if landmarks is None else tuple((x - self.left, y - self.top) for x, y in landmarks),
-            shown.face.emotion,
+            face.face.emotion,
         )
         height, width = self.image.shape[:2]
-        return VideoFrame(time_s, width, height, (replace(shown, face=moved),))
+        return VideoFrame(time_s, width, height, (replace(face, face=moved),))

@@ -7,7 +7,7 @@ import pytest
 import mien
 from mien.errors import InputError
 from mien.face.detect import Detection, Detector, get_detector
-from mien.face.prepared import BOX_EYES, FaceCut, cut_faces
+from mien.face.prepare import BOX_EYES, FaceCut, cut_faces
 from mien.io.image import read_image
 from mien.samples import astronaut_path
 

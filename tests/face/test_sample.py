@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mien.face.resample import sample
+from mien.face.align import sample
 
 
 def by_the_book(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
