@@ -62,7 +62,7 @@ _EXAMPLES = (
 def _formats_by_flag() -> dict[str, list[Format]]:
     """Return the formats that can be asked for, by their options."""
     by_flag: dict[str, list[Format]] = {}
-    for name in FORMATS:
+    for name in FORMATS.known():
         if FORMATS[name].flag is not None:
             by_flag.setdefault(str(FORMATS[name].flag), []).append(FORMATS[name])
     return by_flag
@@ -74,11 +74,29 @@ def _format_options(group: str) -> Callable[[Any], Any]:
     def decorate(command: Any) -> Any:
         for flag, (form, *_) in reversed(_formats_by_flag().items()):
             if group == (form.group if form.group in (_FACES, _VIDEOS, _AUDIO) else _OUTPUT):
-                more: dict[str, Any] = {"is_flag": True} if form.target == "stream" else {"type": _PATH}
-                command = option(flag, _key(flag), group=group, metavar=form.metavar, help=form.help, **more)(command)
+                command = _format_option(flag, form)(command)
         return command
 
     return decorate
+
+
+def _format_option(flag: str, form: Format) -> Callable[[Any], Any]:
+    more: dict[str, Any] = {"is_flag": True} if form.target == "stream" else {"type": _PATH}
+    return option(flag, _key(flag), group=form.group, metavar=form.metavar, help=form.help, **more)
+
+
+class _Command(GroupedCommand):
+    """Looks for the formats of other packages only where an option is not one of mien's own: that takes time."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Add options where they may be needed, and parse."""
+        known = {name for param in self.params for name in param.opts}
+        if any(word.startswith("-") and word.partition("=")[0] not in known for word in args):
+            FORMATS.names()
+            for flag, (form, *_) in _formats_by_flag().items():
+                if flag not in known:
+                    _format_option(flag, form)(self)
+        return super().parse_args(ctx, args)
 
 
 def _key(flag: str) -> str:
@@ -88,7 +106,7 @@ def _key(flag: str) -> str:
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(name="analyze", cls=GroupedCommand, examples=_EXAMPLES)
+@click.command(name="analyze", cls=_Command, examples=_EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_format_options(_OUTPUT)
 @_format_options(_FACES)
