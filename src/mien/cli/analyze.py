@@ -60,7 +60,7 @@ _EXAMPLES = (
 
 
 def _formats_by_flag() -> dict[str, list[Format]]:
-    """Return the formats that can be asked for, by their options."""
+    """Return the formats that have options, by these."""
     by_flag: dict[str, list[Format]] = {}
     for name in FORMATS.known():
         if FORMATS[name].flag is not None:
@@ -169,12 +169,12 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int
     return _Run(paths, stdin, plan, choices).run()
 
 
-# --- what is asked for ------------------------------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to come, as far as names and the first bytes of single files tell.
+    """What is to come, as far as names and the first bytes of single files say.
 
     Parameters
     ----------
@@ -384,7 +384,7 @@ class _Choices:
         """
         from mien.models import registry
 
-        # Where nothing is found, no model is wrong, and the errors are shown.
+        # Where nothing is found, every model fits, and the errors are shown.
         needed: dict[str, str] = {}
         for kind in (KINDS[name] for name in plan.kinds or ("image", "audio")):
             for task in kind.tasks if self.only is None else kind.tasks[:1]:
@@ -591,8 +591,8 @@ class _Display:
         self._what = ""
 
 
-def _count_beside(paths: tuple[str, ...], tell: Callable[[int], None]) -> threading.Event:
-    """Count in a thread what the arguments name, and tell how many there are; setting the event ends it.
+def _count_beside(paths: tuple[str, ...], on_total: Callable[[int], None]) -> threading.Event:
+    """Count in a thread what the arguments name, and call back with the number; setting the event ends it.
 
     The thread is not waited for: a slow disk must not hold up the end of the program.
     """
@@ -605,7 +605,7 @@ def _count_beside(paths: tuple[str, ...], tell: Callable[[int], None]) -> thread
                 if over.is_set():
                     return
                 total += 1
-        tell(total)
+        on_total(total)
 
     threading.Thread(target=count, name="mien-count", daemon=True).start()
     return over
@@ -617,6 +617,6 @@ def _explainer(analyzer: FaceAnalyzer, method: str) -> Callable[..., Any]:
     from mien.output import heat
 
     chosen = choose_method(analyzer.spec, method)
-    words = {"cam": "class activation maps", "occlusion": "hiding parts of the face (about 100 answers a face)"}
+    words = {"cam": "class activation maps", "occlusion": "hiding parts of the face (about 100 predictions a face)"}
     _shell.note(f"explained by {words[chosen]}")
     return lambda image, faces: heat(image, analyzer.explain(image, faces, method=chosen))
