@@ -9,11 +9,11 @@ import click
 from click.core import ParameterSource
 
 from mien._extras import import_extra
-from mien.cli._engine import ENGINE_OPTIONS, engine_options
 from mien.cli._evaluate_faces import evaluate_faces, face_analyzers
 from mien.cli._evaluate_fusion import fusion_asked, fusion_options
 from mien.cli._evaluate_speech import evaluate_speech, is_speech
 from mien.cli._evaluate_videos import evaluate_videos, is_videos
+from mien.cli._options import ENGINE_OPTIONS, engine_options
 from mien.cli.data.options import Choice, choose
 
 __all__ = ["command"]

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.api._hearing import Hearing
-from mien.api._watching import Watching
+from mien.api.analysis import SpeechAnalysis, VideoAnalysis
 from mien.data.samples import Samples
 from mien.errors import DatasetError, MienError
 from mien.evaluate.figures import accuracy_interval
@@ -23,9 +22,9 @@ from mien.evaluate.markdown import table
 from mien.evaluate.report import percent, text_table
 from mien.fusion import METHODS, fuse
 from mien.io.paths import format_path
-from mien.io.video import iter_frames
 from mien.labels import FER7
 from mien.metrics import Interval, ece, ece_floor
+from mien.options import VideoOptions
 from mien.results import SpeechResult, VideoResult
 from mien.speech.analyzer import SpeechAnalyzer
 from mien.video.analyzer import VideoAnalyzer
@@ -101,14 +100,18 @@ class VideosEvaluation:
 
 def watched(path: str, faces: VideoAnalyzer, voices: SpeechAnalyzer) -> tuple[VideoResult, SpeechResult | None]:
     """Return what is seen and heard in a video; None for a video without sound."""
-    watching = Watching(faces, path, step_s=STEP_S)
-    frames = list(watching.frames())
-    video = watching.result((*frames, *watching.close()))
-    with iter_frames(path) as stream:
-        if not stream.has_audio:
-            return video, None
-    hearing = Hearing(voices, path)
-    return video, hearing.result(hearing.segments())
+    has_sound: list[bool] = []
+    reader = VideoAnalysis(
+        faces, path, VideoOptions(step_s=STEP_S), on_open=lambda video: has_sound.append(video.has_audio)
+    )
+    for _ in reader.frames():
+        pass
+    if not all(has_sound):
+        return reader.result(), None
+    sound = SpeechAnalysis(voices, path)
+    for _ in sound.segments():
+        pass
+    return reader.result(), sound.result()
 
 
 def examine_videos(

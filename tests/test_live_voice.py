@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.api._live_hearing import LiveHearing
 from mien.errors import MediaError, MediaNotFoundError, MissingExtraError
 from mien.io import microphone
 from mien.io.microphone import Microphone
 from mien.labels import FER7
+from mien.live import LiveVoice
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
 from mien.speech.analyzer import SpeechAnalyzer
 from planted_speech import RATE_HZ, planted_speech, recording
@@ -92,38 +92,38 @@ def seen(**shares: float) -> VideoFrame:
 
 def test_what_is_said_is_heard_and_joined_with_the_face(plant: Any, analyzer: SpeechAnalyzer) -> None:
     device = plant(recording([(None, 1.0), ("anger", 4.0), (None, 2.0)]))
-    told: list[str] = []
-    with LiveHearing(analyzer, FER7, told=told.append) as hearing:
-        assert hearing.now(None) == (None, None)
+    messages: list[str] = []
+    with LiveVoice(analyzer, FER7, on_message=messages.append) as listening:
+        assert listening.current(None) == (None, None)
         until, segments = time.monotonic() + 20, []
         while time.monotonic() < until and not any(segment.emotion for segment in segments):
-            segments += hearing.segments()
+            segments += listening.segments()
             time.sleep(0.01)
-        voice, together = hearing.now(seen(anger=0.6))
+        voice, together = listening.current(seen(anger=0.6))
         assert voice is not None
         assert together is not None
         assert (voice.top, together.top) == ("anger", "anger")
         assert together.labels == FER7
         assert together.confidence > 0.6
-        assert hearing.now(VideoFrame(0.0, 640, 480))[1] is None
-        assert hearing.now(None) == (voice, None)
-        sure, other = hearing.now(seen(happiness=0.97))[1], hearing.now(seen(happiness=0.3))[1]
+        assert listening.current(VideoFrame(0.0, 640, 480))[1] is None
+        assert listening.current(None) == (voice, None)
+        sure, other = listening.current(seen(happiness=0.97))[1], listening.current(seen(happiness=0.3))[1]
         assert sure is not None
         assert other is not None
         assert sure["happiness"] > other["happiness"]
     heard = next(segment for segment in segments if segment.emotion)
     assert heard.start_s == pytest.approx(1.0, abs=0.3)
-    assert (told, device.closed) == ([], 1)
+    assert (messages, device.closed) == ([], 1)
 
 
 def test_what_was_said_is_forgotten(plant: Any, analyzer: SpeechAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.api._live_hearing._HOLDS_S", 0.0)
+    monkeypatch.setattr("mien.live.VOICE_S", 0.0)
     plant(recording([("anger", 3.0), (None, 2.0)]))
-    with LiveHearing(analyzer, FER7, told=lambda _: None) as hearing:
+    with LiveVoice(analyzer, FER7) as listening:
         until = time.monotonic() + 20
-        while time.monotonic() < until and hearing._last is None:
+        while time.monotonic() < until and not any(segment.emotion for segment in listening.segments()):
             time.sleep(0.01)
-        assert hearing.now(seen(anger=0.6)) == (None, None)
+        assert listening.current(seen(anger=0.6)) == (None, None)
 
 
 def test_a_microphone_that_is_lost_is_told(
@@ -131,12 +131,12 @@ def test_a_microphone_that_is_lost_is_told(
 ) -> None:
     monkeypatch.setattr(microphone, "_SILENT_S", 0.2)
     plant(np.zeros(RATE_HZ // 10, np.float32))
-    told: list[str] = []
-    with LiveHearing(analyzer, FER7, told=told.append):
+    messages: list[str] = []
+    with LiveVoice(analyzer, FER7, on_message=messages.append):
         until = time.monotonic() + 10
-        while not told and time.monotonic() < until:
+        while not messages and time.monotonic() < until:
             time.sleep(0.01)
-    assert told == ["the microphone 'Planted' is lost: it gives no more sound"]
+    assert messages == ["the microphone 'Planted' is lost: it gives no more sound"]
 
 
 def test_broken_samples_do_no_harm(plant: Any) -> None:

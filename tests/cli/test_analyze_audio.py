@@ -1,4 +1,4 @@
-"""``mien analyze`` on recordings: a planted model, hostile files, images and recordings in one call, Ctrl-C."""
+"""``mien analyze`` on audio files: a planted model, hostile files, images and audio in one call, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def there(here: Path, call: Path) -> Path:
-    """Work in a folder with a recording."""
+    """Work in a folder with an audio file."""
     shutil.copy(call, "call.wav")
     return here
 
@@ -78,7 +78,7 @@ def face() -> bytes:
 
 
 def mixed() -> None:
-    """Fill a folder with images and recordings whose names lie."""
+    """Fill a folder with images and audio files whose names lie."""
     Path("in/sub").mkdir(parents=True)
     Path("in/a.png").write_bytes(face())
     Path("in/b.wav").write_bytes(face())
@@ -88,7 +88,7 @@ def mixed() -> None:
     Path("in/f.mp3").write_bytes(b"")
 
 
-# --- one recording --------------------------------------------------------------------------------
+# --- one file ------------------------------------------------------------------------------------
 
 
 def test_a_table_and_a_line_for_people(there: Path, model: Path) -> None:
@@ -150,20 +150,13 @@ def test_labels_window_and_hop(there: Path, model: Path) -> None:
 
 @pytest.mark.parametrize("how", ["wav", "flac", "mp3", "mp4"])
 @pytest.mark.parametrize("more", [[], ["--save-audio", "x.wav"]])
-def test_standard_input_may_be_any_recording(there: Path, model: Path, how: str, more: list[str]) -> None:
+def test_standard_input_may_be_any_audio_file(there: Path, model: Path, how: str, more: list[str]) -> None:
     wave = recording(PARTS)
     codecs = {"flac": "flac", "mp3": "libmp3lame", "mp4": "aac"}
     data = Path("call.wav").read_bytes() if how == "wav" else encoded(wave, RATE_HZ, how, codecs[how])
-    # From a pipe, which cannot be wound back.
-    done = subprocess.run(
-        [sys.executable, "-m", "mien", "analyze", "-", "--model", str(model), "--csv", "--threads", "1", *more],
-        input=data,
-        capture_output=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
+    done = run(model, "-", "--csv", "--threads", "1", *more, stdin=data)
+    assert done.exit_code == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [row["emotion"] for row in rows if row["speech"] == "true"] == ["anger", "calm"]
     assert {row["path"] for row in rows} == {""}
 
@@ -204,7 +197,7 @@ def test_nothing_that_is_read_is_written_over(there: Path, model: Path) -> None:
     before = Path("call.wav").read_bytes()
     done = run(model, "call.wav", "--save-audio", "call.wav", "--audio-rate", "8000")
     assert done.exit_code == 1
-    assert notes(done) == ["will not write over a recording to be read: call.wav: choose another folder"]
+    assert notes(done) == ["will not write over an audio file to be read: call.wav: choose another folder"]
     assert Path("call.wav").read_bytes() == before
 
 
@@ -239,11 +232,11 @@ def test_what_cannot_be_done_is_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("call.wav", "--out", "x"), "--out is for images and videos, but there are only recordings"),
-        (("a.png", "--plot", "x.png"), "--plot is for recordings and videos, but there are only images"),
+        (("call.wav", "--out", "x"), "--out is for images and videos, but there are only audio files"),
+        (("a.png", "--plot", "x.png"), "--plot is for audio files and videos, but there are only images"),
         (("call.wav", "call.wav", "--plot", "x.png"), "--plot x.png is one file, but there are several to read"),
         (("call.wav", "--audio-float"), "--audio-rate and --audio-float say how --save-audio writes: say where"),
-        (("call.wav", "--model", "face-base"), "model 'face-base' is for face-emotion: reading recordings needs one"),
+        (("call.wav", "--model", "face-base"), "model 'face-base' is for face-emotion: reading audio files needs one"),
         (("call.wav", "--model", "mtcnn"), "needs one for speech-emotion"),
         (("a.png",), "model 'planted-speech' is for speech-emotion: reading images needs one for face-emotion"),
     ],
@@ -258,7 +251,7 @@ def test_wrong_usage_is_exit_code_2(there: Path, model: Path, arguments: tuple[s
 # --- many -----------------------------------------------------------------------------------------
 
 
-def test_images_and_recordings_in_one_call(there: Path, model: Path) -> None:
+def test_images_and_audio_in_one_call(there: Path, model: Path) -> None:
     mixed()
     done = run(model, "in", "--json")
     assert done.exit_code == 3
@@ -267,7 +260,7 @@ def test_images_and_recordings_in_one_call(there: Path, model: Path) -> None:
     assert [len(items[name]["faces"]) for name in ("in/a.png", "in/b.wav")] == [1, 1]
     assert items["in/c.jpg"]["summary"] == items["in/sub/d.wav"]["summary"]
     assert items["in/f.mp3"]["error"] == "DecodeError"
-    assert notes(done)[-1].startswith("2 images, 2 faces, 2 recordings, 10.")
+    assert notes(done)[-1].startswith("2 images, 2 faces, 2 audio files, 10.")
     assert ", 1 failed, " in notes(done)[-1]
 
 
@@ -286,7 +279,7 @@ def test_a_table_of_both_has_the_columns_of_both(there: Path, model: Path, threa
     assert shown.index("in/b.wav") < shown.index("in/c.jpg") < shown.index("in/f.mp3") < shown.index("in/sub/d.wav:")
 
 
-def test_a_recording_that_its_name_hides_has_no_columns_and_is_not_lost(there: Path, model: Path) -> None:
+def test_an_audio_file_that_its_name_hides_has_no_columns_and_is_not_lost(there: Path, model: Path) -> None:
     Path("in").mkdir()
     shutil.copy("call.wav", "in/b.jpg")
     Path("in/a.png").write_bytes(face())
@@ -294,7 +287,7 @@ def test_a_recording_that_its_name_hides_has_no_columns_and_is_not_lost(there: P
     assert done.exit_code == 3
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [(row["path"], row["error"]) for row in rows] == [("in/a.png", ""), ("in/b.jpg", "UnsupportedMediaError")]
-    assert "in/b.jpg is a recording, but its name was taken for that of images" in rows[1]["message"]
+    assert "in/b.jpg is an audio file, but its name was taken for that of images" in rows[1]["message"]
     assert run(model, "in/a.png", "in/b.jpg", "--csv").exit_code == 0
 
 
@@ -313,7 +306,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_recording_is_one_line(here: Path, model: Path, name: str) -> None:
+def test_a_bad_file_is_one_line(here: Path, model: Path, name: str) -> None:
     content, message = BAD[name]
     Path(name).write_bytes(content)
     # The sound of videos is read where that alone is asked for.
@@ -328,7 +321,7 @@ def test_a_bad_recording_is_one_line(here: Path, model: Path, name: str) -> None
     assert (row["path"], row["error"]) == (name, failed["error"])
 
 
-def test_a_folder_of_bad_recordings_loses_nothing(there: Path, model: Path) -> None:
+def test_a_folder_of_bad_files_loses_nothing(there: Path, model: Path) -> None:
     for name, (content, _) in BAD.items():
         if not name.endswith(".jpg"):
             Path(name).write_bytes(content)
@@ -352,7 +345,7 @@ ODD: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("how", ODD)
-def test_an_odd_recording_is_read(here: Path, model: Path, how: str) -> None:
+def test_odd_files_are_read(here: Path, model: Path, how: str) -> None:
     Path("x.wav").write_bytes(ODD[how])
     done = run(model, "x.wav", "--json")
     assert done.exit_code == 0, done.output
@@ -409,7 +402,7 @@ def test_what_may_not_be_read_is_told(there: Path, model: Path) -> None:
 
 
 class Live:
-    """The command on an endless recording that comes in through a pipe."""
+    """The command on an endless audio file that comes in through a pipe."""
 
     def __init__(self, model: Path, *arguments: str) -> None:
         command = [sys.executable, "-m", "mien", "analyze", "-", "--model", str(model), "--threads", "1", *arguments]
@@ -443,7 +436,7 @@ def test_segments_are_written_while_the_file_is_read(model: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["--csv", "--json", "table", "--parquet"])
-def test_ctrl_c_keeps_what_was_heard(here: Path, model: Path, how: str) -> None:
+def test_ctrl_c_keeps_what_was_read(here: Path, model: Path, how: str) -> None:
     options = {"table": [], "--parquet": ["--csv", "--parquet", "x.parquet"]}.get(how, [how])
     live = Live(model, *options)
     head = b""

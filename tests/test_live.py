@@ -1,10 +1,10 @@
-"""`mien.api.live`: images as they come, never late."""
+"""`mien.live`: images as they come, never late."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from live_streams import Jpegs, astronaut, install, serving
-from mien.api import live
-from mien.api._live_stream import LiveStream
-from mien.api.live import PATIENCE_S, Live, Sight, iter_live
+from mien import live
 from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.live import PATIENCE_S, LiveResult, LiveStream, LiveView, iter_live
 from mien.video.analyzer import VideoAnalyzer
 from planted_videos import write_video
 
@@ -44,32 +43,40 @@ class Slow(VideoAnalyzer):
         return super().predict(image, faces)
 
 
-def sights(images: Live, *, seconds: float = 60.0) -> Iterator[tuple[Sight, float]]:
-    """Yield what is to be shown, and how late."""
+def views(images: LiveStream, *, seconds: float = 60.0) -> tuple[list[tuple[LiveView, float]], list[LiveResult]]:
+    """Return what is to be shown, each with how late it is, and all results."""
     shown, until = 0, time.monotonic() + seconds
+    seen, results = [], []
     while time.monotonic() < until:
-        sight = images.sight(shown, timeout_s=0.1)
-        if sight is not None:
-            shown = sight.image.number
-            yield sight, time.monotonic() - sight.image.taken_s
-        elif images._done:
-            return
+        view = images.next_view(shown, timeout_s=0.1)
+        results += images.results()
+        if view is not None:
+            shown = view.image.number
+            seen.append((view, time.monotonic() - view.image.captured_s))
+        elif images.is_done:
+            break
+    return seen, results
+
+
+def wait(done: Callable[[], object], seconds: float = 10.0) -> None:
+    until = time.monotonic() + seconds
+    while not done() and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def test_a_video_from_its_begin_to_its_end(analyzer: VideoAnalyzer, video: Path) -> None:
-    with Live(str(video), analyzer) as images:
-        seen = list(sights(images))
-        results = images.results()
-        assert images.done
-        assert images.trouble == ""
-    numbers = [sight.image.number for sight, _ in seen]
+    with LiveStream(str(video), analyzer) as images:
+        seen, results = views(images)
+        assert images.is_done
+        assert images.problem == ""
+    numbers = [view.image.number for view, _ in seen]
     assert numbers == sorted(set(numbers))
     assert len(numbers) > 15
     assert seen[-1][0].image.time_s == pytest.approx(0.96)
-    for sight, _ in seen:
-        if sight.exact:
-            assert sight.frame is not None
-            assert sight.frame.time_s == sight.image.time_s
+    for view, _ in seen:
+        if view.is_exact:
+            assert view.frame is not None
+            assert view.frame.time_s == view.image.time_s
     times = [result.frame.time_s for result in results]
     assert times == sorted(set(times))
     assert times[-1] == pytest.approx(0.96)
@@ -84,28 +91,26 @@ def test_a_slow_machine_drops_images_and_never_lags(
     video: Path, monkeypatch: pytest.MonkeyPatch, analyzer: VideoAnalyzer
 ) -> None:
     fake = install(monkeypatch, rate=25.0)
-    with Live(0, Slow(min_face_px=60)) as images:
-        seen = list(sights(images, seconds=1.6))[10:]
-        results = images.results()
+    with LiveStream(0, Slow(min_face_px=60)) as images:
+        seen, results = views(images, seconds=1.6)
+    seen = seen[10:]
     delays = np.array([delay for _, delay in seen])
     assert fake.opened == 1
     assert np.median(delays) < 0.15
     # Boxes are those of an image before, which took 0.2 s and more.
-    assert sum(not sight.exact for sight, _ in seen) > len(seen) / 2
+    assert sum(not view.is_exact for view, _ in seen) > len(seen) / 2
     assert len(results) < 10
-    rate = (len(seen) - 1) / (seen[-1][0].image.taken_s - seen[0][0].image.taken_s)
+    rate = (len(seen) - 1) / (seen[-1][0].image.captured_s - seen[0][0].image.captured_s)
     assert rate > 15
-    assert all(sight.frame.time_s <= sight.image.time_s for sight, _ in seen if sight.frame is not None)
+    assert all(view.frame.time_s <= view.image.time_s for view, _ in seen if view.frame is not None)
 
 
 def test_at_most_one_analysis_in_so_many_seconds(analyzer: VideoAnalyzer, video: Path) -> None:
-    with Live(str(video), analyzer, step_s=0.3) as images:
-        while not images._done:
-            time.sleep(0.02)
-        times = [result.frame.time_s for result in images.results()]
-    with Live(str(video), analyzer, step_s=0.3) as images:
-        # What is not analyzed is not waited for.
-        assert np.median([delay for _, delay in sights(images)]) < PATIENCE_S / 2
+    with LiveStream(str(video), analyzer, step_s=0.3) as images:
+        seen, results = views(images)
+    # What is not analyzed is not waited for.
+    assert np.median([delay for _, delay in seen]) < PATIENCE_S / 2
+    times = [result.frame.time_s for result in results]
     assert min(np.diff(times)) >= 0.3 - 1e-9
     assert 2 <= len(times) <= 4
 
@@ -113,16 +118,16 @@ def test_at_most_one_analysis_in_so_many_seconds(analyzer: VideoAnalyzer, video:
 def test_a_source_that_is_lost_is_found_again(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "RETRY_S", 0.1)
     fake = install(monkeypatch, plan=(10, -1, -1, None), rate=100.0)
-    told: list[str] = []
-    with Live(0, analyzer, told=told.append) as images:
+    messages: list[str] = []
+    with LiveStream(0, analyzer, on_message=messages.append) as images:
         until = time.monotonic() + 10
-        while images.taken < 30 and time.monotonic() < until:
+        while images.captured < 30 and time.monotonic() < until:
             time.sleep(0.01)
             if fake.opened == 3:
-                assert "camera 0" in images.trouble
+                assert "camera 0" in images.problem
         times = [result.frame.time_s for result in images.results()]
-        assert images.trouble == ""
-    assert told == [
+        assert images.problem == ""
+    assert messages == [
         "camera 0 is lost: it gives no more images; looking for it again every 0.1 s",
         "camera 0 is back",
     ]
@@ -134,23 +139,19 @@ def test_a_source_that_is_lost_is_found_again(analyzer: VideoAnalyzer, monkeypat
 def test_a_stream_that_ends_is_asked_again(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "RETRY_S", 0.1)
     jpegs = Jpegs([astronaut()], rate=100, plan=(10, None))
-    told: list[str] = []
-    with serving(jpegs) as address, Live(address, analyzer, told=told.append) as images:
-        until = time.monotonic() + 10
-        while images.taken < 20 and time.monotonic() < until:
-            time.sleep(0.01)
+    messages: list[str] = []
+    with serving(jpegs) as address, LiveStream(address, analyzer, on_message=messages.append) as images:
+        wait(lambda: images.captured >= 20)
     assert jpegs.requests == 2
-    assert told[1:] == [f"{address} is back"]
+    assert messages[1:] == [f"{address} is back"]
 
 
 def test_a_source_that_stands_still_is_told(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "STILL_S", 0.3)
     jpegs = Jpegs([astronaut()], rate=100, plan=(-10,))
-    with serving(jpegs) as address, Live(address, analyzer) as images:
-        until = time.monotonic() + 10
-        while not images.trouble and time.monotonic() < until:
-            time.sleep(0.01)
-        assert images.trouble == f"{address} stands still"
+    with serving(jpegs) as address, LiveStream(address, analyzer) as images:
+        wait(lambda: images.problem)
+        assert images.problem == f"{address} stands still"
         begun_s = time.monotonic()
         images.close()
         assert time.monotonic() - begun_s < 3
@@ -158,9 +159,15 @@ def test_a_source_that_stands_still_is_told(analyzer: VideoAnalyzer, monkeypatch
 
 
 def test_a_source_that_never_was_is_an_error(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Live("nothing.mp4", analyzer) as images, pytest.raises(MediaNotFoundError, match="no such file: nothing"):
-        images.sight(0, timeout_s=5)
-    with Live("nothing.mp4", analyzer) as images, pytest.raises(MediaNotFoundError, match="no such file: nothing"):
+    with (
+        LiveStream("nothing.mp4", analyzer) as images,
+        pytest.raises(MediaNotFoundError, match="no such file: nothing"),
+    ):
+        images.next_view(0, timeout_s=5)
+    with (
+        LiveStream("nothing.mp4", analyzer) as images,
+        pytest.raises(MediaNotFoundError, match="no such file: nothing"),
+    ):
         images.results(timeout_s=5)
     install(monkeypatch, plan=(-1,))
     with pytest.raises(MediaError, match="camera 0 cannot be opened"):
@@ -172,14 +179,14 @@ def test_what_goes_wrong_in_the_analysis_is_raised(video: Path) -> None:
         def predict(self, image: Any, faces: Any) -> Any:
             raise ZeroDivisionError("broken")
 
-    with Live(str(video), Broken(min_face_px=60)) as images, pytest.raises(ZeroDivisionError, match="broken"):
-        list(sights(images, seconds=10))
+    with LiveStream(str(video), Broken(min_face_px=60)) as images, pytest.raises(ZeroDivisionError, match="broken"):
+        views(images, seconds=10)
 
 
 def test_the_size_may_change(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, rate=50.0, sizes=((320, 240), (160, 120), (640, 480)))
     sizes: dict[tuple[int, int], int] = {}
-    with Live(0, analyzer) as images:
+    with LiveStream(0, analyzer) as images:
         until = time.monotonic() + 10
         while len(sizes) < 3 and time.monotonic() < until:
             for result in images.results(timeout_s=0.1):
@@ -189,7 +196,7 @@ def test_the_size_may_change(analyzer: VideoAnalyzer, monkeypatch: pytest.Monkey
 
 def test_another_detector_goes_on_with_the_numbers(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, rate=50.0)
-    told: list[str] = []
+    messages: list[str] = []
 
     def other(name: str) -> VideoAnalyzer:
         if name == "none":
@@ -204,40 +211,22 @@ def test_another_detector_goes_on_with_the_numbers(analyzer: VideoAnalyzer, monk
                     return [face.track for face in result.frame.faces]
         raise AssertionError("nobody was seen")
 
-    with Live(0, analyzer, other=other, told=told.append) as images:
+    with LiveStream(0, analyzer, make_analyzer=other, on_message=messages.append) as images:
         assert wait_for("mtcnn", 1) == [1]
         images.use_detector("haar")
         assert images.detector == "haar"
         assert wait_for("haar", 1) == [2]
         images.use_detector("none")
-        until = time.monotonic() + 10
-        while not told and time.monotonic() < until:
-            time.sleep(0.01)
-        assert (told, images.detector) == (["no such detector"], "haar")
-
-
-def test_memory_does_not_grow(analyzer: VideoAnalyzer) -> None:
-    stream, image = LiveStream(analyzer), astronaut()
-    tracks = set()
-    for k in range(90):
-        frame = stream.push(image, k / 25)
-        tracks |= {face.track for face in frame.faces}
-    assert len(stream._stream._times.values) == 0
-    assert [len(course._frames.values) for course in stream._stream._courses.values()] == [0]
-    assert tracks == {1}
-    with pytest.raises(InputError, match="a stream that keeps nothing has no result"):
-        stream._stream.result()
+        wait(lambda: messages)
+        assert (messages, images.detector) == (["no such detector"], "haar")
 
 
 def test_results_that_nobody_takes_are_bounded(analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_UNTAKEN", 5)
+    monkeypatch.setattr(live, "MOST_RESULTS", 5)
     install(monkeypatch, rate=100.0)
-    with Live(0, analyzer) as images:
-        until = time.monotonic() + 10
-        while images.taken < 40 and time.monotonic() < until:
-            time.sleep(0.01)
+    with LiveStream(0, analyzer) as images:
+        wait(lambda: images.captured >= 40)
         assert len(images.results()) <= 5
-        assert len(images._images) <= 8
 
 
 def test_who_is_slow_gets_the_newest(analyzer: VideoAnalyzer, video: Path) -> None:
@@ -260,4 +249,4 @@ def test_leaving_the_loop_ends_the_threads(analyzer: VideoAnalyzer, monkeypatch:
 @pytest.mark.parametrize("step_s", [-1, float("nan"), 1e9])
 def test_a_step_out_of_range(analyzer: VideoAnalyzer, step_s: float) -> None:
     with pytest.raises(InputError, match="step_s must be"):
-        Live(0, analyzer, step_s=step_s)
+        LiveStream(0, analyzer, step_s=step_s)

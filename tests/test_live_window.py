@@ -14,36 +14,32 @@ import numpy as np
 import pytest
 
 from live_streams import Jpegs, astronaut, install, serving
-from mien.api._live_keeping import Keeping
-from mien.api.live import Live, LiveImage, Sight
 from mien.errors import MissingExtraError
 from mien.io.video import iter_frames
 from mien.labels import FER7
+from mien.live import LiveFrame, LiveSession, LiveStream, LiveUpdate, LiveView
+from mien.live_window import KEYS, LiveWindow, Screen, ScreenError, Status, WindowPainter
 from mien.output.canvas import COLORS
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
 from mien.video.analyzer import VideoAnalyzer
-from mien.window import _screen
-from mien.window._chips import chip, letters, place_chip
-from mien.window._view import KEYS, Status, View, _wrapped
-from mien.window.live import LiveWindow, Screen, ScreenError
 
 pytest.importorskip("pygame", reason="needs the extra 'live'")
 
 GRAY = np.full((120, 160, 3), 128, np.uint8)
 
 
-def sight(number: int = 1) -> Sight:
+def view(number: int = 1) -> LiveView:
     emotion = Emotion(FER7, (0.02, 0.02, 0.02, 0.7, 0.1, 0.1, 0.04))
     face = TrackedFace(1, Face((20, 30, 60, 80), 0.9, None, emotion), emotion)
     frame = VideoFrame(number / 25, 160, 120, (face,))
-    return Sight(LiveImage(number, GRAY, number / 25, time.monotonic()), frame, True)
+    return LiveView(LiveFrame(number, GRAY, number / 25, time.monotonic()), frame, True)
 
 
 # --- what is drawn ----------------------------------------------------------------------------------------------------
 
 
 def test_the_window_shows_the_image_with_its_people() -> None:
-    drawn = View().draw((320, 240), sight(), Status(rate=24.6, delay_s=0.0416, detector="mtcnn"))
+    drawn = WindowPainter().draw((320, 240), view(), Status(rate=24.6, delay_s=0.0416, detector="mtcnn"))
     assert drawn.shape == (240, 320, 3)
     assert drawn.dtype == np.uint8
     color = np.array(COLORS["happiness"], int)
@@ -53,66 +49,48 @@ def test_the_window_shows_the_image_with_its_people() -> None:
 
 @pytest.mark.parametrize("size", [(160, 120), (161, 401), (800, 130), (1600, 1000), (1, 1)])
 def test_windows_of_any_size(size: tuple[int, int]) -> None:
-    view = View()
+    painter = WindowPainter()
     everything = Status(
         rate=25.0,
         delay_s=0.04,
         detector="mtcnn",
-        mirror=True,
-        frozen=True,
-        help_=True,
+        is_mirrored=True,
+        is_frozen=True,
+        shows_help=True,
         recording_s=3661.0,
         message="a message that is long enough to need more than one line in a narrow window " * 3,
-        trouble="camera 0 is lost",
+        problem="camera 0 is lost",
         voice=Emotion(FER7, (0.9, 0.1, 0, 0, 0, 0, 0)),
         together=Emotion(FER7, (0.4, 0.3, 0.3, 0, 0, 0, 0)),
     )
-    assert view.draw(size, None, everything).shape == (size[1], size[0], 3)
-    assert view.draw(size, sight(), everything).shape == (size[1], size[0], 3)
+    assert painter.draw(size, None, everything).shape == (size[1], size[0], 3)
+    assert painter.draw(size, view(), everything).shape == (size[1], size[0], 3)
 
 
 @pytest.mark.parametrize(
     ("status", "place"),
     [
         (Status(recording_s=65.0), np.s_[:40, -90:]),
-        (Status(frozen=True), np.s_[:40, -90:]),
+        (Status(is_frozen=True), np.s_[:40, -90:]),
         (Status(message="hello"), np.s_[-40:, 280:360]),
-        (Status(trouble="camera 0 is lost"), np.s_[-40:, 280:360]),
-        (Status(help_=True), np.s_[200:280, 250:390]),
+        (Status(problem="camera 0 is lost"), np.s_[-40:, 280:360]),
+        (Status(shows_help=True), np.s_[200:280, 250:390]),
         (Status(voice=Emotion(FER7, (1.0, 0, 0, 0, 0, 0, 0))), np.s_[-40:, :100]),
     ],
 )
 def test_what_is_going_on_stands_where_it_belongs(status: Status, place: Any) -> None:
-    plain = View().draw((640, 480), None, Status()).astype(int)
-    drawn = View().draw((640, 480), None, status).astype(int)
+    plain = WindowPainter().draw((640, 480), None, Status()).astype(int)
+    drawn = WindowPainter().draw((640, 480), None, status).astype(int)
     changed = np.abs(drawn - plain).max(axis=2) > 0
     inside = np.zeros_like(changed)
     inside[place] = True
     assert changed[place].sum() > 100
-    if not status.help_ and not status.trouble:
+    if not status.shows_help and not status.problem:
         assert changed[~inside].sum() < 0.6 * changed.sum()
 
 
 def test_all_keys_are_explained() -> None:
     assert [row[0] for row in KEYS] == ["q, Esc", "space", "s", "r", "d", "m", "h"]
-
-
-def test_long_lines_are_broken_at_blanks() -> None:
-    assert _wrapped("one two three four", 9) == ["one two", "three", "four"]
-    assert _wrapped("x" * 25, 10) == ["x" * 10, "x" * 10, "x" * 5]
-    assert _wrapped("", 10) == [""]
-
-
-def test_letters_grow_with_the_window() -> None:
-    assert letters(160, 120) == 10
-    assert letters(1280, 720) < letters(2560, 1440) < letters(10_000, 10_000) == 48
-
-
-def test_chips_stay_within_the_margins() -> None:
-    canvas = np.zeros((100, 200, 3), np.uint8)
-    place_chip(canvas, chip(("words",), 12, (255, 255, 255), (200, 0, 0)), 1, 1, 10)
-    rows, columns = np.nonzero(canvas.max(axis=2))
-    assert (rows.max(), columns.max()) in {(89, 189), (88, 188), (88, 189), (89, 188)}
 
 
 # --- the window, on a screen that nobody sees -------------------------------------------------------------------------
@@ -136,20 +114,25 @@ def post(key: int) -> None:
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
 
 
-class Session:
-    """A window on live images, steered from the tests."""
+class Steered(LiveSession):
+    """A session that does what a test wants as soon as the window has come so far."""
 
-    def __init__(self, screen: Screen, live: Live, keeping: Keeping) -> None:
-        self.window = LiveWindow(screen, live, keeping)
-        self.plan: list[tuple[Callable[[], bool], Callable[[], None]]] = []
-        self.window._next_before, self.window._next = self.window._next, self._step  # type: ignore[attr-defined,method-assign]
-        self.until = time.monotonic() + 20
+    plan: list[tuple[Callable[[], object], Callable[[], object]]]
 
-    def _step(self) -> bool:
-        assert time.monotonic() < self.until, f"waiting for what comes before {self.plan[0]}"
+    def poll(self, timeout_s: float) -> LiveUpdate:
+        assert time.monotonic() < self.until, f"{len(self.plan)} steps are left"
         if self.plan and self.plan[0][0]():
             self.plan.pop(0)[1]()
-        return self.window._next_before()  # type: ignore[attr-defined,no-any-return]
+        update = super().poll(timeout_s)
+        if update.view is not None:
+            self.number = update.view.image.number
+            self.has_faces = update.view.frame is not None and bool(update.view.frame.faces)
+        return update
+
+    def __enter__(self) -> Steered:
+        self.number, self.has_faces, self.until = 0, False, time.monotonic() + 20
+        super().__enter__()
+        return self
 
 
 def test_keys_do_what_they_say(
@@ -158,49 +141,45 @@ def test_keys_do_what_they_say(
     import pygame
 
     install(monkeypatch, rate=50.0)
-    monkeypatch.setattr("mien.window.live.DETECTORS", ("mtcnn", "gone", "haar"))
-    told: list[str] = []
-    live = Live(0, analyzer, other=lambda name: VideoAnalyzer(detector=name, min_face_px=60), told=told.append)
-    with Keeping(live, folder=tmp_path, told=told.append) as keeping, live:
-        session = Session(screen, live, keeping)
-        window = session.window
-
-        def more(count: int = 5) -> Callable[[], bool]:
-            goal: list[int] = []
-
-            def there() -> bool:
-                goal[:] = goal or [len(window._delays) + count]
-                return len(window._delays) >= min(goal[0], 240)
-
-            return there
-
+    monkeypatch.setattr("mien.live_window.DETECTORS", ("mtcnn", "gone", "haar"))
+    messages: list[str] = []
+    stream = LiveStream(
+        0,
+        analyzer,
+        make_analyzer=lambda name: VideoAnalyzer(detector=name, min_face_px=60),
+        on_message=messages.append,
+    )
+    with Steered(stream, folder=tmp_path) as session:
+        window = LiveWindow(screen, session)
+        frozen_at: list[int] = []
         session.plan = [
-            (lambda: bool(window._sight and window._sight.frame.faces), lambda: post(pygame.K_m)),  # type: ignore[union-attr]
-            (lambda: window._mirror, lambda: post(pygame.K_m)),
-            (lambda: not window._mirror, lambda: post(pygame.K_h)),
-            (lambda: window._help, lambda: post(pygame.K_h)),
-            (lambda: not window._help, lambda: post(pygame.K_s)),
-            (lambda: any("saved" in text for text in told), lambda: post(pygame.K_r)),
-            (lambda: keeping.recording is not None and keeping.recording.frames > 5, lambda: post(pygame.K_r)),
-            (lambda: keeping.recording is None, lambda: post(pygame.K_d)),
-            (lambda: any("unknown detector" in text for text in told), lambda: post(pygame.K_d)),
-            (lambda: live.analyzer.detector == "haar", lambda: post(pygame.K_SPACE)),
-            (lambda: window._frozen, lambda: post(pygame.K_x)),
-            (lambda: window._number > window._sight.image.number + 5, lambda: post(pygame.K_SPACE)),  # type: ignore[union-attr]
-            (more(), lambda: setattr(screen.window, "size", (400, 300))),
-            (lambda: screen.size == (400, 300), lambda: post(pygame.K_ESCAPE)),
+            (lambda: session.has_faces, lambda: post(pygame.K_m)),
+            (lambda: window.status.is_mirrored, lambda: post(pygame.K_m)),
+            (lambda: not window.status.is_mirrored, lambda: post(pygame.K_h)),
+            (lambda: window.status.shows_help, lambda: post(pygame.K_h)),
+            (lambda: not window.status.shows_help and session.has_faces, lambda: post(pygame.K_s)),
+            (lambda: any("saved" in text for text in messages), lambda: post(pygame.K_r)),
+            (lambda: session.recording is not None and session.recording.frames > 5, lambda: post(pygame.K_r)),
+            (lambda: session.recording is None, lambda: post(pygame.K_d)),
+            (lambda: any("gone" in text for text in messages), lambda: post(pygame.K_d)),
+            (lambda: stream.analyzer.detector == "haar", lambda: post(pygame.K_SPACE)),
+            (lambda: window.status.is_frozen, lambda: (frozen_at.append(session.number), post(pygame.K_x))),
+            (lambda: session.number > frozen_at[0] + 5, lambda: post(pygame.K_SPACE)),
+            (lambda: not window.status.is_frozen, lambda: setattr(screen.window, "size", (400, 300))),
+            (lambda: screen.size == (400, 300) and window.status.rate > 5, lambda: post(pygame.K_ESCAPE)),
         ]
         window.run()
+        delay_s = window.status.delay_s
     assert session.plan == []
-    assert window.rate > 5
-    assert 0 < np.median(window.delays_s) < 0.3
+    assert delay_s is not None
+    assert 0 < delay_s < 0.3
     names = sorted(path.name.partition("-")[2][15:] for path in tmp_path.iterdir())
     assert names == ["-drawn.png", ".csv", ".json", ".mp4", ".png"]
     with iter_frames(next(tmp_path.glob("*.mp4"))) as video:
         assert sum(1 for _ in video) > 5
-    told_by_snapshot = json.loads(next(tmp_path.glob("*.json")).read_text())
-    assert told_by_snapshot["source"] == "camera 0"
-    assert told_by_snapshot["faces"][0]["smoothed"]["top"] == "happiness"
+    snapshot = json.loads(next(tmp_path.glob("*.json")).read_text())
+    assert snapshot["source"] == "camera 0"
+    assert snapshot["faces"][0]["smoothed"]["top"] == "happiness"
 
 
 def test_closing_the_window_ends(
@@ -209,35 +188,31 @@ def test_closing_the_window_ends(
     import pygame
 
     install(monkeypatch, rate=50.0)
-    live = Live(0, analyzer)
-    with Keeping(live, folder=tmp_path, told=lambda _: None) as keeping, live:
-        session = Session(screen, live, keeping)
+    with Steered(LiveStream(0, analyzer), folder=tmp_path) as session:
         close = pygame.event.Event(pygame.WINDOWCLOSE, window=screen.window)
-        session.plan = [(lambda: session.window._number > 0, lambda: pygame.event.post(close))]
-        session.window.run()
+        session.plan = [(lambda: session.number > 0, lambda: pygame.event.post(close))]
+        LiveWindow(screen, session).run()
     assert session.plan == []
 
 
-def test_trouble_is_shown_while_no_image_comes(
+def test_a_problem_is_shown_while_no_image_comes(
     screen: Screen, analyzer: VideoAnalyzer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import pygame
 
-    monkeypatch.setattr("mien.api.live.RETRY_S", 0.3)
+    monkeypatch.setattr("mien.live.RETRY_S", 0.3)
     install(monkeypatch, plan=(5, -1, None), rate=50.0)
     shown: list[str] = []
-    live = Live(0, analyzer)
-    with Keeping(live, folder=tmp_path, told=lambda _: None) as keeping, live:
-        session = Session(screen, live, keeping)
-        draw = session.window._view.draw
+    draw = WindowPainter.draw
 
-        def watched(size: Any, seen: Any, status: Status) -> Any:
-            shown.append(status.trouble)
-            return draw(size, seen, status)
+    def watched(self: WindowPainter, size: Any, image: Any, status: Status) -> Any:
+        shown.append(status.problem)
+        return draw(self, size, image, status)
 
-        monkeypatch.setattr(session.window._view, "draw", watched)
-        session.plan = [(lambda: session.window._number > 20, lambda: post(pygame.K_q))]
-        session.window.run()
+    monkeypatch.setattr(WindowPainter, "draw", watched)
+    with Steered(LiveStream(0, analyzer), folder=tmp_path) as session:
+        session.plan = [(lambda: session.number > 20, lambda: post(pygame.K_q))]
+        LiveWindow(screen, session).run()
     assert {text for text in shown if text} <= {
         "camera 0 is lost: it gives no more images; looking for it",
         "camera 0 cannot be opened: there is none, or another program uses it (see: mien cameras); looking for it",
@@ -269,13 +244,16 @@ def test_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         Screen("test", (640, 480))
 
 
-def test_a_window_fits_on_the_screen(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen, "_fits", (900, 500))
-    screen.fit(4000, 2000)
-    assert tuple(screen.window.size) == (900, 450)
-    screen.fit(10, 10)
-    assert tuple(screen.window.size) == (160, 120)
-    assert _screen._SHARE < 1
+def test_a_window_fits_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pygame
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr(pygame.display, "get_desktop_sizes", lambda: [(1000, 600)])
+    with Screen("test", (640, 480)) as screen:
+        screen.fit(4000, 2000)
+        assert tuple(screen.window.size) == (900, 450)
+        screen.fit(10, 10)
+        assert tuple(screen.window.size) == (160, 120)
 
 
 # --- a real window ----------------------------------------------------------------------------------------------------
