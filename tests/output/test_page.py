@@ -131,7 +131,7 @@ def test_what_was_planted_can_be_read() -> None:
         "anger 27%",
         "1 cut.",
         "the file is cut off",
-        "Every person is followed",
+        "Every person is tracked",
         "It does not know what anybody feels",
         "320 x 240, 30 frames/s. Analyzed: 50 frames from 0:00.0 to 0:10.0.",
     ):

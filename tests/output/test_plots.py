@@ -179,7 +179,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         (lambda: plots.noise_curves({"white": []}), "needs at least one figure"),
         (
             lambda: plots.reliability(edges=[0, 1], count=[0], confidence=[0], accuracy=[0], ece=0, floor=0),
-            "needs bins with answers",
+            "needs bins with predictions",
         ),
     ],
 )

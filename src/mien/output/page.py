@@ -83,10 +83,10 @@ _TICKS = (12, 4)
 _SOUND_NAMES = {"voice": "Voice", "both": "Face and voice"}
 
 _METHODS = {
-    "timeline": "Every person is followed, and the answers to single frames are smoothed over time.",
-    "middle-frame": "The video's one answer is that to the largest face of the frame in the middle.",
-    "every-nth": "The video's one answer is the mean over the largest face of every 7th frame after the first 21.",
-    "majority-vote": "The video's one answer counts how often each emotion leads in every 7th frame after 21.",
+    "timeline": "Every person is tracked, and the predictions of single frames are smoothed over time.",
+    "middle-frame": "The video's one prediction is that of the largest face in the middle frame.",
+    "every-nth": "The video's one prediction is the mean over the largest face of every 7th frame after the first 21.",
+    "majority-vote": "The video's one prediction counts how often each emotion leads in every 7th frame after 21.",
 }
 _MEANS = (
     "A share of time says for how much of the time in view an emotion was the most probable one. A percentage at a "
@@ -95,8 +95,8 @@ _MEANS = (
     "leaves and comes back may be counted as another person.",
 )
 _VOICE = (
-    "The voice is read from how something is said, not from what is said. Where nobody speaks there is no answer. "
-    "Music and noise are told from speech, but not without error."
+    "The voice is read from how something is said, not from what is said. Where nobody speaks there is no "
+    "prediction. Speech is distinguished from music and noise, but not without error."
 )
 _FUSIONS = {
     "experts": "The distributions of face and voice are multiplied, each weighted by how reliable it is by what can be "

@@ -58,7 +58,7 @@ _RANGE_DB = 70.0
 """What lies further under the loudest place is drawn as dark as silence."""
 
 _FAINTEST_DB = -30.0
-"""The brightest color stands for no less than this, so that silence (-100 dB) is dark in any recording."""
+"""The brightest color stands for no less than this, so that silence (-100 dB) is dark in any file."""
 
 _NAME_LETTER_SHARE = 0.0068
 """Width of a letter of a segment's emotion as a share of the axis."""
@@ -286,7 +286,7 @@ def _length(seconds: float) -> str:
 
 def _draw_title(figure: Figure, axes: Axes, result: SpeechResult, columns: _Columns) -> None:
     """Draw the title and the legend."""
-    name = "recording" if result.path is None else name_to_draw(os.path.basename(result.path))  # noqa: PTH119 - any string
+    name = "audio" if result.path is None else name_to_draw(os.path.basename(result.path))  # noqa: PTH119 - any string
     title = f"{name}: {_length(result.duration_s)}, {_length(result.speech_s)} of speech"
     if result.model:
         title += f", read by {name_to_draw(result.model)}"
