@@ -69,7 +69,7 @@ def speed(path: Path, turns: int = 5, **options: Any) -> None:
         best = min(best, time.perf_counter() - begin)
     length = stream.duration_s or 0
     print(f"{path.name} {options}: {given / best:.0f} frames/s, video time / wall time {length / best:.1f}, "
-          f"{stream.read} of {round(length * (stream.frame_rate or 0))} decoded")  # fmt: skip
+          f"{stream.frames_read} of {round(length * (stream.frame_rate or 0))} decoded")  # fmt: skip
 
 
 def memory(path: Path) -> None:

@@ -84,14 +84,14 @@ def sessions_made(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
 @pytest.fixture
 def ctrl_c_at_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Ctrl-C come when the frame at two seconds has been taken from a video."""
-    from mien.io.video import FrameStream
+    from mien.io.video import VideoReader
 
-    take = FrameStream.__next__
+    take = VideoReader.__next__
 
-    def interrupted(self: FrameStream) -> Any:
+    def interrupted(self: VideoReader) -> Any:
         frame = take(self)
         if frame.time_s >= 2:
             raise KeyboardInterrupt
         return frame
 
-    monkeypatch.setattr(FrameStream, "__next__", interrupted)
+    monkeypatch.setattr(VideoReader, "__next__", interrupted)

@@ -79,11 +79,11 @@ class FakeCamera:
 
 def install(monkeypatch: Any, **plan: Any) -> type[FakeCamera]:
     """Put a fake in the place of OpenCV's cameras, and let every number have one."""
-    from mien.io import _live_sources
+    from mien.io import live
 
     fake = type("Planned", (FakeCamera,), {"opened": 0, "asked": {}, **plan})
     monkeypatch.setattr(cv2, "VideoCapture", fake)
-    monkeypatch.setattr(_live_sources, "why_closed", lambda index: "")
+    monkeypatch.setattr(live, "explain_no_access", lambda index: "")
     return fake
 
 

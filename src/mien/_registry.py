@@ -53,6 +53,10 @@ class Registry(Generic[T]):
             raise InputError(f"there is already a {self.noun} called {name!r}")
         self._entries[name] = target
 
+    def unregister(self, name: str) -> None:
+        """Remove an entry; a name without one is passed over."""
+        self._entries.pop(name, None)
+
     def names(self) -> tuple[str, ...]:
         """Return all names: mien's own in their order, then those of other packages."""
         if not self._is_complete:

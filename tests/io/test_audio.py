@@ -116,7 +116,7 @@ def test_channels_are_averaged() -> None:
 
 def test_first_of_several_tracks() -> None:
     audio = read_audio(encoded(sine(16000, 1.0), 16000, "matroska", "flac", tracks=3))
-    assert audio.warnings == ("the file has 3 sound tracks; the first is taken",)
+    assert audio.warnings == ("the file has 3 sound tracks; the first is used",)
 
 
 # --- times ------------------------------------------------------------------------------------------------------------

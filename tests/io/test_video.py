@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mien.errors import InputError
 from mien.io.audio import read_audio
 from mien.io.container import has_moving_images
-from mien.io.video import Frame, FrameStream, count_frames, iter_frames
+from mien.io.video import Frame, VideoReader, count_frames, iter_frames
 from planted_videos import corners, number_of, numbered, numbered_video, write_video
 from sounds import encoded, sine
 
@@ -65,7 +65,7 @@ def video(count: int, container: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def seen(source: Any, **options: Any) -> tuple[list[tuple[int, float]], FrameStream]:
+def read_frames(source: Any, **options: Any) -> tuple[list[tuple[int, float]], VideoReader]:
     with iter_frames(source, **options) as stream:
         return [(number_of(frame.image), frame.time_s) for frame in stream], stream
 
@@ -75,15 +75,15 @@ def seen(source: Any, **options: Any) -> tuple[list[tuple[int, float]], FrameStr
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_frame_at_its_time(videos: dict[str, bytes], name: str, capfd: Any) -> None:
-    frames, stream = seen(videos[name])
+    frames, stream = read_frames(videos[name])
     assert [number for number, _ in frames] == list(range(COUNT))
     tick = float(stream.time_base)
     rounding = tick / 2 + 1e-12 if stream.format in ("mkv", "webm", "flv") else 1e-12
     np.testing.assert_allclose([at for _, at in frames], np.arange(COUNT) / 30, atol=rounding, rtol=0)
-    assert (stream.read, stream.failed, stream.warnings) == (COUNT, 0, ())
-    assert stream.reached_s == frames[-1][1]
+    assert (stream.frames_read, stream.frames_failed, stream.warnings) == (COUNT, 0, ())
+    assert stream.position_s == frames[-1][1]
     assert (stream.codec, stream.path) == (name.split()[0].replace("mpeg2", "mpeg2video"), None)
-    assert (stream.width, stream.height, stream.rotation, stream.has_sound) == (160, 120, 0, False)
+    assert (stream.width, stream.height, stream.rotation, stream.has_audio) == (160, 120, 0, False)
     assert stream.frame_rate == 30
     if stream.format not in ("mpeg", "mpeg-ts"):
         assert stream.duration_s == pytest.approx(5, abs=0.1)
@@ -114,17 +114,17 @@ def wanted(frames: list[tuple[int, float]], tolerance: float, step: Fraction, be
 def test_sampling_gives_what_a_full_reading_would(
     videos: dict[str, bytes], name: str, step: Fraction, begin: float, end: float | None
 ) -> None:
-    whole, stream = seen(videos[name])
-    frames, sampled = seen(videos[name], step_s=float(step), from_s=begin, to_s=end)
+    whole, stream = read_frames(videos[name])
+    frames, sampled = read_frames(videos[name], step_s=float(step), from_s=begin, to_s=end)
     tolerance = min(float(stream.time_base) / 2, 0.0005)
     assert frames == wanted(whole, tolerance, step, begin, end or 1e9)
-    assert (sampled.failed, sampled.warnings) == (0, ())
+    assert (sampled.frames_failed, sampled.warnings) == (0, ())
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_stretch_is_half_open(videos: dict[str, bytes], name: str) -> None:
-    whole, _ = seen(videos[name])
-    frames, _ = seen(videos[name], from_s=3.3, to_s=3.7)
+    whole, _ = read_frames(videos[name])
+    frames, _ = read_frames(videos[name], from_s=3.3, to_s=3.7)
     assert frames == whole[99:111]
 
 
@@ -140,21 +140,23 @@ def test_images_are_the_same_however_they_were_reached(videos: dict[str, bytes])
 
 
 def test_no_more_is_decoded_than_needed(videos: dict[str, bytes]) -> None:
-    assert seen(videos["h264 mp4"], step_s=0.2)[1].read < 100  # two of four images are referred to by none
-    assert seen(videos["h264 mp4"], from_s=4.6)[1].read < 20
-    assert seen(videos["h264 mp4"], to_s=0.5)[1].read == 15
-    assert seen(videos["h264 mp4"], step_s=4.5)[1].read < 20
-    assert seen(videos["hevc closed"], step_s=4.5)[1].read < 40
+    assert (
+        read_frames(videos["h264 mp4"], step_s=0.2)[1].frames_read < 100
+    )  # two of four images are referred to by none
+    assert read_frames(videos["h264 mp4"], from_s=4.6)[1].frames_read < 20
+    assert read_frames(videos["h264 mp4"], to_s=0.5)[1].frames_read == 15
+    assert read_frames(videos["h264 mp4"], step_s=4.5)[1].frames_read < 20
+    assert read_frames(videos["hevc closed"], step_s=4.5)[1].frames_read < 40
 
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(25), Fraction(1000)])
 def test_times_are_exact_at_odd_rates(rate: Fraction) -> None:
     data = video(90, "mp4", rate=rate)
-    frames, stream = seen(data)
+    frames, stream = read_frames(data)
     assert [at for _, at in frames] == [float(k / rate) for k in range(90)]
     assert stream.frame_rate == rate
-    assert [n for n, _ in seen(data, step_s=float(1 / rate))[0]] == list(range(90))
-    assert [n for n, _ in seen(data, step_s=float(3 / rate))[0]] == list(range(0, 90, 3))
+    assert [n for n, _ in read_frames(data, step_s=float(1 / rate))[0]] == list(range(90))
+    assert [n for n, _ in read_frames(data, step_s=float(3 / rate))[0]] == list(range(0, 90, 3))
 
 
 def test_a_variable_rate(tmp_path: Path) -> None:
@@ -163,19 +165,19 @@ def test_a_variable_rate(tmp_path: Path) -> None:
     times = [Fraction(int(tick), 15360) for tick in ticks]
     path = tmp_path / "variable.mp4"
     write_video(path, [(numbered(k), at) for k, at in enumerate(times)], time_base=Fraction(1, 15360))
-    frames, stream = seen(path)
+    frames, stream = read_frames(path)
     assert stream.time_base == Fraction(1, 15360)
     assert frames == [(k, float(at)) for k, at in enumerate(times)]
-    assert seen(path, step_s=0.5, from_s=1)[0] == wanted(frames, 1 / 30720, Fraction(1, 2), 1.0, 1e9)
+    assert read_frames(path, step_s=0.5, from_s=1)[0] == wanted(frames, 1 / 30720, Fraction(1, 2), 1.0, 1e9)
 
 
 def test_images_that_begin_after_the_sound(tmp_path: Path) -> None:
     path = tmp_path / "late.mkv"
     late = [(numbered(k), Fraction(k, 30) + 1) for k in range(30)]
     write_video(path, late, sound=(sine(16000, 2.0), 16000), audio_codec="flac")
-    frames, stream = seen(path)
+    frames, stream = read_frames(path)
     assert frames[0][1] == pytest.approx(1, abs=0.001)
-    assert stream.has_sound
+    assert stream.has_audio
     assert read_audio(path).start_s == 0
 
 
@@ -183,7 +185,7 @@ def test_a_broadcast_begins_at_zero(tmp_path: Path) -> None:
     path = tmp_path / "cast.ts"
     early = [(numbered(k), Fraction(k, 30) + 7000) for k in range(30)]
     write_video(path, early, sound=(sine(16000, 1.0), 16000), audio_codec="mp2", sound_start_s=7000.5)
-    assert [at for _, at in seen(path)[0]] == [k / 30 for k in range(30)]
+    assert [at for _, at in read_frames(path)[0]] == [k / 30 for k in range(30)]
     assert read_audio(path).start_s == pytest.approx(0.5, abs=0.05)
 
 
@@ -193,15 +195,15 @@ def test_a_broadcast_begins_at_zero(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_frames_by_number(videos: dict[str, bytes], name: str) -> None:
     middle = count_frames(videos[name]) // 2
-    assert [n for n, _ in seen(videos[name], numbers=[middle])[0]] == [COUNT // 2]
-    assert [n for n, _ in seen(videos[name], numbers=range(21, 60, 7))[0]] == list(range(21, 60, 7))
+    assert [n for n, _ in read_frames(videos[name], numbers=[middle])[0]] == [COUNT // 2]
+    assert [n for n, _ in read_frames(videos[name], numbers=range(21, 60, 7))[0]] == list(range(21, 60, 7))
 
 
 def test_odd_numbers(videos: dict[str, bytes]) -> None:
     data = videos["h264 mp4"]
-    assert [n for n, _ in seen(data, numbers=(9, 3, 3, 149, 500))[0]] == [3, 9, 149]
-    assert seen(data, numbers=[])[0] == []
-    assert seen(data, numbers=np.arange(2))[0] == seen(data, numbers=[0, 1])[0]
+    assert [n for n, _ in read_frames(data, numbers=(9, 3, 3, 149, 500))[0]] == [3, 9, 149]
+    assert read_frames(data, numbers=[])[0] == []
+    assert read_frames(data, numbers=np.arange(2))[0] == read_frames(data, numbers=[0, 1])[0]
     for wrong, message in (([-1], "at least 0"), ([0.5], "an integer"), ("12", "numbers must be integers"), (3, "'?3")):
         with pytest.raises(InputError, match=message):
             iter_frames(data, numbers=wrong)  # type: ignore[arg-type]
@@ -342,7 +344,7 @@ def test_pixels_that_are_not_square() -> None:
 
 
 def test_interlaced_videos_are_told() -> None:
-    _, stream = seen(video(10, "matroska", interlaced=True))
+    _, stream = read_frames(video(10, "matroska", interlaced=True))
     assert stream.warnings == ("the video is interlaced: a frame shows two moments, line by line",)
 
 
@@ -385,23 +387,23 @@ def test_sources(videos: dict[str, bytes], tmp_path: Path) -> None:
     data = videos["h264 mkv"]
     path = tmp_path / "Fïlm ü\n.txt"  # the name says nothing
     path.write_bytes(data)
-    expected = seen(data, step_s=0.5)[0]
+    expected = read_frames(data, step_s=0.5)[0]
     with path.open("rb") as file:
         for source in (str(path), path, bytearray(data), memoryview(data), io.BytesIO(data), file, Pipe(data)):
-            assert seen(source, step_s=0.5)[0] == expected
+            assert read_frames(source, step_s=0.5)[0] == expected
         assert not file.closed
-    assert seen(path)[1].path == str(path)
-    assert seen(Pipe(data), from_s=3.5, to_s=4)[0] == seen(data, from_s=3.5, to_s=4)[0]
+    assert read_frames(path)[1].path == str(path)
+    assert read_frames(Pipe(data), from_s=3.5, to_s=4)[0] == read_frames(data, from_s=3.5, to_s=4)[0]
     shifted = io.BytesIO(b"junk" + data)
     shifted.seek(4)
-    assert seen(shifted, from_s=3)[0] == seen(data, from_s=3)[0]
+    assert read_frames(shifted, from_s=3)[0] == read_frames(data, from_s=3)[0]
     assert count_frames(path) == count_frames(Pipe(data)) == COUNT
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_threads_change_nothing(videos: dict[str, bytes], threads: int) -> None:
     for name in ("h264 mp4", "hevc mp4", "av1 mp4"):
-        assert seen(videos[name], threads=threads) [0] == seen(videos[name])[0]  # fmt: skip
+        assert read_frames(videos[name], threads=threads) [0] == read_frames(videos[name])[0]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -422,7 +424,7 @@ def test_wrong_options(options: dict[str, Any], message: str) -> None:
 
 def test_a_stretch_after_the_end(videos: dict[str, bytes]) -> None:
     for name in ("h264 mp4", "h264 ts"):
-        frames, stream = seen(videos[name], from_s=100)
+        frames, stream = read_frames(videos[name], from_s=100)
         assert frames == []
         assert stream.warnings == ("no frame is at or after 100 s: the last is at 4.97 s",)
 
@@ -500,7 +502,7 @@ def test_decoding_waits_for_its_consumer(videos: dict[str, bytes]) -> None:
     with iter_frames(videos["h264 mp4"]) as stream:
         next(stream)
         time.sleep(0.1)
-        assert stream.read <= 8
+        assert stream.frames_read <= 8
 
 
 def test_a_source_that_fails_in_the_thread(videos: dict[str, bytes]) -> None:
@@ -516,7 +518,7 @@ def test_a_source_that_fails_in_the_thread(videos: dict[str, bytes]) -> None:
                 raise RuntimeError("a fault of the caller's")
             return super().read(1000)
 
-    frames, stream = seen(Broken(videos["h264 mkv"]))
+    frames, stream = read_frames(Broken(videos["h264 mkv"]))
     assert 5 < len(frames) < COUNT
     assert any("the cable is out" in note for note in stream.warnings)
     with pytest.raises(RuntimeError, match="a fault of the caller's"), iter_frames(Wrong(videos["h264 mkv"])) as stream:
@@ -527,7 +529,7 @@ def test_a_source_that_fails_in_the_thread(videos: dict[str, bytes]) -> None:
 def test_a_source_that_hangs_does_not_hang_the_caller(
     videos: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.io._video_ahead._PATIENCE_S", 0.2)
+    monkeypatch.setattr("mien.io.video._JOIN_S", 0.2)
     free = threading.Event()
 
     class Hanging(Pipe):

@@ -13,7 +13,7 @@ import pytest
 
 from mien.errors import DecodeError, InputError, MediaNotFoundError, UnsupportedMediaError
 from mien.io.audio import read_audio
-from mien.io.video import FrameStream, count_frames, iter_frames
+from mien.io.video import VideoReader, count_frames, iter_frames
 from mien.samples import astronaut_path
 from planted_videos import corners, number_of, numbered, numbered_video, write_video
 from sounds import encoded, sine, wav
@@ -43,7 +43,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return made
 
 
-def seen(source: Any, **options: Any) -> tuple[Frames, FrameStream]:
+def read_frames(source: Any, **options: Any) -> tuple[Frames, VideoReader]:
     with iter_frames(source, **options) as stream:
         return [(number_of(frame.image), frame.time_s) for frame in stream], stream
 
@@ -118,7 +118,7 @@ def test_images_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("concat:b.mp4", "-i.mp4", "%d.mp4", "line\nbreak.mp4"):
         numbered_video(tmp_path / "good.mp4", 2)
         (tmp_path / "good.mp4").rename(tmp_path / name)
-        assert len(seen(name)[0]) == 2
+        assert len(read_frames(name)[0]) == 2
 
 
 def test_a_video_without_frames(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_one_frame(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"one.{suffix}"
     numbered_video(path, 1)
     for options in ({}, {"step_s": 0.2}, {"numbers": [0]}, {"threads": 4}):
-        frames, stream = seen(path, **options)
+        frames, stream = read_frames(path, **options)
         assert frames == [(0, 0.0)]
         assert stream.warnings == ()
     assert count_frames(path) == 1
@@ -159,7 +159,7 @@ def test_one_frame(tmp_path: Path, suffix: str) -> None:
 def test_too_large(videos: dict[str, bytes]) -> None:
     with pytest.raises(UnsupportedMediaError, match="has 160 x 120 pixels, more than the limit of 19,199 pixels"):
         iter_frames(videos["mp4"], max_pixels=19_199)
-    assert len(seen(videos["mp4"], max_pixels=19_200)[0]) == 90
+    assert len(read_frames(videos["mp4"], max_pixels=19_200)[0]) == 90
 
 
 # --- cut videos
@@ -169,16 +169,16 @@ def test_too_large(videos: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("name", ["fast", "mkv", "avi", "webm"])
 @pytest.mark.parametrize("share", [0.45, 0.7, 0.85])
 def test_a_cut_video_is_read_to_where_it_ends(videos: dict[str, bytes], name: str, share: float, capfd: Any) -> None:
-    frames, stream = seen(videos[name][: round(share * len(videos[name]))])
+    frames, stream = read_frames(videos[name][: round(share * len(videos[name]))])
     assert 5 < len(frames) < 90
     assert frames[:-2] == [(k, pytest.approx(k / 30, abs=0.001)) for k in range(len(frames) - 2)]
     about(stream.warnings, "the video is truncated: ")
-    assert stream.reached_s == frames[-1][1]
+    assert stream.position_s == frames[-1][1]
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_cut_broadcast(videos: dict[str, bytes]) -> None:
-    frames, _ = seen(videos["ts"][: len(videos["ts"]) * 6 // 10])
+    frames, _ = read_frames(videos["ts"][: len(videos["ts"]) * 6 // 10])
     assert [number for number, _ in frames[:-2]] == list(range(len(frames) - 2))
     assert len(frames) > 20
 
@@ -202,15 +202,15 @@ def test_a_stream_with_its_index_at_the_end(videos: dict[str, bytes]) -> None:
 
     with pytest.raises(DecodeError, match="its index comes after its images, and a stream cannot be wound back"):
         iter_frames(Pipe(videos["mp4"]))
-    assert len(seen(Pipe(videos["fast"]))[0]) == 90
+    assert len(read_frames(Pipe(videos["fast"]))[0]) == 90
 
 
 def test_a_sound_that_is_longer_than_its_images(videos: dict[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     images = [(numbered(k), Fraction(k, 30)) for k in range(30)]
     write_video(path, images, sound=(sine(16000, 4.0), 16000))
-    assert seen(path)[1].warnings == ()  # MP4 tells the length of each
-    assert seen(videos["heard"])[1].warnings == ()
+    assert read_frames(path)[1].warnings == ()  # MP4 tells the length of each
+    assert read_frames(videos["heard"])[1].warnings == ()
 
 
 # --- damaged videos
@@ -223,12 +223,12 @@ def test_a_first_frame_that_is_damaged(videos: dict[str, bytes], name: str, capf
     begin, size = places(data)[0]
     if name == "ts":  # the packets of a transport stream are cut in pieces
         begin, size = data.find(b"\0\0\1\x65") + 4, 150
-    frames, stream = seen(spoiled(data, begin + 4, size - 4))
+    frames, stream = read_frames(spoiled(data, begin + 4, size - 4))
     assert frames[-1] == (89, pytest.approx(89 / 30, abs=0.001))
     assert all(at == pytest.approx(number / 30, abs=0.001) for number, at in frames[-60:])
     assert len(frames) >= 60
-    assert stream.failed >= 1
-    assert 88 <= len(frames) + stream.failed <= 90  # of a transport stream's packets, some do not even arrive
+    assert stream.frames_failed >= 1
+    assert 88 <= len(frames) + stream.frames_failed <= 90  # of a transport stream's packets, some do not even arrive
     about(stream.warnings, "frames could not be decoded and were left out, the first after 0.00 s")
     assert capfd.readouterr() == ("", "")
 
@@ -241,14 +241,14 @@ def test_damaged_packets_in_the_middle(
     data = videos[name]
     for begin, size in places(data)[45:48]:
         data = spoiled(data, begin + 5, size - 5)
-    frames, stream = seen(data, **options)
+    frames, stream = read_frames(data, **options)
     sound = [frame for frame in frames if frame[0] < 42 or frame[0] >= 60]
     assert sound[:42] == [(k, pytest.approx(k / 30, abs=0.001)) for k in range(42)]
     assert sound[-30:] == [(k, pytest.approx(k / 30, abs=0.001)) for k in range(60, 90)]
-    assert 1 <= stream.failed <= 20
-    assert stream.read == len(frames)
+    assert 1 <= stream.frames_failed <= 20
+    assert stream.frames_read == len(frames)
     if name != "avi":
-        assert len(frames) + stream.failed == 90
+        assert len(frames) + stream.frames_failed == 90
     about(stream.warnings, "frames could not be decoded and were left out, the first after 1.")
     assert capfd.readouterr() == ("", "")
 
@@ -258,7 +258,7 @@ def test_a_hole_in_the_file_is_told() -> None:
     numbered_video(written, 90, container="matroska", options=KEYED, container_options={"cluster_time_limit": "100"})
     data = written.getvalue()
     spots = places(data)
-    frames, stream = seen(spoiled(data, spots[31][0] - 8, spots[50][0] - spots[31][0]))
+    frames, stream = read_frames(spoiled(data, spots[31][0] - 8, spots[50][0] - spots[31][0]))
     assert frames[-30:] == [(k, pytest.approx(k / 30, abs=0.001)) for k in range(60, 90)]
     assert len(frames) < 80
     about(stream.warnings, "no new image comes between 1.0")
@@ -302,10 +302,10 @@ def test_a_header_that_tells_too_long_and_too_short(videos: dict[str, bytes]) ->
     data = bytearray(encoded_alone())
     place = data.find(b"\x44\x89\x88") + 3
     assert place > 3
-    for seconds, note in ((60.0, "the video is truncated: 3.0 s of images are there, its header tells of 60.0 s"),
-                          (1.0, "the video goes on to 3.0 s; its header tells of 1.0 s")):  # fmt: skip
+    for seconds, note in ((60.0, "the video is truncated: 3.0 s of images are there, its header declares 60.0 s"),
+                          (1.0, "the video goes on to 3.0 s; its header declares 1.0 s")):  # fmt: skip
         data[place : place + 8] = np.array([seconds * 1000], ">f8").tobytes()
-        frames, stream = seen(bytes(data))
+        frames, stream = read_frames(bytes(data))
         assert len(frames) == 90
         assert stream.duration_s == pytest.approx(seconds, abs=0.01)
         assert stream.warnings == (note,)
@@ -328,13 +328,13 @@ def timed(times: list[Fraction], **options: Any) -> bytes:
 @pytest.mark.parametrize("container", ["mp4", "matroska"])
 def test_times_that_jump_by_hours(container: str) -> None:
     times = [Fraction(k, 25) + (36000 if k >= 20 else 0) for k in range(40)]
-    frames, stream = seen(timed(times, container=container))
+    frames, stream = read_frames(timed(times, container=container))
     assert frames == [(k, pytest.approx(k / 25, abs=0.002)) for k in range(40)]
     assert stream.warnings == ("the file's times jump by +36000.0 s after 0.760 s; they go on here without the jump",)
 
 
 def test_videos_joined_without_care(videos: dict[str, bytes]) -> None:
-    frames, stream = seen(videos["ts"] + videos["ts"])
+    frames, stream = read_frames(videos["ts"] + videos["ts"])
     numbers = [number for number, _ in frames]
     assert numbers[:80] == list(range(80))
     assert numbers[-85:] == list(range(5, 90))
@@ -347,7 +347,7 @@ def test_more_frames_than_ticks() -> None:
     times = [k / Fraction(3000) for k in range(60)]
     stream = io.BytesIO()
     write_video(stream, [(numbered(k), at) for k, at in enumerate(times)], rate=3000, container="matroska")
-    frames, opened = seen(stream.getvalue())
+    frames, opened = read_frames(stream.getvalue())
     assert [number for number, _ in frames] == list(range(60))
     np.testing.assert_allclose([at for _, at in frames], [float(at) for at in times], atol=0.0011)
     assert (np.diff([at for _, at in frames]) > 0).all()
@@ -370,13 +370,13 @@ def test_images_that_begin_before_zero() -> None:
         begin = float(container.streams.video[0].start_time * container.streams.video[0].time_base)  # type: ignore[operator]
     assert begin < -0.4
     note = f"the images begin at {begin:.3f} s, before zero: times are counted from there"
-    frames, stream = seen(bytes(data))
+    frames, stream = read_frames(bytes(data))
     assert frames == [(k, pytest.approx(k / 30, abs=0.006)) for k in range(90)]  # FFmpeg sets negative times itself
     assert note in stream.warnings
     sound = read_audio(bytes(data))
     assert sound.start_s == pytest.approx(-begin, abs=0.002)
     assert note in sound.warnings
-    assert seen(bytes(data), from_s=2.5)[0] == [frame for frame in frames if frame[1] >= 2.5]
+    assert read_frames(bytes(data), from_s=2.5)[0] == [frame for frame in frames if frame[1] >= 2.5]
 
 
 def test_several_image_tracks() -> None:
@@ -390,7 +390,7 @@ def test_several_image_tracks() -> None:
                 target.mux(track.encode(frame))
         for track in tracks:
             target.mux(track.encode(None))
-    frames, opened = seen(stream.getvalue())
+    frames, opened = read_frames(stream.getvalue())
     assert [number for number, _ in frames] == list(range(5))
     assert opened.width == 160
-    assert opened.warnings == ("the file has 2 image tracks; the first is taken",)
+    assert opened.warnings == ("the file has 2 image tracks; the first is used",)

@@ -76,7 +76,7 @@ class Measure(NamedTuple):
 FACE_MEASURES: dict[str, Measure] = {
     "width_px": Measure(48.0),  # what the nets see of a face is 48 px wide
     "sharpness": Measure(0.3),  # see `mien.face.quality`; 95 of 100 images of FER2013 are sharper
-    "seen_s": Measure(3.0),  # expressions last half a second to four (Ekman 2003, see `mien.timeline.course`)
+    "seen_s": Measure(3.0),  # expressions last half a second to four (Ekman 2003, see `mien.video.timeline`)
 }
 """What is measured of a face over a stretch: its width in pixels of the video, its sharpness, and for how long it is
 seen."""

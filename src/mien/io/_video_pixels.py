@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-__all__ = ["Pixels", "turn_of"]
+__all__ = ["FrameConverter"]
 
 _UNKNOWN_MATRIX = (0, 2, 3)
 """ITU-T H.273, matrix coefficients: identity (RGB), unspecified, reserved."""
@@ -35,17 +35,17 @@ _SCALING = 0x2 | 0x2000 | 0x40000
 """SWS_BILINEAR | SWS_FULL_CHR_H_INT | SWS_ACCURATE_RND, where an image is scaled or its size is odd."""
 
 
-class Pixels:
+class FrameConverter:
     """Convert frames to RGB.
 
-    Matrix and range are those of the frame; where it tells no matrix, BT.709 is taken for high definition and BT.601
+    Matrix and range are those of the frame; where it has no matrix, BT.709 is taken for high definition and BT.601
     below, as players do.  Pixels that are not square are made so; frames of another size than the first's are scaled to
     it; transparent parts are laid on white.
 
     Parameters
     ----------
     frame : av.VideoFrame
-        The first frame: it gives the size and the turn.
+        The first frame: it gives size and rotation.
     aspect : float
         Width of a pixel over its height.
     """
@@ -55,8 +55,8 @@ class Pixels:
 
         self._reformatter = VideoReformatter()
         self._stored = (frame.width, frame.height)
-        self._size = _squared(frame.width, frame.height, aspect)
-        self.quarter_turns, self._mirrored = turn_of(frame)
+        self._size = _square_size(frame.width, frame.height, aspect)
+        self.quarter_turns, self._mirrored = _read_rotation(frame)
         self.other_sizes: set[tuple[int, int]] = set()
         self._alpha = self._interlaced = False
         self._hdr: str | None = None
@@ -66,26 +66,26 @@ class Pixels:
         """Width and height of the images."""
         return self._size if self.quarter_turns % 2 == 0 else (self._size[1], self._size[0])
 
-    def rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
+    def to_rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """Return a frame as uint8 of shape (H, W, 3), C-contiguous."""
         if (frame.width, frame.height) != self._stored:
             self.other_sizes.add((frame.width, frame.height))
         self._interlaced |= frame.interlaced_frame
         self._hdr = self._hdr or _HDR.get(frame.color_trc)
         alpha = any(component.is_alpha for component in frame.format.components)
-        plain = self._converted(frame, "rgba" if alpha else "rgb24")
+        plain = self._convert(frame, "rgba" if alpha else "rgb24")
         if alpha:
             plain = self._on_white(plain)
         return np.ascontiguousarray(self._upright(plain))
 
-    def _converted(self, frame: VideoFrame, form: str) -> NDArray[np.uint8]:
+    def _convert(self, frame: VideoFrame, form: str) -> NDArray[np.uint8]:
         width, height = self._size
         direct = (frame.width, frame.height) == self._size and width % 2 == 0 and height % 2 == 0
-        made = self._reformatter.reformat(
+        converted = self._reformatter.reformat(
             frame, width=width, height=height, format=form, interpolation=_BILINEAR if direct else _SCALING, threads=1,
-            src_colorspace=_matrix_of(frame), src_color_range=_range_of(frame), dst_color_range=_FULL,
+            src_colorspace=_get_matrix(frame), src_color_range=_get_range(frame), dst_color_range=_FULL,
         )  # fmt: skip
-        return made.to_ndarray()  # type: ignore[return-value]  # uint8 for these two formats
+        return converted.to_ndarray()  # type: ignore[return-value]  # uint8 for these two formats
 
     def _on_white(self, rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
         cover = rgba[..., 3:].astype(np.uint16)
@@ -106,42 +106,42 @@ class Pixels:
             image = cv2.rotate(image, codes[self.quarter_turns - 1])  # type: ignore[assignment]
         return cv2.flip(image, 1) if self._mirrored else image  # type: ignore[return-value]
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Return what was odd about the images so far."""
-        notes = []
+        found = []
         if self.other_sizes:
             sizes = ", ".join(f"{width} x {height}" for width, height in sorted(self.other_sizes))
             width, height = self._stored
-            notes.append(
+            found.append(
                 f"the size changes within the video ({sizes}); all is scaled to that of the first, {width} x {height}"
             )
         if self._size != self._stored:
-            notes.append(f"the video's pixels are not square: {self._stored[0]} x {self._stored[1]} is shown as "
+            found.append(f"the video's pixels are not square: {self._stored[0]} x {self._stored[1]} is shown as "
                          f"{self._size[0]} x {self._size[1]}")  # fmt: skip
         if self._interlaced:
-            notes.append("the video is interlaced: a frame shows two moments, line by line")
+            found.append("the video is interlaced: a frame shows two moments, line by line")
         if self._hdr:
-            notes.append(f"the video has a high dynamic range ({self._hdr}); its colors look flat here")
+            found.append(f"the video has a high dynamic range ({self._hdr}); its colors look flat here")
         if self._alpha:
-            notes.append("transparent parts are shown on white")
-        return notes
+            found.append("transparent parts are shown on white")
+        return found
 
 
-def _squared(width: int, height: int, aspect: float) -> tuple[int, int]:
-    """Return the size with square pixels, the shorter direction stretched; what can be no camera's is left alone."""
+def _square_size(width: int, height: int, aspect: float) -> tuple[int, int]:
+    """Return the size with square pixels, the shorter direction stretched; an implausible aspect is left alone."""
     if not 0.25 <= aspect <= 4 or abs(aspect - 1) < 0.01:
         return width, height
     return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
 
 
-def _matrix_of(frame: VideoFrame) -> int:
+def _get_matrix(frame: VideoFrame) -> int:
     known = _MATRICES.get(frame.colorspace)
     if known is not None:
         return known
     return _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
 
 
-def _range_of(frame: VideoFrame) -> int:
+def _get_range(frame: VideoFrame) -> int:
     if frame.color_range in (_FULL, _LIMITED):
         return frame.color_range
     return (
@@ -149,7 +149,7 @@ def _range_of(frame: VideoFrame) -> int:
     )
 
 
-def turn_of(frame: VideoFrame) -> tuple[int, bool]:
+def _read_rotation(frame: VideoFrame) -> tuple[int, bool]:
     """Return (quarter turns counter-clockwise, whether the image is mirrored after that) of the display matrix.
 
     The matrix holds a turn and maybe a mirror image as 16.16 fixed numbers, row by row: ``a b u c d v x y w``, by which
@@ -157,8 +157,8 @@ def turn_of(frame: VideoFrame) -> tuple[int, bool]:
     """
     from av.sidedata.sidedata import Type
 
-    found: Any = frame.side_data  # a mapping by type of data, though declared otherwise
-    data = found.get(Type.DISPLAYMATRIX)
+    side_data: Any = frame.side_data  # a mapping by type of data, though declared otherwise
+    data = side_data.get(Type.DISPLAYMATRIX)
     if data is None or data.buffer_size < 36:
         return 0, False
     a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])

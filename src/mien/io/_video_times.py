@@ -1,11 +1,11 @@
-"""When a frame is shown: exact fractions of a second from the container's ticks, and which frames a sampling takes."""
+"""When a frame is displayed: exact fractions of a second from the container's ticks, and which frames are sampled."""
 
 from __future__ import annotations
 
 import heapq
 from fractions import Fraction
 
-__all__ = ["Clock", "Ledger", "Queue", "Sampling", "exact"]
+__all__ = ["Clock", "FrameSampling", "LostFrameCounter", "ReorderQueue"]
 
 _RESTART = Fraction(1)
 """Times that run back by more than this begin anew (a joined video); by less, they are damaged or doubled."""
@@ -39,7 +39,7 @@ class Clock:
     zero : fractions.Fraction
         Where time zero is.
     length : fractions.Fraction
-        How long a frame lasts by the header; what is seen in the video goes before it.
+        How long a frame lasts by the header; updated by what the video shows.
     """
 
     def __init__(self, time_base: Fraction, zero: Fraction, length: Fraction) -> None:
@@ -61,15 +61,15 @@ class Clock:
         else:
             time = pts * self._base - self._zero
             if last is not None:
-                time = self._mended(time, last)
+                time = self._repair(time, last)
         self._last = time
         return time
 
-    def moved(self) -> None:
-        """Forget the last frame: the video was wound to another place."""
+    def reset(self) -> None:
+        """Forget the last frame: the video was seeked."""
         self._last = None
 
-    def _mended(self, time: Fraction, last: Fraction) -> Fraction:
+    def _repair(self, time: Fraction, last: Fraction) -> Fraction:
         if time <= last - _RESTART or time > last + _LONGEST_GAP:
             self._first_jump = self._first_jump if self.jumps else (last, time - last)
             self.jumps += 1
@@ -86,27 +86,27 @@ class Clock:
             self.length = time - last
         return time
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Return what was odd about the times so far."""
-        notes = []
+        found = []
         if self._untimed:
-            notes.append(f"{self._untimed:,} frames have no time; they follow each other at the video's rate")
+            found.append(f"{self._untimed:,} frames have no time; they follow each other at the video's rate")
         if self._doubled:
-            notes.append(f"{self._doubled:,} frames are no later than the one before; they are shown just after it")
+            found.append(f"{self._doubled:,} frames are no later than the one before; they are shown just after it")
         if self.jumps:
             at, by = self._first_jump
             more = f" (the first of {self.jumps:,} such places)" if self.jumps > 1 else ""
-            notes.append(f"the file's times jump by {float(by):+.1f} s after {float(at):.3f} s{more}; "
+            found.append(f"the file's times jump by {float(by):+.1f} s after {float(at):.3f} s{more}; "
                          "they go on here without the jump")  # fmt: skip
         if self._gaps:
             begin, end = map(float, self._first_gap)
             more = f"; {self._gaps:,} such gaps take {float(self._missing):.1f} s" if self._gaps > 1 else ""
-            notes.append(f"no new image comes between {begin:.2f} and {end:.2f} s{more}")
-        return notes
+            found.append(f"no new image comes between {begin:.2f} and {end:.2f} s{more}")
+        return found
 
 
-class Ledger:
-    """Tell which packets gave no frame.
+class LostFrameCounter:
+    """Count the packets that gave no frame.
 
     Frames come out in the order of their times: one that has not come out when a later one does was lost.
     """
@@ -117,7 +117,7 @@ class Ledger:
         self._last: int | None = None
         self._counts = True
 
-    def sent(self, pts: int, dts: int | None, key: bool) -> None:
+    def push(self, pts: int, dts: int | None, key: bool) -> None:
         """Note that a packet, maybe of a key frame, goes into the decoder."""
         if self._last is not None and dts is not None and dts < self._last:  # times begin anew: nothing can be told
             self._waiting.clear()
@@ -125,7 +125,7 @@ class Ledger:
         self._last = dts
         heapq.heappush(self._waiting, (pts, key))
 
-    def came(self, pts: int) -> tuple[int, bool]:
+    def pop(self, pts: int) -> tuple[int, bool]:
         """Note that a frame came out; return how many before it did not, and whether a key frame is among them."""
         if pts in self._missed:  # a damaged video's order is not always kept
             self._missed.discard(pts)
@@ -140,7 +140,7 @@ class Ledger:
         self._missed = set(sorted(self._missed.union(time for time, _ in lost))[-_REMEMBERED:])
         return len(lost), any(key for _, key in lost)
 
-    def moved(self) -> None:
+    def reset(self) -> None:
         """Begin anew at a key frame: images before it that refer to what was left out are rightly dropped."""
         self._waiting.clear()
         self._missed.clear()
@@ -153,7 +153,7 @@ class Ledger:
         return lost
 
 
-class Queue:
+class ReorderQueue:
     """Times for frames in containers that count packets only (AVI).
 
     Frames come out in the order of time, so the next one takes the earliest of those whose packets went in.
@@ -172,16 +172,16 @@ class Queue:
         return heapq.heappop(self._waiting) if self._waiting else None
 
 
-class Sampling:
-    """Which frames are wanted: the first at or after each ``from_s + k * step_s`` before ``to_s``.
+class FrameSampling:
+    """Which frames are sampled: the first at or after each ``from_s + k * step_s`` before ``to_s``.
 
-    Containers round times to their ticks; a frame counts as at a moment when it is within half a tick of it (at most
-    half a millisecond).
+    Containers round times to their ticks; a frame counts as at a sample time when it is within half a tick of it (at
+    most half a millisecond).
 
     Parameters
     ----------
     step_s : float or None
-        Seconds between moments; None for every frame.
+        Seconds between sample times; None for every frame.
     from_s, to_s : float, float or None
         The stretch.
     time_base : fractions.Fraction
@@ -189,44 +189,44 @@ class Sampling:
     """
 
     def __init__(self, step_s: float | None, from_s: float, to_s: float | None, time_base: Fraction) -> None:
-        self.begin = exact(from_s)
-        self._step = None if step_s is None else exact(step_s)
-        self.end = None if to_s is None else exact(to_s)
+        self.begin = _to_fraction(from_s)
+        self._step = None if step_s is None else _to_fraction(step_s)
+        self.end = None if to_s is None else _to_fraction(to_s)
         self.tolerance = min(time_base / 2, _LARGEST_TOLERANCE)
         self._next = 0
 
     @property
-    def sparse(self) -> bool:
-        """Whether not every frame is wanted."""
+    def is_sparse(self) -> bool:
+        """Whether not every frame is sampled."""
         return self._step is not None
 
     @property
-    def skips(self) -> bool:
-        """Whether some frames are not wanted, before the begin or between moments."""
+    def skips_frames(self) -> bool:
+        """Whether some frames are not sampled, before the beginning or between sample times."""
         return self._step is not None or self.begin > 0
 
-    def wants(self, time: Fraction, before: Fraction) -> bool:
-        """Whether a frame is wanted, told from its time and its predecessor's."""
+    def needs(self, time: Fraction, before: Fraction) -> bool:
+        """Whether a frame is sampled, by its time and its predecessor's."""
         slot = self.slot(time)
         return slot >= 0 and (self._step is None or slot > self.slot(before))
 
     def slot(self, time: Fraction) -> int:
-        """Return the number of moments before or at a time, less one; negative before the first."""
+        """Return the number of sample times before or at a time, less one; negative before the first."""
         late = time + self.tolerance - self.begin
         if self._step is None:
             return 0 if late >= 0 else -1
         return late // self._step
 
-    def moment_after(self, time: Fraction) -> Fraction:
-        """Return the first moment after a time that lies before the end."""
+    def next_after(self, time: Fraction) -> Fraction:
+        """Return the first sample time after a time."""
         return self.begin + (self.slot(time) + 1) * (self._step or Fraction(0))
 
-    def over(self, time: Fraction) -> bool:
+    def is_over(self, time: Fraction) -> bool:
         """Whether a time is at the end or later."""
         return self.end is not None and time + self.tolerance >= self.end
 
     def takes(self, time: Fraction) -> bool:
-        """Whether the next frame, of this time, is wanted."""
+        """Whether the next frame, of this time, is sampled."""
         slot = self.slot(time)
         if slot < 0:
             return False
@@ -238,6 +238,6 @@ class Sampling:
         return True
 
 
-def exact(seconds: float) -> Fraction:
+def _to_fraction(seconds: float) -> Fraction:
     """Return the short fraction that a float was meant to be: 0.2 is 1/5, and 1001 / 30000 is just that."""
     return Fraction(seconds).limit_denominator(1_000_000)

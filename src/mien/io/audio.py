@@ -1,4 +1,4 @@
-"""Recordings, and the sound of videos: from a path, bytes or a stream to mono samples with true times.
+"""Audio files, and the sound of videos: from a path, bytes or a stream to mono samples with true times.
 
 PyAV (FFmpeg) decodes; it is imported when something is read.  Channels are averaged, and the rate is changed by
 `mien.io.resample`, which is as clean as soxr's HQ.
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number, describe
 from mien.errors import DecodeError, InputError
-from mien.io._track import Piece, Track
+from mien.io._audio_decoder import AudioDecoder
 from mien.io.container import format_source
 from mien.io.resample import Resampler
 
-__all__ = ["Audio", "AudioBlock", "AudioStream", "iter_audio", "read_audio"]
+__all__ = ["Audio", "AudioBlock", "AudioReader", "iter_audio", "read_audio"]
 
 Wave = NDArray[np.float32]
 
 LOWEST_HZ, HIGHEST_HZ = 1000, 384_000
-"""Rates that can be asked for."""
+"""Rates that may be requested."""
 
 LONGEST_GAP_S = 3600.0
 """`read_audio` fills gaps with silence up to this length in all: damaged times must not fill the memory."""
@@ -57,7 +57,7 @@ class AudioBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audio:
-    """A recording, ready for analysis.
+    """A waveform, ready for analysis.
 
     Parameters
     ----------
@@ -99,10 +99,10 @@ class Audio:
         return len(self.wave) / self.rate_hz
 
 
-class AudioStream:
-    """The blocks of a recording, decoded one by one; also a context manager.
+class AudioReader:
+    """The blocks of an audio file, decoded one by one: an iterator of `AudioBlock` and a context manager.
 
-    A block is shorter than asked for only before a gap and at the end; it never reaches over a gap.  The blocks are the
+    A block is shorter than requested only before a gap and at the end; it never reaches over a gap.  The blocks are the
     same whatever their size, up to the rounding of float32.
 
     Attributes
@@ -119,30 +119,30 @@ class AudioStream:
         if rate_hz is not None:
             check_integer(rate_hz, "rate_hz", low=LOWEST_HZ, high=HIGHEST_HZ)
         check_number(block_s, "block_s", low=0.001, high=3600)
-        self._track = Track(source)
-        self.path, self.format = self._track.path, self._track.format
-        self.codec, self.channels = self._track.codec, self._track.channels
-        self.is_video = self._track.is_video
-        self.rate_hz = rate_hz or self._track.rate_hz
+        self._decoder = AudioDecoder(source)
+        self.path, self.format = self._decoder.path, self._decoder.format
+        self.codec, self.channels = self._decoder.codec, self._decoder.channels
+        self.is_video = self._decoder.is_video
+        self.rate_hz = rate_hz or self._decoder.rate_hz
         self._block_s = block_s
         self._peak = 0.0
-        self._blocks = self._made()
+        self._blocks = self._read_blocks()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was seen so far; complete after the last block."""
-        levels = self._track.levels
-        notes = [*self._track.notes, *levels.warnings(levels.samples / self._track.rate_hz)]
+        """What is odd so far; complete after the last block."""
+        signal = self._decoder.signal
+        found = [*self._decoder.warnings, *signal.warnings(signal.samples / self._decoder.rate_hz)]
         if self._peak > 1.05:
-            notes.append(f"samples beyond full scale are cut off: the largest is {self._peak:.3g} times full scale")
-        return tuple(notes)
+            found.append(f"samples beyond full scale are cut off: the largest is {self._peak:.3g} times full scale")
+        return tuple(found)
 
     def close(self) -> None:
         """Close the file; a file object that was handed in stays open."""
         self._blocks.close()
-        self._track.close()
+        self._decoder.close()
 
-    def __enter__(self) -> AudioStream:
+    def __enter__(self) -> AudioReader:
         return self
 
     def __exit__(
@@ -156,81 +156,59 @@ class AudioStream:
     def __next__(self) -> AudioBlock:
         return next(self._blocks)
 
-    def _made(self) -> Generator[AudioBlock, None, None]:
+    def _read_blocks(self) -> Generator[AudioBlock, None, None]:
         size = max(1, round(self._block_s * self.rate_hz))
-        for start_s, rate_hz, pieces in _runs(self._track.pieces(), max(0.25, min(self._block_s, 10.0))):
-            yield from self._cut(start_s, self._resampled(rate_hz, pieces), size)
-        if not self._track.levels.samples:
-            notes = "; ".join(self._track.notes)
-            what = format_source(self.path, "audio file")
+        resampler = cutter = None
+        piece_hz, end_s = 0, 0.0
+        for start_s, rate_hz, wave in self._decoder.pieces():
+            if resampler is None or cutter is None or rate_hz != piece_hz or start_s > end_s:
+                if resampler is not None and cutter is not None:
+                    yield from cutter.push(self._clip(resampler.flush()), is_end=True)
+                resampler, cutter = Resampler(rate_hz, self.rate_hz), _BlockCutter(start_s, self.rate_hz, size)
+                piece_hz = rate_hz
+            yield from cutter.push(self._clip(resampler.push(wave)))
+            end_s = start_s + len(wave) / rate_hz
+        if resampler is not None and cutter is not None:
+            yield from cutter.push(self._clip(resampler.flush()), is_end=True)
+        if not self._decoder.signal.samples:
+            found = "; ".join(self._decoder.warnings)
+            label = format_source(self.path, "audio file")
             raise DecodeError(
-                f"{what} cannot be decoded: no sound follows its header{notes and f' ({notes})'}", path=self.path
+                f"{label} cannot be decoded: no sound follows its header{found and f' ({found})'}", path=self.path
             )
-        self._track.close()
+        self._decoder.close()
 
-    def _resampled(self, rate_hz: int, pieces: Iterator[Wave]) -> Iterator[Wave]:
-        resampler = Resampler(rate_hz, self.rate_hz)
-        for piece in pieces:
-            yield self._limited(resampler.push(piece))
-        yield self._limited(resampler.flush())
-
-    def _limited(self, wave: Wave) -> Wave:
+    def _clip(self, wave: Wave) -> Wave:
         peak = float(np.abs(wave).max(initial=0.0))
         self._peak = max(self._peak, peak)
         return np.clip(wave, -1, 1) if peak > 1 else wave
 
-    def _cut(self, start_s: float, waves: Iterator[Wave], size: int) -> Iterator[AudioBlock]:
-        """Cut a run into blocks of a size."""
-        kept: list[Wave] = []
-        have = done = 0
-        for wave in waves:
-            kept.append(wave)
-            have += len(wave)
-            if have < size:
-                continue
-            joined = np.concatenate(kept)
-            whole = have - have % size
-            for begin in range(0, whole, size):
-                block = np.ascontiguousarray(joined[begin : begin + size])
-                yield AudioBlock(block, start_s + (done + begin) / self.rate_hz, self.rate_hz)
-            kept, have, done = [joined[whole:]], have - whole, done + whole
-        if have:
-            yield AudioBlock(np.concatenate(kept), start_s + done / self.rate_hz, self.rate_hz)
+
+class _BlockCutter:
+    """Cut sound without gaps into blocks of one size; the last one may be shorter."""
+
+    def __init__(self, start_s: float, rate_hz: int, size: int) -> None:
+        self._start_s, self._rate_hz, self._size = start_s, rate_hz, size
+        self._pending: list[Wave] = []
+        self._have = self._samples_out = 0
+
+    def push(self, wave: Wave, *, is_end: bool = False) -> Iterator[AudioBlock]:
+        """Take samples and yield the blocks that they complete; at the end, also what is left."""
+        self._pending.append(wave)
+        self._have += len(wave)
+        if self._have < self._size and not is_end:
+            return
+        joined = np.concatenate(self._pending)
+        whole = self._have if is_end else self._have - self._have % self._size
+        for begin in range(0, whole, self._size):
+            block = np.ascontiguousarray(joined[begin : min(begin + self._size, whole)])
+            yield AudioBlock(block, self._start_s + (self._samples_out + begin) / self._rate_hz, self._rate_hz)
+        self._pending, self._have = [joined[whole:]], self._have - whole
+        self._samples_out += whole
 
 
-def _runs(pieces: Iterator[Piece], least_s: float) -> Iterator[tuple[float, int, Iterator[Wave]]]:
-    """Group pieces that follow each other without a gap; short ones are joined, which resampling gains from."""
-    pending: list[Piece] = []
-    first = next(pieces, None)
-    if first is not None:
-        pending.append(first)
-
-    def run(rate_hz: int, end_s: float) -> Iterator[Wave]:
-        piece: Piece | None = pending.pop()
-        kept: list[Wave] = []
-        have = 0
-        while piece is not None:
-            start_s, rate, wave = piece
-            if rate != rate_hz or start_s > end_s:
-                pending.append(piece)
-                break
-            kept.append(wave)
-            have += len(wave)
-            end_s = start_s + len(wave) / rate
-            if have >= least_s * rate:
-                yield np.concatenate(kept)
-                kept, have = [], 0
-            piece = next(pieces, None)
-        if kept:
-            yield np.concatenate(kept)
-
-    while pending:
-        start_s, rate_hz, _ = pending[-1]
-        yield start_s, rate_hz, run(rate_hz, start_s)
-
-
-def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0) -> AudioStream:
-    """Read a recording, or the sound of a video, block by block, in constant memory.
+def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0) -> AudioReader:
+    """Read an audio file, or the sound of a video, block by block, in constant memory.
 
     Parameters
     ----------
@@ -243,7 +221,7 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
 
     Returns
     -------
-    AudioStream
+    AudioReader
         An iterator of `AudioBlock`.
 
     Raises
@@ -251,17 +229,17 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
     MediaNotFoundError
         If there is no such file, it is a folder, or it may not be opened.
     UnsupportedMediaError
-        If the content is an image, a video without sound, or neither video nor recording.
+        If the content is an image, a video without sound, or neither video nor audio.
     DecodeError
         If the file is empty, damaged from the start, or holds no sound after its header (raised by the first block).
     InputError
         If the source is of another type, or an option out of range.
     """
-    return AudioStream(source, rate_hz=rate_hz, block_s=block_s)
+    return AudioReader(source, rate_hz=rate_hz, block_s=block_s)
 
 
 def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
-    """Read a whole recording, or the sound of a video.
+    """Read a whole audio file, or the sound of a video.
 
     The first sound track is taken, its channels are averaged; integers of any width and floats become float32 with full
     scale at 1.  What a damaged file still holds is read, with a warning in the result.
@@ -299,9 +277,16 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
                 waves.append(np.zeros(missing, np.float32))
             waves.append(block.wave)
             end_s = start_s + sum(map(len, waves)) / stream.rate_hz
-        notes = stream.warnings
+        warnings = stream.warnings
     if gaps:
-        notes = (*notes, f"the sound has {len(gaps)} gaps, {sum(gaps):.2f} s in all; they are silence here")
+        warnings = (*warnings, f"the sound has {len(gaps)} gaps, {sum(gaps):.2f} s in all; they are silence here")
     return Audio(
-        np.concatenate(waves), stream.rate_hz, start_s, stream.path, stream.format, stream.codec, stream.channels, notes
+        np.concatenate(waves),
+        stream.rate_hz,
+        start_s,
+        stream.path,
+        stream.format,
+        stream.codec,
+        stream.channels,
+        warnings,
     )

@@ -6,34 +6,40 @@ PyAV (FFmpeg) decodes; it is imported when something is read.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number, describe
 from mien.errors import InputError
-from mien.io._video import Video
-from mien.io._video_ahead import Ahead
-from mien.io._video_file import VideoFile
-from mien.io._video_pixels import Pixels
-from mien.io._video_times import Sampling
+from mien.io._video_decoder import VideoDecoder, VideoDemuxer
+from mien.io._video_pixels import FrameConverter
+from mien.io._video_times import FrameSampling
 from mien.options import DEFAULT_MAX_PIXELS
 
-__all__ = ["Frame", "FrameStream", "count_frames", "iter_frames"]
+__all__ = ["Frame", "VideoReader", "count_frames", "iter_frames"]
 
-MOST_THREADS = 4
+T = TypeVar("T")
+
+_MAX_THREADS = 4
 """Threads of the decoder by default, at most: more of them hold more frames in memory and gain little."""
 
-WAITING_BYTES = 32_000_000
-"""Frames that wait to be taken hold this much, or there is one."""
+_AHEAD_BYTES, _AHEAD_FRAMES = 32_000_000, 4
+"""Frames decoded ahead hold so much, and are so many, at most; but there is one."""
 
-MOST_WAITING = 4
+_WAKE_S = 0.5
+"""How often a waiting thread looks up: on Windows, Ctrl-C does not interrupt a wait without end."""
+
+_JOIN_S = 5.0
+"""How long `_Prefetcher.stop` waits for a thread that hangs in its source, such as a pipe that gives nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,10 +58,11 @@ class Frame:
     time_s: float
 
 
-class FrameStream:
-    """The frames of a video, decoded ahead in a thread; also a context manager.
+class VideoReader:
+    """The frames of a video, decoded ahead in a thread; an iterator of `Frame` and a context manager.
 
-    All frames have one size: where a video changes it, what follows is scaled to that of the first.
+    Made by `iter_frames`.  All frames have one size: where a video changes it, what follows is scaled to that of the
+    first.
 
     Attributes
     ----------
@@ -66,59 +73,60 @@ class FrameStream:
     width, height : int
         Of the frames, after rotation, with square pixels.
     duration_s : float or None
-        The length that the file declares.
+        The duration that the file declares.
     frame_rate : fractions.Fraction or None
         The average rate that the file declares, in frames per second.
     time_base : fractions.Fraction
         Seconds in a tick of the stream's clock.
     rotation : int
         By how many degrees the stored frames were turned, counter-clockwise: 0, 90, 180 or 270.
-    has_sound : bool
+    has_audio : bool
         Whether the file has sound, too.
     """
 
-    def __init__(self, video: Video, sampling: Sampling, numbers: tuple[int, ...] | None) -> None:
-        file = video.file
+    def __init__(self, decoder: VideoDecoder, sampling: FrameSampling, numbers: tuple[int, ...] | None) -> None:
+        file = decoder.file
         self.path, self.format, self.codec = file.path, file.format, file.codec
-        self._video = video
-        self._pixels = Pixels(video.first, aspect=video.aspect)
-        self.width, self.height = self._pixels.size
+        self._decoder = decoder
+        self._converter = converter = FrameConverter(decoder.first, aspect=decoder.aspect)
+        self.width, self.height = converter.size
         self.duration_s = float(file.declared) or None
-        self.frame_rate: Fraction | None = file.rate
+        self.frame_rate: Fraction | None = file.frame_rate
         self.time_base: Fraction = file.time_base
-        self.has_sound = file.has_sound
-        self.rotation = 90 * self._pixels.quarter_turns
-        limit = max(1, min(MOST_WAITING, WAITING_BYTES // (3 * self.width * self.height)))
-        pixels = self._pixels
-        self._ahead: Ahead[Frame] = Ahead(lambda: _made(video, pixels, sampling, numbers), limit=limit, done=file.close)
-        # When nobody holds the stream any more, and at the end of the program.
-        self._closing = weakref.finalize(self, self._ahead.stop)
+        self.has_audio = file.has_audio
+        self.rotation = 90 * converter.quarter_turns
+        limit = max(1, min(_AHEAD_FRAMES, _AHEAD_BYTES // (3 * self.width * self.height)))
+        self._prefetcher = _Prefetcher(
+            lambda: _convert_frames(decoder, converter, sampling, numbers), limit=limit, done=file.close
+        )
+        # When nobody holds the reader any more, and at the end of the program.
+        self._close = weakref.finalize(self, self._prefetcher.stop)
 
     @property
-    def read(self) -> int:
-        """How many frames were decoded so far, whether given or not; a few more than were taken."""
-        return self._video.read
+    def frames_read(self) -> int:
+        """How many frames were decoded so far, sampled or not; a few more than were given out."""
+        return self._decoder.decoded
 
     @property
-    def failed(self) -> int:
+    def frames_failed(self) -> int:
         """How many frames could not be decoded so far."""
-        return self._video.failed
+        return self._decoder.failed
 
     @property
-    def reached_s(self) -> float:
+    def position_s(self) -> float:
         """The time of the last frame decoded so far; 0 before the first."""
-        return float(self._video.reached or 0)
+        return float(self._decoder.position or 0)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is not as it seems, as far as it was seen; complete after the last frame."""
-        return (*self._video.notes(), *self._pixels.notes())
+        """What is not as it seems so far; complete after the last frame."""
+        return (*self._decoder.warnings(), *self._converter.warnings())
 
     def close(self) -> None:
         """End the decoding and close the file; a file object that was handed in stays open."""
-        self._closing()
+        self._close()
 
-    def __enter__(self) -> FrameStream:
+    def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(
@@ -130,23 +138,111 @@ class FrameStream:
         return self
 
     def __next__(self) -> Frame:
-        return self._ahead.next()
+        return self._prefetcher.next()
 
 
-def _made(video: Video, pixels: Pixels, sampling: Sampling, numbers: tuple[int, ...] | None) -> Iterator[Frame]:
+def _convert_frames(
+    decoder: VideoDecoder, converter: FrameConverter, sampling: FrameSampling, numbers: tuple[int, ...] | None
+) -> Iterator[Frame]:
     if numbers is None:
-        for frame, time in video.frames(sampling):
-            yield Frame(pixels.rgb(frame), float(time))
+        for frame, time in decoder.frames(sampling):
+            yield Frame(converter.to_rgb(frame), float(time))
         return
     wanted = set(numbers)
     last = max(wanted, default=-1)
     if last < 0:
         return
-    for place, (frame, time) in enumerate(video.frames(sampling)):
+    for place, (frame, time) in enumerate(decoder.frames(sampling)):
         if place in wanted:
-            yield Frame(pixels.rgb(frame), float(time))
+            yield Frame(converter.to_rgb(frame), float(time))
         if place == last:
             return
+
+
+class _Prefetcher(Generic[T]):
+    """Run an iterator in a thread of its own, ahead by a few items.
+
+    The thread starts with the first `next`.  It ends by itself with the iterator, or at `stop`; an error in it is
+    raised in the consumer's thread, after the items before it.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the iterator; it runs in the thread.
+    limit : int
+        How many items may wait to be taken.
+    done : callable
+        Called once at the end, in the thread: it closes what the iterator holds.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[T]], *, limit: int, done: Callable[[], None]) -> None:
+        self._make, self._limit, self._done = make, limit, done
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._error: BaseException | None = None
+        self._stopped = self._ended = False
+        self._thread: threading.Thread | None = None
+
+    def next(self) -> T:
+        """Return the next item; raise `StopIteration` after the last, and what the iterator raised."""
+        if self._thread is None and not self._stopped:
+            # A daemon: a program that ends must not wait for a video that nobody reads on.
+            self._thread = threading.Thread(target=self._work, name="mien-video", daemon=True)
+            self._thread.start()
+        with self._changed:
+            while not (self._items or self._ended or self._stopped):
+                self._changed.wait(_WAKE_S)
+            if self._items and not self._stopped:
+                self._changed.notify_all()
+                return self._items.popleft()
+            error, self._error = self._error, None
+        if error is not None and not self._stopped:
+            raise error
+        self.stop()
+        raise StopIteration
+
+    def stop(self) -> None:
+        """End the thread and drop what it made; may be called again."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
+        thread = self._thread
+        if thread is None:
+            self._finish()
+        elif thread is not threading.current_thread():
+            thread.join(_JOIN_S)
+
+    def _finish(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._done()
+
+    def _work(self) -> None:
+        try:
+            for item in self._make():
+                if not self._put(item):
+                    return
+        except BaseException as error:  # noqa: BLE001  (raised again in the consumer's thread)
+            self._error = error
+        finally:
+            try:
+                self._done()
+            finally:
+                with self._changed:
+                    self._ended = True
+                    self._changed.notify_all()
+
+    def _put(self, item: T) -> bool:
+        """Add an item when there is room; tell whether to go on."""
+        with self._changed:
+            while len(self._items) >= self._limit and not self._stopped:
+                self._changed.wait(_WAKE_S)
+            if self._stopped:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
 
 
 def iter_frames(
@@ -158,13 +254,13 @@ def iter_frames(
     numbers: Sequence[int] | None = None,
     threads: int | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-) -> FrameStream:
+) -> VideoReader:
     """Read the frames of a video one by one, in constant memory.
 
     Without ``step_s`` every frame from ``from_s`` on and before ``to_s`` is given; with it, the first frame at or after
-    each ``from_s + k * step_s``, and none twice.  (A frame counts as at a moment when it is within half a tick of the
-    container's clock of it, at most half a millisecond: clocks round.)  What is not given is decoded only where other
-    frames need it.
+    each ``from_s + k * step_s``, and none twice.  (A frame counts as at such a time when it is within half a tick of
+    the container's clock of it, at most half a millisecond: clocks round.)  Other frames are decoded only where these
+    need them.
 
     Parameters
     ----------
@@ -175,15 +271,15 @@ def iter_frames(
     from_s, to_s : float, float or None
         The stretch in seconds, ``to_s`` excluded.
     numbers : sequence of int, optional
-        The frames wanted by their order of showing, from 0, among those that can be decoded; instead of the times.
+        The frames by their order of display, from 0, among those that can be decoded; instead of the times.
     threads : int, optional
-        Threads of the decoder; by default one a processor, `MOST_THREADS` at most.
+        Threads of the decoder; by default one a processor, four at most.
     max_pixels : int
         Largest width x height to decode.
 
     Returns
     -------
-    FrameStream
+    VideoReader
         An iterator of `Frame`; close it, or use it in a ``with`` statement.
 
     Raises
@@ -191,7 +287,7 @@ def iter_frames(
     MediaNotFoundError
         If there is no such file, it is a folder, or it may not be opened.
     UnsupportedMediaError
-        If the content is an image, a recording, sound only, nothing known, or its frames are too large.
+        If the content is an image, audio, nothing known, or its frames are too large.
     DecodeError
         If the file is empty, damaged from the start, or holds no frame that can be decoded.
     InputError
@@ -205,14 +301,14 @@ def iter_frames(
     check_integer(max_pixels, "max_pixels", low=1)
     if threads is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = min(MOST_THREADS, cores)
+        threads = min(_MAX_THREADS, cores)
     check_integer(threads, "threads", low=1, high=64)
-    chosen = None if numbers is None else _checked(numbers, step_s is None and from_s == 0 and to_s is None)
-    video = Video(source, threads=threads, max_pixels=max_pixels)
-    return FrameStream(video, Sampling(step_s, from_s, to_s, video.file.time_base), chosen)
+    chosen = None if numbers is None else _check_numbers(numbers, step_s is None and from_s == 0 and to_s is None)
+    decoder = VideoDecoder(source, threads=threads, max_pixels=max_pixels)
+    return VideoReader(decoder, FrameSampling(step_s, from_s, to_s, decoder.file.time_base), chosen)
 
 
-def _checked(numbers: Sequence[int], alone: bool) -> tuple[int, ...]:
+def _check_numbers(numbers: Sequence[int], alone: bool) -> tuple[int, ...]:
     if not alone:
         raise InputError("numbers go without step_s, from_s and to_s")
     if isinstance(numbers, str | bytes) or not isinstance(numbers, Sequence | np.ndarray):
@@ -238,7 +334,7 @@ def count_frames(source: Any) -> int:
     MediaNotFoundError, UnsupportedMediaError, DecodeError, InputError
         See `iter_frames`.
     """
-    file = VideoFile(source)
+    file = VideoDemuxer(source)
     try:
         hidden = file.codec == "vp8"
         # RFC 6386, 9.1: bit 4 of a VP8 frame's first byte is show_frame.  An edit list discards what it cuts off.

@@ -31,7 +31,7 @@ _AROUND = 0.35
 """Margin around a face in thumbnails, as a share of its longer side: hair, chin and a bit of the place."""
 
 _APART_S = 2.0
-"""Images of one emotion are at least so far apart; `mien.timeline.strongest` spaces moments alike."""
+"""Images of one emotion are at least so far apart; `mien.video.timeline.find_moments` spaces moments alike."""
 
 _NEAR_S = 0.6
 """How far an image may be from the moment that it stands for."""

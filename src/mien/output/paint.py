@@ -53,7 +53,7 @@ _LEAD = 0.1
 """On live images another emotion takes the label at once when it leads by so much."""
 
 _HOLD_S = 0.5
-"""A smaller lead must last: expressions take half a second and more (Ekman 2003, see `mien.timeline.course`)."""
+"""A smaller lead must last: expressions take half a second and more (Ekman 2003, see `mien.video.timeline`)."""
 
 _FORGET_LIVE_S = 5.0
 """Somebody who comes back to live images after this is named as if new."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, warn
 from mien.errors import InputError
-from mien.face._cuts import Cuts
+from mien.face.scenes import SceneCutDetector
 from mien.io.video import iter_frames
 from mien.output._encode import Quality, VideoCodec, VideoWriter, container_of
 from mien.output._sound import SoundTrack, VideoSource, open_source
@@ -24,7 +24,7 @@ from mien.output.registry import Context, Result, Writer
 from mien.results import FaceTrack, VideoResult
 
 if TYPE_CHECKING:
-    from mien.io.video import FrameStream
+    from mien.io.video import VideoReader
 
 __all__ = ["AnnotatedVideoWriter", "TrackedPeople", "VideoWriter", "draw_video"]
 
@@ -110,7 +110,7 @@ def draw_video(
 
 
 def _draw(
-    frames: FrameStream,
+    frames: VideoReader,
     video: VideoResult,
     writer: VideoWriter,
     begin: Fraction,
@@ -140,7 +140,7 @@ def _end_of(video: VideoResult) -> float | None:
     return video.end_s if video.end_s < video.duration_s - _END_S else None
 
 
-def _check_size(video: VideoResult, frames: FrameStream) -> None:
+def _check_size(video: VideoResult, frames: VideoReader) -> None:
     if (frames.width, frames.height) != (video.width, video.height):
         raise InputError(
             f"the result belongs to a video of {video.width} x {video.height} pixels, "
@@ -166,7 +166,7 @@ class TrackedPeople:
         self._tracks = video.tracks
         self._starts = [[segment.start_s for segment in track.timeline] for track in video.tracks]
         self._times, self._cuts = video.times_s, video.cuts
-        self._scene, self._watched, self._gone = Cuts(), -1, False
+        self._scene, self._watched, self._gone = SceneCutDetector(), -1, False
 
     def at(self, image: NDArray[np.uint8], time_s: float) -> list[Person]:
         """Return the people in a frame; frames come in order.
@@ -193,8 +193,8 @@ class TrackedPeople:
         if time_s < self._times[max(place, 0)]:
             return False
         if following != self._watched:
-            self._scene, self._watched, self._gone = Cuts(), following, False
-        self._gone = self._scene.new_scene(image, time_s) or self._gone
+            self._scene, self._watched, self._gone = SceneCutDetector(), following, False
+        self._gone = self._scene.update(image, time_s) or self._gone
         return self._gone
 
     @staticmethod

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number
-from mien.data._table_write import _png
 from mien.data.prepare._sound_work import write_whole
 from mien.data.prepare._workers import _follow_parent
-from mien.data.videos import VideoClips
+from mien.data.samples import Samples
+from mien.data.table import encode_gray_png
 from mien.errors import DatasetError, InputError
 from mien.face.detect import DETECTORS, Detector, get_detector
-from mien.face.prepared import FaceCut, PreparedFace, cut_faces
+from mien.face.prepare import FaceCut, PreparedFace, cut_faces
 
 __all__ = ["LAYOUTS", "FrameSettings", "Place", "Plan", "entries"]
 
@@ -41,7 +41,7 @@ class FrameSettings:
     Parameters
     ----------
     count : int or None
-        So many frames of a clip, evenly spaced from the first to the last (see `mien.data.videos.VideoClips`).
+        So many frames of a clip, evenly spaced from the first to the last (see `mien.data.samples.choose_frames`).
     every : int or None
         Instead of a count: every so many frames, from the first on.
     layout : {"clips", "emotions"}
@@ -119,7 +119,7 @@ class Place:
 class Plan:
     """What is to be done: clips, where their faces go, and how."""
 
-    clips: VideoClips
+    clips: Samples
     places: tuple[Place, ...]
     out: Path
     settings: FrameSettings
@@ -166,7 +166,7 @@ def _made(plan: Plan, clip: int, detector: Detector, stopped: Callable[[], bool]
     settings, place = plan.settings, plan.places[clip]
     faces: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
-    frames = plan.clips.images(clip, settings.count, every=settings.every or 1)
+    frames = plan.clips.iter_frames(clip, settings.count, every=settings.every or 1)
     with closing(frames):
         while not stopped():
             # Only what reading says is about the clip: what cannot be written ends the work.
@@ -180,7 +180,7 @@ def _made(plan: Plan, clip: int, detector: Detector, stopped: Callable[[], bool]
                 break
             found = _face(image, detector, settings)
             if isinstance(found, PreparedFace):
-                write_whole(plan.out / place.frame(frame), _png(found.pixels))
+                write_whole(plan.out / place.frame(frame), encode_gray_png(found.pixels))
                 box = [round(value, 1) for value in found.box]
                 faces.append({"frame": frame, "file": place.frame(frame), "box": box})
             else:

@@ -19,14 +19,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mien._checks import check_integer
-from mien.data.speech import ClipList
+from mien.data.samples import Samples
 from mien.errors import DatasetError
 from mien.io.paths import format_path
 
 __all__ = ["ABOUT", "Outcome", "SoundWork", "Task", "about", "stems", "write_whole"]
 
 ABOUT = ("emotion", "subject", "sex", "clip", "split", "intensity", "statement")
-"""Columns that say about a recording what its corpus says; see `ClipList`."""
+"""Columns that say about a recording what its corpus says; see `Samples`."""
 
 REJECTED = ("file", "reason")
 """Columns of ``rejected.csv``."""
@@ -72,7 +72,7 @@ class SoundWork(ABC):
 
     Parameters
     ----------
-    clips : ClipList
+    clips : Samples
         The corpus.
     out : pathlib.Path
         The folder; need not exist.
@@ -87,7 +87,7 @@ class SoundWork(ABC):
         If the folder holds what was made otherwise.
     """
 
-    def __init__(self, clips: ClipList, out: Path, *, record: str, settings: dict[str, Any]) -> None:
+    def __init__(self, clips: Samples, out: Path, *, record: str, settings: dict[str, Any]) -> None:
         self.clips, self.out = clips, out
         self._record, self._settings = out / record, settings
         if out.exists() and not out.is_dir():
@@ -135,7 +135,7 @@ class SoundWork(ABC):
         complete = False
         try:
             for task, reason in _each(self._work, tasks, count):
-                outcome = Outcome(self.clips.files[task.row], reason)
+                outcome = Outcome(str(self.clips.files[task.row]), reason)
                 if reason:
                     rejected[task.row] = outcome
                 yield outcome
@@ -152,7 +152,7 @@ class SoundWork(ABC):
     def _write_manifest(self, columns: Sequence[str], rows: list[dict[str, str]]) -> None:
         """Write ``manifest.csv``: these rows, and those of earlier calls on other recordings whose files are there."""
         path = self.out / "manifest.csv"
-        mine = {row["source"] for row in rows} | set(self.clips.files)
+        mine = {row["source"] for row in rows} | set(self.clips.files.tolist())
         earlier = [row for row in _read_table(path, columns) if row["source"] not in mine]
         _write_table(path, columns, [*(row for row in earlier if (self.out / row["file"]).is_file()), *rows])
 
@@ -218,12 +218,9 @@ def stems(files: Sequence[str]) -> list[str]:
     return made
 
 
-def about(clips: ClipList, row: int) -> dict[str, str]:
+def about(clips: Samples, row: int) -> dict[str, str]:
     """Return what the corpus says about a recording, by `ABOUT`."""
-    label = int(clips.labels[row])
-    told = (clips.subjects, clips.sexes, clips.clips, clips.splits, clips.intensities, clips.statements)
-    values = ["" if label < 0 else clips.label_set.emotions[label], *(str(part[row]) for part in told)]
-    return dict(zip(ABOUT, values, strict=True))
+    return {name: str(clips.column(name)[row]) for name in ABOUT} | {"emotion": clips.emotion(row)}
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:

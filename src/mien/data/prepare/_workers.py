@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number
-from mien.data import FaceData, ImageList
+from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MienError
 from mien.face.detect import DETECTORS, Detector, get_detector
-from mien.face.prepared import FaceCut, PreparedFace, cut_faces
+from mien.face.prepare import FaceCut, PreparedFace, cut_faces
 from mien.io.image import read_image
 
 __all__ = ["Outcome", "Settings", "outcomes"]
@@ -89,7 +89,7 @@ class Outcome:
 
 
 def outcomes(
-    images: ImageList | FaceData, numbers: Iterable[int], settings: Settings, *, workers: int
+    images: Samples, numbers: Iterable[int], settings: Settings, *, workers: int
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Prepare images by their numbers; see `mien.data.prepare.faces.prepare`."""
     count = check_integer(workers, "workers", low=1, high=256)
@@ -103,8 +103,8 @@ def outcomes(
             yield i, _prepared(source, detector, settings)
 
 
-def _source(images: ImageList | FaceData, i: int) -> Source:
-    return images.read(i) if isinstance(images, FaceData) else images.where(i)
+def _source(images: Samples, i: int) -> Source:
+    return images.where(i) if images.pixels is None else images.read(i)
 
 
 def _prepared(source: Source, detector: Detector, settings: Settings) -> Outcome:

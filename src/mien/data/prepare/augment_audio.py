@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number
-from mien.data._sounds import COPY, METHODS, stem_of
 from mien.data.prepare._sound_files import FORMATS, encode
 from mien.data.prepare._sound_work import ABOUT, Outcome, SoundWork, Task, about, stems, write_whole
-from mien.data.speech import ClipList
+from mien.data.samples import Samples
+from mien.data.speech import COPY, METHODS, split_copy
 from mien.errors import DatasetError, InputError, MienError
 from mien.io.audio import read_audio
 from mien.io.paths import format_path
@@ -100,7 +100,7 @@ class Copies(SoundWork):
 
     Parameters
     ----------
-    clips : ClipList
+    clips : Samples
         The corpus.
     out : str or os.PathLike
         The folder; need not exist.
@@ -121,7 +121,7 @@ class Copies(SoundWork):
 
     def __init__(
         self,
-        clips: ClipList,
+        clips: Samples,
         out: str | os.PathLike[str],
         *,
         changes: Changes = SYSTEM_A_CHANGES,
@@ -130,7 +130,7 @@ class Copies(SoundWork):
     ) -> None:
         if file_format not in FORMATS:
             raise InputError(f"file_format must be {' or '.join(FORMATS)}, but got {file_format!r}")
-        first = clips.take(clips.methods == "")
+        first = clips.take(clips.column("method") == "")
         if not len(first):
             raise DatasetError(f"{clips.source} holds copies only: there is no original to change")
         self._beside = _same(Path(out), Path(clips.source))
@@ -145,7 +145,7 @@ class Copies(SoundWork):
         super().__init__(first, Path(out), record="augment.json", settings=record)
         self._changes, self._format = changes, file_format
         self._originals = originals and not self._beside
-        self._stems = stems(first.files)
+        self._stems = stems(first.files.tolist())
         if (self.out / "manifest.csv").exists() and not self._record.exists():
             raise DatasetError(f"will not write over {format_path(self.out / 'manifest.csv')}: choose another folder")
 
@@ -173,9 +173,9 @@ class Copies(SoundWork):
     def _finish(self, *, complete: bool) -> None:  # noqa: ARG002 - the table tells what is there at any time
         rows = []
         for row, stem in enumerate(self._stems):
-            told = {**about(self.clips, row), "source": self.clips.files[row]}
+            told = {**about(self.clips, row), "source": str(self.clips.files[row])}
             if self._beside:
-                rows.append({"file": self.clips.files[row], **told, "method": "", "value": ""})
+                rows.append({"file": str(self.clips.files[row]), **told, "method": "", "value": ""})
             for file, method, value in self._files(row, stem):
                 if (self.out / file).is_file():
                     rows.append({"file": file, **told, "method": method, "value": value})
@@ -200,7 +200,7 @@ def _make(task: Task, *, file_format: str, seed: int) -> str:
 
 def _changed(wave: NDArray[np.float32], rate_hz: int, target: str, seed: int) -> NDArray[np.float32]:
     """Return what belongs into a file by its name."""
-    original, change = stem_of(target)
+    original, change = split_copy(target)
     match = _CHANGE.fullmatch(change)
     if match is None:
         return wave

@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import FaceData, ImageList, table
+from mien.data import table
 from mien.data.prepare._journal import Journal, journal_of
 from mien.data.prepare._workers import Outcome, Settings, outcomes
+from mien.data.samples import Samples
 from mien.errors import DatasetError
-from mien.face.prepared import FaceCut, PreparedFace
+from mien.face.prepare import FaceCut, PreparedFace
 from mien.io.paths import format_path
 
 __all__ = ["REJECTED", "Outcome", "Settings", "Summary", "prepare", "prepare_to", "rejected_of"]
@@ -62,17 +63,17 @@ class Summary:
 def rejected_of(out: str | os.PathLike[str]) -> Path:
     """Return where rejected images are listed: in a folder, or beside a table as ``<name>.rejected.csv``."""
     target = Path(out)
-    return target / "rejected.csv" if table.kind_of(target) == "folder" else target.with_suffix(".rejected.csv")
+    return target / "rejected.csv" if table.form_of(target) == "folder" else target.with_suffix(".rejected.csv")
 
 
 def prepare(
-    images: ImageList | FaceData, settings: Settings | None = None, *, workers: int = 1, skip: Iterable[int] = ()
+    images: Samples, settings: Settings | None = None, *, workers: int = 1, skip: Iterable[int] = ()
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Find and cut the faces of images, as they come.
 
     Parameters
     ----------
-    images : ImageList or FaceData
+    images : Samples
         What to prepare; files are read by the processes that work on them.
     settings : Settings, optional
         Detector, geometry, and whether all faces are wanted.
@@ -102,7 +103,7 @@ def prepare(
 
 def prepare_to(
     out: str | os.PathLike[str],
-    images: ImageList | FaceData,
+    images: Samples,
     settings: Settings | None = None,
     *,
     workers: int = 1,
@@ -138,7 +139,7 @@ def prepare_to(
     chosen, target = settings or Settings(), Path(out)
     if not len(images):
         raise DatasetError(f"{images.source} has no images")
-    table.kind_of(target)
+    table.form_of(target)
     table.check_free(target)
     if not journal_of(target).exists():  # a run that goes on may have listed before it was killed
         table.check_free(rejected_of(target))
@@ -156,13 +157,13 @@ def prepare_to(
     return replace(summary, resumed=resumed)
 
 
-def _work(images: ImageList | FaceData, settings: Settings) -> dict[str, Any]:
+def _work(images: Samples, settings: Settings) -> dict[str, Any]:
     """Say what makes this work that work."""
     digest = hashlib.sha256()
     for part in (images.files, images.labels, images.splits, images.subjects, images.clips):
-        digest.update(repr(None if part is None else list(part)).encode("utf-8", "surrogatepass"))
-    if isinstance(images, FaceData):
-        digest.update(images.images.tobytes())
+        digest.update(repr(part.tolist()).encode("utf-8", "surrogatepass"))
+    if images.pixels is not None:
+        digest.update(images.pixels.tobytes())
     options = asdict(settings)
     options |= options.pop("cut")
     return {"data": images.name, "source": str(Path(images.source).resolve()), "list": digest.hexdigest()} | options
@@ -184,12 +185,12 @@ def _unpacked(packed: dict[str, Any], cut: FaceCut) -> NDArray[np.uint8]:
     return pixels.reshape((cut.size, cut.size) if cut.gray else (cut.size, cut.size, 3))
 
 
-def _finish(target: Path, images: ImageList | FaceData, journal: Journal, settings: Settings) -> Summary:
+def _finish(target: Path, images: Samples, journal: Journal, settings: Settings) -> Summary:
     """Write the result from the journal."""
     counts: Counter[str] = Counter(e["kind"] for _, e in journal.entries() if "kind" in e)
     faces = sum(len(e["faces"]) for _, e in journal.entries() if "faces" in e)
     listed = rejected_of(target)
-    kind = table.kind_of(target)
+    kind = table.form_of(target)
     # The list comes first: once the result has its name, everything is there.
     if counts and (kind != "folder" or not faces):
         listed.parent.mkdir(parents=True, exist_ok=True)
@@ -204,11 +205,11 @@ def _finish(target: Path, images: ImageList | FaceData, journal: Journal, settin
     return Summary(len(images), faces, dict(counts), 0, str(listed) if counts else "")
 
 
-def _rows(images: ImageList | FaceData, journal: Journal, cut: FaceCut) -> Iterator[table.Row]:
+def _rows(images: Samples, journal: Journal, cut: FaceCut) -> Iterator[table.Face]:
     for number, entry in journal.entries():
         about = _about(images, number)
         for face in entry.get("faces", ()):
-            yield table.Row(
+            yield table.Face(
                 pixels=_unpacked(face, cut),
                 emotion=about["emotion"],
                 split=about["split"],
@@ -219,23 +220,17 @@ def _rows(images: ImageList | FaceData, journal: Journal, cut: FaceCut) -> Itera
             )
 
 
-def _about(images: ImageList | FaceData, number: int) -> dict[str, str]:
-    label = int(images.labels[number])
-    file = str(images.files[number]) if images.files is not None else _row_name(images, number)
+def _about(images: Samples, number: int) -> dict[str, str]:
     return {
-        "file": file,
-        "emotion": images.label_set.emotions[label] if label >= 0 else "",
-        "subject": "" if images.subjects is None else str(images.subjects[number]),
-        "clip": "" if images.clips is None else str(images.clips[number]),
+        "file": str(images.files[number]) or f"row {images.rows[number]}",
+        "emotion": images.emotion(number),
+        "subject": str(images.subjects[number]),
+        "clip": str(images.clips[number]),
         "split": str(images.splits[number]),
     }
 
 
-def _row_name(images: ImageList | FaceData, number: int) -> str:
-    return f"row {int(images.rows[number]) if isinstance(images, FaceData) else number}"
-
-
-def _write_rejected(path: Path, images: ImageList | FaceData, journal: Journal) -> None:
+def _write_rejected(path: Path, images: Samples, journal: Journal) -> None:
     rows = [(number, entry) for number, entry in journal.entries() if "kind" in entry]
     if not rows:
         return

@@ -21,7 +21,7 @@ from typing import Any
 from mien.data.prepare._frames_work import LAYOUTS, FrameSettings, Place, Plan, entries
 from mien.data.prepare._journal import Journal, journal_of
 from mien.data.prepare._sound_work import write_whole
-from mien.data.videos import VideoClips
+from mien.data.samples import Samples
 from mien.errors import DatasetError
 from mien.io.paths import format_path
 from mien.labels import BAUM8, mapping
@@ -74,7 +74,7 @@ class FrameSummary:
 
 def frames_to(
     out: str | os.PathLike[str],
-    clips: VideoClips,
+    clips: Samples,
     settings: FrameSettings | None = None,
     *,
     workers: int = 1,
@@ -82,7 +82,7 @@ def frames_to(
 ) -> FrameSummary:
     """Write the faces of frames of clips into a folder, with ``manifest.csv`` and ``rejected.csv``.
 
-    The layout ``clips`` is the tree that `mien.data.baum2` and `mien.data.baum2_frames` read: codes are those
+    The layout ``clips`` is the tree that `mien.data.baum2` reads: codes are those
     of ``BAUM8`` (calm counts as neutral), and subjects and clips that are not named as BAUM-2's get numbers, S000 for
     clips whose subject is not known.  The layout ``emotions`` is what `mien.data.folder` reads.  ``manifest.csv``
     has the original names in both.
@@ -94,7 +94,7 @@ def frames_to(
     ----------
     out : str or os.PathLike
         The folder; must not exist, but for a run that goes on.
-    clips : VideoClips
+    clips : Samples
         The corpus.
     settings : FrameSettings, optional
         Which frames, and how their faces are cut and filed.
@@ -140,22 +140,27 @@ def frames_to(
     return replace(summary, resumed=resumed, notes=notes)
 
 
-def _work(clips: VideoClips, settings: FrameSettings) -> dict[str, Any]:
+def _work(clips: Samples, settings: FrameSettings) -> dict[str, Any]:
     """Say what makes this work that work."""
     digest = hashlib.sha256()
-    for part in (clips.files, clips.labels.tolist(), *(getattr(clips, key).tolist() for key in _ABOUT)):
+    for part in (
+        clips.files.tolist(),
+        clips.frames,
+        clips.labels.tolist(),
+        *(clips.column(key).tolist() for key in _ABOUT),
+    ):
         digest.update(repr(part).encode("utf-8", "surrogatepass"))
     source = str(Path(clips.source).resolve())
     return {"what": "frames", "data": clips.name, "source": source, "list": digest.hexdigest()} | settings.to_dict()
 
 
-_ABOUT = ("clips", "subjects", "splits")
+_ABOUT = ("clip", "subject", "split")
 
 
 # --- where faces go -------------------------------------------------------------------------------
 
 
-def _places(clips: VideoClips, layout: str) -> tuple[tuple[Place, ...], tuple[str, ...]]:
+def _places(clips: Samples, layout: str) -> tuple[tuple[Place, ...], tuple[str, ...]]:
     """Return where the faces of each clip go, and what has to be said about it."""
     if layout == "emotions":
         return tuple(
@@ -178,7 +183,7 @@ def _places(clips: VideoClips, layout: str) -> tuple[tuple[Place, ...], tuple[st
     ), tuple(notes)
 
 
-def _folders(clips: VideoClips, notes: list[str]) -> list[str]:
+def _folders(clips: Samples, notes: list[str]) -> list[str]:
     """Return ``SNNN/NNN`` for each clip: its own name where that is of this form, else numbers."""
     named = list(zip(clips.clips.tolist(), clips.subjects.tolist(), strict=True))
     if all(_LIKE_BAUM.fullmatch(clip) and clip.split("/")[0] == subject for clip, subject in named):
@@ -209,7 +214,7 @@ def _short(clip: str) -> str:
 # --- the tables -----------------------------------------------------------------------------------
 
 
-def _finish(target: Path, clips: VideoClips, journal: Journal) -> FrameSummary:
+def _finish(target: Path, clips: Samples, journal: Journal) -> FrameSummary:
     """Write the tables from the journal."""
     counts: Counter[str] = Counter()
     faces = used = 0
@@ -224,29 +229,29 @@ def _finish(target: Path, clips: VideoClips, journal: Journal) -> FrameSummary:
     return FrameSummary(len(clips), used, faces, dict(counts), 0, (), str(listed) if counts else "")
 
 
-def _manifest(clips: VideoClips, journal: Journal) -> Iterator[dict[str, Any]]:
+def _manifest(clips: Samples, journal: Journal) -> Iterator[dict[str, Any]]:
     for clip, entry in journal.entries():
         for face in entry["faces"]:
             box = " ".join(f"{value:.1f}" for value in face["box"])
             yield _about(clips, clip, face["frame"]) | {"file": face["file"], "frame": face["frame"], "box": box}
 
 
-def _rejected(clips: VideoClips, journal: Journal) -> Iterator[dict[str, Any]]:
+def _rejected(clips: Samples, journal: Journal) -> Iterator[dict[str, Any]]:
     for clip, entry in journal.entries():
         for one in entry["rejected"]:
             frame = "" if one["frame"] is None else one["frame"]
             yield _about(clips, clip, one["frame"]) | {"frame": frame, "kind": one["kind"], "reason": one["reason"]}
 
 
-def _about(clips: VideoClips, clip: int, frame: int | None) -> dict[str, Any]:
-    files = clips.files[clip]
-    whole = bool(clips.videos[clip]) or frame is None
+def _about(clips: Samples, clip: int, frame: int | None) -> dict[str, Any]:
+    images = clips.frames[clip]
+    source = images[frame or 0] if images else clips.files[clip]
     return {
         "emotion": clips.emotion(clip),
         "subject": str(clips.subjects[clip]),
         "clip": str(clips.clips[clip]),
         "split": str(clips.splits[clip]),
-        "source": f"{clips.name}:{files[0] if whole else files[frame or 0]}",
+        "source": f"{clips.name}:{source}",
     }
 
 

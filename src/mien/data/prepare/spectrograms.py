@@ -18,7 +18,7 @@ from mien._checks import check_integer
 from mien._extras import import_extra
 from mien.data.prepare import _spectrogram_table as _table
 from mien.data.prepare._sound_work import ABOUT, Outcome, SoundWork, Task, about, stems, write_whole
-from mien.data.speech import ClipList
+from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MienError
 from mien.io.audio import read_audio
 from mien.io.paths import format_path
@@ -130,7 +130,7 @@ class Spectrograms(SoundWork):
 
     Parameters
     ----------
-    clips : ClipList
+    clips : Samples
         The corpus.
     out : str or os.PathLike
         The folder; need not exist.
@@ -153,7 +153,7 @@ class Spectrograms(SoundWork):
 
     def __init__(
         self,
-        clips: ClipList,
+        clips: Samples,
         out: str | os.PathLike[str],
         *,
         kind: str = "mel",
@@ -173,7 +173,7 @@ class Spectrograms(SoundWork):
         super().__init__(clips, Path(out), record="spectrograms.json", settings=record)
         self._kind, self._name, self._coefficients = kind, settings, coefficients
         self._png, self._parquet = png, parquet
-        self._stems = stems(clips.files)
+        self._stems = stems(clips.files.tolist())
 
     def left(self) -> list[Task]:
         """Return what is not there yet, in the order of the corpus."""
@@ -215,8 +215,8 @@ class Spectrograms(SoundWork):
                 raise DatasetError(
                     f"{format_path(path)} is damaged; delete it to have it made again: {error}"
                 ) from error
-            method = str(self.clips.methods[row])
-            line = {"source": self.clips.files[row], **about(self.clips, row), "method": method}
+            method = str(self.clips.column("method")[row])
+            line = {"source": str(self.clips.files[row]), **about(self.clips, row), "method": method}
             yield row, {**line, "bands": str(bands), "frames": str(frames)}, values
 
 

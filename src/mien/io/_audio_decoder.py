@@ -1,0 +1,291 @@
+"""The first audio track of a file, decoded piece by piece with the container's times, and what is odd about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import DecodeError, UnsupportedMediaError
+from mien.io.container import (
+    error_reason,
+    find_time_zero,
+    format_source,
+    moving_image_streams,
+    open_container,
+    open_file,
+    read_head,
+)
+from mien.io.sniff import detect_format
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+__all__ = ["AudioDecoder"]
+
+Piece = tuple[float, int, NDArray[np.float32]]
+"""Start in seconds, rate in Hz, mono samples."""
+
+_NOUN = "audio file"
+_EXPECTED = "an audio file or a video with sound (WAV, FLAC, MP3, M4A, Ogg, Opus, WebM, MP4, ...)"
+
+_GAP_S = 0.05
+"""Containers round times to a millisecond, and frames last up to 0.1 s; what is off by more is a gap."""
+
+_HIGHEST_HZ = 1_000_000
+"""No audio has a higher rate, and the resampler's filter grows with it."""
+
+_MISSING_S, _MISSING_SHARE = 0.3, 0.01
+"""A file that ends this much before the length it declares is truncated."""
+
+_SHORT_S = 0.5
+"""Shorter than this, no emotion can be heard."""
+
+_QUIET = 10 ** (-50 / 20)
+"""Audio whose loudest sample is under -50 dB of full scale holds hardly more than the noise of its 16 bits."""
+
+_OFFSET = 0.02
+"""A mean further from zero than 2 % of full scale is an offset of the recorder."""
+
+_FLAT, _FLAT_SHARE = 0.98, 5e-4
+"""Clipping: more than this share of samples at or over full scale, or in flat tops (three alike) this near to it."""
+
+
+class AudioDecoder:
+    """Decode the sound of a file.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes or binary file object
+        What holds it; a file object is read from where it stands, and not closed.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self.path, self._file, self._owned = open_file(source, _NOUN)
+        self._label = format_source(self.path, _NOUN)
+        self.warnings: list[str] = []
+        self.signal = SignalCheck()
+        self._end_s = self._declared_s = 0.0
+        self._damaged = 0
+        self._cut = self._backwards = False
+        try:
+            head = self._read_head()
+            self._container = open_container(self._file, self.path, _NOUN)
+            self._describe(head)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close what was opened here; a file object that was handed in stays open."""
+        container = getattr(self, "_container", None)
+        if container is not None:
+            container.close()
+        if self._owned:
+            self._file.close()
+
+    def _read_head(self) -> bytes:
+        """Return the first bytes, or raise what says why they cannot begin an audio file."""
+        head, self._file = read_head(self._file, self.path, noun=_NOUN, expected=_EXPECTED)
+        kind, name = detect_format(head)
+        if kind in ("audio", "video"):
+            self.format = name
+            return head
+        came = f"an image ({name})" if kind == "image" else f"something else that begins with {head[:12]!r}"
+        raise UnsupportedMediaError(f"{self._label} must be {_EXPECTED}, but it is {came}", path=self.path)
+
+    def _describe(self, head: bytes) -> None:
+        streams = self._container.streams.audio
+        if not streams:
+            raise UnsupportedMediaError(
+                f"{self._label} has no sound: it is a video ({self.format}) of images only", path=self.path
+            )
+        stream = self._stream = streams[0]
+        context = stream.codec_context
+        if context is None:
+            raise UnsupportedMediaError(f"{self._label} has sound in an unknown format", path=self.path)
+        if len(streams) > 1:
+            self.warnings.append(f"the file has {len(streams)} sound tracks; the first is used")
+        # One thread: users run many files at once, and sound is light.
+        context.thread_count = 1
+        self.codec = str(context.name)
+        self.channels, self.rate_hz = int(context.channels), int(context.sample_rate)
+        if self.channels < 1 or not 1 <= self.rate_hz <= _HIGHEST_HZ:
+            raise DecodeError(
+                f"{self._label} cannot be decoded: its header declares {self.channels} channels at {self.rate_hz} Hz",
+                path=self.path,
+            )
+        self.is_video = bool(moving_image_streams(self._container))
+        zero, warning = find_time_zero(self._container)
+        self._zero_s = float(zero)
+        if warning is not None:
+            self.warnings.append(warning)
+        self._declared_s = _read_duration_s(self._container, self._stream, self.format, head)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the sound as it is decoded, frame by frame."""
+        for frame in self._frames():
+            wave = self._mono(frame)
+            start_s = self._start_of(frame)
+            self._end_s = start_s + len(wave) / frame.sample_rate
+            yield start_s, frame.sample_rate, wave
+        if self._damaged:
+            self.warnings.append(f"damaged parts of the sound were left out ({self._damaged} of them)")
+        if self._backwards:
+            self.warnings.append("the file's times run backwards; the sound is taken in its order")
+        self._check_end()
+
+    def _frames(self) -> Iterator[AudioFrame]:
+        """Yield what the decoder gives; parts that it refuses are counted."""
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if self._file.interrupted:
+                    raise KeyboardInterrupt
+                if packet is None:
+                    return
+                self._cut |= packet.is_corrupt
+                frames = packet.decode()
+            except av.InvalidDataError:
+                self._damaged += 1
+                continue
+            except IndexError:  # PyAV's, at the end of a file in which damage showed as a further stream
+                return
+            except (av.FFmpegError, OSError, EOFError) as error:
+                self.warnings.append(f"reading ended early: {error_reason(error)}")
+                return
+            yield from frames
+
+    def _start_of(self, frame: AudioFrame) -> float:
+        if frame.time is None:
+            return self._end_s
+        start_s = frame.time - self._zero_s
+        late_s = start_s - self._end_s
+        if self._end_s == 0:
+            return max(0.0, start_s)
+        if late_s < -_GAP_S:
+            self._backwards = True
+        return start_s if late_s > _GAP_S else self._end_s
+
+    def _mono(self, frame: AudioFrame) -> NDArray[np.float32]:
+        channels = self.signal.push(_to_float(frame.to_ndarray(), len(frame.layout.channels)))
+        mono: NDArray[np.float32] = channels[0] if len(channels) == 1 else channels.mean(axis=0, dtype=np.float32)
+        return mono
+
+    def _check_end(self) -> None:
+        declared_s = self._declared_s
+        if declared_s - self._end_s > max(_MISSING_S, _MISSING_SHARE * declared_s):
+            self.warnings.append(
+                f"the file is truncated: {self._end_s:.1f} s of sound are there, its header declares {declared_s:.1f} s"
+            )
+        elif self._cut and self.format != "wav":  # a WAV of unknown length always ends like this
+            self.warnings.append(f"the file is truncated: it ends in the middle of a part, at {self._end_s:.1f} s")
+
+
+def _read_duration_s(container: InputContainer, stream: AudioStream, name: str, head: bytes) -> float:
+    """Return the length that the file's own header declares, or 0: what was guessed from its size says nothing."""
+    if name == "wav":
+        return _read_wav_duration_s(head)
+    if name == "aac" or (name == "mp3" and b"Xing" not in head and b"Info" not in head):
+        return 0.0
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    # A video's images may go on after its sound.
+    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+
+
+def _read_wav_duration_s(head: bytes) -> float:
+    """Return the length by the chunks ``fmt`` and ``data``, or 0 where the writer did not know it."""
+    form, data = head.find(b"fmt "), head.find(b"data")
+    if form < 0 or data < form or len(head) < data + 8:
+        return 0.0
+    rate = int.from_bytes(head[form + 16 : form + 20], "little")
+    size = int.from_bytes(head[data + 4 : data + 8], "little")
+    return size / rate if rate and size < 0xFFFFFF00 else 0.0
+
+
+class SignalCheck:
+    """Clipping, silence, an offset, NaN: counted as samples are decoded, before channels are mixed and resampled."""
+
+    def __init__(self) -> None:
+        self.samples = self.values = self.flat = self.beyond = self.non_finite = 0
+        self.peak = self.total = 0.0
+
+    def push(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take float32 (channels, n); return it with NaN and infinity replaced by 0."""
+        self.samples += channels.shape[1]
+        self.values += channels.size
+        peak = _peak(channels)
+        if not math.isfinite(peak):
+            bad = ~np.isfinite(channels)
+            self.non_finite += int(bad.sum())
+            channels = np.where(bad, np.float32(0), channels)
+            peak = _peak(channels)
+        self.peak = max(self.peak, peak)
+        self.total += float(channels.sum())  # of one frame: float32, added in pairs, is exact enough
+        if peak >= _FLAT:
+            self._count_clipping(channels)
+        return channels
+
+    def _count_clipping(self, channels: NDArray[np.float32]) -> None:
+        beyond = np.abs(channels) > 1
+        self.beyond += int(beyond.sum())
+        middle = channels[:, 1:-1]
+        flat = (np.abs(middle) >= _FLAT) & (middle == channels[:, :-2]) & (middle == channels[:, 2:])
+        self.flat += int((flat & ~beyond[:, 1:-1]).sum())
+
+    def warnings(self, duration_s: float) -> list[str]:
+        """Return a sentence for everything that is odd."""
+        found: list[str] = []
+        if self.non_finite:
+            found.append(f"{self.non_finite:,} of {self.values:,} samples are NaN or infinite and were set to 0")
+        if self.values and (self.flat + self.beyond) / self.values > _FLAT_SHARE:
+            share = 100 * (self.flat + self.beyond) / self.values
+            found.append(f"the sound is clipped: {share:.1f} % of the samples are at full scale or beyond")
+        if self.values and self.peak == 0:
+            found.append("the sound is silent: all samples are 0")
+        elif self.values and self.peak < _QUIET:
+            found.append(f"the sound is nearly silent: its peak is {_db(self.peak):.0f} dB of full scale")
+        mean = self.total / max(self.values, 1)
+        if abs(mean) > _OFFSET and duration_s >= _SHORT_S:
+            found.append(f"the sound has an offset: its mean is {mean:+.3f} of full scale, not 0")
+        if duration_s < _SHORT_S:
+            found.append(f"the sound is very short: {1000 * duration_s:.0f} ms")
+        return found
+
+
+def _peak(channels: NDArray[np.float32]) -> float:
+    # Without an array of magnitudes; NaN comes through both.
+    return max(float(channels.max(initial=0.0)), -float(channels.min(initial=0.0)))
+
+
+def _db(value: float) -> float:
+    return 20 * math.log10(value)
+
+
+def _to_float(values: NDArray[Any], channels: int) -> NDArray[np.float32]:
+    """Return decoded samples as float32 (channels, n), full scale at 1.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (channels, n), or interleaved (1, n * channels); integers of any width, or floats.
+    channels : int
+        How many.
+    """
+    if values.shape[0] != channels:
+        values = values.reshape(-1, channels).T
+    if values.dtype == np.uint8:
+        return (values.astype(np.float32) - 128) * np.float32(1 / 128)
+    if np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.float32) * np.float32(2.0 ** (1 - 8 * values.dtype.itemsize))
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is counted as such
+        return values.astype(np.float32, copy=False)
