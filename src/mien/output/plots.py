@@ -32,7 +32,6 @@ __all__ = [
     "Point",
     "bars",
     "compare_runs",
-    "confusion",
     "confusion_pair",
     "confusion_pairs",
     "curves",
@@ -76,39 +75,6 @@ Point = tuple[float, float, float | None, float | None]
 
 
 # --- predictions ----------------------------------------------------------------------------------------------------
-
-
-def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalized: bool, unit: str = "images") -> bytes:
-    """Draw a confusion matrix.
-
-    Parameters
-    ----------
-    matrix : array_like of int
-        Shape (k, k), counts: rows are the truth, columns the predictions.
-    labels : sequence of str
-        The k classes.
-    normalized : bool
-        Show each row as shares of its true class in percent, instead of counts.  A class without a row stays empty.
-    unit : str
-        What is counted: stands above counts.
-
-    Returns
-    -------
-    bytes
-        PNG.
-
-    Raises
-    ------
-    InputError
-        If the matrix is none.
-    MissingExtraError
-        If matplotlib is not installed.
-    """
-    counts = _matrix(matrix, labels)
-    side = _matrix_side(labels)
-    figure = new_figure(side, side)
-    _draw_confusion(figure.add_subplot(), counts, labels, normalized=normalized, unit=unit)
-    return to_png(figure)
 
 
 def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]], *, unit: str = "images") -> bytes:
