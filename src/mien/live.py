@@ -57,7 +57,7 @@ VOICE_S = 4.0
 """A voice's emotion counts for so long after it was read: segments come about a window of 3 s apart."""
 
 MOST_RESULTS = 4096
-"""Results that nobody has taken are kept up to so many: two minutes of them."""
+"""Results that nobody has fetched are kept up to so many: two minutes of them."""
 
 _WAITING = 8
 """Images that wait to be shown, at most: at 60 a second they cover twice the patience."""
@@ -199,7 +199,7 @@ class LiveStream:
         self.close()
 
     def close(self) -> None:
-        """End; a source that does not answer at the moment is let go when it does, or at the end of the program."""
+        """End; a source that does not respond at the moment is closed when it does, or at the end of the program."""
         self._stop.set()
         with self._news:
             self._news.notify_all()
@@ -287,7 +287,7 @@ class LiveStream:
         return None, ready_s
 
     def results(self, *, timeout_s: float = 0.0) -> list[LiveResult]:
-        """Return the results that were not taken yet, oldest first; wait for one where there is none.
+        """Return the results since the last call, oldest first; wait for one where there is none.
 
         Raises
         ------
@@ -362,7 +362,7 @@ class LiveStream:
                 self._last = LiveResult(image.number, frame, clock, delay_s)
                 self._results.append(self._last)
                 self._news.notify_all()
-        # What went wrong is to be raised, not to be taken for the end.
+        # An error is to be raised, not mistaken for the end.
         self._is_done = self._error is None
 
     def _newest_image(self, after: int, due_s: float) -> LiveFrame | None:
@@ -541,7 +541,7 @@ class LiveSession:
     record : str or os.PathLike, optional
         A video that begins at once.
     folder : str or os.PathLike
-        Where recordings and snapshots that are asked for later go.
+        Where later recordings and snapshots go.
 
     Raises
     ------

@@ -43,7 +43,7 @@ class ModelOptions:
     speech_model : str, os.PathLike or ModelSpec
         What reads voices.
     output : str, optional
-        Which output of the model answers, or a label set to map to; by default the model's own.
+        Which output of the model is used, or a label set to map to; by default the model's own.
     detector : str or Detector
         What finds faces: a name (see `mien.face.detect.DETECTORS`), or an object with the detector protocol.
     min_face_px : float, optional
@@ -95,7 +95,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True)
 class VideoOptions:
-    """What is read of a video, and how it gets its answers.
+    """What is read of a video, and how its emotions are found.
 
     Parameters
     ----------
@@ -108,11 +108,12 @@ class VideoOptions:
     smooth_s : float
         Time constant of the smoothing in seconds; zero smooths nothing.
     method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
-        How the video gets its one answer.
+        How the video gets its one emotion, see `mien.VideoResult`; but for the timeline, the method also says which
+        frames are read, each by itself.
     voice : bool
         Read the sound, too, where there is some.
     fusion : str
-        How face and voice become one answer, see `mien.fuse`.
+        How face and voice become one emotion, see `mien.fuse`.
     """
 
     step_s: float = option(0.2, "Seconds from frame to frame.", flag="step", metavar="S")
@@ -171,7 +172,7 @@ def make_options(kind: type[Options], values: dict[str, Any]) -> Options:
 
 
 def check_unknown(values: dict[str, Any], *kinds: type) -> None:
-    """Raise `InputError` for keywords that are left when all options were taken.
+    """Raise `InputError` for keywords that are no options.
 
     Raises
     ------

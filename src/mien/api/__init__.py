@@ -257,8 +257,8 @@ def analyze_images(
     pipeline = _shared_pipeline(sources, workers, options, ModelOptions, what="images")
     if analyzer is not None:
         pipeline.analyzers.faces = analyzer
-    told = None if on_image is None else lambda source, image, found: on_image(source.data, image, found)
-    items = pipeline.run((_source(source, "image") for source in sources), on_image=told)
+    with_data = None if on_image is None else lambda source, *more: on_image(source.data, *more)
+    items = pipeline.run((_source(source, "image") for source in sources), on_image=with_data)
     return cast("Iterator[ImageResult | FailedItem]", _results(items))
 
 
@@ -464,13 +464,13 @@ def _options(given: dict[str, Any], kinds: Iterable[type]) -> tuple[ModelOptions
         If there are others than of these kinds.
     """
     values = dict(given)
-    taken: dict[type, Any] = {kind: kind() for kind in (ModelOptions, VideoOptions, AudioOptions)}
+    options: dict[type, Any] = {kind: kind() for kind in (ModelOptions, VideoOptions, AudioOptions)}
     if VideoOptions in kinds:
         values["step_s"] = frame_step_s(values.pop("step_s", None), values.pop("fps", None))
     for kind in kinds:
-        taken[kind] = make_options(kind, values)
+        options[kind] = make_options(kind, values)
     check_unknown(values, *kinds)
-    return taken[ModelOptions], taken[VideoOptions], taken[AudioOptions]
+    return options[ModelOptions], options[VideoOptions], options[AudioOptions]
 
 
 def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type) -> Pipeline:

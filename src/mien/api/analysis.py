@@ -220,7 +220,7 @@ class VideoAnalysis:
         if method != "middle-frame" and count > _FIRST:
             return range(_FIRST, count, _NTH)
         if method != "middle-frame":
-            self._notes.append(f"the video has only {count} frames: its middle one is taken")
+            self._notes.append(f"the video has only {count} frames: only the middle one is read")
         return [count // 2]
 
 

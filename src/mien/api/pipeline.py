@@ -290,7 +290,7 @@ class Pipeline:
         on_result : callable, optional
             Called with the source and its complete result before that is handed out; in the thread that made it.
         cancel : threading.Event or callable, optional
-            Tells whether to end; asked between frames, blocks and items.
+            Whether to end; checked between frames, blocks and items.
 
         Yields
         ------
@@ -595,8 +595,8 @@ KINDS: dict[KindName, Kind] = {
     "audio": Kind("audio", "an audio file", "audio files", (SPEECH,), _AudioJob),
     "video": Kind("video", "a video", "videos", (FACES, SPEECH), _VideoJob),
 }
-"""The kinds, by name.  How a kind is told from its content is in `mien.io.formats`; which formats of results fit it, in
-`mien.output.FORMATS`."""
+"""The kinds, by name.  `mien.io.sniff` detects them from the content; `mien.output.FORMATS` declares which formats of
+results fit them."""
 
 
 @dataclass(frozen=True, slots=True)

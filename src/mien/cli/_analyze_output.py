@@ -267,7 +267,7 @@ class _Names:
         self._taken: set[str] = set()
 
     def give(self, name: str) -> Path:
-        """Return the name of a source's file, with a number where it is taken."""
+        """Return the name of a source's file, with a number where another source has it."""
         path = Path(name)
         chosen, number = path, 2
         while str(self._made(chosen)) in self._taken:

@@ -60,9 +60,9 @@ _EXAMPLES = (
 
 
 def _formats_by_flag() -> dict[str, list[Format]]:
-    """Return the formats that can be asked for, by their options."""
+    """Return the formats that have options, by these."""
     by_flag: dict[str, list[Format]] = {}
-    for name in FORMATS:
+    for name in FORMATS.known():
         if FORMATS[name].flag is not None:
             by_flag.setdefault(str(FORMATS[name].flag), []).append(FORMATS[name])
     return by_flag
@@ -74,11 +74,29 @@ def _format_options(group: str) -> Callable[[Any], Any]:
     def decorate(command: Any) -> Any:
         for flag, (form, *_) in reversed(_formats_by_flag().items()):
             if group == (form.group if form.group in (_FACES, _VIDEOS, _AUDIO) else _OUTPUT):
-                more: dict[str, Any] = {"is_flag": True} if form.target == "stream" else {"type": _PATH}
-                command = option(flag, _key(flag), group=group, metavar=form.metavar, help=form.help, **more)(command)
+                command = _format_option(flag, form)(command)
         return command
 
     return decorate
+
+
+def _format_option(flag: str, form: Format) -> Callable[[Any], Any]:
+    more: dict[str, Any] = {"is_flag": True} if form.target == "stream" else {"type": _PATH}
+    return option(flag, _key(flag), group=form.group, metavar=form.metavar, help=form.help, **more)
+
+
+class _Command(GroupedCommand):
+    """Looks for the formats of other packages only where an option is not one of mien's own: that takes time."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Add options where they may be needed, and parse."""
+        known = {name for param in self.params for name in param.opts}
+        if any(word.startswith("-") and word.partition("=")[0] not in known for word in args):
+            FORMATS.names()
+            for flag, (form, *_) in _formats_by_flag().items():
+                if flag not in known:
+                    _format_option(flag, form)(self)
+        return super().parse_args(ctx, args)
 
 
 def _key(flag: str) -> str:
@@ -88,7 +106,7 @@ def _key(flag: str) -> str:
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(name="analyze", cls=GroupedCommand, examples=_EXAMPLES)
+@click.command(name="analyze", cls=_Command, examples=_EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_format_options(_OUTPUT)
 @_format_options(_FACES)
@@ -151,12 +169,12 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int
     return _Run(paths, stdin, plan, choices).run()
 
 
-# --- what is asked for ------------------------------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to come, as far as names and the first bytes of single files tell.
+    """What is to come, as far as names and the first bytes of single files say.
 
     Parameters
     ----------
@@ -366,7 +384,7 @@ class _Choices:
         """
         from mien.models import registry
 
-        # Where nothing is found, no model is wrong, and the errors are shown.
+        # Where nothing is found, every model fits, and the errors are shown.
         needed: dict[str, str] = {}
         for kind in (KINDS[name] for name in plan.kinds or ("image", "audio")):
             for task in kind.tasks if self.only is None else kind.tasks[:1]:
@@ -573,8 +591,8 @@ class _Display:
         self._what = ""
 
 
-def _count_beside(paths: tuple[str, ...], tell: Callable[[int], None]) -> threading.Event:
-    """Count in a thread what the arguments name, and tell how many there are; setting the event ends it.
+def _count_beside(paths: tuple[str, ...], on_total: Callable[[int], None]) -> threading.Event:
+    """Count in a thread what the arguments name, and call back with the number; setting the event ends it.
 
     The thread is not waited for: a slow disk must not hold up the end of the program.
     """
@@ -587,7 +605,7 @@ def _count_beside(paths: tuple[str, ...], tell: Callable[[int], None]) -> thread
                 if over.is_set():
                     return
                 total += 1
-        tell(total)
+        on_total(total)
 
     threading.Thread(target=count, name="mien-count", daemon=True).start()
     return over
@@ -599,6 +617,6 @@ def _explainer(analyzer: FaceAnalyzer, method: str) -> Callable[..., Any]:
     from mien.output import heat
 
     chosen = choose_method(analyzer.spec, method)
-    words = {"cam": "class activation maps", "occlusion": "hiding parts of the face (about 100 answers a face)"}
+    words = {"cam": "class activation maps", "occlusion": "hiding parts of the face (about 100 predictions a face)"}
     _shell.note(f"explained by {words[chosen]}")
     return lambda image, faces: heat(image, analyzer.explain(image, faces, method=chosen))
