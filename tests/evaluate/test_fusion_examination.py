@@ -115,9 +115,9 @@ def test_calibrated_independent_witnesses_are_trusted_as_they_are() -> None:
     heard = {"speech_s": np.full(2500, 3.0), "snr_db": np.full(2500, 50.0)}
     evidence = Evidence(face, voice, best, heard, truth, np.ones(2500))
     weights = fit_experts(evidence, priors=(FLAT, FLAT), typical=TYPICAL)
-    found = experts(face, voice, weights=weights, face_quality=best, voice_quality=heard)
-    assert found.face_weight.mean() == pytest.approx(1, abs=0.15)
-    assert found.voice_weight.mean() == pytest.approx(1, abs=0.15)
+    found = experts({"face": face, "voice": voice}, weights=weights, quality={"face": best, "voice": heard})
+    assert found.weights["face"].mean() == pytest.approx(1, abs=0.15)
+    assert found.weights["voice"].mean() == pytest.approx(1, abs=0.15)
     ideal = face * voice / (face * voice).sum(axis=1, keepdims=True)
     assert np.abs(found.probabilities - ideal).mean() < 0.01
 
@@ -132,7 +132,9 @@ def test_a_side_whose_quality_tells_that_it_knows_nothing_loses_its_say() -> Non
     ratio = np.where(poor, random.uniform(-15, 0, n), random.uniform(25, 45, n))
     evidence = Evidence(face, voice, {}, {"snr_db": ratio}, truth, np.ones(n))
     weights = fit_experts(evidence, priors=(FLAT, FLAT), typical=TYPICAL)
-    trusted = experts(face, voice, weights=weights, voice_quality={"snr_db": ratio}).voice_weight
+    trusted = experts({"face": face, "voice": voice}, weights=weights, quality={"voice": {"snr_db": ratio}}).weights[
+        "voice"
+    ]
     assert trusted[poor].mean() < 0.12
     assert trusted[~poor].mean() > 0.8
     assert weights == fit_experts(evidence, priors=(FLAT, FLAT), typical=TYPICAL)

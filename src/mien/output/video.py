@@ -19,7 +19,7 @@ from mien.face.scenes import SceneCutDetector
 from mien.io.video import iter_frames
 from mien.output._encode import Quality, VideoCodec, VideoWriter, container_of
 from mien.output._sound import SoundTrack, VideoSource, open_source
-from mien.output.paint import Person, VideoPainter
+from mien.output.paint import Painter, Person
 from mien.output.registry import Context, Result, Writer
 from mien.results import FaceTrack, VideoResult
 
@@ -103,7 +103,7 @@ def draw_video(
             sound=_sound_of(opened, video, begin),
         )
         stack.enter_context(writer)
-        painter = VideoPainter(video.width, video.height, bars=bars, labels=labels)
+        painter = Painter(video.width, video.height, bars=bars, labels=labels)
         _draw(frames, video, writer, begin, painter, on_progress)
     for note in (*opened.notes, *writer.warnings):
         warn(f"{place.name}: {note}")
@@ -114,7 +114,7 @@ def _draw(
     video: VideoResult,
     writer: VideoWriter,
     begin: Fraction,
-    painter: VideoPainter,
+    painter: Painter,
     on_progress: Callable[[float], None] | None,
 ) -> None:
     people = TrackedPeople(video)
