@@ -31,9 +31,9 @@ BATCH, SIDE = 128, 48
 
 READ = """
 import sys, time
-from mien.data import load
+from mien.data import load_images
 clock, processor = time.perf_counter(), time.process_time()
-n = len(load("fer2013", sys.argv[1]))
+n = len(load_images("fer2013", sys.argv[1]))
 print(n, time.process_time() - processor, time.perf_counter() - clock)
 """
 

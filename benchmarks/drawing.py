@@ -24,7 +24,7 @@ from _here import here
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from mien.io.video import iter_frames
-from mien.output.paint import VideoPainter
+from mien.output.paint import Painter
 from mien.output.video import TrackedPeople, VideoWriter, draw_video
 from mien.results.video import VideoResult
 from planted_faces import planted
@@ -61,7 +61,7 @@ def timed(call: Callable[[], Any], frames: int, runs: int) -> dict[str, float]:
 
 def paint(video: VideoResult, image: Any, times: list[float]) -> None:
     """Draw on one image again and again."""
-    painter = VideoPainter(video.width, video.height)
+    painter = Painter(video.width, video.height)
     people = TrackedPeople(video)
     for time_s in times:
         painter.paint(image, people.at(image, time_s), time_s)

@@ -31,7 +31,7 @@ from onnx import helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
 from mien import read_image
-from mien.data import fer2013, ferplus
+from mien.data.fer2013 import add_votes, read_fer2013
 from mien.errors import MissingExtraError
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.detect import get_detector
@@ -196,8 +196,8 @@ def finding(threads: list[int], rounds: int) -> list[dict[str, Any]]:
 
 def accuracy(model: str, table: Path, votes: Path | None) -> dict[str, Any]:
     """Return what each engine and precision answers to PublicTest, and how far that is from the first."""
-    public = fer2013.load(table, split="PublicTest")
-    majority = ferplus.with_votes(public, votes or ferplus.votes_beside(table), protocol="majority")
+    public = read_fer2013(table, split="PublicTest")
+    majority = add_votes(public, votes, protocol="majority")
     spec = registry.get(model)
     found: dict[str, Any] = {}
     first: dict[str, np.ndarray] = {}

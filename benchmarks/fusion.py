@@ -15,7 +15,7 @@ import numpy as np
 from mien.fusion import METHODS, fuse
 from mien.labels import FERPLUS8, RAVDESS8
 from mien.results import Emotion, EmotionSegment, FaceTrack, SpeechResult, SpeechSegment
-from mien.timeline import episodes, smooth
+from mien.video.timeline import find_episodes, smooth
 
 
 def track(number: int, start_s: float, end_s: float, fps: float, random: np.random.Generator) -> FaceTrack:
@@ -25,7 +25,7 @@ def track(number: int, start_s: float, end_s: float, fps: float, random: np.rand
     moods = random.dirichlet(np.full(8, 0.4), int((end_s - start_s) / 3) + 1)
     shares = moods[((times - start_s) / 3).astype(int)] * 0.9 + 0.1 * random.dirichlet(np.ones(8), n)
     smoothed = smooth(times, shares, tau_s=0.4)
-    pieces = episodes(times, lengths, smoothed)
+    pieces = find_episodes(times, lengths, smoothed)
     segments = tuple(EmotionSegment(p.start_s, p.end_s, Emotion(FERPLUS8, tuple(p.mean.tolist()))) for p in pieces)
     corner = random.uniform(0, 200, 2)
     boxes = np.tile(np.concatenate([corner, corner + random.uniform(40, 160)]), (n, 1)) + random.normal(0, 3, (n, 4))

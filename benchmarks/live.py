@@ -41,23 +41,22 @@ HOUR = 3600 * 30
 def window(path: str, record: str | None) -> dict[str, float]:
     """Play a video in a window; return what was measured."""
     import mien
-    from mien.api._live_keeping import Keeping
-    from mien.api.live import Live
-    from mien.window.live import LiveWindow, Screen
+    from mien.live import LiveSession, LiveStream, LiveUpdate
+    from mien.live_window import LiveWindow, Screen
 
-    live = Live(path, mien.VideoAnalyzer())
     delays: deque[float] = deque()
     shown: deque[float] = deque()
     analyzed: list[float] = []
-    with Screen("benchmark", SIZE) as screen, Keeping(live, record=record, told=print) as keeping, live:
-        tell = keeping.tell
 
-        def counted(results: Any) -> None:
-            analyzed.extend(result.delay_s for result in results)
-            tell(results)
+    class Counted(LiveSession):
+        def poll(self, timeout_s: float) -> LiveUpdate:
+            update = super().poll(timeout_s)
+            analyzed.extend(result.delay_s for result in update.results)
+            return update
 
-        keeping.tell = counted  # type: ignore[method-assign]
-        shell = LiveWindow(screen, live, keeping)
+    stream = LiveStream(path, mien.VideoAnalyzer(), on_message=print)
+    with Screen("benchmark", SIZE) as screen, Counted(stream, record=record) as session:
+        shell = LiveWindow(screen, session)
         shell._delays, shell._shown = delays, shown
         busy = time.process_time()
         shell.run()
@@ -115,10 +114,9 @@ def hour(log: str) -> list[float]:
     import cv2
 
     import mien
-    from mien.api._live_keeping import Keeping
-    from mien.api.live import Live
     from mien.io import live
-    from mien.window._view import Status, View
+    from mien.live import LiveSession, LiveStream
+    from mien.live_window import Status, WindowPainter
     from planted_faces import planted
 
     turns = [(t, 120 + 80 * (i % 2), 120, 110) for i, t in enumerate(range(0, 12, 2))]
@@ -126,23 +124,20 @@ def hour(log: str) -> list[float]:
     Images.images = [np.ascontiguousarray(shot[0][:, :, ::-1]) for shot in shots]
     cv2.VideoCapture = Images  # type: ignore[misc,assignment]
     live.explain_no_access = lambda _: ""
-    live = Live(0, mien.VideoAnalyzer())
+    stream = LiveStream(0, mien.VideoAnalyzer(), on_message=print)
 
     def ready() -> None:
-        with live._news:
-            live._news.wait_for(lambda: (live._last.image if live._last else 0) >= live._taken, 1.0)
+        with stream._news:
+            stream._news.wait_for(lambda: (stream._last.number if stream._last else 0) >= stream.captured, 1.0)
 
     Images.ready = staticmethod(ready)
-    memory, view, shown, count = [], View(), 0, 0
-    with Keeping(live, log=log, told=print) as keeping, live:
+    memory, painter, count = [], WindowPainter(), 0
+    with LiveSession(stream, log=log) as session:
         while count < HOUR:
-            results = live.results(timeout_s=0.1)
-            before, count = count, count + len(results)
-            keeping.tell(results)
-            sight = live.sight(shown)
-            if sight is not None:
-                shown = sight.image.number
-                view.draw((640, 480), sight, Status(rate=float(count % 60), delay_s=0.03))
+            update = session.poll(0.1)
+            before, count = count, count + len(update.results)
+            if update.view is not None:
+                painter.draw((640, 480), update.view, Status(rate=float(count % 60), delay_s=0.03))
             if before // 1800 != count // 1800:
                 memory.append(resident())
     return memory

@@ -62,19 +62,19 @@ HOUR = """
 import sys, time
 from pathlib import Path
 import mien
-from mien.api._watching import Watching
+from mien.api.analysis import VideoAnalysis
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
     return [int(line.split()[1]) / 1000 for name in ("VmRSS", "VmHWM") for line in lines if line.startswith(name)]
 
-watching = Watching(mien.VideoAnalyzer(), sys.argv[1])
+reader = VideoAnalysis(mien.VideoAnalyzer(), sys.argv[1])
 start, minute = time.perf_counter(), 0
-for frame in watching.frames():
+for frame in reader.frames():
     if frame.time_s >= 60 * minute:
         minute += 1
         print(*resident(), flush=True)
-video = watching.result()
+video = reader.result()
 print(*resident(), len(video.times_s), len(video.tracks), time.perf_counter() - start)
 """
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 import mien
 from mien import metrics
-from mien.data import FaceData, fer2013, ferplus
+from mien.data import Samples
+from mien.data.fer2013 import add_votes, read_fer2013
 from mien.evaluate import answer, softmax
 from mien.evaluate.models import find_model
 
@@ -41,9 +42,8 @@ def main() -> None:
     parser.add_argument("--flip", action="store_true", help="average each image with its mirror image, too")
     options = parser.parse_args()
 
-    tested = fer2013.load(options.data).split("PublicTest")
-    votes = options.labels or ferplus.votes_beside(options.data)
-    cases: list[FaceData] = [tested, ferplus.with_votes(tested, votes, protocol="majority")]
+    tested = read_fer2013(options.data).split("PublicTest")
+    cases: list[Samples] = [tested, add_votes(tested, options.labels, protocol="majority")]
     found: dict[str, list[NDArray[np.float64]]] = {}
     truth: list[NDArray[np.int64]] = []
     for name in options.models:

@@ -93,7 +93,7 @@ def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
 
 def frames(folder: Path) -> None:
     """Print how often the means of frames are right, and the reliability they fit best under, by their number."""
-    from mien.data.videos import video_index
+    from mien.data import load_dataset
     from mien.evaluate.calibration import fit_temperature, softmax
     from mien.evaluate.fusion_pairs import common_labels
     from mien.face.analyzer import FaceAnalyzer
@@ -101,7 +101,7 @@ def frames(folder: Path) -> None:
     from mien.labels import FER7, mapping
 
     analyzer = FaceAnalyzer("face-base", threads=1)
-    data = video_index("baum2", folder).faces(None)
+    data = load_dataset("baum2", folder).faces(count=None)
     labels = common_labels(data.labels, data.label_set)
     clip = np.unique(data.clips, return_inverse=True)[1]
     clips = [np.flatnonzero(clip == k) for k in np.unique(clip)]

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import fer2013
+from mien.data.fer2013 import read_fer2013
 from mien.face.align import similarity
 from mien.face.detect import Detection, get_detector
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="file for the [crop] table; default: standard output")
     options = parser.parse_args()
-    images = fer2013.load(options.data, split="Training").images
+    images = read_fer2013(options.data, split="Training").images
     total = len(images)
     if options.rows:
         images = images[np.sort(np.random.default_rng(options.seed).permutation(total)[: options.rows])]

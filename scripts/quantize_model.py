@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.data import FaceData, fer2013, ferplus
+from mien.data import Samples
+from mien.data.fer2013 import add_votes, read_fer2013
 from mien.errors import MissingExtraError
 from mien.evaluate import evaluate
 from mien.face.align import fit_crop
@@ -33,7 +34,7 @@ ROLE = f"graph{INT8}"
 ROWS, SEED, MOST = 1024, 1, 0.3
 
 
-def chosen(images: FaceData, count: int, seed: int, side: int) -> NDArray[np.uint8]:
+def chosen(images: Samples, count: int, seed: int, side: int) -> NDArray[np.uint8]:
     """Return some rows of Training as the graph takes them, uint8 (count, side, side, 3)."""
     rows = images.split("Training")
     where = np.sort(np.random.default_rng(seed).permutation(len(rows.labels))[:count])
@@ -53,7 +54,7 @@ def add_graph(spec: ModelSpec, content: bytes) -> ModelSpec:
     return store.write_record(record, spec.path)
 
 
-def measure(spec: ModelSpec, content: bytes, cases: list[FaceData]) -> dict[str, dict[str, float]]:
+def measure(spec: ModelSpec, content: bytes, cases: list[Samples]) -> dict[str, dict[str, float]]:
     """Return the accuracy by engine and precision, in points, by data set, with the int8 graph in a copy."""
     with tempfile.TemporaryDirectory() as folder:
         for name in (spec.path.name, *(file.file for file in spec.files)):
@@ -61,7 +62,7 @@ def measure(spec: ModelSpec, content: bytes, cases: list[FaceData]) -> dict[str,
         return _measure(add_graph(registry.get(Path(folder) / spec.path.name), content), cases)
 
 
-def _measure(trial: ModelSpec, cases: list[FaceData]) -> dict[str, dict[str, float]]:
+def _measure(trial: ModelSpec, cases: list[Samples]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for engine, precision in (("onnxruntime", "float32"), *((engine, "int8") for engine in runtime.ENGINES)):
         try:
@@ -109,12 +110,11 @@ def main() -> None:
 
     spec = registry.get(options.model)
     assert spec.input is not None
-    images = fer2013.load(options.data)
+    images = read_fer2013(options.data)
     crops = chosen(images, options.rows, options.seed, spec.input.size)
     content = quantize(store.read_weights(spec), crops)
     tested = images.split("PublicTest")
-    votes = options.labels or ferplus.votes_beside(options.data)
-    cases = [tested, ferplus.with_votes(tested, votes, protocol="majority")]
+    cases = [tested, add_votes(tested, options.labels, protocol="majority")]
     found = measure(spec, content, cases)
     if worst(found) > options.most:
         raise SystemExit(f"int8 loses {worst(found):.2f} points, more than {options.most:g}: nothing is written")

@@ -23,7 +23,8 @@ from add_heads import add_heads
 from quantize_model import MOST, ROLE, ROWS, SEED, card, chosen, measure, worst
 
 import mien
-from mien.data import FaceData, fer2013, ferplus
+from mien.data import Samples
+from mien.data.fer2013 import add_votes, read_fer2013
 from mien.evaluate import evaluate
 from mien.evaluate.result import EvaluationResult
 from mien.models import ModelSpec, registry, store
@@ -80,7 +81,7 @@ def files(path: Path, *roles: str) -> list[dict[str, Any]]:
 
 
 def in_eight_bits(
-    spec: ModelSpec, images: FaceData, cases: list[FaceData], folder: Path
+    spec: ModelSpec, images: Samples, cases: list[Samples], folder: Path
 ) -> tuple[ModelSpec, dict[str, Any]]:
     """Return a copy of the model in a folder with its graph in eight bits, and what is told of it."""
     assert spec.input is not None
@@ -105,12 +106,11 @@ def main() -> None:
     options = parser.parse_args()
 
     spec = registry.get(options.run)
-    images = fer2013.load(options.data)
+    images = read_fer2013(options.data)
     training, tested = images.split("Training"), images.split("PublicTest")
-    votes = options.labels or ferplus.votes_beside(options.data)
-    cases: list[tuple[FaceData, str]] = [
+    cases: list[tuple[Samples, str]] = [
         (tested, ""),
-        *((ferplus.with_votes(tested, votes, protocol=p), f" --protocol {p}") for p in HARD),
+        *((add_votes(tested, options.labels, protocol=p), f" --protocol {p}") for p in HARD),
     ]
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def ship(
-    spec: ModelSpec, cases: list[tuple[FaceData, str]], training: FaceData, about: dict[str, Any], source: str
+    spec: ModelSpec, cases: list[tuple[Samples, str]], training: Samples, about: dict[str, Any], source: str
 ) -> None:
     """Measure a model and write its graph, heads and record."""
     analyzer = mien.FaceAnalyzer(spec, threads=2)

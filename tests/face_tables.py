@@ -9,8 +9,12 @@ import lzma
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from mien.data import Samples
+from mien.labels import FER7, LabelSet
 
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 
@@ -65,3 +69,35 @@ def votes_text(rows: list[tuple[str, list[int]]], first: int = 0, names: bool = 
     for number, (usage, votes) in enumerate(rows, first):
         writer.writerow((usage, f"fer{number:07d}.png" if names else "", *votes))
     return stream.getvalue()
+
+
+def table_samples(
+    images: np.ndarray,
+    labels: np.ndarray,
+    label_set: LabelSet = FER7,
+    *,
+    name: str = "made",
+    source: str = "made by the test",
+    distribution: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
+    files: np.ndarray | tuple[str, ...] = (),
+    **columns: Any,
+) -> Samples:
+    """Return images in memory as a dataset; columns of None are left out, and single words stand in every row."""
+    n = len(images)
+    return Samples(
+        name=name,
+        kind="image",
+        source=source,
+        pixels=images,
+        labels=labels,
+        label_set=label_set,
+        files=np.array(files, np.str_),
+        distribution=distribution,
+        rows=np.arange(n) if rows is None else rows,
+        columns={
+            key: np.full(n, values) if isinstance(values, str) else np.array(values, np.str_)
+            for key, values in columns.items()
+            if values is not None
+        },
+    )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data import FaceData
+from face_tables import table_samples
+from mien.data import Samples
 from mien.labels import FER7, LabelSet
 from mien.models.spec import License, ModelFile, ModelSpec, Output
 
@@ -52,14 +53,5 @@ def make_images(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, 6, 6), dtype=np.uint8)
 
 
-def data(images: np.ndarray, truth: np.ndarray, labels: LabelSet = FER7, split: str = "PublicTest") -> FaceData:
-    n = len(images)
-    return FaceData(
-        name="fer2013",
-        images=images,
-        labels=np.asarray(truth, dtype=np.int64),
-        label_set=labels,
-        splits=np.array([split] * n),
-        rows=np.arange(n),
-        source="made by the test",
-    )
+def data(images: np.ndarray, truth: np.ndarray, labels: LabelSet = FER7, split: str = "PublicTest") -> Samples:
+    return table_samples(images, np.asarray(truth, dtype=np.int64), labels, name="fer2013", split=split)

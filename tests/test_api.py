@@ -245,11 +245,11 @@ def test_closing_early_stops_the_pool(analyzer: FaceAnalyzer) -> None:
     before = {t for t in threading.enumerate() if t.name.startswith("mien")}
     started = []
 
-    def seen(source: object, pixels: np.ndarray, result: ImageResult) -> None:
+    def on_image(source: object, pixels: np.ndarray, result: ImageResult) -> None:
         started.append(source)
         time.sleep(0.02)
 
-    results = mien.analyze_images(make_images(50), analyzer=analyzer, workers=2, seen=seen)
+    results = mien.analyze_images(make_images(50), analyzer=analyzer, workers=2, on_image=on_image)
     next(results)
     results.close()  # type: ignore[attr-defined]
     count = len(started)
@@ -260,12 +260,12 @@ def test_closing_early_stops_the_pool(analyzer: FaceAnalyzer) -> None:
 
 
 def test_seen_gets_pixels_and_its_error_becomes_the_row(analyzer: FaceAnalyzer) -> None:
-    def seen(source: np.ndarray, pixels: np.ndarray, result: ImageResult) -> None:
+    def on_image(source: np.ndarray, pixels: np.ndarray, result: ImageResult) -> None:
         np.testing.assert_array_equal(source, pixels)
         if result.height == 21:
             raise InputError("not this one")
 
-    found = list(mien.analyze_images(make_images(3), analyzer=analyzer, workers=2, seen=seen))
+    found = list(mien.analyze_images(make_images(3), analyzer=analyzer, workers=2, on_image=on_image))
     assert found[1] == FailedItem(None, "InputError", "not this one")
     assert [isinstance(item, ImageResult) for item in found] == [True, False, True]
 

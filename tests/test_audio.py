@@ -307,7 +307,7 @@ def test_many_come_in_order_and_bad_ones_become_rows(call: Path, analyzer: Speec
     sources = [*lengths[:2], "no/such.wav", call, bad, b"", 5, silent_video(), *lengths[2:]]
     expected = None
     for workers in (1, 2):
-        found = list(mien.analyze_recordings(sources, analyzer=analyzer, workers=workers))
+        found = list(mien.analyze_audio(sources, analyzer=analyzer, workers=workers))
         assert expected in (None, found)
         expected = found
     failed = [item for item in found if isinstance(item, FailedItem)]
@@ -333,7 +333,7 @@ def test_many_are_read_as_they_are_needed_and_stop_early(analyzer: SpeechAnalyze
             taken += 1
             yield wav(noise(0.1), RATE)
 
-    results = mien.analyze_recordings(endless(), analyzer=analyzer, workers=2)
+    results = mien.analyze_audio(endless(), analyzer=analyzer, workers=2)
     assert taken == 0
     for done in range(1, 5):
         next(results)
@@ -344,8 +344,8 @@ def test_many_are_read_as_they_are_needed_and_stop_early(analyzer: SpeechAnalyze
 
 @pytest.mark.parametrize("one", ["call.wav", Path("call.wav"), b"RIFF"])
 def test_one_recording_for_many_is_a_mistake(one: Any, analyzer: SpeechAnalyzer) -> None:
-    with pytest.raises(InputError, match=r"sources must be several recordings, but got one \(.*\): pass \[source\]"):
-        list(mien.analyze_recordings(one, analyzer=analyzer))
+    with pytest.raises(InputError, match=r"sources must be several audio files, but got one \(.*\): pass \[source\]"):
+        list(mien.analyze_audio(one, analyzer=analyzer))
 
 
 def test_what_is_read_can_be_written(call: Path, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import mien
-from mien.api._watching import Watching, step_of
+from mien.api.pipeline import Analyzers, Pipeline
 from mien.errors import DecodeError, InputError, MediaNotFoundError, UnsupportedMediaError
+from mien.options import VideoOptions
 from mien.results import VideoFrame, VideoResult
 from mien.samples import astronaut_path
-from mien.timeline import certainty, smooth
 from mien.video.analyzer import VideoAnalyzer
+from mien.video.timeline import certainty, smooth
 from planted_faces import planted
 from planted_videos import write_video
 
@@ -85,10 +86,11 @@ def test_a_video_is_told_by_its_content(video: Path, folder: Path) -> None:
 def test_bytes_and_streams_are_videos_too(video: Path) -> None:
     content = video.read_bytes()
     expected = mien.analyze_video(video).to_dict()
+    expected.update(path=None, **{part: {**expected[part], "path": None} for part in ("speech", "fused")})
     for source in (content, io.BytesIO(content)):
         found = mien.analyze(source)
         assert isinstance(found, VideoResult)
-        assert found.to_dict() == {**expected, "path": None, "speech": {**expected["speech"], "path": None}}
+        assert found.to_dict() == expected
 
 
 def test_every_fifth_of_a_second_is_the_first_frame_from_there_on(video: Path) -> None:
@@ -159,17 +161,21 @@ def test_smoothing_is_by_the_seconds_that_were_asked_for(video: Path) -> None:
     np.testing.assert_array_equal(rough.smoothed, rough.probabilities)
 
 
-def test_what_was_watched_until_an_interruption_is_a_result(video: Path, analyzer: VideoAnalyzer) -> None:
-    watching = Watching(analyzer, video, step_s=0)
-    frames = watching.frames()
-    seen = [next(frames) for _ in range(31)]
-    frames.close()
-    seen += watching.close()
-    found = watching.result()
+def test_what_was_read_until_it_is_canceled_is_a_result(video: Path) -> None:
+    seen: list[VideoFrame] = []
+    pipeline = Pipeline(Analyzers(), video=VideoOptions(step_s=0))
+    items = pipeline.run([video, video], on_frame=lambda _, frame: seen.append(frame), cancel=lambda: len(seen) >= 31)
+    (item,) = items
+    found = item.result
+    assert not item.is_complete
+    assert isinstance(found, VideoResult)
     assert found.times_s.tolist() == [frame.time_s for frame in seen]
     assert found.end_s == pytest.approx(float(Fraction(len(seen)) / NTSC), abs=0.04)
     assert found.duration_s == pytest.approx(89 / 29.97, abs=0.05)
     assert len(found.tracks) == 1
+    assert found.speech is not None
+    assert found.speech.duration_s == pytest.approx(found.end_s, abs=1e-3)
+    assert found.warnings[0].startswith("interrupted: read only up to 1.0")
 
 
 def test_a_cut_video_is_read_to_where_it_ends(uneven: Path, folder: Path) -> None:
@@ -206,9 +212,6 @@ def test_wrong_options_are_named(video: Path) -> None:
         mien.analyze_video(video, method="median")
     with pytest.raises(InputError, match="takes its frames from the whole video"):
         mien.analyze_video(video, method="every-nth", to_s=1)
-    assert step_of(None, None) == 0.2
-    assert step_of(None, 25.0) == 0.04
-    assert step_of(0, None) == 0
 
 
 def test_results_without_their_image_can_be_pickled(video: Path) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mien.face.detect import Detector
-from mien.face.track import FaceTracker, Tracked
+from mien.face.track import FaceTracker, TrackedDetection
 from planted_faces import Shot, Video
 
 FOUND, NEAR, VISIBLE, PARTLY = 0.5, 0.3, 0.95, 0.5
@@ -64,9 +64,9 @@ def measure(video: Video, detector: Detector, rate: int = 30, *, gray: bool = Fa
     owners: dict[int, set[tuple[int, int]]] = {}
     for shot, faces in shown:
         scene = sum(cut <= shot.time_s + 1e-6 for cut in video.cuts)
-        real = [face for face in faces if tracker.confirmed(face.id)]
+        real = [face for face in faces if tracker.is_confirmed(face.number)]
         for person, face in compare(score, shot, real):
-            owners.setdefault(tracker.known_as(face.id), set()).add((person, scene))
+            owners.setdefault(tracker.final_number(face.number), set()).add((person, scene))
     score.switches = sum(len(people) - 1 for people in owners.values())
     everybody = {one for people in owners.values() for one in people}
     score.fragments = sum(len(people) for people in owners.values()) - len(everybody)
@@ -77,7 +77,7 @@ def measure(video: Video, detector: Detector, rate: int = 30, *, gray: bool = Fa
     return score
 
 
-def compare(score: Score, shot: Shot, faces: list[Tracked]) -> list[tuple[int, Tracked]]:
+def compare(score: Score, shot: Shot, faces: list[TrackedDetection]) -> list[tuple[int, TrackedDetection]]:
     """Count what was found in a frame; return who has which face, best pairs first."""
     truth = [one for one in shot.faces if one.visible >= PARTLY]
     table = np.array([[overlap(one.box, face.box) for face in faces] for one in truth]).reshape(len(truth), len(faces))
@@ -88,9 +88,9 @@ def compare(score: Score, shot: Shot, faces: list[Tracked]) -> list[tuple[int, T
         score.found += bool(table[i, j] >= FOUND and truth[i].visible >= VISIBLE)
         table[i], table[:, j] = -1, -1
     score.faces += sum(one.visible >= VISIBLE for one in truth)
-    taken = {face.id for _, face in pairs}
+    taken = {face.number for _, face in pairs}
     score.ghosts += sum(
-        face.id not in taken
+        face.number not in taken
         and max((overlap(one.box, face.box) for one in shot.faces if one.visible > 0.1), default=0) < NEAR
         for face in faces
     )

@@ -13,84 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BAUM8",
-    "FER7",
-    "FERPLUS8",
-    "RAVDESS8",
-    "Audio",
-    "DatasetError",
-    "DecodeError",
-    "Emotion",
-    "EmotionSegment",
-    "Face",
-    "FaceAnalyzer",
-    "FaceStream",
-    "FaceTrack",
-    "FailedItem",
-    "Frame",
-    "FusedResult",
-    "FusedSegment",
-    "ImageResult",
-    "InputError",
-    "LabelSet",
-    "MediaError",
-    "MediaNotFoundError",
-    "MienError",
-    "MienWarning",
-    "MissingExtraError",
-    "ModelError",
-    "Moment",
-    "PersonSummary",
-    "SpeechAnalyzer",
-    "SpeechResult",
-    "SpeechSegment",
-    "SpeechStream",
-    "SpeechSummary",
-    "TrackedFace",
-    "UnknownModelError",
-    "UnsupportedMediaError",
-    "VideoAnalyzer",
-    "VideoFrame",
-    "VideoResult",
-    "VideoSummary",
-    "WeightsError",
-    "analyze",
-    "analyze_image",
-    "analyze_images",
-    "analyze_recordings",
-    "analyze_speech",
-    "analyze_video",
-    "draw",
-    "draw_video",
-    "fuse",
-    "iter_audio",
-    "iter_frames",
-    "iter_live",
-    "iter_speech",
-    "iter_video",
-    "plot_timeline",
-    "prepare_faces",
-    "read_audio",
-    "read_image",
-    "write",
-    "write_wav",
-]
-
 if TYPE_CHECKING:
     from mien.api import analyze as analyze
+    from mien.api import analyze_audio as analyze_audio
     from mien.api import analyze_image as analyze_image
     from mien.api import analyze_images as analyze_images
-    from mien.api import analyze_recordings as analyze_recordings
+    from mien.api import analyze_many as analyze_many
     from mien.api import analyze_speech as analyze_speech
     from mien.api import analyze_video as analyze_video
-    from mien.api import draw as draw
-    from mien.api import draw_video as draw_video
-    from mien.api import fuse as fuse
-    from mien.api import iter_live as iter_live
     from mien.api import iter_speech as iter_speech
     from mien.api import iter_video as iter_video
-    from mien.api import plot_timeline as plot_timeline
     from mien.api import prepare_faces as prepare_faces
     from mien.api import read_image as read_image
     from mien.errors import DatasetError as DatasetError
@@ -106,6 +38,7 @@ if TYPE_CHECKING:
     from mien.errors import UnsupportedMediaError as UnsupportedMediaError
     from mien.errors import WeightsError as WeightsError
     from mien.face.analyzer import FaceAnalyzer as FaceAnalyzer
+    from mien.fusion import fuse as fuse
     from mien.io.audio import Audio as Audio
     from mien.io.audio import iter_audio as iter_audio
     from mien.io.audio import read_audio as read_audio
@@ -116,6 +49,13 @@ if TYPE_CHECKING:
     from mien.labels import FERPLUS8 as FERPLUS8
     from mien.labels import RAVDESS8 as RAVDESS8
     from mien.labels import LabelSet as LabelSet
+    from mien.live import iter_live as iter_live
+    from mien.options import AudioOptions as AudioOptions
+    from mien.options import ModelOptions as ModelOptions
+    from mien.options import VideoOptions as VideoOptions
+    from mien.output.draw import draw as draw
+    from mien.output.timeline import plot_timeline as plot_timeline
+    from mien.output.video import draw_video as draw_video
     from mien.output.write import write as write
     from mien.output.write import write_wav as write_wav
     from mien.results import Emotion as Emotion
@@ -140,34 +80,78 @@ if TYPE_CHECKING:
     from mien.video.analyzer import FaceStream as FaceStream
     from mien.video.analyzer import VideoAnalyzer as VideoAnalyzer
 
-_HOME = {
-    **dict.fromkeys(("analyze", "analyze_image", "analyze_images", "draw", "prepare_faces", "read_image"), "mien.api"),
-    **dict.fromkeys(("analyze_recordings", "analyze_speech", "iter_speech"), "mien.api"),
-    "iter_live": "mien.api",
-    **dict.fromkeys(("BAUM8", "FER7", "FERPLUS8", "RAVDESS8", "LabelSet"), "mien.labels"),
-    **dict.fromkeys(("Emotion", "Face", "FailedItem", "ImageResult"), "mien.results"),
-    **dict.fromkeys(("SpeechResult", "SpeechSegment", "SpeechSummary"), "mien.results"),
-    **dict.fromkeys(("EmotionSegment", "FaceTrack", "Moment", "PersonSummary", "TrackedFace"), "mien.results"),
-    **dict.fromkeys(("FusedResult", "FusedSegment"), "mien.results"),
-    **dict.fromkeys(("VideoFrame", "VideoResult", "VideoSummary"), "mien.results"),
-    "FaceAnalyzer": "mien.face.analyzer",
-    **dict.fromkeys(("SpeechAnalyzer", "SpeechStream"), "mien.speech.analyzer"),
-    **dict.fromkeys(("FaceStream", "VideoAnalyzer"), "mien.video.analyzer"),
-    **dict.fromkeys(("Audio", "iter_audio", "read_audio"), "mien.io.audio"),
-    **dict.fromkeys(("Frame", "iter_frames"), "mien.io.video"),
-    **dict.fromkeys(("analyze_video", "draw_video", "fuse", "iter_video", "plot_timeline"), "mien.api"),
-    "write": "mien.output.write",
-    "write_wav": "mien.output.write",
+_HOMES = {
+    "mien.api": (
+        "analyze",
+        "analyze_audio",
+        "analyze_image",
+        "analyze_images",
+        "analyze_many",
+        "analyze_speech",
+        "analyze_video",
+        "iter_speech",
+        "iter_video",
+        "prepare_faces",
+        "read_image",
+    ),
+    "mien.errors": (
+        "DatasetError",
+        "DecodeError",
+        "InputError",
+        "MediaError",
+        "MediaNotFoundError",
+        "MienError",
+        "MienWarning",
+        "MissingExtraError",
+        "ModelError",
+        "UnknownModelError",
+        "UnsupportedMediaError",
+        "WeightsError",
+    ),
+    "mien.face.analyzer": ("FaceAnalyzer",),
+    "mien.fusion": ("fuse",),
+    "mien.io.audio": ("Audio", "iter_audio", "read_audio"),
+    "mien.io.video": ("Frame", "iter_frames"),
+    "mien.labels": ("BAUM8", "FER7", "FERPLUS8", "LabelSet", "RAVDESS8"),
+    "mien.live": ("iter_live",),
+    "mien.options": ("AudioOptions", "ModelOptions", "VideoOptions"),
+    "mien.output.draw": ("draw",),
+    "mien.output.video": ("draw_video",),
+    "mien.output.timeline": ("plot_timeline",),
+    "mien.output.write": ("write", "write_wav"),
+    "mien.results": (
+        "Emotion",
+        "EmotionSegment",
+        "Face",
+        "FaceTrack",
+        "FailedItem",
+        "FusedResult",
+        "FusedSegment",
+        "ImageResult",
+        "Moment",
+        "PersonSummary",
+        "SpeechResult",
+        "SpeechSegment",
+        "SpeechSummary",
+        "TrackedFace",
+        "VideoFrame",
+        "VideoResult",
+        "VideoSummary",
+    ),
+    "mien.speech.analyzer": ("SpeechAnalyzer", "SpeechStream"),
+    "mien.video.analyzer": ("FaceStream", "VideoAnalyzer"),
 }
+"""Where the public names are: they are imported when they are first used, so that `import mien` stays light."""
+
+__all__ = sorted(name for names in _HOMES.values() for name in names)
 
 
 def __getattr__(name: str) -> Any:
-    # Names are imported when they are first used: `import mien` stays light.
-    if name not in __all__:
-        raise AttributeError(f"module 'mien' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME.get(name, "mien.errors")), name)
-    globals()[name] = value
-    return value
+    for module, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(importlib.import_module(module), name)
+            return value
+    raise AttributeError(f"module 'mien' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

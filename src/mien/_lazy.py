@@ -11,7 +11,7 @@ __all__ = ["lazy_getattr"]
 
 
 def lazy_getattr(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a package's ``__getattr__`` (PEP 562) that imports each name from its home when it is asked for.
+    """Return a package's ``__getattr__`` (PEP 562) that imports each name from its module when it is first used.
 
     Parameters
     ----------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from mien.errors import InputError
@@ -53,9 +52,20 @@ class Registry(Generic[T]):
             raise InputError(f"there is already a {self.noun} called {name!r}")
         self._entries[name] = target
 
+    def unregister(self, name: str) -> None:
+        """Remove an entry; a name without one is passed over."""
+        self._entries.pop(name, None)
+
+    def known(self) -> tuple[str, ...]:
+        """Return the names that are known without looking for other packages."""
+        return tuple(self._entries)
+
     def names(self) -> tuple[str, ...]:
         """Return all names: mien's own in their order, then those of other packages."""
         if not self._is_complete:
+            # Imported here: it takes as long as a tenth of reading an image from the command line.
+            from importlib.metadata import entry_points
+
             for point in entry_points(group=str(self.group)):
                 self._entries.setdefault(point.name, point.value)
             self._is_complete = True

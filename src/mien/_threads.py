@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,11 @@ Result = TypeVar("Result")
 
 
 def in_order(
-    sources: Iterable[Source], work: Callable[[Source], Result], workers: int
+    sources: Iterable[Source],
+    work: Callable[[Source], Result],
+    workers: int,
+    *,
+    stop: threading.Event | None = None,
 ) -> Generator[Result, None, None]:
     """Do work on things as they come, and yield what comes of it in their order.
 
@@ -29,6 +34,8 @@ def in_order(
         What is done to each, in one of the threads.  What it raises is raised when it is this result's turn.
     workers : int
         Threads.
+    stop : threading.Event, optional
+        Set when no more results are wanted, also at Ctrl-C: work that takes long can look at it and end.
 
     Yields
     ------
@@ -46,4 +53,6 @@ def in_order(
             yield pending.popleft().result()
     finally:
         # Reached early when the caller stops: what has not begun is not begun any more.
+        if stop is not None:
+            stop.set()
         pool.shutdown(cancel_futures=True)

@@ -5,16 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from mien._checks import check_number
 from mien.errors import InputError
 
-__all__ = ["AudioOptions", "ModelOptions", "VideoOptions", "make_options"]
+__all__ = ["AudioOptions", "ModelOptions", "VideoOptions", "check_unknown", "frame_step_s", "make_options", "option"]
 
 DEFAULT_MAX_PIXELS = 200_000_000
 """Largest width x height that is decoded: 600 MB of RGB."""
 
 
 def option(default: Any, help_text: str, *, flag: str | None = None, **more: Any) -> Any:
-    """Return a field of options with what a command line needs: help, flag, metavar, choices."""
+    """Return a field of options with what a command line needs.
+
+    Parameters
+    ----------
+    default : object
+        The default.
+    help_text : str
+        One line.
+    flag : str, optional
+        Name of the command line's option; by default that of the field.
+    **more
+        ``choices`` (tuple of str), ``metavar``, ``low`` (least integer), ``is_time`` (seconds, ``m:ss`` or
+        ``h:mm:ss``), ``default_text`` (what the default means) and ``kinds`` (of sources that it does something for).
+    """
     return field(default=default, metadata={"help": help_text, "flag": flag, **more})
 
 
@@ -29,13 +43,14 @@ class ModelOptions:
     speech_model : str, os.PathLike or ModelSpec
         What reads voices.
     output : str, optional
-        Which output of the model answers, or a label set to map to; by default the model's own.
+        Which output of the model is used, or a label set to map to; by default the model's own.
     detector : str or Detector
         What finds faces: a name (see `mien.face.detect.DETECTORS`), or an object with the detector protocol.
     min_face_px : float, optional
         Width of the smallest face in pixels; by default by the size of the image.
     threads : int, optional
-        Threads of one computation; by default the cores of the process, at most four.
+        Threads of one computation; by default the cores of the process, at most four; for videos, which are decoded
+        beside it, one.
     device : {"cpu", "cuda"}
         Where the models run.
     engine : {"onnxruntime", "openvino"}
@@ -49,20 +64,38 @@ class ModelOptions:
     model: Any = option("face-base", "Model for faces.")
     speech_model: Any = option("speech-base", "Model for voices.")
     output: str | None = option(
-        None, "Which output of the model answers, or a label set such as fer7.", flag="labels-as"
+        None,
+        "Which output of the model is used, or a label set such as fer7.",
+        flag="labels-as",
+        metavar="OUTPUT",
     )
     detector: Any = option("mtcnn", "mtcnn, haar or yunet.")
-    min_face_px: float | None = option(None, "Width of the smallest face.", flag="min-face", metavar="PX")
-    threads: int | None = option(None, "Items or computations at once.")
+    min_face_px: float | None = option(
+        None,
+        "Width of the smallest face.",
+        flag="min-face",
+        metavar="PX",
+        default_text="by image size",
+        kinds=("image", "video"),
+    )
+    threads: int | None = option(None, "Items or computations at once.", low=1, default_text="cores")
     device: str = option("cpu", "cpu or cuda.")
-    engine: str = option("onnxruntime", "What runs the models.", choices=("onnxruntime", "openvino"))
-    precision: str = option("float32", "Precision of the models.", choices=("float32", "bfloat16", "int8"))
-    max_pixels: int = option(DEFAULT_MAX_PIXELS, "Largest image to decode, in pixels.")
+    engine: str = option(
+        "onnxruntime",
+        "What reads the emotions; openvino needs that extra. Faces are found by onnxruntime, the faster there.",
+        choices=("onnxruntime", "openvino"),
+    )
+    precision: str = option(
+        "float32",
+        "bfloat16 is for openvino; int8 for faces, where the model has it.",
+        choices=("float32", "bfloat16", "int8"),
+    )
+    max_pixels: int = option(DEFAULT_MAX_PIXELS, "Size limit.", low=1)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoOptions:
-    """What is read of a video, and how it gets its answers.
+    """What is read of a video, and how its emotions are found.
 
     Parameters
     ----------
@@ -75,25 +108,32 @@ class VideoOptions:
     smooth_s : float
         Time constant of the smoothing in seconds; zero smooths nothing.
     method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
-        How the video gets its one answer.
+        How the video gets its one emotion, see `mien.VideoResult`; but for the timeline, the method also says which
+        frames are read, each by itself.
     voice : bool
         Read the sound, too, where there is some.
     fusion : str
-        How face and voice become one answer, see `mien.fuse`.
+        How face and voice become one emotion, see `mien.fuse`.
     """
 
     step_s: float = option(0.2, "Seconds from frame to frame.", flag="step", metavar="S")
-    from_s: float = option(0.0, "Begin there.", flag="from", metavar="T")
-    to_s: float | None = option(None, "End there.", flag="to", metavar="T")
-    max_faces: int | None = option(None, "Only the largest N faces of a frame.", metavar="N")
+    from_s: float = option(
+        0.0, "Begin there: seconds, m:ss or h:mm:ss.", flag="from", metavar="T", is_time=True, default_text="0"
+    )
+    to_s: float | None = option(None, "End there.", flag="to", metavar="T", is_time=True, default_text="the end")
+    max_faces: int | None = option(None, "Only the largest N faces of a frame.", metavar="N", low=1, default_text="all")
     smooth_s: float = option(0.4, "Time constant of the smoothing; 0 smooths nothing.", flag="smooth", metavar="S")
     method: str = option(
         "timeline",
-        "How a video gets its one answer.",
+        "How a video gets its one emotion.",
         choices=("timeline", "middle-frame", "every-nth", "majority-vote"),
     )
     voice: bool = option(True, "Read the voice, too.")
-    fusion: str = option("experts", "How face and voice become one answer.")
+    fusion: str = option(
+        "experts",
+        "How face and voice become one emotion.",
+        choices=("experts", "average", "most_confident", "rule_table"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +146,12 @@ class AudioOptions:
         Length of the windows over long speech, and the way from one to the next; by default the model's.
     """
 
-    window_s: float | None = option(None, "Seconds of speech of one answer.", flag="window", metavar="S")
-    hop_s: float | None = option(None, "Seconds from answer to answer.", flag="hop", metavar="S")
+    window_s: float | None = option(
+        None, "Seconds of speech that are read together.", flag="window", metavar="S", default_text="the model's"
+    )
+    hop_s: float | None = option(
+        None, "Seconds from window to window.", flag="hop", metavar="S", default_text="half a window"
+    )
 
 
 Options = TypeVar("Options", ModelOptions, VideoOptions, AudioOptions)
@@ -128,7 +172,7 @@ def make_options(kind: type[Options], values: dict[str, Any]) -> Options:
 
 
 def check_unknown(values: dict[str, Any], *kinds: type) -> None:
-    """Raise `InputError` for keywords that are left when all options were taken.
+    """Raise `InputError` for keywords that are no options.
 
     Raises
     ------
@@ -138,3 +182,18 @@ def check_unknown(values: dict[str, Any], *kinds: type) -> None:
     if values:
         known = [entry.name for kind in kinds for entry in fields(kind)]
         raise InputError(f"unknown option {next(iter(values))!r}: expected one of {', '.join(known)}")
+
+
+def frame_step_s(step_s: float | None, fps: float | None) -> float:
+    """Return seconds from one analyzed frame to the next, which are given as such or as frames per second.
+
+    Raises
+    ------
+    InputError
+        If both are given, or one makes no sense.
+    """
+    if step_s is not None and fps is not None:
+        raise InputError("give step_s or fps, not both")
+    if fps is not None:
+        return 1 / check_number(fps, "fps", low=1e-3, high=1e6)
+    return VideoOptions().step_s if step_s is None else check_number(step_s, "step_s", low=0)

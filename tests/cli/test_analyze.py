@@ -14,7 +14,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from PIL import Image
 import mien
 from mien.cli import main
 from mien.labels import FER7, FERPLUS8
+from mien.output import FORMATS, Context, Format, Writer
 from mien.samples import astronaut_path
 
 
@@ -135,6 +136,28 @@ def test_labels_as_detector_and_smallest_face(here: Path, model: Path, face: byt
     assert set(found["emotion"]["probabilities"]) == set(FER7.emotions)
     assert found["landmarks"] is None
     assert json.loads(run(model, "team.png", "--json", "--min-face", "190").stdout)["faces"] == []
+
+
+class Names(Writer):
+    """A format of another package."""
+
+    def __init__(self, stream: IO[str], context: Context) -> None:
+        self.stream = stream
+
+    def write(self, result: Any) -> None:
+        self.stream.write(f"{result.path}: {len(result.faces)}\n")
+
+
+def test_formats_of_other_packages_are_options(here: Path, model: Path, face: bytes) -> None:
+    Path("team.png").write_bytes(face)
+    assert run(model, "team.png", "--names").exit_code == 2
+    FORMATS.register("names", Format("names", Names, "A line an image.", kinds=("image",), target="stream"))
+    try:
+        assert run(model, "team.png", "--names").stdout == "team.png: 1\n"
+        assert "choose one of" in run(model, "team.png", "--names", "--json").stderr
+        assert "A line an image." in run(model, "--help").stdout
+    finally:
+        FORMATS.unregister("names")
 
 
 # --- many -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from mien.cli import _analyze_sources, _shell, main
+from mien.cli import main
 from mien.io import paths as media_paths
 
 
@@ -27,7 +27,7 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("RGB", (30, 20), (90, 120, 90)).save(stream, "PNG")
     for number in range(40):
         (folder / f"{number:02}.png").write_bytes(stream.getvalue())
-    monkeypatch.setattr(_analyze_sources, "FIRST_LOOK", 3)
+    monkeypatch.setattr("mien.cli.analyze.FIRST_LOOK", 3)
     return folder
 
 
@@ -54,8 +54,13 @@ def walks_of(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
             told.append(out.getvalue().count(b"\n"))
             yield path
 
-    monkeypatch.setattr(media_paths, "iter_media_paths", watched)
+    replace_walk(monkeypatch, watched)
     return walks
+
+
+def replace_walk(monkeypatch: pytest.MonkeyPatch, walk: Any) -> None:
+    for module in ("mien.api.sources", "mien.cli.analyze"):
+        monkeypatch.setattr(f"{module}.iter_media_paths", walk)
 
 
 @pytest.mark.parametrize("how", ["--jsonl", "--json"])
@@ -89,7 +94,7 @@ def test_what_comes_late_is_read_as_its_kind(album: Path) -> None:
     assert done.exit_code == 3
     last = json.loads(done.stdout.splitlines()[-1])
     assert Path(last["path"]).name == "z.wav"
-    assert "recording" in last["message"]
+    assert "audio" in last["message"]
 
 
 def test_an_option_that_fits_nothing_is_refused_all_the_same(album: Path, planted_model: Path) -> None:
@@ -98,17 +103,18 @@ def test_an_option_that_fits_nothing_is_refused_all_the_same(album: Path, plante
     assert "--step is for videos, but there are only images" in done.stderr
 
 
-def test_files_are_counted_beside(album: Path) -> None:
-    told: list[int] = []
-    said = threading.Event()
+def test_files_are_counted_beside(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
 
-    def tell(total: int) -> None:
-        told.append(total)
-        said.set()
+    def monotonic() -> float:
+        now[0] += 5.0
+        return now[0]
 
-    _analyze_sources.count_beside([str(album), str(album / "00.png"), "-", "no/such.png"], tell)
-    assert said.wait(20)
-    assert told == [43]
+    monkeypatch.setattr("time.monotonic", monotonic)
+    done = quick(album, album / "00.png", "no/such.png", "--jsonl", "--threads", "1")
+    assert done.exit_code == 3
+    lines = [line for line in done.stderr.splitlines() if line.startswith("mien: analyzing: ")]
+    assert " of 42 images, " in lines[-1]
 
 
 def test_counting_ends_when_the_work_does(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,43 +123,13 @@ def test_counting_ends_when_the_work_does(album: Path, monkeypatch: pytest.Monke
 
     def slow(arguments: Any) -> Iterator[str]:
         for number, path in enumerate(walk(arguments)):
-            if number == 5:
+            if number == 5 and threading.current_thread() is not threading.main_thread():
                 assert over.wait(20)
             yield path
 
-    monkeypatch.setattr(media_paths, "iter_media_paths", slow)
-    told: list[int] = []
-    ended = _analyze_sources.count_beside([str(album)], told.append)
+    replace_walk(monkeypatch, slow)
+    assert quick(album, "--jsonl").exit_code == 0
     (thread,) = (thread for thread in threading.enumerate() if thread.name == "mien-count")
-    ended.set()
     over.set()
     thread.join(20)
     assert not thread.is_alive()
-    assert told == []
-
-
-def test_progress_takes_the_total_when_it_is_known(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected: list[int] = []
-    said = threading.Event()
-
-    class Told(_shell.Advance):
-        def expect(self, total: int) -> None:
-            expected.append(total)
-            said.set()
-
-        def __call__(self, count: int) -> None:
-            assert said.wait(20)
-
-    class Shown:
-        def __init__(self, total: int | None, what: str, *, unit: str = "") -> None:
-            assert (total, what, unit) == (None, "analyzing", "images")
-
-        def __enter__(self) -> Told:
-            return Told()
-
-        def __exit__(self, *_: object) -> None:
-            return None
-
-    monkeypatch.setattr(_shell, "progress", Shown)
-    assert quick(album, "--jsonl").exit_code == 0
-    assert expected == [40]

@@ -8,16 +8,17 @@ import json
 import re
 import shutil
 import sys
-import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from face_tables import Row, table_text, votes_text, write_table
+from face_tables import Row, table_samples, table_text, votes_text, write_table
 from mien.cli import main
-from mien.data import DATASETS, FaceData
+from mien.data import Samples
+from mien.data.registry import DATASETS, Dataset
 from mien.labels import FER7, FERPLUS8, LabelSet
 from run_folders import write_run
 
@@ -133,7 +134,7 @@ def test_training_itself_has_no_overlap_to_speak_of(model: Path, folder: Path) -
         (("{model}", "fer2013", "--data", "{folder}", "--split", "PrivateTest"), "has no split 'PrivateTest': it has"),
         (
             ("{model}", "fer2013", "--data", "{folder}", "--split", "PublicTest", "--protocol", "majority"),
-            "data set 'fer2013' has no option 'protocol'",
+            "dataset 'fer2013' has no option 'protocol'",
         ),
         (("{model}", "fer2013", "--data", "{folder}/no.csv", "--split", "Training"), "no file "),
         (
@@ -164,12 +165,12 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
     [
         (("m",), "name a data set, or give --on NAME[:SPLIT]=PATH"),
         (("m", "fer2013", "--split", "Training"), "--data must say where fer2013 lies"),
-        (("m", "nodata", "--data", "x", "--split", "Training"), "unknown data set 'nodata': expected fer2013, ferplus"),
+        (("m", "nodata", "--data", "x", "--split", "Training"), "unknown dataset 'nodata': expected fer2013, ferplus"),
         (("m", "fer2013", "--data", "x", "--split", "Training", "--batch", "0"), "0 is not in the range"),
         (("m", "--data", "x", "--on", "fer2013=x"), "--data, --split, --labels, --protocol and --option are for"),
         (("m", "--on", "fer2013"), "--on must be NAME[:SPLIT]=PATH, but is 'fer2013'"),
         (("m", "--on", "=x"), "--on must be NAME[:SPLIT]=PATH, but is '=x'"),
-        (("m", "--on", "nodata=x"), "unknown data set 'nodata'"),
+        (("m", "--on", "nodata=x"), "unknown dataset 'nodata'"),
         ((",", "--on", "fer2013=x"), "MODEL must name at least one model, but is ','"),
     ],
 )
@@ -261,10 +262,10 @@ def test_a_split_must_be_chosen_where_there_are_several(model: Path, folder: Pat
 
 
 @pytest.fixture
-def people(monkeypatch: pytest.MonkeyPatch) -> None:
+def people() -> Iterator[None]:
     """A data set of six people without splits: the first two are always misread; some images have no label."""
 
-    def load(path: Path, *, split: str | None = None) -> FaceData:
+    def load(path: Path) -> Samples:
         n, labels = 60, LabelSet("own", ("sadness", "anger", "surprise"))
         truth, subject = np.arange(n) % 3, np.arange(n) // 10
         images = np.zeros((n, 48, 48), dtype=np.uint8)
@@ -273,22 +274,12 @@ def people(monkeypatch: pytest.MonkeyPatch) -> None:
         images[:, 1, 0] = np.arange(n)
         truth[-3:] = -1
         names = np.array([f"S{number:03d}" for number in subject])
-        return FaceData(
-            "people",
-            images,
-            truth,
-            labels,
-            np.full(n, ""),
-            np.arange(n),
-            str(path),
-            subjects=names,
-            files=np.array([f"{i:02d}, ü|*.png" for i in range(n)]),
-        )
+        files = tuple(f"{i:02d}, ü|*.png" for i in range(n))
+        return table_samples(images, truth, labels, name="people", source=str(path), subject=names, files=files)
 
-    module = types.ModuleType("mien.data.people")
-    module.load = load  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mien.data.people", module)
-    monkeypatch.setitem(DATASETS, "people", "made by the test")
+    DATASETS.register("people", Dataset("image", "made by the test", load, in_memory=True))
+    yield
+    DATASETS.unregister("people")
 
 
 def test_results_by_subject(model: Path, people: None, tmp_path: Path) -> None:

@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face_tables import VOTES, make_rows, table_text, votes_text, write_table
-from mien.data import FaceData, ImageList, _faceless, baum2_frames, fer2013, ferplus
-from mien.data._files import Found, image_list
-from mien.data.audit import KINDS, Audit, audit, pair_sheet, voted_no_face, write_json
+from face_tables import VOTES, make_rows, table_samples, table_text, votes_text, write_table
+from mien.data import Samples
+from mien.data.audit import KINDS, Audit, audit, pair_sheet, write_json
+from mien.data.baum2 import list_baum2_frames
+from mien.data.fer2013 import read_fer2013, read_ferplus, voted_no_face
+from mien.data.samples import Row
 from mien.errors import DatasetError, InputError
 from mien.labels import FER7, FERPLUS8
 from mien.samples import astronaut_path
@@ -28,20 +32,22 @@ def make_images(n: int, seed: int = 0) -> Images:
     return np.array([np.clip(128 + 50 * p / p.std(), 0, 255) for p in blurred], np.uint8).reshape(n, 48, 48)
 
 
-def faces(images: Images, splits: str = "", labels: list[int] | None = None, **parts: object) -> FaceData:
+def faces(images: Images, splits: str = "", labels: list[int] | None = None, **parts: Any) -> Samples:
     """Make face data; ``splits`` has a letter for each image, a blank for none."""
     n = len(images)
     names = {"T": "train", "V": "val", " ": ""}
-    return FaceData(
-        name=str(parts.pop("name", "made")),
-        images=images,
-        labels=np.array(labels if labels is not None else [0] * n, dtype=np.int64),
-        label_set=FER7,
-        splits=np.array([names[s] for s in splits.ljust(n)], dtype=np.str_),
-        rows=np.arange(100, 100 + n),
+    return table_samples(
+        images,
+        np.array(labels if labels is not None else [0] * n, dtype=np.int64),
         source="made.csv",
-        **{key: np.array(value, dtype=np.str_) for key, value in parts.items()},  # type: ignore[arg-type]
+        split=[names[s] for s in splits.ljust(n)],
+        rows=np.arange(100, 100 + n),
+        **parts,
     )
+
+
+def listed_images(root: Path, rows: list[Row], problems: Sequence[str] = ()) -> Samples:
+    return Samples.from_rows(rows, name="made", kind="image", source=root, label_set=FER7, problems=problems)
 
 
 def rows_of(found: Audit, kind: str) -> list[list[int]]:
@@ -49,7 +55,7 @@ def rows_of(found: Audit, kind: str) -> list[list[int]]:
 
 
 def test_clean_data_is_clean() -> None:
-    found = audit(faces(make_images(30), "T" * 20 + "V" * 10, subjects=[f"s{i // 10}" for i in range(30)]))
+    found = audit(faces(make_images(30), "T" * 20 + "V" * 10, subject=[f"s{i // 10}" for i in range(30)]))
     assert (found.leaks, found.images, found.between, found.problems) == (0, 30, (), ())
     assert found.sides == ("train", "val")
     assert all(not finding.groups for finding in found.findings)
@@ -96,7 +102,7 @@ def test_near_copies_come_in_groups_with_their_identical_ones() -> None:
 def test_subjects_and_clips_on_both_sides() -> None:
     subjects = ["a", "a", "b", "b", "", "", "c", "c"]
     clips = ["a1", "a2", "b1", "b1", "", "", "c1", "c1"]
-    found = audit(faces(make_images(8), "TTTVTV T", subjects=subjects, clips=clips))
+    found = audit(faces(make_images(8), "TTTVTV T", subject=subjects, clip=clips))
     assert [(g.note, [i.row for i in g.items]) for g in found.finding("subject").groups] == [("b", [102, 103])]
     assert [(g.note, [i.row for i in g.items]) for g in found.finding("clip").groups] == [("b1", [102, 103])]
     assert found.leaks == 2
@@ -115,9 +121,9 @@ def test_empty_images_are_no_near_copies_of_each_other() -> None:
 
 def test_other_data_sets_are_other_sides() -> None:
     images = make_images(12)
-    mine = faces(images[:6], "TTTTVV", subjects=["p1"] * 6)
-    other = faces(images[5:9], "TTTT", subjects=["p1"] * 4, name="other")
-    twin = faces(images[9:], "", subjects=["p1", "", ""])
+    mine = faces(images[:6], "TTTTVV", subject=["p1"] * 6)
+    other = faces(images[5:9], "TTTT", subject=["p1"] * 4, name="other")
+    twin = faces(images[9:], "", subject=["p1", "", ""])
     found = audit(mine, against=[other, twin])
     assert found.data == ("made", "other", "made #2")
     assert found.sides == ("made: train", "made: val", "other: train", "made #2")
@@ -129,7 +135,7 @@ def test_other_data_sets_are_other_sides() -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> ImageList:
+def files(tmp_path: Path) -> Samples:
     """Files: an image, its copies as gray and color PNG, three that are none, a missing one, a name with a line."""
     images = make_images(3)
     names = ["a.png", "b.png", "cut.png", "text.png", "empty.png", "gone.png", "odd\nname ü.png"]
@@ -139,12 +145,14 @@ def files(tmp_path: Path) -> ImageList:
     (tmp_path / "cut.png").write_bytes((tmp_path / "b.png").read_bytes()[:-500])
     (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").touch()
-    found = [Found(name, "fear", split="train") for name in names] + [Found("c.png", "anger", split="test")]
-    return image_list("made", tmp_path, found, FER7, ["left out: notes.txt"])
+    found = [Row(name, "fear", split="train") for name in names] + [Row("c.png", "anger", split="test")]
+    return Samples.from_rows(
+        found, name="made", kind="image", source=tmp_path, label_set=FER7, problems=["left out: notes.txt"]
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_unreadable_files_are_told_and_stop_nothing(files: ImageList, threads: int) -> None:
+def test_unreadable_files_are_told_and_stop_nothing(files: Samples, threads: int) -> None:
     found = audit(files, threads=threads)
     unreadable = found.finding("unreadable")
     assert [group.items[0].file for group in unreadable.groups] == ["cut.png", "text.png", "empty.png", "gone.png"]
@@ -155,7 +163,7 @@ def test_unreadable_files_are_told_and_stop_nothing(files: ImageList, threads: i
     assert (found.leaks, found.finding("conflict").groups[0].emotions) == (1, ("fear", "anger"))
 
 
-def test_a_table_and_files_share_images(files: ImageList) -> None:
+def test_a_table_and_files_share_images(files: Samples) -> None:
     found = audit(faces(make_images(1), "T"), against=[files])
     assert [item.file for item in found.finding("identical").groups[0].items] == ["", "a.png", "c.png"]
 
@@ -163,7 +171,9 @@ def test_a_table_and_files_share_images(files: ImageList) -> None:
 def test_nothing_to_look_at(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"made\.csv has no images"):
         audit(faces(make_images(0)))
-    bad = image_list("made", tmp_path, [Found("x.png", "fear")], FER7, [])
+    bad = Samples.from_rows(
+        [Row("x.png", "fear")], name="made", kind="image", source=tmp_path, label_set=FER7, problems=[]
+    )
     with pytest.raises(DatasetError, match=r"none of the 1 images of .* can be read: .*x\.png"):
         audit(bad)
     with pytest.raises(InputError, match=r"no_faces must be bool of shape \(2,\), but got int64 of shape \(3,\)"):
@@ -177,7 +187,7 @@ def test_votes_for_no_face(tmp_path: Path) -> None:
     votes = [{"NF": 10}, {"neutral": 5, "NF": 5}, {"fear": 1, "unknown": 4, "NF": 5}, {"fear": 10}]
     text = votes_text([(u, list({**none, **v}.values())) for u, v in zip(usages, votes, strict=True)])
     write_table(tmp_path / "fer2013new.csv", text)
-    data = ferplus.load(table)
+    data = read_ferplus(table)
     mask = voted_no_face(data, tmp_path / "fer2013new.csv")
     assert mask.tolist() == [True, False, True, False]
     assert rows_of(audit(data, no_faces=mask), "voted_no_face") == [[0], [2]]
@@ -203,8 +213,8 @@ def test_images_without_a_face(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photo.png"), photo)
     cv2.imwrite(str(tmp_path / "strip.png"), np.full((1, 3000), 9, np.uint8))
     (tmp_path / "bad.png").touch()
-    names = [Found(name, "fear") for name in ("photo.png", "bad.png", "strip.png")]
-    listed = audit(image_list("made", tmp_path, names, FER7, []), faces=True)
+    names = [Row(name, "fear") for name in ("photo.png", "bad.png", "strip.png")]
+    listed = audit(listed_images(tmp_path, names), faces=True)
     assert [group.items[0].file for group in listed.finding("no_face").groups] == ["strip.png"]
 
 
@@ -218,7 +228,7 @@ def test_the_work_is_spread_over_threads(monkeypatch: pytest.MonkeyPatch) -> Non
             meet.wait()
             return [1]
 
-    monkeypatch.setattr(_faceless, "get_detector", lambda **_: Detector())
+    monkeypatch.setattr("mien.data.audit.get_detector", lambda **_: Detector())
     assert not audit(faces(make_images(6)), faces=True, threads=3).finding("no_face").groups
     assert len(seen) == 3
 
@@ -245,7 +255,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
         write_json(found, tmp_path / "nowhere" / "audit.json")
 
 
-def test_the_sheet_shows_leaks_first(files: ImageList) -> None:
+def test_the_sheet_shows_leaks_first(files: Samples) -> None:
     images = make_images(6)
     images[1] = images[0]
     images[5] = images[2]
@@ -266,7 +276,7 @@ def test_the_sheet_shows_leaks_first(files: ImageList) -> None:
 
 @pytest.mark.data
 def test_what_is_known_of_fer2013(fer2013_dir: Path) -> None:
-    data = fer2013.load(fer2013_dir / "fer2013.csv.xz")
+    data = read_fer2013(fer2013_dir / "fer2013.csv.xz")
     found = audit(data)
     between = {(kind, first, second): count for kind, first, second, count in found.between}
     assert between["identical", "PublicTest", "Training"] == 280
@@ -280,7 +290,7 @@ def test_what_is_known_of_fer2013(fer2013_dir: Path) -> None:
 
 @pytest.mark.data
 def test_one_percent_of_fer2013_was_voted_no_face(fer2013_dir: Path) -> None:
-    data = ferplus.load(fer2013_dir / "fer2013.csv.xz")
+    data = read_ferplus(fer2013_dir / "fer2013.csv.xz")
     mask = voted_no_face(data, fer2013_dir / "fer2013new.csv")
     assert data.label_set == FERPLUS8
     assert 100 < mask.sum() < 400
@@ -289,7 +299,7 @@ def test_one_percent_of_fer2013_was_voted_no_face(fer2013_dir: Path) -> None:
 
 @pytest.mark.data
 def test_frames_of_a_clip_are_near_copies(data_dir: Path) -> None:
-    found = audit(baum2_frames.index(data_dir / "baum2_frames"))
+    found = audit(list_baum2_frames(data_dir / "baum2_frames"))
     assert (found.leaks, found.sides) == (0, ("",))
     assert found.finding("near").images > 0.5 * found.images
     within = [len({item.subject for item in group.items}) == 1 for group in found.finding("near").groups]

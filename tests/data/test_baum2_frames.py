@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.data import baum2_frames
+from mien.data import load_images
+from mien.data.baum2 import list_baum2_frames
 from mien.errors import DatasetError, MienWarning
 from mien.labels import BAUM8
 
@@ -26,25 +27,30 @@ def clip(
 def test_frames_carry_subject_clip_and_the_code_of_their_clip(tmp_path: Path) -> None:
     clip(tmp_path, "S002/010", b"   7.0000000e+00\r\n")
     clip(tmp_path, "S001/001", b"0", ("b.png", "a.png"))
-    found = baum2_frames.index(tmp_path)
-    assert found.files == ("S001/001/a.png", "S001/001/b.png", "S002/010/frames/0.jpg", "S002/010/frames/1.jpg")
+    found = list_baum2_frames(tmp_path)
+    assert tuple(found.files.tolist()) == (
+        "S001/001/a.png",
+        "S001/001/b.png",
+        "S002/010/frames/0.jpg",
+        "S002/010/frames/1.jpg",
+    )
     assert [found.label_set.emotions[label] for label in found.labels] == ["neutral"] * 2 + ["surprise"] * 2
     assert found.label_set is BAUM8
     assert found.subjects.tolist() == ["S001", "S001", "S002", "S002"]
     assert found.clips.tolist() == ["S001/001", "S001/001", "S002/010", "S002/010"]
     assert found.problems == ()
-    data = baum2_frames.load(tmp_path, size=24)
+    data = load_images("baum2_frames", tmp_path, size=24)
     assert data.images.shape == (4, 24, 24)
     assert data.images[:, 0, 0].tolist() == [40, 0, 0, 40]
     with pytest.raises(DatasetError, match="has no split 'train': it has none"):
-        baum2_frames.load(tmp_path, split="train")
+        load_images("baum2_frames", tmp_path, split="train")
 
 
 def test_every_code_is_that_of_its_emotion(tmp_path: Path) -> None:
     words = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
     for code in range(8):
         clip(tmp_path, f"S001/{code:03d}", f"{code}".encode(), ("0.png",))
-    found = baum2_frames.index(tmp_path)
+    found = list_baum2_frames(tmp_path)
     assert tuple(found.label_set.emotions[label] for label in found.labels) == words
 
 
@@ -67,11 +73,11 @@ def test_every_code_is_that_of_its_emotion(tmp_path: Path) -> None:
 def test_a_missing_or_wrong_code_is_named(tmp_path: Path, label: bytes | None, said: str) -> None:
     clip(tmp_path, "S001/001", b"1")
     clip(tmp_path, "S001/002", label)
-    found = baum2_frames.index(tmp_path)
+    found = list_baum2_frames(tmp_path)
     assert set(found.clips) == {"S001/001"}
     assert found.problems == (f"S001/002/emotion.txt: {said}",)
     with pytest.warns(MienWarning, match=r"left out S001/002/emotion\.txt: "):
-        assert len(baum2_frames.load(tmp_path)) == 2
+        assert len(load_images("baum2_frames", tmp_path)) == 2
 
 
 def test_what_does_not_belong_there_is_one_line_each(tmp_path: Path) -> None:
@@ -83,7 +89,7 @@ def test_what_does_not_belong_there_is_one_line_each(tmp_path: Path) -> None:
     (tmp_path / "README").write_bytes(b"x")
     (tmp_path / "S001" / "003").mkdir()
     (tmp_path / "S001" / "003" / "emotion.txt").mkdir()
-    found = baum2_frames.index(tmp_path)
+    found = list_baum2_frames(tmp_path)
     assert len(found) == 2
     assert found.problems == (
         "S001/001/Thumbs.db: not an image (by its name)",
@@ -95,18 +101,18 @@ def test_what_does_not_belong_there_is_one_line_each(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_clips_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"must hold SNNN/NNN/emotion\.txt .*, but has no such clip$"):
-        baum2_frames.index(tmp_path)
+    with pytest.raises(DatasetError, match=r"must hold SNNN/NNN/emotion\.txt .*, but has nothing that fits$"):
+        list_baum2_frames(tmp_path)
     clip(tmp_path, "S001/001", None)
-    with pytest.raises(DatasetError, match=r"has no such clip: S001/001/emotion\.txt: the file is missing"):
-        baum2_frames.index(tmp_path)
+    with pytest.raises(DatasetError, match=r"but has nothing that fits: S001/001/emotion\.txt: the file is missing"):
+        list_baum2_frames(tmp_path)
     with pytest.raises(DatasetError, match="there is no such folder"):
-        baum2_frames.load(tmp_path / "nowhere")
+        load_images("baum2_frames", tmp_path / "nowhere")
 
 
 @pytest.mark.data
 def test_the_real_frames(data_dir: Path) -> None:
-    found = baum2_frames.index(data_dir / "baum2_frames")
+    found = list_baum2_frames(data_dir / "baum2_frames")
     assert (len(found), len(set(found.clips)), found.problems) == (2272, 147, ())
     # Clips of each code 0..7, counted from the label files themselves.
     codes = [found.labels[found.clips == name][0] for name in sorted(set(found.clips))]

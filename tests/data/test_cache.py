@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.data import cache, fer2013
+from mien.data import cache
+from mien.data.fer2013 import read_fer2013
 from mien.errors import DatasetError, MienWarning
 
 
@@ -26,8 +27,8 @@ class Reader:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "kept"))
-    return tmp_path / "kept"
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def reader(tmp_path: Path) -> Reader:
     return Reader(path)
 
 
-def kept(reader: Reader, **more: Any) -> dict[str, np.ndarray]:
-    return cache.kept(reader.path, read=reader, **{"loader": "made", "version": 1, **more})
+def read(reader: Reader, **more: Any) -> dict[str, np.ndarray]:
+    return cache.cached_arrays(reader.path, read=reader, **{"loader": "made", "version": 1, **more})
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
@@ -46,7 +47,7 @@ def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
 
 
 def test_a_hit_is_what_reading_gives(folder: Path, reader: Reader) -> None:
-    first, second = kept(reader), kept(reader)
+    first, second = read(reader), read(reader)
     assert reader.count == 1
     assert same(first, second)
     assert same(second, reader())
@@ -57,35 +58,35 @@ def test_a_hit_is_what_reading_gives(folder: Path, reader: Reader) -> None:
 
 @pytest.mark.parametrize("same_size", [True, False])
 def test_a_changed_file_is_read_anew(folder: Path, reader: Reader, same_size: bool) -> None:
-    kept(reader)
+    read(reader)
     before = reader.path.stat()
     reader.path.write_bytes(b"x" * (before.st_size + (0 if same_size else 1)))
     os.utime(reader.path, ns=(before.st_atime_ns, before.st_mtime_ns + (1000 if same_size else 0)))
-    assert kept(reader)["bytes"][0] == ord("x")
+    assert read(reader)["bytes"][0] == ord("x")
     assert reader.count == 2
     assert len(list(folder.iterdir())) == 1
 
 
 def test_another_version_or_loader_reads_anew(folder: Path, reader: Reader) -> None:
-    kept(reader)
-    kept(reader, version=2)
-    kept(reader, loader="other")
+    read(reader)
+    read(reader, version=2)
+    read(reader, loader="other")
     assert reader.count == 3
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_kept(folder: Path, reader: Reader) -> None:
+def test_a_file_that_changes_while_it_is_read_is_not_cached(folder: Path, reader: Reader) -> None:
     def read() -> dict[str, np.ndarray]:
         found = reader()
         reader.path.write_bytes(b"y" * cache.SMALLEST_BYTES * 2)
         return found
 
-    cache.kept(reader.path, loader="made", version=1, read=read)
+    cache.cached_arrays(reader.path, loader="made", version=1, read=read)
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "pickle", "foreign"])
 def test_a_damaged_entry_is_warned_about_and_made_anew(folder: Path, reader: Reader, damage: str) -> None:
-    kept(reader)
+    read(reader)
     (entry,) = folder.iterdir()
     content = entry.read_bytes()
     if damage == "pickle":
@@ -96,8 +97,8 @@ def test_a_damaged_entry_is_warned_about_and_made_anew(folder: Path, reader: Rea
     else:
         entry.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "text": b"hello"}[damage])
     with pytest.warns(MienWarning, match=r"the cached table .*made-.*\.npz is damaged, so the file itself is read"):
-        assert same(kept(reader), reader())
-    assert same(kept(reader), reader())
+        assert same(read(reader), reader())
+    assert same(read(reader), reader())
     assert reader.count == 4
 
 
@@ -106,8 +107,8 @@ def test_set_to_nothing_it_is_off(tmp_path: Path, reader: Reader, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     assert cache.cache_folder() is None
-    kept(reader)
-    kept(reader)
+    read(reader)
+    read(reader)
     assert reader.count == 2
     assert sorted(tmp_path.iterdir()) == before
 
@@ -125,8 +126,8 @@ def test_a_folder_that_cannot_be_written_only_warns(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "file" / "kept"))
     with pytest.warns(MienWarning) as said:
-        assert same(kept(reader), reader())
-    assert any("cannot keep the table in" in str(w.message) and cache.VARIABLE in str(w.message) for w in said)
+        assert same(read(reader), reader())
+    assert any("cannot cache the table in" in str(w.message) and cache.VARIABLE in str(w.message) for w in said)
 
 
 def test_a_full_disk_leaves_nothing_behind(folder: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,23 +137,23 @@ def test_a_full_disk_leaves_nothing_behind(folder: Path, reader: Reader, monkeyp
 
     monkeypatch.setattr(cache.np, "savez", full)
     with pytest.warns(MienWarning, match="No space left on device"):
-        kept(reader)
+        read(reader)
     assert list(folder.iterdir()) == []
 
 
-def test_small_and_missing_files_are_not_kept(folder: Path, reader: Reader) -> None:
+def test_small_and_missing_files_are_not_cached(folder: Path, reader: Reader) -> None:
     reader.path.write_bytes(b"x" * (cache.SMALLEST_BYTES - 1))
-    kept(reader)
+    read(reader)
     assert not folder.exists()
     reader.path.unlink()
     with pytest.raises(FileNotFoundError):
-        kept(reader)
+        read(reader)
 
 
 def test_only_the_newest_entries_stay(folder: Path, reader: Reader, tmp_path: Path) -> None:
     for number in range(10):
         other = Reader(reader.path.rename(tmp_path / f"{number}.csv"))
-        kept(other)
+        read(other)
         reader.path = other.path
         (newest,) = [e for e in folder.iterdir() if e.stat().st_mtime_ns > 10**18]
         os.utime(newest, ns=(number, number))
@@ -166,11 +167,11 @@ def test_a_table_of_images_is_the_same_from_the_cache(folder: Path, tmp_path: Pa
     lines = [f"{n % 7},{pixels},{'Training' if n % 3 else 'PublicTest'}" for n, pixels in enumerate(rows)]
     table.write_text("\n".join(["emotion,pixels,Usage", *lines]))
     assert table.stat().st_size > cache.SMALLEST_BYTES
-    first, again = fer2013.load(table), fer2013.load(table)
+    first, again = read_fer2013(table), read_fer2013(table)
     assert len(list(folder.iterdir())) == 1
     for part in ("images", "labels", "splits", "rows"):
         np.testing.assert_array_equal(getattr(first, part), getattr(again, part))
-    np.testing.assert_array_equal(fer2013.load(table, split="PublicTest").images, first.split("PublicTest").images)
+    np.testing.assert_array_equal(read_fer2013(table, split="PublicTest").images, first.split("PublicTest").images)
     table.write_text("\n".join(["emotion,pixels,Usage", *lines, "9,1 2,Training"]))
     with warnings.catch_warnings(), pytest.raises(DatasetError, match="row 1"):
-        fer2013.load(table)
+        read_fer2013(table)

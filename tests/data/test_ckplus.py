@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mien.data import ckplus
+from mien.data import load_images
+from mien.data.ckplus import list_ckplus
 from mien.errors import DatasetError, InputError, MienWarning
 from mien.labels import BAUM8
 
@@ -40,11 +41,9 @@ def words(data: object) -> list[str]:
 
 
 def test_takes_the_peak_and_the_first_frame(published: Path) -> None:
-    data = ckplus.load(published)
+    data = load_images("ckplus", published)
     assert data.images[:, 0, 0].tolist() == [1, 10, 11, 12]
     assert words(data) == ["neutral", "disgust", "disgust", "disgust"]
-    assert data.subjects is not None
-    assert data.clips is not None
     assert set(data.subjects.tolist()) == {"S010"}
     assert set(data.clips.tolist()) == {"S010/006"}
 
@@ -53,7 +52,7 @@ def test_takes_the_peak_and_the_first_frame(published: Path) -> None:
 def test_knows_the_codes(code: int, published: Path) -> None:
     label(published / "Emotion", "S010/006", 12, f"   {code:.7e}\n")
     order = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
-    assert words(ckplus.index(published, neutral=0)) == [order[code]] * 3
+    assert words(list_ckplus(published, neutral=0)) == [order[code]] * 3
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_knows_the_codes(code: int, published: Path) -> None:
 def test_chooses_frames(frames: int, peak: int, neutral: int, chosen: str, tmp_path: Path) -> None:
     sequence(tmp_path, "S010/006", frames)
     label(tmp_path / "Emotion", "S010/006", frames, "5")
-    data = ckplus.load(tmp_path, peak=peak, neutral=neutral)
+    data = load_images("ckplus", tmp_path, peak=peak, neutral=neutral)
     found = zip(data.images[:, 0, 0], words(data), strict=True)
     assert " ".join(f"{number}{'n' if word == 'neutral' else ''}" for number, word in found) == chosen
 
@@ -80,7 +79,7 @@ def test_chooses_frames(frames: int, peak: int, neutral: int, chosen: str, tmp_p
 @pytest.mark.parametrize(("peak", "neutral"), [(-1, 1), (3, -1), (0, 0), (1.5, 1), (True, 1)])
 def test_refuses_counts(peak: int, neutral: int, published: Path) -> None:
     with pytest.raises(InputError, match=r"(peak|neutral) must be an integer"):
-        ckplus.index(published, peak=peak, neutral=neutral)
+        list_ckplus(published, peak=peak, neutral=neutral)
 
 
 def test_finds_the_folders_by_the_publishers_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,21 +87,21 @@ def test_finds_the_folders_by_the_publishers_names(tmp_path: Path, monkeypatch: 
     sequence(deep, "S010/006", 5)
     label(tmp_path / "CK+" / "Emotion_labels" / "Emotion", "S010/006", 5, "1")
     for path in (tmp_path / "CK+", deep.parent, deep):
-        listed = ckplus.index(path)
+        listed = list_ckplus(path)
         assert listed.files[0] == "S010/006/S010_006_00000001.png"
         assert listed.problems == ()
     monkeypatch.chdir(deep)
-    assert len(ckplus.index(".")) == 4
+    assert len(list_ckplus(".")) == 4
 
 
 def test_takes_labels_from_elsewhere(tmp_path: Path) -> None:
     sequence(tmp_path / "frames", "S010/006", 5)
     label(tmp_path / "elsewhere", "S010/006", 5, "1")
     with pytest.raises(DatasetError, match=r"no folder Emotion beside .*frames: .* the option labels names another"):
-        ckplus.index(tmp_path / "frames")
-    assert len(ckplus.index(tmp_path / "frames", labels=tmp_path / "elsewhere")) == 4
+        list_ckplus(tmp_path / "frames")
+    assert len(list_ckplus(tmp_path / "frames", labels=tmp_path / "elsewhere")) == 4
     with pytest.raises(DatasetError, match=r"expected a folder with labels of CK\+ \(Emotion\) at .*nowhere"):
-        ckplus.index(tmp_path / "frames", labels=tmp_path / "nowhere")
+        list_ckplus(tmp_path / "frames", labels=tmp_path / "nowhere")
 
 
 def test_says_what_it_leaves_out(published: Path) -> None:
@@ -122,9 +121,10 @@ def test_says_what_it_leaves_out(published: Path) -> None:
     Image.new("L", (9, 9)).save(images / "S011" / "001" / "S012_001_00000001.png")
     Image.new("L", (9, 9)).save(images / "S010" / "006" / "S010_006_00000012.jpg")
     (images / "Landmarks").mkdir()
-    listed = ckplus.index(published)
+    listed = list_ckplus(published)
     assert set(listed.clips.tolist()) == {"S010/006"}
     assert sorted(listed.problems) == [
+        "1 left out: sequences without a label",
         "Emotion/S011/002/S011_002_00000004_emotion.txt: expected a code 0..7, but got '9.0000000e+00'",
         "Emotion/S011/003/S011_003_00000004_emotion.txt: expected a code 0..7, but got ''",
         "Emotion/S011/005/S011_005_00000004_emotion.txt: there are no frames of S011/005",
@@ -133,21 +133,22 @@ def test_says_what_it_leaves_out(published: Path) -> None:
         "Landmarks: not the folder of a subject, such as S010",
         "S010/006/S010_006_00000012.png: the same frame as S010/006/S010_006_00000012.jpg",
         "S011/001/S012_001_00000001.png: the path is not of the form S010/006/S010_006_00000015.png",
-        "S011/001: the sequence has no label",
         "S011/004: frame 9, for which its label is named, is missing",
     ]
     with pytest.warns(MienWarning, match="and 9 more"):
-        assert len(ckplus.load(published)) == 4
+        assert len(load_images("ckplus", published)) == 4
 
 
 @pytest.mark.parametrize("content", ["nan", "inf", "1.5", "-1", "8", "1 2", "x", "1" * 10_000])
 def test_refuses_other_codes(content: str, published: Path) -> None:
     label(published / "Emotion", "S010/006", 12, content)
-    with pytest.raises(DatasetError, match=r"has no labeled sequence.*_emotion\.txt: expected a code 0\.\.7, but got"):
-        ckplus.index(published)
+    with pytest.raises(
+        DatasetError, match=r"must hold labeled sequences.*_emotion\.txt: expected a code 0\.\.7, but got"
+    ):
+        list_ckplus(published)
 
 
 def test_frames_after_the_labeled_one_do_not_count(published: Path) -> None:
     label(published / "Emotion", "S010/006", 12, "1").unlink()
     label(published / "Emotion", "S010/006", 7, "1")
-    assert ckplus.load(published, peak=2, neutral=0).images[:, 0, 0].tolist() == [6, 7]
+    assert load_images("ckplus", published, peak=2, neutral=0).images[:, 0, 0].tolist() == [6, 7]

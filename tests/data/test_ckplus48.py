@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data import ckplus48, splits
+from mien.data import load_images
+from mien.data.ckplus import list_ckplus48
 from mien.errors import DatasetError
 from mien.labels import BAUM8
 
@@ -23,7 +24,7 @@ def test_reads_the_seven_folders(tmp_path: Path) -> None:
     # The archive holds the folder CK+48; the path may be either.
     pixels = [save(tmp_path / "CK+48" / name / f"S0{10 + i}_004_00000017.png", i) for i, name in enumerate(folders)]
     for path in (tmp_path, tmp_path / "CK+48"):
-        data = ckplus48.load(path)
+        data = load_images("ckplus48", path)
         # CK+'s own codes are 1..7 in this order; 0 is neutral, which CK+48 lacks.
         assert data.labels.tolist() == [1, 2, 3, 4, 5, 6, 7]
         assert data.label_set == BAUM8
@@ -35,10 +36,9 @@ def test_frames_of_a_sequence_and_a_subject_stay_together(tmp_path: Path) -> Non
         save(tmp_path / "anger" / f"S010_004_{number:08}.png", number)
     save(tmp_path / "happy" / "S010_006_00000015.png", 1)
     save(tmp_path / "happy" / "S011_006_00000013.png", 2)
-    data = ckplus48.load(tmp_path)
-    assert data.clips is not None
+    data = load_images("ckplus48", tmp_path)
     assert data.clips.tolist() == ["S010/004"] * 3 + ["S010/006", "S011/006"]
-    assert splits.groups(data).tolist() == [0, 0, 0, 0, 1]
+    assert data.groups().tolist() == [0, 0, 0, 0, 1]
 
 
 def test_says_what_does_not_fit(tmp_path: Path) -> None:
@@ -46,8 +46,8 @@ def test_says_what_does_not_fit(tmp_path: Path) -> None:
     save(tmp_path / "anger" / "someone.png")
     save(tmp_path / "calm" / "S010_004_00000018.png")
     save(tmp_path / "S010_004_00000019.png")
-    listed = ckplus48.index(tmp_path)
-    assert listed.files == ("anger/S010_004_00000017.png",)
+    listed = list_ckplus48(tmp_path)
+    assert tuple(listed.files.tolist()) == ("anger/S010_004_00000017.png",)
     assert listed.problems == (
         "S010_004_00000019.png: its folder is not named after an emotion of CK+",
         "anger/someone.png: the name is not of the form S010_004_00000017",
@@ -57,5 +57,7 @@ def test_says_what_does_not_fit(tmp_path: Path) -> None:
 
 def test_says_why_there_is_nothing(tmp_path: Path) -> None:
     save(tmp_path / "S010_004_00000019.png")
-    with pytest.raises(DatasetError, match=r"has no folders anger, contempt, .*: S010_004_00000019\.png: its folder"):
-        ckplus48.load(tmp_path)
+    with pytest.raises(
+        DatasetError, match=r"must hold folders anger, contempt, .*: S010_004_00000019\.png: its folder"
+    ):
+        load_images("ckplus48", tmp_path)

@@ -1,6 +1,6 @@
-"""What every registered data set must do, on a tiny copy of its published layout.
+"""What every registered dataset must do, on a tiny copy of its published layout.
 
-A data set that is registered and has no builder here fails: see `BUILDERS`.
+A dataset that is registered and has no builder here fails: see `BUILDERS`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mien import data as datasets
-from mien.data import DATASETS, FaceData, ImageList
+from mien.data import DATASETS, Samples, dataset_names, load_dataset, load_images
+from mien.data.samples import COLUMNS
 from mien.errors import DatasetError, InputError, MienWarning
+from speech_corpora import tone, write_wav
+from video_corpora import video
 
 HOSTILE = ["two words", "gesicht_\u00fc_\u9854", "-dash", "line\nbreak", "quote's \"", "%s{0}", "x" * 200]
-
 
 JUNK = {
     "half a code": b"\xff\xfe\x00",
@@ -36,13 +36,12 @@ JUNK = {
 
 @dataclass
 class Built:
-    """A tiny data set: where it lies, what a loader should find, and which files of it to damage."""
+    """A tiny dataset: where it lies, what a loader should find, and which files of it to damage."""
 
     path: Path
     emotions: list[str]
-    images: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
     texts: list[Path] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 def image(path: Path, seed: int = 0, size: tuple[int, int] = (60, 50)) -> Path:
@@ -132,12 +131,75 @@ def iefdb(root: Path) -> Built:
     return Built(root, ["happiness", "sadness", "neutral"], files, [own])
 
 
+def sounds(root: Path, names: dict[str, str]) -> Built:
+    """Write an audio file for each name, with its emotion."""
+    files = [write_wav(root / name, tone(hz=200 + 50 * number, seconds=0.2)) for number, name in enumerate(names)]
+    return Built(root, list(names.values()), files)
+
+
+def ravdess(root: Path) -> Built:
+    return sounds(
+        root, {"Actor_01/03-01-05-01-01-01-01.wav": "anger", "test/happy/03-01-03-02-02-01-12.wav": "happiness"}
+    )
+
+
+def emodb(root: Path) -> Built:
+    return sounds(root, {"wav/03a01Wa.wav": "anger", "wav/16b10Nb.wav": "neutral"})
+
+
+def crema_d(root: Path) -> Built:
+    return sounds(root, {"1001_DFA_ANG_XX.wav": "anger", "1091_IEO_SAD_HI.wav": "sadness"})
+
+
+def tess(root: Path) -> Built:
+    return sounds(root, {"OAF_angry/OAF_back_angry.wav": "anger", "YAF_dog_ps.wav": "surprise"})
+
+
+def savee(root: Path) -> Built:
+    return sounds(root, {"DC_a01.wav": "anger", "JE/su15.wav": "surprise"})
+
+
+def speech_folder(root: Path) -> Built:
+    return sounds(root, {"train/sad/a.wav": "sadness", "test/joy/b.wav": "happiness", "train/fear/c.wav": "fear"})
+
+
+def baum2(root: Path) -> Built:
+    files = [video(root / "S001/avi/001.avi"), video(root / "S002/avi/001.avi")]
+    labels = [text(root / f"S00{n}/emotion/001.txt", code) for n, code in ((1, "5.0"), (2, "1"))]
+    return Built(root, ["happiness", "anger"], files, labels)
+
+
+def ckplus_sequences(root: Path) -> Built:
+    built = ckplus(root)
+    return Built(root, ["happiness", "contempt"], built.files[:1], built.texts)
+
+
+def ravdess_videos(root: Path) -> Built:
+    names = ("Actor_01/01-01-05-01-01-01-01.mp4", "Actor_02/01-01-03-02-02-01-02.mp4")
+    return Built(root, ["anger", "happiness"], [video(root / name) for name in names])
+
+
+def video_folder(root: Path) -> Built:
+    files = [video(root / name) for name in ("train/happy/a_1.mp4", "test/b/sad/x.mp4")]
+    files += [image(root / f"fear/c_1/{number}.png", number) for number in range(3)]
+    return Built(root, ["happiness", "sadness", "fear"], files)
+
+
 BUILDERS: dict[str, Callable[[Path], Built]] = {
     builder.__name__: builder
-    for builder in (fer2013, ferplus, table, folder, baum2_frames, jaffe, ckplus, ckplus48, iefdb)
+    for builder in (
+        *(fer2013, ferplus, table, folder, baum2_frames, jaffe, ckplus, ckplus48, iefdb),
+        *(ravdess, emodb, crema_d, tess, savee, speech_folder),
+        *(baum2, ckplus_sequences, ravdess_videos, video_folder),
+    )
 }
+IN_FILES = [name for name in DATASETS if not DATASETS[name].in_memory]
 every_set = pytest.mark.parametrize("name", DATASETS)
-every_set_of_files = pytest.mark.parametrize("name", [name for name in DATASETS if datasets.has_files(name)])
+every_set_of_images = pytest.mark.parametrize("name", dataset_names("image"))
+every_set_in_files = pytest.mark.parametrize("name", IN_FILES)
+every_set_of_image_files = pytest.mark.parametrize(
+    "name", [name for name in IN_FILES if DATASETS[name].kind == "image"]
+)
 
 
 def build(name: str, root: Path) -> Built:
@@ -146,49 +208,54 @@ def build(name: str, root: Path) -> Built:
     return BUILDERS[name](root)
 
 
-def load(name: str, built: Built, **options: Any) -> FaceData:
-    return datasets.load(name, built.path, **built.options, **options)
+def emotions(data: Samples) -> list[str]:
+    return [data.emotion(i) for i in range(len(data))]
 
 
-def emotions(data: FaceData | ImageList) -> list[str]:
-    return [data.label_set.emotions[label] if label >= 0 else "" for label in data.labels]
-
-
-def check(data: FaceData) -> None:
+def check(name: str, data: Samples) -> None:
     n = len(data)
     assert n > 0
-    assert data.name in DATASETS
-    assert data.images.dtype == np.uint8
-    assert data.images.shape[0] == n
-    assert data.images.ndim == 3
+    assert (data.name, data.kind) == (name, DATASETS[name].kind)
+    assert (data.pixels is not None) == DATASETS[name].in_memory
     assert data.labels.dtype == np.int64
-    assert data.labels.shape == (n,)
     assert ((data.labels >= -1) & (data.labels < len(data.label_set))).all()
     assert data.rows.dtype == np.int64
     assert (np.diff(data.rows) > 0).all()
-    for part in (data.splits, data.subjects, data.clips, data.files):
-        assert part is None or (part.shape == (n,) and part.dtype.kind == "U")
+    assert set(data.columns) <= set(COLUMNS)
+    assert all(values.shape == (n,) and values.dtype.kind == "U" for values in data.columns.values())
     if data.distribution is not None:
         assert data.distribution.dtype == np.float32
         assert data.distribution.shape == (n, len(data.label_set))
     for i in range(n):
-        assert data.read(i).shape == (*data.images.shape[1:], 3)
-        if data.files is not None:
-            assert Path(data.where(i)).is_file()
+        if data.pixels is None:
+            assert Path(data.where(i)).is_dir() if data.frames[i] else Path(data.where(i)).is_file()
         else:
             assert re.search(r", row \d+$", data.where(i))
 
 
-def outcome(name: str, built: Built, **options: Any) -> str:
-    """Load what may be damaged, and return what was complained of: of one error one line, or of a warning."""
+def read(data: Samples) -> None:
+    """Read everything."""
+    for i in range(len(data)):
+        if data.kind == "audio":
+            assert data.read_audio(i).dtype == np.float32
+        else:
+            assert data.read(i).ndim == 3
+            assert data.read(i).dtype == np.uint8
+
+
+def outcome(name: str, built: Built) -> str:
+    """List and read what may be damaged, and return what was complained of: of one error one line, or of a problem."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            check(load(name, built, **options))
-            complaints = [str(one.message) for one in caught]
+            data = load_dataset(name, built.path)
+            check(name, data)
+            complaints = list(data.problems)
+            read(data)
         except (DatasetError, InputError) as error:
             complaints = [str(error)]
     assert all(issubclass(one.category, MienWarning) for one in caught)
+    complaints += [str(one.message) for one in caught]
     assert all(line and line.isprintable() for line in complaints), complaints
     return complaints[0] if complaints else ""
 
@@ -200,36 +267,49 @@ def complaint(name: str, built: Built) -> str:
     return said
 
 
-def test_every_registered_set_has_a_builder() -> None:
+def test_every_registered_set_has_a_builder_and_one_line() -> None:
     assert set(DATASETS) <= set(BUILDERS), f"no builder for {', '.join(set(DATASETS) - set(BUILDERS))}"
+    for name in DATASETS:
+        assert 20 < len(DATASETS[name].about) < 110
+        assert "\n" not in DATASETS[name].about
+    assert sorted(DATASETS) == sorted(dataset_names("image") + dataset_names("audio") + dataset_names("video"))
+
+
+def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
+    for function in (load_dataset, load_images):
+        with pytest.raises(InputError, match="unknown dataset 'fer': expected one of fer2013, ferplus, folder, "):
+            function("fer", tmp_path)
 
 
 @every_set
 def test_loads_what_was_built(name: str, tmp_path: Path) -> None:
     built = build(name, tmp_path)
-    data = load(name, built)
-    check(data)
-    assert data.name == name
+    data = load_dataset(name, built.path)
+    check(name, data)
+    read(data)
     assert sorted(emotions(data)) == sorted(built.emotions)
-    assert data.images.shape[1:] == (48, 48)
+    assert data.problems == ()
     assert data.rows.tolist() == list(range(len(data)))
 
 
-@every_set_of_files
-def test_the_list_is_what_is_loaded(name: str, tmp_path: Path) -> None:
+@every_set_of_images
+def test_reads_all_images_into_memory(name: str, tmp_path: Path) -> None:
     built = build(name, tmp_path)
-    listed, data = datasets.index(name, built.path, **built.options), load(name, built, size=20)
-    assert data.images.shape[1:] == (20, 20)
-    assert listed.problems == ()
-    assert data.files is not None
-    assert data.subjects is not None
-    assert data.clips is not None
-    assert list(listed.files) == data.files.tolist()
-    for part in ("labels", "subjects", "clips", "splits"):
-        np.testing.assert_array_equal(getattr(listed, part), getattr(data, part))
+    steps: list[int] = []
+    listed, data = load_dataset(name, built.path), load_images(name, built.path, size=48, progress=steps.append)
+    assert (data.images.dtype, data.images.shape) == (np.uint8, (len(listed), 48, 48))
+    assert sum(steps) == len(data)
+    assert data.columns.keys() == listed.columns.keys()
+    np.testing.assert_array_equal(listed.labels, data.labels)
+    np.testing.assert_array_equal(listed.files, data.files)
     for i in range(len(listed)):
         assert listed.where(i) == data.where(i)
-        assert listed.read(i).dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", dataset_names("audio", "video"))
+def test_other_kinds_are_not_read_as_images(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=f"{name} is a dataset of {DATASETS[name].kind} files, not of images"):
+        load_images(name, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -238,42 +318,37 @@ def test_the_list_is_what_is_loaded(name: str, tmp_path: Path) -> None:
         ("jaffe", {"KA", "YM"}, {""}),
         ("ckplus", {"S010", "S011"}, {"S010/006", "S011/001"}),
         ("ckplus48", {"S010", "S011"}, {"S010/004", "S011/006"}),
+        ("ckplus_sequences", {"S010", "S011"}, {"S010/006", "S011/001"}),
         ("baum2_frames", {"S001", "S002"}, {"S001/001", "S002/007"}),
+        ("baum2", {"S001", "S002"}, {"S001/001", "S002/001"}),
         ("iefdb", {"w1", "w2"}, {""}),
+        ("table", {"who"}, {"video"}),
+        ("ravdess", {"01", "12"}, {"01-05-01-01-01-01", "01-03-02-02-01-12"}),
+        ("emodb", {"03", "16"}, {"03a01Wa", "16b10Nb"}),
     ],
 )
-def test_tells_subjects_and_clips(name: str, subjects: set[str], clips: set[str], tmp_path: Path) -> None:
-    data = load(name, build(name, tmp_path))
-    assert data.subjects is not None
-    assert data.clips is not None
+def test_says_subjects_and_clips(name: str, subjects: set[str], clips: set[str], tmp_path: Path) -> None:
+    data = load_dataset(name, build(name, tmp_path).path)
     assert (set(data.subjects.tolist()), set(data.clips.tolist())) == (subjects, clips)
 
 
 @every_set
 def test_gives_one_split(name: str, tmp_path: Path) -> None:
     built = build(name, tmp_path)
-    data = load(name, built)
+    data = load_dataset(name, built.path)
     for split in filter(None, data.split_names()):
-        part = load(name, built, split=split)
-        check(part)
-        np.testing.assert_array_equal(part.images, data.images[data.splits == split])
+        part = load_dataset(name, built.path, split=split)
+        check(name, part)
+        assert part.rows.tolist() == data.rows[data.splits == split].tolist()
     with pytest.raises(DatasetError, match=r"split.*'no such'") as caught:
-        load(name, built, split="no such")
+        load_dataset(name, built.path, split="no such")
     assert str(caught.value).isprintable()
-
-
-@every_set_of_files
-def test_tells_progress(name: str, tmp_path: Path) -> None:
-    steps: list[int] = []
-    data = load(name, build(name, tmp_path), progress=steps.append)
-    assert sum(steps) == len(data)
 
 
 @every_set
 def test_knows_its_options(name: str, tmp_path: Path) -> None:
-    built = build(name, tmp_path)
-    with pytest.raises(InputError, match=f"data set '{name}' has no option 'color'"):
-        load(name, built, color=True)
+    with pytest.raises(InputError, match=f"dataset '{name}' has no option 'color': it takes "):
+        load_dataset(name, build(name, tmp_path).path, color=True)
 
 
 @every_set
@@ -282,7 +357,7 @@ def test_knows_its_options(name: str, tmp_path: Path) -> None:
 )
 def test_a_missing_path(name: str, where: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
-        datasets.load(name, tmp_path / where)
+        load_dataset(name, tmp_path / where)
     assert str(caught.value).isprintable()
     assert ascii(where)[1:-1] in str(caught.value)
 
@@ -291,30 +366,36 @@ def test_a_missing_path(name: str, where: str, tmp_path: Path) -> None:
 def test_an_empty_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="empty") as caught:
-        datasets.load(name, tmp_path / "empty")
+        load_dataset(name, tmp_path / "empty")
     assert str(caught.value).isprintable()
 
 
 @every_set
 def test_a_file_of_another_kind(name: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"other\.png") as caught:
-        datasets.load(name, image(tmp_path / "other.png"))
+        load_dataset(name, image(tmp_path / "other.png"))
     assert str(caught.value).isprintable()
 
 
-@every_set_of_files
+@every_set_in_files
 @pytest.mark.parametrize("content", [b"", b"x", None], ids=["empty", "junk", "half"])
-def test_a_damaged_image(name: str, content: bytes | None, tmp_path: Path) -> None:
+def test_a_damaged_file(name: str, content: bytes | None, tmp_path: Path) -> None:
     built = build(name, tmp_path)
-    bad = built.images[-1]
+    bad = built.files[0]
     bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2] if content is None else content)
-    with pytest.raises(DatasetError, match=re.escape(bad.name)) as caught:
-        load(name, built)
-    assert str(caught.value).isprintable()
-    with pytest.warns(MienWarning, match=re.escape(bad.name)):
-        data = load(name, built, problems="skip")
-    check(data)
-    assert len(data) == len(built.emotions) - 1
+    data = load_dataset(name, built.path)
+    if DATASETS[name].kind != "audio":
+        with pytest.raises(DatasetError, match=re.escape(bad.name)) as caught:
+            data.faces(count=None)
+        assert str(caught.value).isprintable()
+        with pytest.warns(MienWarning, match=re.escape(bad.name)):
+            faces = data.faces(count=None, problems="skip")
+        places = {str(Path(data.source) / file.split(",")[0]) for file in faces.files.tolist()}
+        assert places
+        assert str(bad) not in places
+    elif content is not None:  # half a sound is a sound
+        with pytest.raises(DatasetError, match=re.escape(bad.name)):
+            read(data)
 
 
 @every_set
@@ -346,42 +427,45 @@ def test_a_table_of_junk(name: str, kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("odd", HOSTILE)
 def test_lies_in_a_folder_of_an_odd_name(name: str, odd: str, tmp_path: Path) -> None:
     built = build(name, tmp_path / odd)
-    data = load(name, built)
-    check(data)
+    data = load_dataset(name, built.path)
+    check(name, data)
     assert sorted(emotions(data)) == sorted(built.emotions)
-    for path in (*built.images[-1:], *built.texts[:1]):
+    for path in (*built.files[:1], *built.texts[:1]):
         whole = path.read_bytes()
         path.write_bytes(b"")
         complaint(name, built)
         path.write_bytes(whole)
     with pytest.raises(DatasetError) as caught:
-        load(name, built, split="no\nsuch")
+        load_dataset(name, built.path, split="no\nsuch")
     assert str(caught.value).isprintable()
 
 
-@every_set_of_files
+@every_set_in_files
 @pytest.mark.parametrize("odd", HOSTILE)
 def test_holds_files_of_odd_names(name: str, odd: str, tmp_path: Path) -> None:
     built = build(name, tmp_path)
-    image(built.images[0].parent / f"{odd}.png", 99)
-    (built.images[0].parent / f"{odd}.folder.png").mkdir()
-    text(built.images[0].parent / f"{odd}.txt", "notes")
+    beside = built.files[0].parent
+    added = beside / f"{odd}{built.files[0].suffix}"
+    added.write_bytes(built.files[0].read_bytes())
+    (beside / f"{odd}.folder.png").mkdir()
+    text(beside / f"{odd}.txt", "notes")
     text(built.path / f"{odd}.md", "notes")
-    listed = datasets.index(name, built.path, **built.options)
+    listed = load_dataset(name, built.path)
+    check(name, listed)
     assert all(line.isprintable() for line in listed.problems)
-    assert all(Path(listed.where(i)).is_file() for i in range(len(listed)))
-    # An image is either taken, where names mean nothing, or named among the problems.
-    taken = any(Path(file).name == f"{odd}.png" for file in listed.files)
+    # A file is either taken, where names mean nothing, or named among the problems.
+    files = [*listed.files.tolist(), *(frame for frames in listed.frames for frame in frames)]
+    taken = any(Path(file).name == added.name for file in files)
     assert taken or any(ascii(odd)[1:-1] in ascii(line).replace("\\\\", "\\") for line in listed.problems)
     outcome(name, built)
 
 
-@every_set_of_files
+@every_set_in_files
 def test_hidden_files_are_no_problem(name: str, tmp_path: Path) -> None:
     built = build(name, tmp_path)
-    for folder_ in {path.parent for path in (*built.images, *built.texts)} | {built.path}:
-        text(folder_ / ".DS_Store", "junk")
-        text(folder_ / f"._{built.images[0].name}", "junk")
-    listed = datasets.index(name, built.path, **built.options)
+    for place in {path.parent for path in (*built.files, *built.texts)} | {built.path}:
+        text(place / ".DS_Store", "junk")
+        text(place / f"._{built.files[0].name}", "junk")
+    listed = load_dataset(name, built.path)
     assert listed.problems == ()
     assert sorted(emotions(listed)) == sorted(built.emotions)

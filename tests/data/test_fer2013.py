@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from face_tables import Row, make_rows, pixels_of, table_text, write_table
-from mien.data import fer2013
+from mien.data import Samples
+from mien.data.fer2013 import open_table, read_fer2013
 from mien.errors import DatasetError
 from mien.labels import FER7
 
@@ -17,7 +18,7 @@ USAGES = ["Training", "Training", "PublicTest", "Training", "PrivateTest", "Publ
 ROWS = make_rows(USAGES)
 
 
-def check_all(data: fer2013.FaceData, rows: list[Row] = ROWS) -> None:
+def check_all(data: Samples, rows: list[Row] = ROWS) -> None:
     assert data.name == "fer2013"
     assert data.label_set is FER7
     assert data.images.dtype == np.uint8
@@ -31,21 +32,21 @@ def check_all(data: fer2013.FaceData, rows: list[Row] = ROWS) -> None:
     "name", ["fer2013.csv", "fer2013.csv.xz", "fer2013.csv.gz", "fer2013.csv.zip", "fer2013.zip", "other name.csv"]
 )
 def test_every_compression(tmp_path: Path, name: str) -> None:
-    check_all(fer2013.load(write_table(tmp_path / name, table_text(ROWS))))
+    check_all(read_fer2013(write_table(tmp_path / name, table_text(ROWS))))
     if name.startswith("fer2013"):
-        check_all(fer2013.load(tmp_path))
+        check_all(read_fer2013(tmp_path))
 
 
 def test_compression_is_told_by_content(tmp_path: Path) -> None:
     path = write_table(tmp_path / "fer2013.csv.xz", table_text(ROWS))
-    check_all(fer2013.load(path.rename(tmp_path / "plain.csv")))
+    check_all(read_fer2013(path.rename(tmp_path / "plain.csv")))
 
 
 def test_icml_face_data_has_another_order_and_leading_blanks(tmp_path: Path) -> None:
     text = table_text(ROWS, ("emotion", " Usage", " pixels"))
     assert text.startswith("emotion, Usage, pixels\n")
-    check_all(fer2013.load(write_table(tmp_path / "icml_face_data.csv", text)))
-    check_all(fer2013.load(str(tmp_path)))
+    check_all(read_fer2013(write_table(tmp_path / "icml_face_data.csv", text)))
+    check_all(read_fer2013(str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -62,14 +63,14 @@ def test_icml_face_data_has_another_order_and_leading_blanks(tmp_path: Path) -> 
 )
 def test_harmless_differences(tmp_path: Path, change: object) -> None:
     text = change(table_text(ROWS))  # type: ignore[operator]
-    data = fer2013.load(write_table(tmp_path / "fer2013.csv", text))
+    data = read_fer2013(write_table(tmp_path / "fer2013.csv", text))
     np.testing.assert_array_equal(data.images, pixels_of(ROWS))
     assert data.splits.tolist() == USAGES
 
 
 def test_one_split_keeps_its_place_in_the_published_order(tmp_path: Path) -> None:
     path = write_table(tmp_path / "fer2013.csv", table_text(ROWS))
-    data = fer2013.load(path, split="PublicTest")
+    data = read_fer2013(path, split="PublicTest")
     assert data.rows.tolist() == [2, 5]
     assert data.split_names() == ["PublicTest"]
     np.testing.assert_array_equal(data.images, pixels_of(ROWS)[[2, 5]])
@@ -78,15 +79,15 @@ def test_one_split_keeps_its_place_in_the_published_order(tmp_path: Path) -> Non
 def test_a_file_may_hold_one_split_only(tmp_path: Path) -> None:
     rows = make_rows(["PrivateTest"] * 3, seed=1)
     path = write_table(tmp_path / "exam.csv", table_text(rows))
-    check_all(fer2013.load(path), rows)
-    check_all(fer2013.load(path, split="PrivateTest"), rows)
-    with pytest.raises(DatasetError, match=r"exam\.csv has no rows of the split 'Training'"):
-        fer2013.load(path, split="Training")
+    check_all(read_fer2013(path), rows)
+    check_all(read_fer2013(path, split="PrivateTest"), rows)
+    with pytest.raises(DatasetError, match=r"exam\.csv has no split 'Training'"):
+        read_fer2013(path, split="Training")
 
 
 def test_unknown_split(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="fer2013 has the splits Training, PublicTest, PrivateTest, but got 'test'"):
-        fer2013.load(tmp_path, split="test")
+        read_fer2013(tmp_path, split="test")
 
 
 GOOD = " ".join(["7"] * 2304)
@@ -121,7 +122,7 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: tuple[str, str, str], message
     rows = [Row("0", GOOD, "Training"), Row(emotion, pixels, usage)]
     path = write_table(tmp_path / "fer2013.csv", table_text(rows))
     with pytest.raises(DatasetError, match=message) as caught:
-        fer2013.load(path)
+        read_fer2013(path)
     assert str(path) in str(caught.value)
     assert len(str(caught.value)) < 400 + len(str(path))
 
@@ -138,7 +139,7 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: tuple[str, str, str], message
 )
 def test_a_wrong_table(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        fer2013.load(write_table(tmp_path / "fer2013.csv", text))
+        read_fer2013(write_table(tmp_path / "fer2013.csv", text))
 
 
 @pytest.mark.parametrize("suffix", ["xz", "gz", "zip"])
@@ -148,7 +149,7 @@ def test_truncated_archives(tmp_path: Path, suffix: str, keep: float) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data))])
     with pytest.raises(DatasetError, match="is damaged or truncated"):
-        fer2013.load(path)
+        read_fer2013(path)
 
 
 @pytest.mark.parametrize("suffix", ["xz", "gz", "zip"])
@@ -162,7 +163,7 @@ def test_damaged_archives_never_crash(tmp_path: Path, suffix: str) -> None:
         damaged[int(generator.integers(6, len(data)))] ^= int(generator.integers(1, 256))
         path.write_bytes(damaged)
         try:
-            check_all(fer2013.load(path))
+            check_all(read_fer2013(path))
         except DatasetError:
             refused += 1
     assert refused > 30
@@ -171,21 +172,21 @@ def test_damaged_archives_never_crash(tmp_path: Path, suffix: str) -> None:
 def test_truncated_plain_table(tmp_path: Path) -> None:
     text = table_text(ROWS)
     with pytest.raises(DatasetError, match="row 7: expected"):
-        fer2013.load(write_table(tmp_path / "fer2013.csv", text[:-5000]))
+        read_fer2013(write_table(tmp_path / "fer2013.csv", text[:-5000]))
 
 
 def test_not_a_table(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no file .*nowhere"):
-        fer2013.load(tmp_path / "nowhere.csv")
+        read_fer2013(tmp_path / "nowhere.csv")
     (tmp_path / "image.csv").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
     with pytest.raises(DatasetError, match="is not a table: invalid start byte"):
-        fer2013.load(tmp_path / "image.csv")
+        read_fer2013(tmp_path / "image.csv")
     (tmp_path / "empty.csv").write_bytes(b"")
     with pytest.raises(DatasetError, match="lacks the column"):
-        fer2013.load(tmp_path / "empty.csv")
+        read_fer2013(tmp_path / "empty.csv")
     (tmp_path / "empty.csv.xz").write_bytes(lzma.compress(b""))
     with pytest.raises(DatasetError, match="lacks the column"):
-        fer2013.load(tmp_path / "empty.csv.xz")
+        read_fer2013(tmp_path / "empty.csv.xz")
 
 
 def test_zips(tmp_path: Path) -> None:
@@ -194,15 +195,15 @@ def test_zips(tmp_path: Path) -> None:
         archive.writestr("a.csv", "x")
         archive.writestr("b.csv", "y")
     with pytest.raises(DatasetError, match=r"must hold one table, but holds a\.csv, b\.csv"):
-        fer2013.load(path)
+        read_fer2013(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "x")
     with pytest.raises(DatasetError, match="must hold one table, but holds none"):
-        fer2013.load(path)
+        read_fer2013(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("example_submission.csv", "x")
         archive.writestr("icml_face_data.csv", table_text(ROWS))
-    check_all(fer2013.load(path))
+    check_all(read_fer2013(path))
 
 
 def test_encrypted_zip(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_encrypted_zip(tmp_path: Path) -> None:
         data[data.index(signature) + flags] |= 1  # general purpose bit 0: encrypted
     path.write_bytes(data)
     with pytest.raises(DatasetError, match=r"cannot unpack .*password required"):
-        fer2013.load(path)
+        read_fer2013(path)
 
 
 def write_tree(root: Path) -> list[tuple[str, str, np.ndarray]]:
@@ -239,22 +240,22 @@ def test_folder_tree(tmp_path: Path) -> None:
     (tmp_path / "train" / "angry" / "._Training_1.png").write_bytes(b"finder")
     (tmp_path / "train" / "angry" / "notes.txt").write_text("x")
     (tmp_path / "readme.md").write_text("x")
-    data = fer2013.load(tmp_path)
+    data = read_fer2013(tmp_path)
     assert [FER7.emotions[label] for label in data.labels] == [emotion for emotion, _, _ in written]
     assert data.splits.tolist() == [usage for _, usage, _ in written]
     np.testing.assert_array_equal(data.images, np.stack([pixels for _, _, pixels in written]))
-    part = fer2013.load(tmp_path, split="Training")
+    part = read_fer2013(tmp_path, split="Training")
     assert part.rows.tolist() == [2, 3, 4]
     np.testing.assert_array_equal(part.images, data.images[2:])
     with pytest.raises(DatasetError, match="holds neither"):
-        fer2013.load(tmp_path / "train")
+        read_fer2013(tmp_path / "train")
 
 
 def test_folder_tree_of_jpeg_is_close(tmp_path: Path) -> None:
     smooth = np.add.outer(np.arange(48), 2 * np.arange(48)).astype(np.uint8)
     (tmp_path / "train" / "fear").mkdir(parents=True)
     Image.fromarray(smooth).save(tmp_path / "train" / "fear" / "Training_9.jpg", quality=95)
-    data = fer2013.load(tmp_path)
+    data = read_fer2013(tmp_path)
     assert data.images.shape == (1, 48, 48)
     assert np.abs(data.images[0].astype(int) - smooth).max() < 12
     assert data.labels.tolist() == [2]
@@ -262,29 +263,29 @@ def test_folder_tree_of_jpeg_is_close(tmp_path: Path) -> None:
 
 def test_wrong_trees(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"holds neither fer2013\.csv nor a tree"):
-        fer2013.load(tmp_path)
+        read_fer2013(tmp_path)
     write_tree(tmp_path)
     file = tmp_path / "test" / "surprise" / "PublicTest_5.png"
     nameless = file.rename(file.with_name("5.png"))
     with pytest.raises(DatasetError, match="must be named PublicTest_<id> or PrivateTest_<id>"):
-        fer2013.load(tmp_path)
+        read_fer2013(tmp_path)
     nameless.rename(file)
     Image.new("L", (47, 48)).save(file)
     with pytest.raises(DatasetError, match=r"PublicTest_5\.png: expected 48 x 48 pixels, but got 47 x 48"):
-        fer2013.load(tmp_path)
+        read_fer2013(tmp_path)
     file.write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"PublicTest_5\.png: "):
-        fer2013.load(tmp_path)
+        read_fer2013(tmp_path)
     file.unlink()
     (tmp_path / "train" / "bored").mkdir()
     with pytest.raises(DatasetError, match="bored: unknown emotion 'bored'"):
-        fer2013.load(tmp_path)
+        read_fer2013(tmp_path)
 
 
 @pytest.mark.data
 def test_the_published_table(fer2013_dir: Path) -> None:
     path = fer2013_dir / "fer2013.csv.xz"
-    with fer2013.open_table(path) as text:
+    with open_table(path) as text:
         head = [next(text) for _ in range(201)]
     counts = np.zeros(7, dtype=int)
     for line in head[1:]:

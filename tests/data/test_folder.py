@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.data import folder
+from mien.data import Samples, load_images
+from mien.data.images import list_folder_images
 from mien.errors import DatasetError, MienWarning
 from mien.labels import FER7, FERPLUS8, RAVDESS8
 
@@ -30,7 +31,7 @@ def manifest(root: Path, text: str) -> None:
     (root / "manifest.csv").write_text(text, encoding="utf-8")
 
 
-def emotions(found: folder.ImageList) -> dict[str, str]:
+def emotions(found: Samples) -> dict[str, str]:
     return {
         file: found.label_set.emotions[label] if label >= 0 else ""
         for file, label in zip(found.files, found.labels, strict=True)
@@ -39,7 +40,7 @@ def emotions(found: folder.ImageList) -> dict[str, str]:
 
 def test_emotions_are_folders_in_any_word_and_case(tmp_path: Path) -> None:
     tree(tmp_path, ["Happy/b.png", "Happy/a.PNG", "JOY/c.png", "sad/deep/er/d.png", "surprised/e.png"])
-    found = folder.index(tmp_path)
+    found = list_folder_images(tmp_path)
     assert emotions(found) == {
         "Happy/a.PNG": "happiness",
         "Happy/b.png": "happiness",
@@ -47,7 +48,7 @@ def test_emotions_are_folders_in_any_word_and_case(tmp_path: Path) -> None:
         "sad/deep/er/d.png": "sadness",
         "surprised/e.png": "surprise",
     }
-    assert found.files == tuple(sorted(found.files))
+    assert found.files.tolist() == sorted(found.files.tolist())
     assert (found.name, found.source, found.label_set, found.problems) == ("folder", str(tmp_path), FER7, ())
     assert set(found.splits) == set(found.subjects) == set(found.clips) == {""}
     assert found.where(0) == str(tmp_path / "Happy" / "a.PNG")
@@ -55,16 +56,16 @@ def test_emotions_are_folders_in_any_word_and_case(tmp_path: Path) -> None:
 
 def test_splits_keep_their_names_and_may_stand_beside_emotions(tmp_path: Path) -> None:
     tree(tmp_path, ["Train/happy/a.png", "my test/fear/x/b.png", "anger/c.png"])
-    found = folder.index(tmp_path)
+    found = list_folder_images(tmp_path)
     assert dict(zip(found.files, found.splits, strict=True)) == {
         "Train/happy/a.png": "Train",
         "my test/fear/x/b.png": "my test",
         "anger/c.png": "",
     }
-    loaded = folder.load(tmp_path, split="my test", size=6)
+    loaded = load_images("folder", tmp_path, split="my test", size=6)
     np.testing.assert_array_equal(loaded.images[0], cv2.imread(str(tmp_path / "my test/fear/x/b.png"), 0))
     with pytest.raises(DatasetError, match="has no split 'val': it has Train, my test"):
-        folder.load(tmp_path, split="val")
+        load_images("folder", tmp_path, split="val")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_splits_keep_their_names_and_may_stand_beside_emotions(tmp_path: Path) -
     ],
 )
 def test_the_label_set_is_the_smallest_that_has_all(tmp_path: Path, words: tuple[str, ...], labels: object) -> None:
-    assert folder.index(tree(tmp_path, [f"{word}/a.png" for word in words])).label_set is labels
+    assert list_folder_images(tree(tmp_path, [f"{word}/a.png" for word in words])).label_set is labels
 
 
 def test_what_is_left_out_is_one_line_each(tmp_path: Path) -> None:
@@ -88,8 +89,8 @@ def test_what_is_left_out_is_one_line_each(tmp_path: Path) -> None:
     image(tmp_path / "happy" / ".ipynb_checkpoints" / "a.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "happy" / "more").symlink_to(tmp_path)
-    found = folder.index(tmp_path)
-    assert found.files == ("happy/a.png", "sad/b.png", "train/fear/c.png")
+    found = list_folder_images(tmp_path)
+    assert tuple(found.files.tolist()) == ("happy/a.png", "sad/b.png", "train/fear/c.png")
     assert set(found.problems) == {
         "'happy/notes\\nx.txt': not an image (by its name)",
         "happy/more: a linked folder is not entered",
@@ -101,28 +102,30 @@ def test_what_is_left_out_is_one_line_each(tmp_path: Path) -> None:
     }
     assert len(found.problems) == 7
     with pytest.warns(MienWarning, match=r"left out cats: neither .* \(and 6 more: `mien data inspect` lists them\)"):
-        assert len(folder.load(tmp_path)) == 3
+        assert len(load_images("folder", tmp_path)) == 3
 
 
 def test_useless_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected a folder with <emotion>/<file> .* there is no such folder"):
-        folder.index(tmp_path / "nowhere")
+        list_folder_images(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match=r"but embedded null byte|but there is no such folder"):
-        folder.index("a\0b")
+        list_folder_images("a\0b")
     with pytest.raises(DatasetError, match=r"at .*a\.png, but it is a file"):
-        folder.index(image(tmp_path / "a.png"))
-    with pytest.raises(DatasetError, match=r"emotions such as anger, .*, but has .*a\.png: an image beside"):
-        folder.index(tmp_path)
+        list_folder_images(image(tmp_path / "a.png"))
+    with pytest.raises(
+        DatasetError, match=r"emotions such as anger, .*, but has nothing that fits: a\.png: an image beside"
+    ):
+        list_folder_images(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="but has nothing"):
-        folder.index(tmp_path / "empty")
+    with pytest.raises(DatasetError, match="but has nothing that fits"):
+        list_folder_images(tmp_path / "empty")
     (tmp_path / "no" / "happy").mkdir(parents=True)
-    with pytest.raises(DatasetError, match="has no images of known emotions"):
-        folder.index(tmp_path / "no")
+    with pytest.raises(DatasetError, match="must hold images of known emotions, but has nothing that fits"):
+        list_folder_images(tmp_path / "no")
     with pytest.raises(DatasetError, match="must have images of at least two emotions, but it has only happiness"):
-        folder.index(tree(tmp_path / "one", ["happy/a.png", "joy/b.png"]))
+        list_folder_images(tree(tmp_path / "one", ["happy/a.png", "joy/b.png"]))
     with pytest.raises(DatasetError, match="has both contempt and calm, which no label set has together"):
-        folder.index(tree(tmp_path / "two", ["calm/a.png", "contempt/b.png"]))
+        list_folder_images(tree(tmp_path / "two", ["calm/a.png", "contempt/b.png"]))
 
 
 def test_a_folder_that_may_not_be_opened_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +138,8 @@ def test_a_folder_that_may_not_be_opened_is_a_problem(tmp_path: Path, monkeypatc
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", closed)  # the file's mode would not stop root
-    found = folder.index(tmp_path)
-    assert found.files == ("happy/a.png", "sad/b.png")
+    found = list_folder_images(tmp_path)
+    assert tuple(found.files.tolist()) == ("happy/a.png", "sad/b.png")
     assert found.problems == ("sad/c: cannot open the folder: Permission denied",)
 
 
@@ -144,12 +147,12 @@ def test_images_become_gray_squares_of_the_size_asked_for(tmp_path: Path) -> Non
     image(tmp_path / "happy" / "a.png", 1, (8, 8))
     image(tmp_path / "sad" / "b.png", 2, (4, 4))
     told: list[int] = []
-    data = folder.load(tmp_path, size=4, progress=told.append)
+    data = load_images("folder", tmp_path, size=4, progress=told.append)
     wide = cv2.imread(str(tmp_path / "happy" / "a.png"), 0).astype(float)
     np.testing.assert_allclose(data.images[0], wide.reshape(4, 2, 4, 2).mean(axis=(1, 3)), atol=0.51)
     np.testing.assert_array_equal(data.images[1], cv2.imread(str(tmp_path / "sad" / "b.png"), 0))
     assert (data.images.dtype, sum(told), data.labels.tolist()) == (np.uint8, 2, [3, 4])
-    assert folder.load(tmp_path).images.shape == (2, 48, 48)
+    assert load_images("folder", tmp_path).images.shape == (2, 48, 48)
 
 
 def test_the_manifest_decides_and_keeps_its_order(tmp_path: Path) -> None:
@@ -162,8 +165,8 @@ def test_the_manifest_decides_and_keeps_its_order(tmp_path: Path) -> None:
         "happy/a.png,s1,happiness,,train,\n"
         "all/c.png,,,,,\n",
     )
-    found = folder.index(tmp_path)
-    assert found.files == ("d.png", "sad/b.png", "happy/a.png", "all/c.png")
+    found = list_folder_images(tmp_path)
+    assert tuple(found.files.tolist()) == ("d.png", "sad/b.png", "happy/a.png", "all/c.png")
     assert emotions(found) == {"d.png": "anger", "sad/b.png": "fear", "happy/a.png": "happiness", "all/c.png": ""}
     assert found.labels[3] == -1
     assert found.subjects.tolist() == ["s2", "s1", "s1", ""]
@@ -175,7 +178,7 @@ def test_the_manifest_decides_and_keeps_its_order(tmp_path: Path) -> None:
 def test_without_its_columns_splits_come_from_the_folders(tmp_path: Path) -> None:
     tree(tmp_path, ["train/happy/a.png", "sad/b.png"])
     manifest(tmp_path, "emotion,file\nhappy,train/happy/a.png\nsad,sad/b.png\n")
-    found = folder.index(tmp_path)
+    found = list_folder_images(tmp_path)
     assert (found.splits.tolist(), found.subjects.tolist()) == (["train", ""], ["", ""])
 
 
@@ -185,8 +188,8 @@ def test_what_folder_and_manifest_do_not_agree_on_is_one_line_each(tmp_path: Pat
     (tmp_path / "set" / "rejected.csv").write_text("file,reason\n")
     rows = ["happy/a.png,happy", "sad/b.png,sad", "happy/a.png,sad", "gone.png,sad", "sad/c.png,bored"]
     manifest(tmp_path / "set", "\n".join(["file,emotion", *rows, "../outside.png,sad"]))
-    found = folder.index(tmp_path / "set")
-    assert found.files == ("happy/a.png", "sad/b.png")
+    found = list_folder_images(tmp_path / "set")
+    assert tuple(found.files.tolist()) == ("happy/a.png", "sad/b.png")
     assert found.problems == (
         "manifest.csv, row 4: happy/a.png is listed twice",
         "manifest.csv, row 5: there is no image gone.png",
@@ -203,13 +206,13 @@ def test_what_folder_and_manifest_do_not_agree_on_is_one_line_each(tmp_path: Pat
         (b"file,label\na.png,happy\n", r"lacks the column emotion: it has file, label"),
         (b"file,emotion\nhappy/a.png,happy,more\n", r"manifest\.csv, row 2: expected 2 values, but got 3"),
         (b"file,emotion\nhappy/a.png\n", r"row 2: expected 2 values, but got 1"),
-        (b"file,emotion\n\xff\xfe,happy\n", r"cannot be read as a table: .*utf-8"),
+        (b"file,emotion\n\xff\xfe,happy\n", r"row 2: there is no image '.udcff.udcfe'"),
         (b"file,emotion\n" + b"x" * 200_000 + b",happy\n", r"cannot be read as a table: field larger"),
-        (b"file,emotion\n", r"has no images of known emotions: happy/a\.png: not listed in manifest\.csv"),
+        (b"file,emotion\n", r"must hold images of known emotions, .*: happy/a\.png: not listed in manifest\.csv"),
     ],
 )
 def test_a_manifest_that_is_none_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     tree(tmp_path, ["happy/a.png", "sad/b.png"])
     (tmp_path / "manifest.csv").write_bytes(content)
     with pytest.raises(DatasetError, match=message):
-        folder.index(tmp_path)
+        list_folder_images(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mien.data import iefdb
+from mien.data.images import list_iefdb
 from mien.errors import DatasetError, InputError, MissingExtraError
 
 openpyxl = pytest.importorskip("openpyxl")
@@ -43,7 +43,7 @@ def test_tells_delimiter_and_encoding(delimiter: str, encoding: str, tmp_path: P
     write(tmp_path / "labels.csv", "\r\n".join(delimiter.join(row) for row in rows), encoding)
     if delimiter == ",":
         write(tmp_path / "labels.csv", "\r\n".join(delimiter.join(row[:2]) for row in rows), encoding)
-    listed = iefdb.index(tmp_path)
+    listed = list_iefdb(tmp_path)
     assert told(listed) == {"چهره.png": "happiness", "b.png": "sadness"}
     assert listed.problems == ()
     assert listed.subjects.tolist() == ["", ""]
@@ -56,7 +56,7 @@ def test_tells_delimiter_and_encoding(delimiter: str, encoding: str, tmp_path: P
 def test_finds_files_however_they_are_named(name: str, tmp_path: Path) -> None:
     make_images(tmp_path, "a/one.jpg", "a/two.jpg")
     write(tmp_path / "t.csv", f"file,emotion\n{name},fear\ntwo,anger\n")
-    listed = iefdb.index(tmp_path)
+    listed = list_iefdb(tmp_path)
     assert told(listed) == {"a/one.jpg": "fear", "a/two.jpg": "anger"}
     assert listed.problems == ()
 
@@ -64,13 +64,13 @@ def test_finds_files_however_they_are_named(name: str, tmp_path: Path) -> None:
 def test_composed_and_decomposed_letters_are_the_same(tmp_path: Path) -> None:
     make_images(tmp_path, "e\u0301.jpg", "b.jpg")
     write(tmp_path / "t.csv", "file,emotion\n\u00e9.jpg,fear\nb,anger\n")
-    assert iefdb.index(tmp_path).problems == ()
+    assert list_iefdb(tmp_path).problems == ()
 
 
 def test_another_folder_is_another_file(tmp_path: Path) -> None:
     make_images(tmp_path, "happy/1.jpg", "sad/1.jpg", "sad/2.jpg")
     write(tmp_path / "t.csv", "file,emotion\nhappy/1.jpg,happy\nsad/1,sad\nhappy/2.jpg,happy\n1.jpg,sad\n")
-    listed = iefdb.index(tmp_path)
+    listed = list_iefdb(tmp_path)
     assert told(listed) == {"happy/1.jpg": "happiness", "sad/1.jpg": "sadness"}
     assert listed.problems == (
         "t.csv, row 4: happy/2.jpg: there is no such image",
@@ -96,18 +96,17 @@ def test_says_which_rows_and_files_do_not_fit(tmp_path: Path) -> None:
         "e,sad",
     ]
     write(tmp_path / "t.csv", "\n".join([*rows, "a,calm"]))
-    listed = iefdb.index(tmp_path)
+    listed = list_iefdb(tmp_path)
     assert told(listed) == {"a.jpg": "anger", "d.jpg": "fear"}
     assert listed.problems == (
         "notes.txt: not an image (by its name)",
-        "t.csv, row 4: unknown emotion 'bored': expected one of anger, calm, contempt, disgust, fear, happiness, "
-        "neutral, sadness, surprise or a common synonym",
+        "t.csv, row 4: unknown emotion 'bored' of b",
         "t.csv, row 5: x: there is no such image",
         "t.csv, row 6: it has no emotion",
         "t.csv, row 7: it has no file",
         "t.csv, row 9: d.jpg is listed twice, first in t.csv, row 8",
         "t.csv, row 11: e.jpg is sadness, but fear in t.csv, row 10: neither counts",
-        "t.csv, row 12: fer7 has no 'calm': it has anger, disgust, fear, happiness, sadness, surprise, neutral",
+        "t.csv, row 12: calm of a is not in fer7",
         "b.jpg: no usable row in t.csv",
         "c.jpg: no usable row in t.csv",
         "e.jpg: no usable row in t.csv",
@@ -117,8 +116,8 @@ def test_says_which_rows_and_files_do_not_fit(tmp_path: Path) -> None:
 def test_columns_by_common_names_or_by_option(tmp_path: Path) -> None:
     make_images(tmp_path, "1.jpg", "2.jpg")
     write(tmp_path / "t.csv", "Nr,Who,Bild,file_name,Gefühl,label\n1,x,1,2,fear,sad\n2,y,2,1,anger,sad\n")
-    assert told(iefdb.index(tmp_path)) == {"2.jpg": "sadness", "1.jpg": "sadness"}
-    listed = iefdb.index(tmp_path, file_column="Bild", emotion_column="gefühl", subject_column="Who")
+    assert told(list_iefdb(tmp_path)) == {"2.jpg": "sadness", "1.jpg": "sadness"}
+    listed = list_iefdb(tmp_path, file_column="Bild", emotion_column="gefühl", subject_column="Who")
     assert told(listed) == {"1.jpg": "fear", "2.jpg": "anger"}
     assert listed.subjects.tolist() == ["x", "y"]
 
@@ -139,40 +138,40 @@ def test_says_which_column_it_cannot_tell(header: str, options: dict[str, str], 
     make_images(tmp_path, "a.jpg")
     write(tmp_path / "t.csv", f"{header}\na,anger,x,y\n")
     with pytest.raises(DatasetError) as caught:
-        iefdb.index(tmp_path, **options)
+        list_iefdb(tmp_path, **options)
     assert message in str(caught.value)
 
 
 def test_says_which_table_it_cannot_tell(tmp_path: Path) -> None:
     make_images(tmp_path, "a.jpg")
     with pytest.raises(DatasetError, match=r"must hold one table \(\.csv, \.tsv, \.xlsx\), but holds none: name it by"):
-        iefdb.index(tmp_path)
+        list_iefdb(tmp_path)
     write(tmp_path / "t.csv", "file,emotion\na,anger\n")
     write(tmp_path / "u.csv", "file,emotion\na,fear\n")
     with pytest.raises(DatasetError, match=r"but holds t\.csv, u\.csv: name it by the option table"):
-        iefdb.index(tmp_path)
-    assert told(iefdb.index(tmp_path, table="u.csv")) == {"a.jpg": "fear"}
-    assert told(iefdb.index(tmp_path, table=tmp_path / "t.csv")) == {"a.jpg": "anger"}
+        list_iefdb(tmp_path)
+    assert told(list_iefdb(tmp_path, table="u.csv")) == {"a.jpg": "fear"}
+    assert told(list_iefdb(tmp_path, table=tmp_path / "t.csv")) == {"a.jpg": "anger"}
     with pytest.raises(DatasetError, match=r"no table v\.csv"):
-        iefdb.index(tmp_path, table="v.csv")
+        list_iefdb(tmp_path, table="v.csv")
     with pytest.raises(DatasetError, match="cannot read the table"):
-        iefdb.index(tmp_path, table=tmp_path)
+        list_iefdb(tmp_path, table=tmp_path)
 
 
 def test_the_table_itself_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(make_images(tmp_path, "a.jpg") / "t.csv", "file,emotion\na,anger\n")
     monkeypatch.chdir(tmp_path)
-    assert iefdb.index(".", table=tmp_path / "t.csv").problems == ()
-    assert iefdb.index(tmp_path, table="t.csv").problems == ()
+    assert list_iefdb(".", table=tmp_path / "t.csv").problems == ()
+    assert list_iefdb(tmp_path, table="t.csv").problems == ()
 
 
 def test_contempt_needs_a_set_that_has_it(tmp_path: Path) -> None:
     make_images(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path / "t.csv", "file,emotion\na,contempt\nb,neutral\n")
-    assert told(iefdb.index(tmp_path)) == {"b.jpg": "neutral"}
-    assert told(iefdb.index(tmp_path, label_set="ferplus8")) == {"a.jpg": "contempt", "b.jpg": "neutral"}
+    assert told(list_iefdb(tmp_path)) == {"b.jpg": "neutral"}
+    assert told(list_iefdb(tmp_path, label_set="ferplus8")) == {"a.jpg": "contempt", "b.jpg": "neutral"}
     with pytest.raises(InputError, match="unknown label set 'eight'"):
-        iefdb.index(tmp_path, label_set="eight")
+        list_iefdb(tmp_path, label_set="eight")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +179,7 @@ def test_contempt_needs_a_set_that_has_it(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"\n\n", "is empty"),
-        (b"file,emotion\n", "names no image"),
+        (b"file,emotion\n", "t.csv names, but has nothing that fits"),
         (b"file,emotion\n\xff\xfe,x\n", "is not UTF-8 text: invalid start byte at byte 13"),
         (b"\xff\xfef", "is not UTF-16 text: truncated data at byte 2"),
         (b"file,emotion\na,\0\n", "is no table: it holds zero bytes"),
@@ -193,7 +192,7 @@ def test_refuses_what_is_no_table(content: bytes, message: str, tmp_path: Path) 
     make_images(tmp_path, "a.jpg")
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DatasetError) as caught:
-        iefdb.index(tmp_path)
+        list_iefdb(tmp_path)
     assert message in str(caught.value)
     assert str(caught.value).isprintable()
 
@@ -214,25 +213,25 @@ def workbook(path: Path) -> Path:
 
 def test_reads_a_workbook(tmp_path: Path) -> None:
     workbook(make_images(tmp_path, "1.jpg", "b.jpg") / "labels.xlsx")
-    listed = iefdb.index(tmp_path)
+    listed = list_iefdb(tmp_path)
     assert told(listed) == {"1.jpg": "happiness", "b.jpg": "sadness"}
     assert listed.subjects.tolist() == ["12", "w2"]
     assert listed.problems == ()
-    other = iefdb.index(tmp_path, sheet="More")
+    other = list_iefdb(tmp_path, sheet="More")
     assert told(other) == {"b.jpg": "fear"}
     with pytest.raises(DatasetError, match=r"labels\.xlsx has no sheet 'Most': it has Labels, More"):
-        iefdb.index(tmp_path, sheet="Most")
+        list_iefdb(tmp_path, sheet="Most")
 
 
 def test_rows_of_a_workbook_have_the_numbers_that_it_shows(tmp_path: Path) -> None:
     workbook(make_images(tmp_path, "1.jpg") / "labels.xlsx")
-    assert iefdb.index(tmp_path).problems == ("labels.xlsx, row 4: b.jpg: there is no such image",)
+    assert list_iefdb(tmp_path).problems == ("labels.xlsx, row 4: b.jpg: there is no such image",)
 
 
 def test_a_csv_has_no_sheets(tmp_path: Path) -> None:
     write(make_images(tmp_path, "a.jpg") / "t.csv", "file,emotion\na,anger\n")
     with pytest.raises(DatasetError, match=r"t\.csv is no XLSX file: it has no sheet 'More'"):
-        iefdb.index(tmp_path, sheet="More")
+        list_iefdb(tmp_path, sheet="More")
 
 
 def edited(path: Path, member: str, old: bytes, new: bytes) -> None:
@@ -248,7 +247,7 @@ def edited(path: Path, member: str, old: bytes, new: bytes) -> None:
 def test_a_wrong_size_of_the_sheet_cuts_nothing(tmp_path: Path) -> None:
     path = workbook(make_images(tmp_path, "1.jpg", "b.jpg") / "labels.xlsx")
     edited(path, "xl/worksheets/sheet1.xml", b'<dimension ref="A1:C4"', b'<dimension ref="A1"')
-    assert len(iefdb.index(tmp_path)) == 2
+    assert len(list_iefdb(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9, 0.99])
@@ -256,7 +255,7 @@ def test_refuses_a_truncated_workbook(share: float, tmp_path: Path) -> None:
     path = workbook(make_images(tmp_path, "1.jpg") / "labels.xlsx")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(DatasetError, match=r"labels\.xlsx is no XLSX file, or a damaged one: "):
-        iefdb.index(tmp_path)
+        list_iefdb(tmp_path)
 
 
 @pytest.mark.parametrize("member", ["xl/workbook.xml", "xl/worksheets/sheet1.xml", "[Content_Types].xml"])
@@ -267,7 +266,7 @@ def test_refuses_a_workbook_with_damaged_parts(member: str, content: bytes, tmp_
         whole = archive.read(member)
     edited(path, member, whole, content)
     with pytest.raises(DatasetError, match=r"labels\.xlsx"):
-        iefdb.index(tmp_path)
+        list_iefdb(tmp_path)
 
 
 def test_any_damaged_byte_gives_an_answer_or_one_error(tmp_path: Path) -> None:
@@ -276,7 +275,7 @@ def test_any_damaged_byte_gives_an_answer_or_one_error(tmp_path: Path) -> None:
     for at in range(0, len(whole), 61):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
         with contextlib.suppress(DatasetError):
-            iefdb.index(tmp_path)
+            list_iefdb(tmp_path)
 
 
 def test_an_archive_that_is_no_workbook(tmp_path: Path) -> None:
@@ -285,11 +284,11 @@ def test_an_archive_that_is_no_workbook(tmp_path: Path) -> None:
         archive.writestr("a.txt", "nothing")
     (make_images(tmp_path, "a.jpg") / "t.xlsx").write_bytes(stream.getvalue())
     with pytest.raises(DatasetError, match="is no XLSX file, or a damaged one"):
-        iefdb.index(tmp_path)
+        list_iefdb(tmp_path)
 
 
 def test_names_the_extra_for_workbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workbook(make_images(tmp_path, "1.jpg") / "labels.xlsx")
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(MissingExtraError, match=r'reading XLSX tables needs openpyxl: pip install "mien\[xlsx\]"'):
-        iefdb.index(tmp_path)
+        list_iefdb(tmp_path)

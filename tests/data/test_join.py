@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.base import FaceData
+from face_tables import table_samples
+from mien.data import Samples
 from mien.data.join import is_training, join
 from mien.errors import DatasetError, InputError
 from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet
@@ -24,24 +25,23 @@ def faces(
     clips: list[str] | None = None,
     distribution: list[list[float]] | None = None,
     source: str = "",
-) -> FaceData:
+) -> Samples:
     """Build a data set whose image number n is the same everywhere."""
     images = np.stack([np.random.default_rng(n).integers(0, 256, (side, side), dtype=np.uint8) for n in images])
-    return FaceData(
+    return table_samples(
+        images,
+        np.array([labels.index(word) if word else -1 for word in words]),
+        labels,
         name=name,
-        images=images,
-        labels=np.array([labels.index(word) if word else -1 for word in words]),
-        label_set=labels,
-        splits=np.array(splits or ["Training"] * len(words)),
-        rows=np.arange(len(words)),
         source=source or f"/data/{name}",
-        subjects=None if subjects is None else np.array(subjects),
-        clips=None if clips is None else np.array(clips),
         distribution=None if distribution is None else np.float32(distribution),
+        split=splits or "Training",
+        subject=subjects,
+        clip=clips,
     )
 
 
-def words(data: FaceData) -> list[str]:
+def words(data: Samples) -> list[str]:
     return [data.label_set.emotions[label] for label in data.labels]
 
 
@@ -58,7 +58,7 @@ def test_images_labels_and_splits_follow_each_other() -> None:
     assert joined.sources == ("fer2013:row 0", "fer2013:row 1", "baum2:row 0", "baum2:row 1")
     assert (joined.notes, joined.duplicates, joined.dropped) == ((), (), 0)
     assert (joined.split_copies, joined.conflicts) == (0, 0)
-    assert (data.subjects, data.clips, data.distribution) == (None, None, None)
+    assert (data.has("subject"), data.has("clip"), data.distribution) == (False, False, None)
 
 
 def test_what_has_no_place_is_left_out_and_said() -> None:
@@ -83,9 +83,7 @@ def test_people_and_videos_of_different_sets_stay_apart() -> None:
     three = faces("folder", [3], ["fear"], subjects=["KA"], source="/data/y")
     four = faces("folder", [4], ["fear"], subjects=["KA"], source="/data/x")
     joined = join([one, two, three, four])
-    assert joined.data.subjects is not None
     assert joined.data.subjects.tolist() == ["jaffe:KA", "", "folder:KA", "folder-2:KA", "folder:KA"]
-    assert joined.data.clips is not None
     assert joined.data.clips.tolist() == ["jaffe:a", "jaffe:b", "", "", ""]
     assert joined.sources[2:] == ("folder:row 0", "folder-2:row 0", "folder:row 0")
 
@@ -108,7 +106,7 @@ def test_votes_are_mapped_and_kept_where_all_have_them() -> None:
 
 def test_other_sizes_are_resampled() -> None:
     one = faces("small", [0], ["fear"], side=24)
-    flat = replace(one, images=np.full((1, 96, 96), 77, np.uint8), name="large")
+    flat = replace(one, pixels=np.full((1, 96, 96), 77, np.uint8), name="large")
     joined = join([one, flat, faces("fer2013", [1], ["fear"])])
     assert joined.data.images.shape == (3, 48, 48)
     assert (joined.data.images[1] == 77).all()
@@ -122,7 +120,7 @@ def test_other_sizes_are_resampled() -> None:
 # --- copies ---------------------------------------------------------------------------------------
 
 
-def copies() -> list[FaceData]:
+def copies() -> list[Samples]:
     one = faces("one", [0, 1, 2, 0], ["fear"] * 4, splits=["Training"] * 4)
     two = faces("two", [1, 3, 2], ["fear", "fear", "anger"], splits=["PublicTest", "train", "train"])
     three = faces("three", [1, 4], ["fear", "fear"], splits=["test", "val"])
@@ -174,8 +172,8 @@ def test_no_image_is_lost_and_none_stands_twice(seed: int) -> None:
 
 def test_copies_are_compared_at_the_size_that_is_written() -> None:
     flat = faces("a", [0], ["fear"])
-    large = replace(flat, name="b", images=np.full((1, 96, 96), 7, np.uint8))
-    small = replace(flat, name="c", images=np.full((1, 48, 48), 7, np.uint8))
+    large = replace(flat, name="b", pixels=np.full((1, 96, 96), 7, np.uint8))
+    small = replace(flat, name="c", pixels=np.full((1, 48, 48), 7, np.uint8))
     assert join([large, small]).duplicates == (("b", "c", 1),)
 
 
@@ -193,7 +191,7 @@ def test_splits_held_out(name: str) -> None:
 
 
 def test_nothing_to_join() -> None:
-    with pytest.raises(InputError, match="at least one data set, but got none"):
+    with pytest.raises(InputError, match="at least one dataset, but got none"):
         join([])
     with pytest.raises(InputError, match="labels must be one of fer7, ferplus8, but got 'fer8'"):
         join([faces("a", [0], ["fear"])], labels="fer8")
@@ -205,9 +203,9 @@ def test_nothing_to_join() -> None:
 
 @pytest.mark.data
 def test_fer2013_joined_with_its_votes_holds_no_copy(fer2013_copy: Path) -> None:
-    from mien.data import load
+    from mien.data import load_dataset
 
-    data = load("ferplus", fer2013_copy)
+    data = load_dataset("ferplus", fer2013_copy)
     joined = join([data], drop_duplicates=True)
     assert joined.split_copies > 200
     assert len({image.tobytes() for image in joined.data.images}) == len(joined.data)

@@ -6,8 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from mien.data import _near
-from mien.data._near import ALIKE, DETAIL, near_pairs, spreads, thumbnail
+from mien.data.near_copies import ALIKE, DETAIL, near_pairs, spreads, thumbnail
 
 Images = NDArray[np.uint8]
 
@@ -58,13 +57,13 @@ CHANGES = {
 def test_no_false_alarm_among_two_thousand_different_images(monkeypatch: pytest.MonkeyPatch) -> None:
     images = half(smooth(2000, seed=1))
     assert len(near_pairs(images)) == 0
-    monkeypatch.setattr(_near, "FEW", 0)
+    monkeypatch.setattr("mien.data.near_copies.FEW", 0)
     assert len(near_pairs(images)) == 0
 
 
 @pytest.mark.parametrize("few", [0, 4096], ids=["sorted", "all with all"])
 def test_planted_copies_are_found_and_nothing_else(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    monkeypatch.setattr(_near, "FEW", few)
+    monkeypatch.setattr("mien.data.near_copies.FEW", few)
     images = half(smooth(420, seed=2))
     copies, truth = [], {}
     for number, (name, change) in enumerate(CHANGES.items()):
@@ -116,7 +115,7 @@ def test_a_symmetric_image_and_its_copy_are_one_plain_pair() -> None:
 def test_progress_sums_to_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     images = half(smooth(30, seed=8))
     for few in (4096, 0):
-        monkeypatch.setattr(_near, "FEW", few)
+        monkeypatch.setattr("mien.data.near_copies.FEW", few)
         told: list[int] = []
         near_pairs(images, advance=told.append)
         assert sum(told) == 30

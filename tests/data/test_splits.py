@@ -5,49 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.data.base import FaceData, ImageList
-from mien.data.splits import folds, groups, holdout
+from mien.data.splits import fold_ids, holdout_mask
 from mien.errors import DatasetError, InputError
-from mien.labels import FER7
-
-
-def data(subjects: list[str], clips: list[str], images: list[int]) -> FaceData:
-    images = np.random.default_rng(0).integers(0, 255, (max(images) + 1, 8, 8), dtype=np.uint8)[images]
-    n = len(images)
-    return FaceData(
-        name="own",
-        images=images,
-        labels=np.zeros(n, np.int64),
-        label_set=FER7,
-        splits=np.full(n, ""),
-        rows=np.arange(n),
-        source="own",
-        subjects=np.array(subjects),
-        clips=np.array(clips),
-    )
-
-
-def test_groups_follow_subject_clip_and_content() -> None:
-    own = data(["a", "a", "", "b", "", ""], ["1", "2", "2", "", "", ""], [0, 1, 2, 3, 3, 4])
-    # a binds 0 and 1, clip 2 binds 1 and 2, the same image binds 3 and 4; the last stands alone.
-    assert groups(own).tolist() == [0, 0, 0, 1, 1, 2]
-
-
-def test_groups_are_the_connected_components_of_scipy() -> None:
-    sparse = pytest.importorskip("scipy.sparse")
-    generator = np.random.default_rng(1)
-    n = 80
-    subjects, clips = generator.integers(0, 40, n).astype(str), generator.integers(0, 60, n).astype(str)
-    same = (subjects[:, None] == subjects) | (clips[:, None] == clips)
-    expected = sparse.csgraph.connected_components(sparse.csr_matrix(same))[1]
-    found = groups(data(subjects.tolist(), clips.tolist(), list(range(n))))
-    np.testing.assert_array_equal(found[:, None] == found, expected[:, None] == expected)
-
-
-def test_lists_of_files_are_grouped_by_name_alone() -> None:
-    blank = np.full(3, "")
-    own = ImageList("own", "x", ("a", "b", "c"), np.zeros(3, np.int64), FER7, np.array(["p", "", "p"]), blank, blank)
-    assert groups(own).tolist() == [0, 1, 0]
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,9 +18,9 @@ def test_folds_keep_groups_together_and_leave_no_row_out(draw: st.DataObject) ->
     k = draw.draw(st.integers(2, 5))
     if len(np.unique(group)) < k:
         with pytest.raises(DatasetError, match=rf"{k} folds need at least {k} subjects"):
-            folds(labels, group, k)
+            fold_ids(labels, group, k)
         return
-    fold = folds(labels, group, k, seed=draw.draw(st.integers(0, 3)))
+    fold = fold_ids(labels, group, k, seed=draw.draw(st.integers(0, 3)))
     assert set(fold) == set(range(k))
     for name in np.unique(group):
         assert len(set(fold[group == name])) == 1
@@ -71,7 +30,7 @@ def test_folds_are_alike_in_size_and_classes() -> None:
     generator = np.random.default_rng(0)
     subject = generator.integers(0, 50, 2000)
     labels = generator.choice(7, 2000, p=[0.4, 0.02, 0.1, 0.2, 0.1, 0.1, 0.08])
-    fold = folds(labels, subject, 5)
+    fold = fold_ids(labels, subject, 5)
     table = np.array([[np.sum((fold == f) & (labels == c)) for c in range(7)] for f in range(5)])
     np.testing.assert_allclose(table.sum(axis=1), 400, atol=30)
     np.testing.assert_allclose(table[:, 0], (labels == 0).sum() / 5, rtol=0.15)
@@ -80,18 +39,18 @@ def test_folds_are_alike_in_size_and_classes() -> None:
 
 def test_random_folds_ignore_groups_and_the_seed_decides() -> None:
     labels, group = np.arange(60) % 3, np.zeros(60, np.int64)
-    fold = folds(labels, group, 5, by="random", seed=1)
+    fold = fold_ids(labels, group, 5, by="random", seed=1)
     assert np.bincount(fold).tolist() == [12] * 5
     assert all(np.bincount(fold[labels == c], minlength=5).tolist() == [4] * 5 for c in range(3))
-    np.testing.assert_array_equal(fold, folds(labels, group, 5, by="random", seed=1))
-    assert not np.array_equal(fold, folds(labels, group, 5, by="random", seed=2))
+    np.testing.assert_array_equal(fold, fold_ids(labels, group, 5, by="random", seed=1))
+    assert not np.array_equal(fold, fold_ids(labels, group, 5, by="random", seed=2))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
 def test_a_share_is_held_out_in_whole_groups(share: float) -> None:
     generator = np.random.default_rng(0)
     group, labels = generator.integers(0, 100, 1000), generator.integers(0, 7, 1000)
-    held = holdout(labels, group, share)
+    held = holdout_mask(labels, group, share)
     assert held.mean() == pytest.approx(share, abs=0.03)
     assert not set(group[held]) & set(group[~held])
 
@@ -99,10 +58,10 @@ def test_a_share_is_held_out_in_whole_groups(share: float) -> None:
 def test_wrong_requests_are_named() -> None:
     labels = np.zeros(4, np.int64)
     with pytest.raises(InputError, match="by must be subject or random, but got 'actor'"):
-        folds(labels, np.arange(4), 2, by="actor")
+        fold_ids(labels, np.arange(4), 2, by="actor")
     with pytest.raises(InputError, match="k must be"):
-        folds(labels, np.arange(4), 1)
-    with pytest.raises(DatasetError, match="5 folds need at least 5 images, but there are 4"):
-        folds(labels, np.arange(4), 5, by="random")
+        fold_ids(labels, np.arange(4), 1)
+    with pytest.raises(DatasetError, match="5 folds need at least 5 samples, but there are 4"):
+        fold_ids(labels, np.arange(4), 5, by="random")
     with pytest.raises(InputError, match="share must be"):
-        holdout(labels, np.arange(4), 0.9)
+        holdout_mask(labels, np.arange(4), 0.9)

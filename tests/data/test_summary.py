@@ -7,15 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.data import FaceData, ImageList
-from mien.data._files import Found, image_list
+from face_tables import table_samples
+from mien.data import Samples
+from mien.data.samples import Row
 from mien.data.summary import Spread, sample_sheet, summarize
 from mien.errors import DatasetError, InputError
 from mien.labels import FER7
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> ImageList:
+def images(tmp_path: Path) -> Samples:
     """Six images of three sizes, and a file that is none."""
     sizes = [(4, 6), (4, 6), (4, 6), (8, 8), (8, 8), (10, 2)]
     for number, (height, width) in enumerate(sizes):
@@ -24,25 +25,21 @@ def images(tmp_path: Path) -> ImageList:
     emotions = ("happiness", "happiness", "fear", "fear", "fear", "", "sadness")
     subjects = ("a", "a", "a", "b", "", "", "c")
     found = [
-        Found(f"{n}.png", emotion, subject, f"c{n % 2}", "train" if n < 4 else "test")
+        Row(f"{n}.png", emotion, subject, f"c{n % 2}", "train" if n < 4 else "test")
         for n, (emotion, subject) in enumerate(zip(emotions, subjects, strict=True))
     ]
-    return image_list("made", tmp_path, found, FER7, ["x: left out"])
-
-
-def table(n: int = 5) -> FaceData:
-    return FaceData(
-        name="table",
-        images=np.zeros((n, 3, 7), dtype=np.uint8),
-        labels=np.arange(n) % 7,
-        label_set=FER7,
-        splits=np.array(["one"] * n),
-        rows=np.arange(n),
-        source="t.csv",
+    return Samples.from_rows(
+        found, name="made", kind="image", source=tmp_path, label_set=FER7, problems=["x: left out"]
     )
 
 
-def test_everything_is_counted(images: ImageList) -> None:
+def table(n: int = 5) -> Samples:
+    return table_samples(
+        np.zeros((n, 3, 7), dtype=np.uint8), np.arange(n) % 7, name="table", source="t.csv", split="one"
+    )
+
+
+def test_everything_is_counted(images: Samples) -> None:
     found = summarize(images)
     assert (found.images, found.measured, found.clips) == (7, 6, 2)
     assert {k: v for k, v in found.counts["train"].items() if v} == {"happiness": 2, "fear": 2}
@@ -59,7 +56,7 @@ def test_everything_is_counted(images: ImageList) -> None:
     assert kept["subjects"] == {"n": 3, "min": 1, "median": 1.0, "max": 3}
 
 
-def test_a_sample_is_drawn_by_its_seed(images: ImageList) -> None:
+def test_a_sample_is_drawn_by_its_seed(images: Samples) -> None:
     told: list[int] = []
     readable = images.take(np.arange(6))
     found = summarize(readable, sample=2, seed=4, progress=told.append)
@@ -78,7 +75,7 @@ def test_tables_know_their_size_and_nothing_of_subjects() -> None:
     assert empty.to_dict()["widths"] is None
 
 
-def test_a_sheet_has_a_row_for_each_class_present(images: ImageList) -> None:
+def test_a_sheet_has_a_row_for_each_class_present(images: Samples) -> None:
     readable = images.take(np.arange(6))
     page = sample_sheet(readable, columns=3, cell=16)
     for number in range(6):
@@ -90,7 +87,7 @@ def test_a_sheet_has_a_row_for_each_class_present(images: ImageList) -> None:
     assert {50, 70} <= drawn
 
 
-def test_unreadable_images_are_passed_over(images: ImageList) -> None:
+def test_unreadable_images_are_passed_over(images: Samples) -> None:
     assert sample_sheet(images, columns=2, cell=16).shape[2] == 3
     with pytest.raises(DatasetError, match="has no image that can be read"):
         sample_sheet(images.take(np.array([6])))

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mien import data as datasets
-from mien.data import fer2013, table
+from mien.data import Samples, load_images, table
+from mien.data.fer2013 import read_fer2013
+from mien.data.table import read_table
 from mien.errors import DatasetError, InputError, MissingExtraError
 from mien.labels import BAUM8, FER7, FERPLUS8, LabelSet
 
@@ -18,11 +19,11 @@ FORMS = ["faces.csv", "faces.parquet", "faces"]
 TABLES = FORMS[:2]
 
 
-def rows(n: int = 8, *, side: int = 48, labels: LabelSet = FER7, color: bool = False) -> list[table.Row]:
+def rows(n: int = 8, *, side: int = 48, labels: LabelSet = FER7, color: bool = False) -> list[table.Face]:
     generator = np.random.default_rng(0)
     shape = (side, side, 3) if color else (side, side)
     return [
-        table.Row(
+        table.Face(
             pixels=generator.integers(0, 256, shape, dtype=np.uint8),
             emotion=labels.emotions[i % len(labels)],
             split=("Training", "PublicTest")[i % 2],
@@ -35,8 +36,8 @@ def rows(n: int = 8, *, side: int = 48, labels: LabelSet = FER7, color: bool = F
     ]
 
 
-def read(path: Path, side: int = 48) -> datasets.FaceData:
-    return datasets.load("folder", path, size=side) if path.is_dir() else datasets.load("table", path)
+def read(path: Path, side: int = 48) -> Samples:
+    return load_images("folder", path, size=side) if path.is_dir() else load_images("table", path)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -49,9 +50,7 @@ def test_what_is_written_is_read(form: str, side: int, labels: LabelSet, tmp_pat
     assert [data.label_set.emotions[label] for label in data.labels] == [row.emotion for row in written]
     assert data.label_set.name == labels.name
     assert data.splits.tolist() == [row.split for row in written]
-    assert data.subjects is not None
     assert data.subjects.tolist() == [row.subject for row in written]
-    assert data.clips is not None
     assert data.clips.tolist() == [row.clip for row in written]
     assert [path.name for path in (tmp_path / "new").iterdir()] == [form]
 
@@ -70,7 +69,7 @@ def test_a_folder_keeps_color_and_says_where_images_come_from(tmp_path: Path) ->
     table.write(tmp_path / "faces", written, FER7)
     with (tmp_path / "faces" / "manifest.csv").open(newline="", encoding="utf-8") as stream:
         manifest = list(csv.DictReader(stream))
-    assert tuple(manifest[0]) == table.MANIFEST
+    assert tuple(manifest[0]) == table.MANIFEST_COLUMNS
     assert [row["source"] for row in manifest] == [row.source for row in written]
     assert {row["box"] for row in manifest} == {"1.0 2.0 30.5 40.0"}
     for row, one in zip(manifest, written, strict=True):
@@ -82,11 +81,11 @@ def test_a_folder_keeps_color_and_says_where_images_come_from(tmp_path: Path) ->
 def test_fer2013_reads_what_is_written_with_its_labels_and_splits(tmp_path: Path) -> None:
     written = rows(14)
     table.write(tmp_path / "faces.csv", written, FER7)
-    data = fer2013.load(tmp_path / "faces.csv")
+    data = read_fer2013(tmp_path / "faces.csv")
     np.testing.assert_array_equal(data.images, np.stack([row.pixels for row in written]))
     assert data.labels.tolist() == [*range(7), *range(7)]
-    assert fer2013.load(tmp_path / "faces.csv", split="PublicTest").rows.tolist() == list(range(1, 14, 2))
-    assert datasets.load("table", tmp_path / "faces.csv", split="PublicTest").rows.tolist() == list(range(1, 14, 2))
+    assert read_fer2013(tmp_path / "faces.csv", split="PublicTest").rows.tolist() == list(range(1, 14, 2))
+    assert load_images("table", tmp_path / "faces.csv", split="PublicTest").rows.tolist() == list(range(1, 14, 2))
 
 
 def test_emotions_are_codes_of_fer2013_or_words(tmp_path: Path) -> None:
@@ -101,11 +100,11 @@ def test_emotions_are_codes_of_fer2013_or_words(tmp_path: Path) -> None:
 def test_shares_and_what_is_not_known(form: str, tmp_path: Path) -> None:
     shares = tuple(np.float32([0.1, 0.2, 0.3, 0.4, 0, 0, 0, 0]))
     square = np.zeros((4, 4), np.uint8)
-    written = [table.Row(square, "neutral", shares=shares), table.Row(square, ""), table.Row(square, "fear")]
+    written = [table.Face(square, "neutral", shares=shares), table.Face(square, ""), table.Face(square, "fear")]
     table.write(tmp_path / form, written, FERPLUS8, shares=True)
     data = read(tmp_path / form)
     assert data.labels.tolist() == [0, -1, 6]
-    assert (data.subjects, data.clips, data.splits.tolist()) == (None, None, [""] * 3)
+    assert (data.has("subject"), data.has("clip"), data.splits.tolist()) == (False, False, [""] * 3)
     assert data.distribution is not None
     np.testing.assert_array_equal(data.distribution, np.float32([shares, [0] * 8, [0] * 8]))
 
@@ -113,11 +112,10 @@ def test_shares_and_what_is_not_known(form: str, tmp_path: Path) -> None:
 def test_images_without_emotion_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
     square = np.zeros((4, 4), np.uint8)
     words = [("anger", "a/../b"), ("fear", ".."), ("", "")]
-    table.write(tmp_path / "faces", [table.Row(square, emotion, split) for emotion, split in words], FER7)
+    table.write(tmp_path / "faces", [table.Face(square, emotion, split) for emotion, split in words], FER7)
     data = read(tmp_path / "faces", 4)
     assert data.labels.tolist() == [0, 2, -1]
     assert data.splits.tolist() == [split for _, split in words]
-    assert data.files is not None
     assert data.files.tolist() == ["a_.._b/anger/0000001.png", "_/fear/0000002.png", "unlabeled/0000003.png"]
 
 
@@ -125,9 +123,8 @@ def test_images_without_emotion_lie_in_a_folder_of_their_own(tmp_path: Path) -> 
 def test_odd_words_are_kept_in_one_piece(form: str, tmp_path: Path) -> None:
     square = np.zeros((4, 4), np.uint8)
     odd = 'a,"b"\n\u3042 \udcff'
-    table.write(tmp_path / form, [table.Row(square, e, "x", odd, odd, odd) for e in ("fear", "anger")], FER7)
+    table.write(tmp_path / form, [table.Face(square, e, "x", odd, odd, odd) for e in ("fear", "anger")], FER7)
     data = read(tmp_path / form, 4)
-    assert data.subjects is not None
     assert data.subjects[1] == 'a,"b"\n\u3042 \\udcff'
 
 
@@ -179,7 +176,7 @@ def test_another_suffix_or_no_pyarrow(tmp_path: Path, monkeypatch: pytest.Monkey
     table.write(tmp_path / "a.parquet", rows(), FER7)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r'reading Parquet needs pyarrow: pip install "mien\[parquet\]"'):
-        table.load(tmp_path / "a.parquet")
+        read_table(tmp_path / "a.parquet")
     with pytest.raises(MissingExtraError, match="writing Parquet needs pyarrow"):
         table.write(tmp_path / "b.parquet", rows(), FER7)
 
@@ -187,7 +184,7 @@ def test_another_suffix_or_no_pyarrow(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("shape", [(4, 5), (4, 4, 1), (4, 4, 4), (4,)])
 def test_images_that_are_no_squares(shape: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be squares of one size, but got"):
-        table.write(tmp_path / "a.csv", [table.Row(np.zeros(shape, np.uint8), "fear")], FER7)
+        table.write(tmp_path / "a.csv", [table.Face(np.zeros(shape, np.uint8), "fear")], FER7)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -225,7 +222,7 @@ BAD = [
 def test_a_wrong_row_is_named(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "faces.csv").write_text(text, "utf-8")
     with pytest.raises(DatasetError, match=f"faces.csv.*{message}"):
-        table.load(tmp_path / "faces.csv")
+        read_table(tmp_path / "faces.csv")
 
 
 @pytest.mark.parametrize("share", ["-0.5", "nan", "inf", "2", "x"])
@@ -234,7 +231,7 @@ def test_shares_that_are_no_distribution(share: str, tmp_path: Path) -> None:
     text = f"emotion,pixels,Usage,{head}\n0,{FOUR},a,{share},0,0,0,0,0,0\n"
     (tmp_path / "faces.csv").write_text(text, "utf-8")
     with pytest.raises(DatasetError, match="row 0: shares must be at least 0 and sum to 1, or all be 0"):
-        table.load(tmp_path / "faces.csv")
+        read_table(tmp_path / "faces.csv")
 
 
 def test_damaged_and_missing_files(tmp_path: Path) -> None:
@@ -243,13 +240,13 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
     for content in (b"", b"junk", whole[:-20], whole[: len(whole) // 2], whole[:200] + bytes(900) + whole[1100:]):
         (tmp_path / "bad.parquet").write_bytes(content)
         with pytest.raises(DatasetError, match=r"bad\.parquet is no Parquet file, or damaged"):
-            table.load(tmp_path / "bad.parquet")
+            read_table(tmp_path / "bad.parquet")
     with pytest.raises(DatasetError, match=r"no file .*gone\.parquet"):
-        table.load(tmp_path / "gone.parquet")
+        read_table(tmp_path / "gone.parquet")
     with pytest.raises(DatasetError, match=r"no file .*gone\.csv"):
-        table.load(tmp_path / "gone.csv")
+        read_table(tmp_path / "gone.csv")
     with pytest.raises(DatasetError, match=r"is a folder: a table is a \.csv or \.parquet file"):
-        table.load(tmp_path)
+        read_table(tmp_path)
 
 
 def test_parquet_of_other_types(tmp_path: Path) -> None:
@@ -257,7 +254,7 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     columns = {"emotion": ["fear", None], "pixels": [FOUR, "5 6 7 8"], "Usage": [None, "a"]}
     parquet.write_table(arrow.table(columns), tmp_path / "a.parquet")
-    data = table.load(tmp_path / "a.parquet")
+    data = read_table(tmp_path / "a.parquet")
     assert (data.labels.tolist(), data.splits.tolist(), data.images[1].tolist()) == (
         [2, -1],
         ["", "a"],
@@ -265,4 +262,4 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
     )
     parquet.write_table(arrow.table({**columns, "pixels": [4, 5]}), tmp_path / "b.parquet")
     with pytest.raises(DatasetError, match="row 0: pixels must be integers, but got '4'"):
-        table.load(tmp_path / "b.parquet")
+        read_table(tmp_path / "b.parquet")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.data import FaceData
+from mien.data import Samples
 from mien.errors import InputError, ModelError
 from mien.evaluate import evaluate
 from mien.evaluate.answers import answer, choose_output, mapping_to
@@ -47,25 +47,17 @@ def test_what_the_data_does_not_have_is_dropped_and_said() -> None:
         mapping_to(FER7, LabelSet("x", ("contempt",)))
 
 
-def rows(n: int = 40, *, subjects: list[str] | None = None, clips: list[str] | None = None) -> tuple[Fake, FaceData]:
+def rows(n: int = 40, *, subjects: list[str] | None = None, clips: list[str] | None = None) -> tuple[Fake, Samples]:
     images = make_images(n)
     truth = np.arange(n) % 7
     fake = Fake(images, {"fer7": 3 * np.eye(7)[truth]}, spec(output(FER7, default=True)))
     plain = data(images, truth)
     named = {
-        key: None if names is None else np.array([names[i % len(names)] for i in range(n)])
-        for key, names in (("subjects", subjects), ("clips", clips))
+        key: np.array([names[i % len(names)] for i in range(n)])
+        for key, names in (("subject", subjects), ("clip", clips))
+        if names is not None
     }
-    return fake, FaceData(
-        plain.name,
-        images,
-        plain.labels,
-        FER7,
-        np.full(n, ""),
-        plain.rows,
-        plain.source,
-        **named,  # type: ignore[arg-type]
-    )
+    return fake, plain.with_columns(split=np.full(n, ""), **named)
 
 
 def test_groups_are_subjects_then_clips_then_images() -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, recall_score
 
-from mien.data.speech import ClipList, load_index
+from mien.data import Samples, load_dataset
 from mien.errors import DatasetError, InputError, ModelError
 from mien.evaluate.calibration import cross_fitted, fit_temperature, softmax
 from mien.evaluate.examine import take_clips
@@ -30,21 +30,21 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clips(corpus: Path) -> ClipList:
-    return load_index("ravdess", corpus)
+def clips(corpus: Path) -> Samples:
+    return load_dataset("ravdess", corpus)
 
 
 @pytest.fixture(scope="module")
-def answers(clips: ClipList) -> SpeechAnswers:
+def answers(clips: Samples) -> SpeechAnswers:
     return answer_clips(Planted(), clips)
 
 
 @pytest.fixture(scope="module")
-def twenty(tmp_path_factory: pytest.TempPathFactory) -> ClipList:
-    return load_index("ravdess", touch(tmp_path_factory.mktemp("twenty"), ravdess_names(range(1, 21))))
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    return load_dataset("ravdess", touch(tmp_path_factory.mktemp("twenty"), ravdess_names(range(1, 21))))
 
 
-def random_logits(clips: ClipList, seed: int = 0) -> NDArray[np.float64]:
+def random_logits(clips: Samples, seed: int = 0) -> NDArray[np.float64]:
     z = np.random.default_rng(seed).normal(size=(len(clips), 8))
     z[np.arange(len(clips)), clips.labels] += 1.5
     return z
@@ -58,8 +58,8 @@ def test_figures_are_those_of_scikit_learn(answers: SpeechAnswers) -> None:
     assert result.uar == pytest.approx(balanced_accuracy_score(truth, said))
     assert np.array_equal(result.confusion_matrix, confusion_matrix(truth, said, labels=range(8)))
     for parts, names in (
-        (result.by_sex, clips.sexes),
-        (result.by_intensity, clips.intensities),
+        (result.by_sex, clips.column("sex")),
+        (result.by_intensity, clips.column("intensity")),
         (result.by_speaker, clips.subjects),
     ):
         assert sum(part.n for part in parts) == 240
@@ -91,7 +91,7 @@ def test_intervals_are_drawn_over_speakers(answers: SpeechAnswers) -> None:
     assert high - low > 0.4  # four speakers, not 240 clips
 
 
-def test_one_speaker_alone_is_drawn_by_recording(clips: ClipList) -> None:
+def test_one_speaker_alone_is_drawn_by_recording(clips: Samples) -> None:
     alone = clips.take(clips.subjects == "02")
     assert together(alone)[1] == "clip"
     result = measure_clips(answer_clips(Planted(), alone))
@@ -110,7 +110,7 @@ def test_json_has_the_promised_keys_at_the_top(answers: SpeechAnswers) -> None:
     assert {"ece", "ece_floor", "ece_above_floor", "brier", "nll", "confusion_matrix", "per_class"} <= set(plain)
 
 
-def test_out_of_fold_probabilities_become_the_same_result(twenty: ClipList) -> None:
+def test_out_of_fold_probabilities_become_the_same_result(twenty: Samples) -> None:
     z = 3 * random_logits(twenty)  # overconfident
     result = measured(twenty, softmax(z), output="ravdess8")
     groups, _ = together(twenty)
@@ -129,7 +129,7 @@ def test_out_of_fold_probabilities_become_the_same_result(twenty: ClipList) -> N
     assert "out of fold" in speech_text(result)
 
 
-def test_out_of_fold_probabilities_may_be_certain(twenty: ClipList) -> None:
+def test_out_of_fold_probabilities_may_be_certain(twenty: Samples) -> None:
     p = np.eye(8)[(twenty.labels + (np.arange(1200) % 3 == 0)) % 8]
     result = measured(twenty, p)
     assert result.accuracy == pytest.approx(2 / 3)
@@ -146,12 +146,12 @@ def test_out_of_fold_probabilities_may_be_certain(twenty: ClipList) -> None:
         (np.zeros((0, 8)), "not empty"),
     ],
 )
-def test_probabilities_that_are_none(twenty: ClipList, probabilities: Any, message: str) -> None:
+def test_probabilities_that_are_none(twenty: Samples, probabilities: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         measured(twenty, probabilities)
 
 
-def test_clips_without_a_label_are_left_out_and_counted(twenty: ClipList) -> None:
+def test_clips_without_a_label_are_left_out_and_counted(twenty: Samples) -> None:
     labels = twenty.labels.copy()
     labels[:10] = -1
     result = measured(replace(twenty, labels=labels), softmax(random_logits(twenty)))
@@ -178,7 +178,7 @@ def test_whom_a_model_has_heard(training: dict[str, Any], seen: set[str] | None)
     assert heard_speakers(training, "ravdess") == seen
 
 
-def test_speakers_heard_in_training_are_told_apart(clips: ClipList) -> None:
+def test_speakers_heard_in_training_are_told_apart(clips: Samples) -> None:
     model = Planted(record(training={"dataset": "ravdess", "subjects": ["03", "04", "23"]}))
     result = evaluate_speech(model, clips)
     assert result.seen_speakers == ("03", "04")
@@ -193,7 +193,7 @@ def test_speakers_heard_in_training_are_told_apart(clips: ClipList) -> None:
     assert "2 of 4 speakers were heard in training" in text
 
 
-def test_all_heard_leaves_no_figure_for_strangers(clips: ClipList) -> None:
+def test_all_heard_leaves_no_figure_for_strangers(clips: Samples) -> None:
     model = Planted(record(training={"dataset": "ravdess", "subjects": [f"{i:02}" for i in range(1, 21)]}))
     result = evaluate_speech(model, clips)
     assert (result.n_unseen, result.accuracy_unseen, result.uar_unseen) == (0, None, None)
@@ -201,7 +201,7 @@ def test_all_heard_leaves_no_figure_for_strangers(clips: ClipList) -> None:
     assert result.caveat.endswith("and there is no other speaker")
 
 
-def test_another_corpus_is_unheard_and_a_silent_record_is_no_promise(clips: ClipList) -> None:
+def test_another_corpus_is_unheard_and_a_silent_record_is_no_promise(clips: Samples) -> None:
     other = evaluate_speech(Planted(record(training={"dataset": "emodb", "subjects": ["03"]})), clips)
     assert (other.seen_speakers, other.n_unseen, other.protocol) == ((), 240, "no speaker was heard in training")
     assert other.accuracy_unseen == other.accuracy
@@ -210,16 +210,16 @@ def test_another_corpus_is_unheard_and_a_silent_record_is_no_promise(clips: Clip
     assert "not known which of these speakers" in speech_text(silent)
 
 
-def test_clips_without_a_name_are_not_called_unseen(twenty: ClipList) -> None:
+def test_clips_without_a_name_are_not_called_unseen(twenty: Samples) -> None:
     subjects = twenty.subjects.copy()
     subjects[:60] = ""
-    named = replace(twenty, subjects=subjects)
+    named = twenty.with_columns(subject=subjects)
     result = measured(named, softmax(random_logits(twenty)), heard={"02"})
     assert result.n_unseen == 1200 - 120
     assert measured(named, softmax(random_logits(twenty)), heard=()).n_unseen == 1200
 
 
-def test_labels_that_the_model_does_not_have_are_left_out(clips: ClipList) -> None:
+def test_labels_that_the_model_does_not_have_are_left_out(clips: Samples) -> None:
     result = evaluate_speech(Planted(record(FER7)), clips)
     assert (result.n, result.n_no_common_label) == (240 - 32, 32)  # calm
     assert "calm is never answered" in result.labels_mapping
@@ -231,7 +231,7 @@ def test_calm_becomes_neutral_on_a_corpus_of_seven(tmp_path: Path) -> None:
         answer = (1, 4, 3)[place]  # calm, anger, sadness of ravdess8
         for number in range(3):
             write_wav(tmp_path / emotion / f"s{number}.wav", tone(hz=300 + 150 * answer, seconds=0.3))
-    clips = load_index("speech_folder", tmp_path, subject=r"s\d")
+    clips = load_dataset("speech_folder", tmp_path, subject=r"s\d")
     result = evaluate_speech(Planted(), clips)
     assert (result.accuracy, result.n, result.speakers) == (1.0, 9, 3)
     assert "calm" in result.labels_mapping
@@ -246,7 +246,7 @@ def test_an_unreadable_clip_is_a_line_and_all_unreadable_an_error(corpus: Path, 
     (tmp_path / names[0]).write_bytes(b"")
     (tmp_path / names[1]).write_bytes(b"no sound at all" * 9)
     (tmp_path / names[2]).write_bytes((corpus / names[2]).read_bytes()[:44])
-    clips = load_index("ravdess", tmp_path)
+    clips = load_dataset("ravdess", tmp_path)
     seen: list[int] = []
     answers = answer_clips(Planted(), clips, progress=seen.append)
     result = measure_clips(answers)
@@ -263,11 +263,11 @@ def test_clips_are_given_at_their_own_rate(tmp_path: Path) -> None:
     write_wav(tmp_path / "anger" / "a.wav", tone(seconds=0.3, rate_hz=44100), 44100)
     write_wav(tmp_path / "anger" / "b.wav", tone(seconds=0.3, rate_hz=8000), 8000)
     model = Planted()
-    evaluate_speech(model, load_index("speech_folder", tmp_path))
+    evaluate_speech(model, load_dataset("speech_folder", tmp_path))
     assert model.rates == [44100, 8000]
 
 
-def test_a_model_that_answers_nonsense(clips: ClipList) -> None:
+def test_a_model_that_answers_nonsense(clips: Samples) -> None:
     class Wrong(Planted):
         def clip_logits(self, wave: NDArray[np.float32], *, rate_hz: int) -> dict[str, NDArray[np.float32]]:
             return {"ravdess8": np.full(int(self.margin), np.nan, dtype=np.float32)}
@@ -280,7 +280,7 @@ def test_a_model_that_answers_nonsense(clips: ClipList) -> None:
         answer_clips(Planted(), clips, labels_as="x")
 
 
-def test_two_models_on_the_clips_that_both_answered(clips: ClipList, answers: SpeechAnswers) -> None:
+def test_two_models_on_the_clips_that_both_answered(clips: Samples, answers: SpeechAnswers) -> None:
     right = as_answers(clips, np.eye(8)[clips.labels], model="right")
     paired = compare_clips(right, answers)
     assert (paired.first, paired.second, paired.n) == ("right", "planted-speech", 240)
@@ -297,26 +297,26 @@ def test_two_models_on_the_clips_that_both_answered(clips: ClipList, answers: Sp
         compare_clips(right, replace(right, clips=replace(clips, source="elsewhere")))
 
 
-def test_splits_are_chosen_as_for_faces(clips: ClipList) -> None:
+def test_splits_are_chosen_as_for_faces(clips: Samples) -> None:
     assert take_clips(clips, None)[1] == "all"
     assert take_clips(clips, "all")[1] == "all"
-    halves = replace(clips, splits=np.array(["train", "test"] * 120))
+    halves = clips.with_columns(split=["train", "test"] * 120)
     assert len(take_clips(halves, "test")[0]) == 120
     assert len(take_clips(halves, "all")[0]) == 240
     with pytest.raises(DatasetError, match="has the splits train, test: choose one of them, or all"):
         take_clips(halves, None)
-    one = replace(clips, splits=np.full(240, "test"))
+    one = clips.with_columns(split=["test"] * 240)
     assert take_clips(one, None)[1] == "test"
 
 
-def test_many_speakers_are_not_all_named(twenty: ClipList) -> None:
+def test_many_speakers_are_not_all_named(twenty: Samples) -> None:
     text = speech_text(measured(twenty, softmax(random_logits(twenty))))
     assert "and 10 more with a higher UAR" in text
 
 
 def test_two_clips_are_enough(tmp_path: Path) -> None:
     write_wav(tmp_path / "anger" / "a.wav", tone(seconds=0.3))
-    result = evaluate_speech(Planted(), load_index("speech_folder", tmp_path))
+    result = evaluate_speech(Planted(), load_dataset("speech_folder", tmp_path))
     assert (result.n, result.intervals, result.ece_cross_fitted, result.temperature_fitted) == (1, {}, None, None)
     json.dumps(result.to_dict(), allow_nan=False)
     assert "1 clips" in speech_text(result)

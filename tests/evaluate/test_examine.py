@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.data import FaceData
+from face_tables import table_samples
+from mien.data import Samples
 from mien.errors import DatasetError
 from mien.evaluate.answers import answer
 from mien.evaluate.examine import attention, own_names, take_split
@@ -14,11 +15,9 @@ from mien.labels import FER7
 from planted_answers import data, make_images
 
 
-def split_data(*names: str) -> FaceData:
+def split_data(*names: str) -> Samples:
     images = make_images(len(names))
-    return FaceData(
-        "x", images, np.zeros(len(names), dtype=np.int64), FER7, np.array(names), np.arange(len(names)), "here"
-    )
+    return table_samples(images, np.zeros(len(names), dtype=np.int64), source="here", split=names)
 
 
 def test_the_training_rows_are_set_apart() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from mien.data.base import FaceData
-from mien.data.speech import ClipList
+from face_tables import table_samples
+from mien.data import Samples
+from mien.data.samples import Row
 from mien.errors import DatasetError, InputError
 from mien.evaluate.fusion import CONDITIONS, TYPICAL, Material, examine_fusion, fit_all
 from mien.evaluate.fusion_answers import FACE_CASES, SMALL_PX, VOICE_CASES, SideAnswers, faces, voices
@@ -34,15 +35,14 @@ def test_labels_become_the_common_seven() -> None:
         assert found[-1] == -1
 
 
-def face_data(n: int = 140, *, copies: int = 20) -> tuple[FaceData, np.ndarray]:
+def face_data(n: int = 140, *, copies: int = 20) -> tuple[Samples, np.ndarray]:
     """Return images of noise, the last ones copies of the first: identical, or a little brighter."""
     random = np.random.default_rng(0)
     images = random.integers(30, 200, (n, 48, 48)).astype(np.uint8)
     images[-copies::2] = images[: copies // 2]
     images[-copies + 1 :: 2] = images[: copies // 2] + 3
     labels = np.arange(n) % 7
-    data = FaceData("made", images, labels, FER7, np.full(n, ""), np.arange(n), "made by the test")
-    return data, labels
+    return table_samples(images, labels), labels
 
 
 def test_copies_and_near_copies_of_a_image_are_in_one_fold() -> None:
@@ -115,9 +115,9 @@ def test_calibrated_independent_witnesses_are_trusted_as_they_are() -> None:
     heard = {"speech_s": np.full(2500, 3.0), "snr_db": np.full(2500, 50.0)}
     evidence = Evidence(face, voice, best, heard, truth, np.ones(2500))
     weights = fit_experts(evidence, priors=(FLAT, FLAT), typical=TYPICAL)
-    found = experts(face, voice, weights=weights, face_quality=best, voice_quality=heard)
-    assert found.face_weight.mean() == pytest.approx(1, abs=0.15)
-    assert found.voice_weight.mean() == pytest.approx(1, abs=0.15)
+    found = experts({"face": face, "voice": voice}, weights=weights, quality={"face": best, "voice": heard})
+    assert found.weights["face"].mean() == pytest.approx(1, abs=0.15)
+    assert found.weights["voice"].mean() == pytest.approx(1, abs=0.15)
     ideal = face * voice / (face * voice).sum(axis=1, keepdims=True)
     assert np.abs(found.probabilities - ideal).mean() < 0.01
 
@@ -132,7 +132,9 @@ def test_a_side_whose_quality_tells_that_it_knows_nothing_loses_its_say() -> Non
     ratio = np.where(poor, random.uniform(-15, 0, n), random.uniform(25, 45, n))
     evidence = Evidence(face, voice, {}, {"snr_db": ratio}, truth, np.ones(n))
     weights = fit_experts(evidence, priors=(FLAT, FLAT), typical=TYPICAL)
-    trusted = experts(face, voice, weights=weights, voice_quality={"snr_db": ratio}).voice_weight
+    trusted = experts({"face": face, "voice": voice}, weights=weights, quality={"voice": {"snr_db": ratio}}).weights[
+        "voice"
+    ]
     assert trusted[poor].mean() < 0.12
     assert trusted[~poor].mean() > 0.8
     assert weights == fit_experts(evidence, priors=(FLAT, FLAT), typical=TYPICAL)
@@ -285,13 +287,9 @@ def test_images_are_shown_as_the_case_says(case: str) -> None:
         assert 0.4 < changed.mean() < 0.9
 
 
-def clip_list(n: int) -> ClipList:
-    texts = np.array([f"{i % 4:02d}" for i in range(n)])
-    empty = np.full(n, "")
-    names = tuple(f"{i}.wav" for i in range(n))
-    return ClipList(
-        "made", "nowhere", names, np.arange(n) % 7, FER7, texts, empty, np.array(names), empty, empty, empty
-    )
+def clip_list(n: int) -> Samples:
+    rows = [Row(f"{i}.wav", FER7.emotions[i % 7], f"{i % 4:02d}", f"{i}.wav") for i in range(n)]
+    return Samples.from_rows(rows, name="made", kind="audio", source="nowhere", label_set=FER7)
 
 
 @pytest.mark.parametrize("case", VOICE_CASES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.data.speech import ClipList, load_index
+from mien.data import Samples, load_dataset
 from mien.errors import DatasetError, InputError, ModelError
 from mien.evaluate.noise import Waves, can_babble, mixed, noise_curve
 from mien.evaluate.noise_chart import noise_chart
@@ -26,15 +26,15 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipList:
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     """Two clips of each of eight speakers."""
     names = ravdess_names(range(1, 9))
-    listed = load_index("ravdess", touch(tmp_path_factory.mktemp("names"), names))
+    listed = load_dataset("ravdess", touch(tmp_path_factory.mktemp("names"), names))
     first = [int(np.flatnonzero(listed.subjects == f"{actor:02}")[place]) for actor in range(1, 9) for place in (0, 20)]
     return listed.take(np.array(first))
 
 
-def voices(clips: ClipList) -> list[NDArray[np.float32]]:
+def voices(clips: Samples) -> list[NDArray[np.float32]]:
     """One note for each speaker."""
     return [tone(hz=300.0 + 100 * int(subject), seconds=0.5, level=0.02) for subject in clips.subjects]
 
@@ -66,7 +66,7 @@ def test_silence_has_no_ratio() -> None:
     assert mixed(noise / 2, silence, ratio_db=0)[0] == 0.5
 
 
-def test_the_curve_gives_each_clip_its_noise(clips: ClipList) -> None:
+def test_the_curve_gives_each_clip_its_noise(clips: Samples) -> None:
     waves = voices(clips)
     heard: dict[int, list[NDArray[np.float64]]] = {index: [] for index in range(len(clips))}
 
@@ -102,7 +102,7 @@ def test_the_curve_gives_each_clip_its_noise(clips: ClipList) -> None:
         assert (others > 0.3 * others.max()).sum() >= 3  # several voices
 
 
-def test_noise_is_by_the_seed_and_the_place_alone(clips: ClipList) -> None:
+def test_noise_is_by_the_seed_and_the_place_alone(clips: Samples) -> None:
     waves = voices(clips)
 
     def heard_with(seed: int, **options: Any) -> list[NDArray[np.float32]]:
@@ -122,7 +122,7 @@ def test_noise_is_by_the_seed_and_the_place_alone(clips: ClipList) -> None:
     assert np.array_equal(heard_with(1, kinds=("babble",))[1], first[2])
 
 
-def test_one_speaker_cannot_babble(clips: ClipList) -> None:
+def test_one_speaker_cannot_babble(clips: Samples) -> None:
     alone = clips.take(clips.subjects == "01")
     assert can_babble(clips)
     assert not can_babble(alone)
@@ -148,14 +148,14 @@ def test_one_speaker_cannot_babble(clips: ClipList) -> None:
         ({"answer": lambda _w, _i: np.full(8, np.nan)}, "an answer must be 8 numbers"),
     ],
 )
-def test_arguments_that_make_no_sense(clips: ClipList, options: dict[str, Any], message: str) -> None:
+def test_arguments_that_make_no_sense(clips: Samples, options: dict[str, Any], message: str) -> None:
     words = {"answer": lambda _w, _i: np.eye(8)[0], "waves": voices(clips), "rate_hz": RATE_HZ} | options
     answer, waves = words.pop("answer"), words.pop("waves")
     with pytest.raises(InputError, match=message):
         noise_curve(answer, clips, waves, **words)
 
 
-def test_clips_must_have_labels(clips: ClipList) -> None:
+def test_clips_must_have_labels(clips: Samples) -> None:
     none = replace(clips, labels=np.full(len(clips), -1))
     with pytest.raises(InputError, match="clips that all have a label"):
         noise_curve(lambda _w, _i: np.eye(8)[0], none, voices(none), rate_hz=RATE_HZ)
@@ -163,14 +163,14 @@ def test_clips_must_have_labels(clips: ClipList) -> None:
 
 def test_a_model_hears_less_in_more_noise(tmp_path: Path) -> None:
     write_ravdess(tmp_path, lambda _actor, truth, _intensity: truth, actors=(1, 2))
-    listed = load_index("ravdess", tmp_path)
+    listed = load_dataset("ravdess", tmp_path)
     answers = answer_clips(Planted(), listed.take(np.arange(0, 120, 5)))
     curve = noise_of(Planted(), answers, kinds=("white",), ratios_db=(20.0, -40.0))
     assert [entry.accuracy for entry in curve[:2]] == [1, 1]
     assert curve[2].accuracy < 0.5
 
 
-def test_a_model_of_faces_hears_nothing(clips: ClipList) -> None:
+def test_a_model_of_faces_hears_nothing(clips: Samples) -> None:
     answers = as_answers(clips, np.eye(8)[clips.labels], output="ravdess8")
     deaf = Planted(replace(record(), sound=None, task="face-emotion"))
     with pytest.raises(ModelError, match="model 'planted-speech' is for face-emotion, not for speech-emotion"):
@@ -179,7 +179,7 @@ def test_a_model_of_faces_hears_nothing(clips: ClipList) -> None:
 
 def test_recordings_stay_in_memory_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_ravdess(tmp_path, lambda _a, truth, _i: truth, actors=(1,))
-    listed = load_index("ravdess", tmp_path)
+    listed = load_dataset("ravdess", tmp_path)
     monkeypatch.setattr("mien.evaluate.noise._HELD_SAMPLES", 3200 * 2)
     waves = Waves(listed, rate_hz=RATE_HZ)
     first = waves(0)
@@ -206,7 +206,7 @@ def test_the_chart(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_the_ratio_holds_over_real_speech(data_dir: Path) -> None:
-    listed = load_index("ravdess", data_dir / "ravdess_speech_16k")
+    listed = load_dataset("ravdess", data_dir / "ravdess_speech_16k")
     some = listed.take(np.arange(0, len(listed), 61))
     waves = Waves(some, rate_hz=RATE_HZ)
     ratios: list[float] = []

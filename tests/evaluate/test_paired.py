@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,7 +32,7 @@ def test_mcnemar_far_out() -> None:
 def two(right_a: np.ndarray, right_b: np.ndarray, subjects: np.ndarray | None = None) -> tuple[Answers, Answers]:
     n = len(right_a)
     truth = np.arange(n) % 7
-    rows = replace(data(make_images(n), truth), subjects=subjects)
+    rows = data(make_images(n), truth).with_columns(**({} if subjects is None else {"subject": subjects}))
     models = [
         Fake(
             rows.images, {"fer7": np.eye(7)[np.where(right, truth, (truth + 1) % 7)]}, spec(output(FER7, default=True))

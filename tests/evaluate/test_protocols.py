@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from mien.data import FaceData
+from mien.data import Samples
 from mien.errors import DatasetError, InputError, ModelError
 from mien.evaluate import EvaluationResult, evaluate, softmax
 from mien.evaluate.protocols import choose_output
@@ -17,7 +17,7 @@ from planted_answers import Fake, data, make_images, output, spec
 
 def setting(
     n: int = 140, labels: LabelSet = FER7, seed: int = 0, **options: float
-) -> tuple[Fake, FaceData, np.ndarray, np.ndarray]:
+) -> tuple[Fake, Samples, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
     z = generator.normal(0, 2, (n, len(labels)))
     truth = np.arange(n) % len(labels)
@@ -228,9 +228,7 @@ def test_one_row() -> None:
 
 def test_refuses_what_cannot_be_measured() -> None:
     fake, rows, _, _ = setting()
-    mixed = FaceData(
-        "x", rows.images[:2], rows.labels[:2], FER7, np.array(["Training", "PublicTest"]), rows.rows[:2], ""
-    )
+    mixed = rows.take([0, 1]).with_columns(split=["Training", "PublicTest"])
     with pytest.raises(DatasetError, match="evaluate takes the rows of one split, but got Training, PublicTest"):
         evaluate(fake, mixed)
     with pytest.raises(DatasetError, match="rows of one split, but got none"):

@@ -14,7 +14,7 @@ import pytest
 
 from int8_graphs import in_eight_bits
 from mien import FaceAnalyzer, SpeechAnalyzer, read_image
-from mien.data import fer2013
+from mien.data.fer2013 import read_fer2013
 from mien.errors import InputError, MissingExtraError, ModelError
 from mien.face.detect import get_detector
 from mien.models import ModelSpec, registry, runtime
@@ -189,7 +189,7 @@ def test_coarser_numbers_cost_less_than_a_third_of_a_point(
 ) -> None:
     if precision == "bfloat16" and not has_bfloat16():
         pytest.skip("this processor has no bfloat16")
-    data = fer2013.load(fer2013_dir / "fer2013.csv.xz", split="PublicTest")
+    data = read_fer2013(fer2013_dir / "fer2013.csv.xz", split="PublicTest")
     truth = np.array(data.label_set.emotions)[data.labels]
     right = []
     for how in (("onnxruntime", "float32"), (engine, precision)):

@@ -114,7 +114,7 @@ def test_other_packages_add_models(spec: ModelSpec, monkeypatch: pytest.MonkeyPa
     package.RECORD, package.SPEC = spec.path, spec
     monkeypatch.setitem(sys.modules, "package_of_models", package)
     points = [EntryPoint(name, f"package_of_models:{name}", "mien.models") for name in ("RECORD", "SPEC")]
-    monkeypatch.setattr("mien._registry.entry_points", lambda group: points if group == "mien.models" else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: points if group == "mien.models" else [])
     models = registry.ModelRegistry("model", {"own": spec.path}, group="mien.models")
     assert models.names() == ("own", "RECORD", "SPEC")
     assert models["SPEC"] is spec

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from mien.errors import InputError, MediaError
-from mien.output.faces import FaceSaver, Thumbnails, cut_face
-from mien.results import Face, TrackedFace, VideoFrame, VideoResult
+from mien.output import Context
+from mien.output.faces import FaceWriter, Thumbnails, cut_face
+from mien.results import Face, ImageResult, TrackedFace, VideoFrame, VideoResult
 from planted_video import color_of, distribution, make_images, planted_video
 
 
@@ -31,18 +32,23 @@ def ramp() -> Any:
 
 def test_each_person_has_a_folder_and_each_face_its_time(tmp_path: Path) -> None:
     video = planted_video([("anger", 1.0)], [(None, 0.4), ("happiness", 0.6)])
-    saver = FaceSaver(tmp_path / "faces")
-    for image, frame in make_images(video):
-        saver.save(image, frame)
+    with FaceWriter(tmp_path / "faces", Context()) as writer:
+        for image, frame in make_images(video):
+            writer.add_image(image, frame)
+        writer.write(video)
     names = sorted(path.relative_to(tmp_path / "faces").as_posix() for path in tmp_path.rglob("*.png"))
     tenths = [("01", k) for k in (0, 2, 4, 6, 8)] + [("02", k) for k in (4, 6, 8)]
     assert names == [f"person-{person}/000000.{tenth}00.png" for person, tenth in tenths]
-    assert saver.saved == 8
+
+
+def test_the_faces_of_an_image_are_numbered(tmp_path: Path) -> None:
+    faces = (Face((100.2, 50.2, 140.4, 100.6), 0.9), Face((10, 10, 40, 50), 0.9))
+    FaceWriter(tmp_path / "a.jpg", Context()).add_image(ramp(), ImageResult(320, 240, faces))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg_face1.png", "a.jpg_face2.png"]
 
 
 def test_a_face_is_cut_with_its_margin(tmp_path: Path) -> None:
-    saver = FaceSaver(tmp_path)
-    saver.save(ramp(), frame_of(12.4, (100.2, 50.2, 140.4, 100.6)))
+    FaceWriter(tmp_path, Context()).add_image(ramp(), frame_of(12.4, (100.2, 50.2, 140.4, 100.6)))
     saved = np.asarray(Image.open(tmp_path / "person-01" / "000012.400.png"))
     # 15 % of 50.4 px on each side, whole pixels.
     assert (saved == ramp()[42:109, 92:148]).all()
@@ -56,41 +62,25 @@ def test_faces_at_and_beyond_the_edges(box: tuple[float, float, float, float]) -
     assert cut.shape[:2] <= (240, 320)
 
 
-def test_a_step_leaves_out_what_comes_too_soon(tmp_path: Path) -> None:
-    saver = FaceSaver(tmp_path, every_s=0.5)
-    for k in range(21):
-        saver.save(ramp(), frame_of(k / 10, (100, 50, 140, 100), (10, 10, 40, 50)))
-    names = [path.name for path in sorted((tmp_path / "person-02").iterdir())]
-    assert names == ["000000.000.png", "000000.500.png", "000001.000.png", "000001.500.png", "000002.000.png"]
-    assert saver.saved == 10
-
-
 def test_names_hold_apart_what_a_millisecond_does_not(tmp_path: Path) -> None:
-    saver = FaceSaver(tmp_path)
+    writer = FaceWriter(tmp_path, Context())
     for time_s in (0.0001, 0.0002, 0.0003, 3600.0):
-        saver.save(ramp(), frame_of(time_s, (100, 50, 140, 100)))
-    assert len(list(tmp_path.rglob("*.png"))) == saver.saved == 4
+        writer.add_image(ramp(), frame_of(time_s, (100, 50, 140, 100)))
+    assert len(list(tmp_path.rglob("*.png"))) == 4
     assert (tmp_path / "person-01" / "003600.000.png").exists()
 
 
 def test_nothing_is_made_without_a_face(tmp_path: Path) -> None:
-    FaceSaver(tmp_path / "faces").save(ramp(), frame_of(0.0))
+    FaceWriter(tmp_path / "faces", Context()).add_image(ramp(), frame_of(0.0))
     assert not (tmp_path / "faces").exists()
 
 
-def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="every_s must be a number of at least 0"):
-        FaceSaver(tmp_path, every_s=-1)
-    with pytest.raises(InputError, match="margin must be a number from 0 to 2"):
-        FaceSaver(tmp_path, margin=float("nan"))
+def test_images_of_another_size_and_folders_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="belongs to an image of 320 x 240 pixels, but got uint8 of shape"):
-        FaceSaver(tmp_path).save(ramp()[:100], frame_of(0.0))
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+        FaceWriter(tmp_path, Context()).add_image(ramp()[:100], frame_of(0.0))
     (tmp_path / "faces").write_text("a file")
     with pytest.raises(MediaError, match=r"cannot make the folder .*person-01"):
-        FaceSaver(tmp_path / "faces").save(ramp(), frame_of(0.0, (100, 50, 140, 100)))
+        FaceWriter(tmp_path / "faces", Context()).add_image(ramp(), frame_of(0.0, (100, 50, 140, 100)))
 
 
 # --- thumbnails -----------------------------------------------------------------------------------------------------

@@ -7,20 +7,19 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
-from mien.errors import InputError, MediaNotFoundError
+from mien.errors import InputError
 from mien.labels import FERPLUS8, LabelSet
 from mien.models.registry import get
 from mien.output import COLORS, Thumbnails, encode_png
 from mien.output.bands import video_bands
 from mien.output.canvas import contrast
-from mien.output.page import video_page, write_video_page
+from mien.output.page import video_page
 from mien.results import Moment, VideoResult
 from planted_video import crowd, make_images, planted_video, with_voice
 
@@ -131,7 +130,7 @@ def test_what_was_planted_can_be_read() -> None:
         "anger 27%",
         "1 cut.",
         "the file is cut off",
-        "Every person is followed",
+        "Every person is tracked",
         "It does not know what anybody feels",
         "320 x 240, 30 frames/s. Analyzed: 50 frames from 0:00.0 to 0:10.0.",
     ):
@@ -274,16 +273,6 @@ def test_text_reads_well_in_light_and_dark() -> None:
         for ground in ("paper", "card"):
             for ink in ("ink", "quiet", "link"):
                 assert contrast(rgb[ink], rgb[ground]) >= 4.5, (ink, ground)  # type: ignore[arg-type]
-
-
-def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_video_page(tmp_path / "x.html", video(), title="A video")
-    assert (tmp_path / "x.html").read_text(encoding="utf-8") == video_page(video(), title="A video")
-    with pytest.raises(InputError, match=r"expected a name that ends in \.html, but got 'x\.pdf'"):
-        write_video_page(tmp_path / "x.pdf", video())
-    with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
-        write_video_page(tmp_path / "no" / "x.html", video())
-    assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
 
 
 def test_images_are_jpeg_or_png_and_say_what_they_show() -> None:

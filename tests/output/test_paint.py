@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.labels import FER7, FERPLUS8
 from mien.output.canvas import COLORS, Sprite
-from mien.output.paint import LivePainter, Person, VideoPainter, label_sprite
+from mien.output.paint import LivePainter, Painter, Person, label_sprite
 from mien.results import Emotion, Face, TrackedFace, VideoFrame
 from planted_video import distribution
 
@@ -51,7 +51,7 @@ class Placed:
     def _lay(self, image: NDArray[np.uint8], sprite: Sprite, x: int, y: int) -> None:
         self._frame.append((x, y, sprite.width, sprite.height))
 
-    def paint(self, painter: VideoPainter, image: NDArray[np.uint8], somebody: Person, time_s: float) -> bool:
+    def paint(self, painter: Painter, image: NDArray[np.uint8], somebody: Person, time_s: float) -> bool:
         """Paint, and return whether there is a chart."""
         self._frame.clear()
         painter.paint(image, [somebody], time_s)
@@ -70,7 +70,7 @@ def test_what_belongs_to_a_still_face_stands_still(placed: Placed, size: tuple[i
     width, height = size
     random = np.random.default_rng(5)
     image = np.zeros((height, width, 3), np.uint8)
-    painter = VideoPainter(width, height)
+    painter = Painter(width, height)
     side = 0.45 * height
     for k in range(60):
         # A detector's box trembles by about half a per cent of its size.
@@ -87,7 +87,7 @@ def test_what_belongs_to_a_still_face_stands_still(placed: Placed, size: tuple[i
 
 def test_a_chart_changes_sides_once_when_its_face_moves_to_the_edge(placed: Placed) -> None:
     image = np.zeros((720, 1280, 3), np.uint8)
-    painter = VideoPainter(1280, 720)
+    painter = Painter(1280, 720)
     sides = []
     for k in range(150):
         left = 500 + 3.5 * k + 6 * np.sin(k)
@@ -100,7 +100,7 @@ def test_a_chart_changes_sides_once_when_its_face_moves_to_the_edge(placed: Plac
 
 def test_a_chart_that_loses_its_place_does_not_come_back_at_once(placed: Placed) -> None:
     image = np.zeros((720, 1280, 3), np.uint8)
-    painter = VideoPainter(1280, 720)
+    painter = Painter(1280, 720)
     shown = []
     for k in range(120):
         # The face fills the image in every other tenth of a second.
@@ -117,7 +117,7 @@ def test_shares_change_five_times_a_second(monkeypatch: pytest.MonkeyPatch) -> N
         return label_sprite(number, words, *rest)
 
     monkeypatch.setattr("mien.output.paint.label_sprite", record)
-    painter = VideoPainter(640, 480)
+    painter = Painter(640, 480)
     for k in range(60):
         painter.paint(np.zeros((480, 640, 3), np.uint8), [person((200, 150, 350, 350), share=0.3 + k / 100)], k / 30)
     assert 8 <= sum(a != b for a, b in pairwise(labels)) <= 12
@@ -137,7 +137,7 @@ def test_letters_are_as_high_as_eyes_need(size: tuple[int, int], least: int, mon
     monkeypatch.setattr("mien.output.paint.label_sprite", record)
     width, height = size
     box = (0.4 * width, 0.3 * height, 0.4 * width + 0.4 * height, 0.8 * height)
-    VideoPainter(width, height).paint(np.zeros((height, width, 3), np.uint8), [person(box)], 0.0)
+    Painter(width, height).paint(np.zeros((height, width, 3), np.uint8), [person(box)], 0.0)
     assert sizes[-1] >= least
 
 
@@ -153,7 +153,7 @@ def test_letters_are_as_high_as_eyes_need(size: tuple[int, int], least: int, mon
 )
 def test_faces_at_and_beyond_the_edge_are_no_trouble(box: tuple[float, float, float, float]) -> None:
     image = np.zeros((240, 320, 3), np.uint8)
-    painter = VideoPainter(320, 240)
+    painter = Painter(320, 240)
     for k in range(3):
         painter.paint(image, [person(box), person((5.0, 5.0, 60.0, 60.0), number=2)], k / 30)
     assert image.any()
@@ -161,7 +161,7 @@ def test_faces_at_and_beyond_the_edge_are_no_trouble(box: tuple[float, float, fl
 
 def test_a_image_smaller_than_any_label_is_no_trouble() -> None:
     image = np.zeros((6, 9, 3), np.uint8)
-    VideoPainter(9, 6).paint(image, [person((1.0, 1.0, 8.0, 5.0))], 0.0)
+    Painter(9, 6).paint(image, [person((1.0, 1.0, 8.0, 5.0))], 0.0)
     assert image.any()
 
 
@@ -211,7 +211,7 @@ def test_a_mirror_turns_the_image_but_not_the_one_given() -> None:
 
 def test_the_emotion_of_a_label_does_not_flicker(monkeypatch: pytest.MonkeyPatch) -> None:
     painted: list[str] = []
-    monkeypatch.setattr(VideoPainter, "paint", lambda _, image, people, time_s: painted.append(people[0].top))
+    monkeypatch.setattr(Painter, "paint", lambda _, image, people, time_s: painted.append(people[0].top))
     painter = LivePainter(160, 120)
 
     def tops(start_s: float, *emotions: Emotion) -> list[str]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.errors import InputError, MediaNotFoundError
+from mien.errors import InputError
 from mien.io.audio import AudioBlock
 from mien.labels import FERPLUS8, RAVDESS8
 from mien.output import COLORS, Sketch
 from mien.output.bands import Band, speech_band
-from mien.output.timeline import plot_speech, plot_timeline, write_speech_plot, write_timeline
+from mien.output.timeline import plot_speech, plot_timeline
 from mien.results import Emotion, FaceTrack, SpeechResult, SpeechSegment, VideoResult
 from planted_video import crowd, distribution, planted_video, with_voice
 
@@ -82,17 +81,6 @@ def test_silence_of_any_length_and_name_can_be_drawn(seconds: float, name: str |
     # No sound is dark, and nobody speaks.
     assert (image.max(axis=2) < 8).mean() > 0.2
     assert all(share_of(image, color) < 0.001 for color in COLORS.values())
-
-
-def test_a_plot_of_speech_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    result, sound = segments(("calm", 1)), sketch(1)
-    write_speech_plot(tmp_path / "x.PNG", result, sound)
-    assert (tmp_path / "x.PNG").read_bytes() == plot_speech(result, sound)
-    with pytest.raises(InputError, match=r"expected a name that ends in \.png, but got 'x\.jpg'"):
-        write_speech_plot(tmp_path / "x.jpg", result, sound)
-    with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
-        write_speech_plot(tmp_path / "no" / "x.png", result, sound)
-    assert [path.name for path in tmp_path.iterdir()] == ["x.PNG"]
 
 
 # --- videos ---------------------------------------------------------------------------------------------------------
@@ -185,14 +173,8 @@ def test_videos_without_faces_and_of_one_frame_can_be_draw_video() -> None:
     draw_video(VideoResult(20, 20, 0.0, 0.0, 0.0, np.zeros(1), (one,)))
 
 
-def test_the_same_input_gives_the_same_bytes_and_a_file_is_whole(tmp_path: Path) -> None:
+def test_the_same_video_gives_the_same_bytes() -> None:
     video = planted_video([("fear", 2.0)])
-    write_timeline(tmp_path / "x.PNG", video)
-    assert (tmp_path / "x.PNG").read_bytes() == plot_timeline(video)
-    with pytest.raises(InputError, match=r"expected a name that ends in \.png, but got 'x\.jpg'"):
-        write_timeline(tmp_path / "x.jpg", video)
-    with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
-        write_timeline(tmp_path / "no" / "x.png", video)
+    assert plot_timeline(video) == plot_timeline(video)
     with pytest.raises(InputError, match="most must be an integer from 1 to 100, but got 0"):
         plot_timeline(video, most=0)
-    assert [path.name for path in tmp_path.iterdir()] == ["x.PNG"]

@@ -25,7 +25,7 @@ from mien.results import Emotion, SpeechSegment
 from mien.speech import analyzer as module
 from mien.speech.activity import FRAME
 from mien.speech.analyzer import SpeechAnalyzer
-from mien.timeline import windows
+from mien.speech.windows import place_windows
 from planted import write_planted
 from planted_loudness import planted_logits, planted_loudness
 from planted_speech import TEMPERATURE
@@ -87,7 +87,7 @@ def expected(wave: Wave, begin: int, end: int, *, window: int = 3 * RATE, hop: i
     """The distribution of every sample of a stretch of speech, by brute force."""
     total = np.zeros((end - begin, 8))
     count = np.zeros((end - begin, 1))
-    for a, b in windows(begin, end, window=window, hop=hop):
+    for a, b in place_windows(begin, end, window=window, hop=hop):
         cut = wave[max(a - PAD if a == begin else a, 0) : b + PAD if b == end else b]
         cut = np.pad(cut, (max(RATE // 2 - len(cut), 0) // 2, -(-max(RATE // 2 - len(cut), 0) // 2)))
         logits = planted_logits(cut) / TEMPERATURE

@@ -123,7 +123,7 @@ def test_an_examination_is_not_read(tree: Path) -> None:
 
 
 def test_an_unknown_data_set_is_named() -> None:
-    with pytest.raises(InputError, match=r"unknown data set 'fer': expected one of fer2013\+ferplus, .*, ravdess, "):
+    with pytest.raises(InputError, match=r"unknown dataset 'fer': expected one of fer2013\+ferplus, .*, ravdess, "):
         Recipe(name="x", dataset="fer")
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
 
-from mien.data.splits import folds
+from mien.data.splits import fold_ids
 from mien.errors import DatasetError, InputError
 from mien.train import folds as module
 from mien.train.corpus import Corpus, load_all
@@ -109,7 +109,7 @@ def test_results_are_those_of_the_answers(
 ) -> None:
     (result,) = train_folds(RECIPE, data=data, out=tmp_path, k=3, options=options)
     corpus = load_all(RECIPE, data)
-    fold = folds(corpus.truth["baum8"], corpus.group, 3, seed=RECIPE.seed)
+    fold = fold_ids(corpus.truth["baum8"], corpus.group, 3, seed=RECIPE.seed)
     right = corpus.truth["baum8"] == fold + 1  # the first net says 1, the second 2, the third 3
     assert result.accuracy == pytest.approx(right.mean())
     assert result.folds == pytest.approx([right[fold == f].mean() for f in range(3)])

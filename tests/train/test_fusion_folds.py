@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from mien.data.speech import ClipList
+from mien.data import Samples
+from mien.data.samples import Row
 from mien.errors import DatasetError
 from mien.labels import FER7
 
@@ -17,12 +17,9 @@ pytest.importorskip("torch")
 from mien.train.fusion_folds import _fold_of, _told
 
 
-def clips(*subjects: str) -> ClipList:
-    n = len(subjects)
-    empty = np.full(n, "")
-    files = tuple(f"{i}.wav" for i in range(n))
-    named = np.array(subjects)
-    return ClipList("made", "x", files, np.zeros(n, int), FER7, named, empty, np.array(files), empty, empty, empty)
+def clips(*subjects: str) -> Samples:
+    rows = [Row(f"{i}.wav", "anger", subject, f"{i}.wav") for i, subject in enumerate(subjects)]
+    return Samples.from_rows(rows, name="made", kind="audio", source="x", label_set=FER7)
 
 
 def test_each_speaker_is_answered_by_the_net_that_was_tested_on_it() -> None:

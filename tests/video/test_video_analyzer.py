@@ -17,10 +17,9 @@ from mien.face.quality import sharpness
 from mien.labels import BAUM8, FERPLUS8, mapping
 from mien.options import ModelOptions, VideoOptions
 from mien.results import Emotion, Face, TrackedFace, VideoFrame, VideoResult
-from mien.timeline import certainty, episodes, smooth
-from mien.timeline.smoothing import LEAST
-from mien.video._course import Patch
 from mien.video.analyzer import DETECT_EVERY_S, FaceStream, VideoAnalyzer
+from mien.video.timeline import LEAST, certainty, find_episodes, smooth
+from mien.video.tracks import FacePatch
 from planted_faces import Box, planted
 
 WALK = [(0.0, 70.0, 110.0, 90.0), (3.0, 240.0, 130.0, 110.0)]
@@ -109,7 +108,7 @@ def test_the_result_is_smoothed_both_ways_and_frames_by_the_past(
     expected = smooth(track.times_s, track.probabilities, tau_s=analyzer.smooth_s, weights=weights)
     np.testing.assert_allclose(track.smoothed, expected, atol=1e-5)
     np.testing.assert_allclose(frames[0].faces[0].smoothed.to_array(), track.probabilities[0], atol=9 * LEAST)
-    pieces = episodes(track.times_s, track.durations_s, expected)
+    pieces = find_episodes(track.times_s, track.durations_s, expected)
     assert [(s.start_s, s.end_s, s.emotion.labels.index(s.emotion.top)) for s in track.timeline] == [
         (p.start_s, p.end_s, p.leader) for p in pieces
     ]
@@ -243,7 +242,7 @@ def test_a_patch_keeps_the_face_at_its_place() -> None:
             ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"), 1 / 7)}
     )  # fmt: skip
     for box in ((30.0, 20.0, 50.0, 45.0), (-5.0, -3.0, 10.0, 9.0), (70.5, 50.0, 92.0, 70.0)):
-        patch = Patch.around(image, np.array(box, np.float32))
+        patch = FacePatch.around(image, np.array(box, np.float32))
         shown = TrackedFace(1, Face(box, 1.0, ((box[0], box[1]),) * 5, emotion), emotion)
         (moved,) = patch.frame(1.0, shown).faces
         x1, y1, x2, y2 = box

@@ -1,6 +1,6 @@
 """The command line: a thin shell around `mien.api` and the rooms below it.
 
-Subcommands are imported when they are run, so that ``mien --help`` answers at once.  To add one, write a module with a
+Subcommands are imported when they are run, so that ``mien --help`` is quick.  To add one, write a module with a
 click command named ``command`` and name it in `COMMANDS`.
 """
 
@@ -19,7 +19,7 @@ __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
     "analyze": "Read the emotions of faces in images and videos, and of voices.",
-    "cameras": "List the cameras that answer.",
+    "cameras": "List the cameras that give images.",
     "compare": "Compare training runs: a table and a chart.",
     "data": "Inspect, audit, join and prepare data sets.",
     "demo": "Analyze a sample image: see that everything works.",
@@ -57,7 +57,7 @@ class Shell(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line; Ctrl-C gives the same line and exit code wherever it strikes.
 
-        Click's own answer to Ctrl-C, which `guard` does not see before and after the subcommand, is exit code 1.
+        Click's own exit code for Ctrl-C, which `guard` does not see before and after the subcommand, is 1.
         """
         parent: Any = super()
         if not extra.pop("standalone_mode", True):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mien.cli import _shell
 from mien.cli._evaluate_show import called_apart, report_places, show
-from mien.cli.data._options import Choice, open_faces
+from mien.cli.data.options import Choice, open_images
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.data import FaceData
+    from mien.data import Samples
     from mien.evaluate import EvaluationResult
     from mien.evaluate.answers import Answers
     from mien.evaluate.paired import PairedResult
@@ -99,7 +99,7 @@ def _examine(
     done: list[_Done] = []
     failed = 0
     # Models of one input size share the images, read at that size.
-    loaded: dict[int | None, tuple[FaceData, FaceData | None]] = {}
+    loaded: dict[int | None, tuple[Samples, Samples | None]] = {}
     for called, analyzer in models:
         try:
             rows, training = _load(choice, analyzer.size, loaded)
@@ -118,16 +118,16 @@ def _examine(
 
 
 def _load(
-    choice: Choice, size: int, loaded: dict[int | None, tuple[FaceData, FaceData | None]]
-) -> tuple[FaceData, FaceData | None]:
-    from mien import data as datasets
+    choice: Choice, size: int, loaded: dict[int | None, tuple[Samples, Samples | None]]
+) -> tuple[Samples, Samples | None]:
+    from mien.data import DATASETS
     from mien.evaluate.examine import take_split
 
-    key = size if datasets.has_files(choice.name) else None
+    key = None if DATASETS[choice.name].in_memory else size
     if key not in loaded:
         # All splits are read: copies of Training's images can be told only where those are at hand.
         whole = Choice(choice.name, choice.path, None, choice.options)
-        loaded[key] = take_split(open_faces(whole, size=key), choice.split)
+        loaded[key] = take_split(open_images(whole, size=key), choice.split)
     return loaded[key]
 
 

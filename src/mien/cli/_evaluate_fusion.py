@@ -10,12 +10,10 @@ import click
 from click.core import ParameterSource
 
 from mien.cli import _shell
-from mien.cli._evaluate_speech import speech_choice
-from mien.cli.data._options import choose, open_faces
+from mien.cli.data.options import choose, open_images
 
 if TYPE_CHECKING:
-    from mien.data import FaceData
-    from mien.data.speech import ClipList
+    from mien.data import Samples
     from mien.evaluate.fusion_answers import SideAnswers
 
 __all__ = ["fusion_asked", "fusion_options"]
@@ -31,7 +29,7 @@ _SPLIT = "PublicTest"
 
 
 class _Voices(NamedTuple):
-    clips: ClipList
+    clips: Samples
     answer: Callable[[Any, int], Any]
     fold: Any
     rate_hz: int
@@ -150,14 +148,14 @@ def _videos(
     method: str, models: list[str], videos: str, *, threads: int | None, report: Path | None, as_json: bool
 ) -> int:
     """Examine fusions on labeled videos, show and write what comes of it, and return the exit code."""
-    from mien.data.videos import VIDEO_DATASETS, video_index
+    from mien.data import dataset_names, load_dataset
     from mien.evaluate.fusion_videos import examine_videos, videos_json, videos_text, write_videos_folder
     from mien.evaluate.models import find_model
     from mien.speech.analyzer import SpeechAnalyzer
     from mien.video.analyzer import VideoAnalyzer
 
-    name, path = _named(videos, "video_folder", VIDEO_DATASETS)
-    clips = video_index(name, path)
+    name, path = _named(videos, "video_folder", dataset_names("video"))
+    clips = load_dataset(name, path)
     face_model, speech_model = _models(models)
     watcher = VideoAnalyzer(find_model(face_model), threads=threads or 1)
     listener = SpeechAnalyzer(find_model(speech_model), threads=threads or 1)
@@ -200,7 +198,7 @@ def _named(words: str, default: str, known: Any) -> tuple[str, Path]:
 
 def _faces(
     words: str, model: str, *, split: str | None, labels: Path | None, protocol: str | None, threads: int | None
-) -> tuple[FaceData, Any, Callable[[Any], Any]]:
+) -> tuple[Samples, Any, Callable[[Any], Any]]:
     """Return the faces, how frequent emotions are in what the model learned from, and what answers."""
     import numpy as np
 
@@ -215,7 +213,7 @@ def _faces(
     analyzer = FaceAnalyzer(find_model(model), threads=threads)
     name, sign, path = words.partition("=")
     choice = choose(name, Path(path), labels=labels, protocol=protocol) if sign else choose(words, labels=labels)
-    whole = open_faces(choice, size=analyzer.size)
+    whole = open_images(choice, size=analyzer.size)
     usual = _SPLIT if _SPLIT in whole.split_names() else None
     rows, training = take_split(whole, split or usual)
     output = choose_output(analyzer.spec, rows.label_set)
@@ -231,11 +229,10 @@ def _faces(
 
 def _voices(words: str, model: str, folds: Path | None, threads: int | None) -> _Voices:
     """Return recordings with what answers to each: nothing that has heard its speaker in training."""
-    from mien.data.speech import SPEECH_DATASETS, load_index
+    from mien.data import dataset_names, load_dataset
 
-    name, path = _named(words, "ravdess", SPEECH_DATASETS)
-    choice = speech_choice(name, path)
-    clips = load_index(choice.name, choice.path, **choice.options)
+    name, path = _named(words, "ravdess", dataset_names("audio"))
+    clips = load_dataset(name, path)
     if folds is not None:
         from mien._extras import import_extra
 
@@ -247,10 +244,10 @@ def _voices(words: str, model: str, folds: Path | None, threads: int | None) -> 
     return _unheard(clips, model, threads)
 
 
-def _unheard(clips: ClipList, model: str, threads: int | None) -> _Voices:
+def _unheard(clips: Samples, model: str, threads: int | None) -> _Voices:
     import numpy as np
 
-    from mien.data.speech import folds as dealt
+    from mien.data.splits import folds
     from mien.evaluate.models import find_model
     from mien.evaluate.speech_answers import heard_speakers
     from mien.labels import FER7, mapping
@@ -277,4 +274,4 @@ def _unheard(clips: ClipList, model: str, threads: int | None) -> _Voices:
         return common.apply(analyzer.probabilities(logits))
 
     speakers = len(np.unique(clips.subjects))
-    return _Voices(clips, answer, dealt(clips, min(_FOLDS, max(speakers, 2))), rate_hz)
+    return _Voices(clips, answer, folds(clips, min(_FOLDS, max(speakers, 2))), rate_hz)

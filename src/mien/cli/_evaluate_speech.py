@@ -7,21 +7,19 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from mien.cli import _shell
 from mien.cli._evaluate_show import called_apart, report_places, show
-from mien.cli.data._options import Choice, _pair
+from mien.cli.data.options import Choice
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.data.speech import ClipList
+    from mien.data import Samples
     from mien.evaluate.paired import PairedResult
     from mien.evaluate.speech_answers import SpeechAnswers
     from mien.evaluate.speech_result import NoiseFigures, SpeechEvaluation
     from mien.speech.analyzer import SpeechAnalyzer
 
-__all__ = ["evaluate_speech", "is_speech", "speech_choice"]
+__all__ = ["evaluate_speech", "is_speech"]
 
 _SHOWN = 10
 """Clips that could not be read that are named on stderr; the report names them all."""
@@ -36,49 +34,17 @@ class _Done(NamedTuple):
 
 def is_speech(names: Sequence[str], models: Sequence[str]) -> bool:
     """Tell whether data are recordings: by a corpus among them, or, for paths, by what the first model is for."""
-    from mien.data import DATASETS
-    from mien.data.speech import SPEECH_DATASETS
+    from mien.data import dataset_names
     from mien.evaluate.models import find_model
 
-    if any(name in SPEECH_DATASETS for name in names):
+    if not set(names).isdisjoint(dataset_names("audio")):
         return True
-    if not models or not any(name not in DATASETS and Path(name).is_dir() for name in names):
+    if not models or not any(name not in dataset_names() and Path(name).is_dir() for name in names):
         return False
     try:
         return find_model(models[0]).task == "speech-emotion"
     except MienError:
         return False  # what is wrong with it is said where it is needed
-
-
-def speech_choice(name: str, data: Path | None, *, split: str | None = None, pairs: tuple[str, ...] = ()) -> Choice:
-    """Return the corpus that the words of a command mean.
-
-    Parameters
-    ----------
-    name : str
-        One of `mien.data.speech.SPEECH_DATASETS`; or, without ``data``, a folder, read as ``speech_folder``.
-    data : pathlib.Path, optional
-        Folder of the corpus.
-    split : str, optional
-        Keep only this split.
-    pairs : tuple of str
-        Options of the corpus, ``key=value`` each.
-
-    Raises
-    ------
-    click.UsageError
-        If the name is neither a corpus nor a folder, the path is missing, or a pair is none.
-    """
-    from mien.data.speech import SPEECH_DATASETS
-
-    if name not in SPEECH_DATASETS:
-        if data is not None or not Path(name).is_dir():
-            known = ", ".join(SPEECH_DATASETS)
-            raise click.UsageError(f"unknown speech corpus {name!r}: expected {known}, or a folder")
-        name, data = "speech_folder", Path(name)
-    if data is None:
-        raise click.UsageError(f"--data must say where {name} lies")
-    return Choice(name, data, split, dict(_pair(pair) for pair in pairs))
 
 
 def evaluate_speech(
@@ -129,18 +95,18 @@ def _examine(
     several: bool,
 ) -> tuple[list[_Done], int]:
     """Let all models answer about one corpus; where there is more to do, what fails is noted and passed over."""
-    from mien.data.speech import load_index
+    from mien.data import load_dataset
     from mien.evaluate.examine import take_clips
     from mien.evaluate.speech import measure_clips
     from mien.evaluate.speech_answers import answer_clips
 
     done: list[_Done] = []
     failed = 0
-    clips: ClipList | None = None
+    clips: Samples | None = None
     for called, analyzer in models:
         try:
             if clips is None:
-                clips, split = take_clips(load_index(choice.name, choice.path, **choice.options), choice.split)
+                clips, split = take_clips(load_dataset(choice.name, choice.path, **choice.options), choice.split)
             what = f"evaluating {called}" if several else "evaluating"
             with _shell.progress(len(clips), what, unit="clips") as advance:
                 answers = answer_clips(analyzer, clips, labels_as=labels_as, split=split, progress=advance)

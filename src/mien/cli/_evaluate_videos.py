@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mien._extras import import_extra
 from mien.cli import _shell
-from mien.cli.data._options import Choice
+from mien.cli.data.options import Choice
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ __all__ = ["evaluate_videos", "is_videos"]
 
 def is_videos(names: Sequence[str]) -> bool:
     """Tell whether a corpus of clips is among the names of data sets."""
-    from mien.data.videos import VIDEO_DATASETS
+    from mien.data import dataset_names
 
-    return any(name in VIDEO_DATASETS for name in names)
+    return not set(names).isdisjoint(dataset_names("video"))
 
 
 def evaluate_videos(models: list[str], choices: list[Choice], *, report: Path | None, as_json: bool) -> int:

@@ -9,7 +9,7 @@ import threading
 import time
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
@@ -27,17 +27,14 @@ __all__ = [
     "SOME_FAILED",
     "TERMINATED",
     "Advance",
-    "ascii_only",
     "guard",
     "note",
     "one_line",
     "progress",
     "table",
     "terminable",
+    "time_progress",
     "write",
-    "write_faces",
-    "write_segments",
-    "write_videos",
 ]
 
 FAILED = 1
@@ -54,6 +51,8 @@ TERMINATED = 143
 
 LINE_EVERY_S = 10.0
 """How often long work reports where there is no terminal."""
+
+_LONGEST_NAME = 40
 
 
 class _Failure(click.ClickException):
@@ -212,61 +211,6 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in signs)
 
 
-def write_faces(results: Any) -> None:
-    """Write the table of faces to stdout: in the width of a terminal, elsewhere as wide as it needs to be.
-
-    Parameters
-    ----------
-    results : ImageResult, FailedItem, or iterable of them
-        What to show.
-    """
-    from mien.output.console import face_table
-
-    _write_table(face_table(results, ascii_only=ascii_only()))
-
-
-def write_segments(results: Any) -> None:
-    """Write the table of segments of speech to stdout, as `write_faces` does.
-
-    Parameters
-    ----------
-    results : SpeechResult, FailedItem, or iterable of them
-        What to show.
-    """
-    from mien.output.console import speech_table
-
-    _write_table(speech_table(results, ascii_only=ascii_only()))
-
-
-def write_videos(results: Any, *, title: str | None = None) -> None:
-    """Write the table of the people of videos to stdout, as `write_faces` does.
-
-    Parameters
-    ----------
-    results : VideoResult, FailedItem, or iterable of them
-        What to show.
-    title : str, optional
-        Stands above the table.
-    """
-    from mien.output.console import video_table
-
-    _write_table(video_table(results, ascii_only=ascii_only(), title=title))
-
-
-def ascii_only() -> bool:
-    """Return whether stdout's encoding has no block characters."""
-    return not (sys.stdout.encoding or "ascii").lower().startswith("utf")
-
-
-def _write_table(shown: Any) -> None:
-    from rich.console import Console
-
-    console = Console(file=sys.stdout)
-    if not sys.stdout.isatty():
-        console.width = max(console.width, console.measure(shown, options=console.options.update(width=10_000)).maximum)
-    console.print(shown)
-
-
 class Advance:
     """Takes how many items were done since the last call; shows nothing."""
 
@@ -372,3 +316,62 @@ class _Lines(Advance):
         if self._total and rate > 0:
             text += f", {(self._total - self._done) / rate:.0f} s left"
         note(text)
+
+
+@contextmanager
+def time_progress(what: str, start_s: float, end_s: float | None) -> Iterator[Callable[[float], None]]:
+    """Show on stderr how far a video has been read: a bar on a terminal, elsewhere a line every ten seconds.
+
+    Parameters
+    ----------
+    what : str
+        What is done, such as ``"video.mp4"``.
+    start_s, end_s : float, float or None
+        What is read of the video; the end is None where its length is not known.
+
+    Yields
+    ------
+    callable
+        Takes the time that was reached, in seconds of the video.
+    """
+    from mien.output.summary import format_duration, format_minutes
+
+    began_s = time.monotonic()
+
+    def words(time_s: float) -> str:
+        """Return such as ``0:35 of 12:04, 11 x real time, 63 s left``."""
+        spent_s, done_s = time.monotonic() - began_s, time_s - start_s
+        whole_s = time_s if end_s is None else max(end_s, time_s)
+        parts = [
+            format_minutes(time_s, whole_s) + (f" of {format_minutes(whole_s, whole_s)}" if end_s is not None else "")
+        ]
+        if done_s > 0 and spent_s > 0.5:
+            speed = done_s / spent_s
+            parts.append(f"{speed:.{0 if speed >= 10 else 1}f} x real time")
+            if end_s is not None:
+                parts.append(f"{format_duration(max(round((whole_s - time_s) / speed), 0)).replace('.0 s', ' s')} left")
+        return ", ".join(parts)
+
+    if not sys.stderr.isatty():
+        last_s = began_s
+
+        def write_line(time_s: float) -> None:
+            nonlocal last_s
+            now = time.monotonic()
+            if now - last_s >= LINE_EVERY_S:
+                last_s = now
+                note(f"{what}: {words(time_s)}")
+
+        yield write_line
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    name = one_line(what)
+    name = name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}"
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[words]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        total = None if end_s is None else max(end_s - start_s, 1e-3)
+        task = bar.add_task(escape(name), total=total, words=words(start_s))
+        yield lambda time_s: bar.update(task, completed=time_s - start_s, words=words(time_s))

@@ -1,4 +1,4 @@
-"""``mien cameras``: the cameras that answer."""
+"""``mien cameras``: the cameras that give images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["command"]
 def command(as_json: bool) -> int:
     """List the cameras that give images, with what they give when nothing is asked for.
 
-    Each is opened for a moment.  One that is there but does not answer, or is used by another program, is told on
+    Each is opened for a moment.  One that is there but does not respond, or is used by another program, is named on
     stderr.  The exit code is 1 where there is no camera.
     """
     from mien.io.camera import find_cameras

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -24,13 +25,15 @@ def command(out: Path) -> int:
 
     The sample is a public-domain portrait of the astronaut Eileen Collins (NASA), 512 x 512 pixels.
     """
-    from mien.api import analyze_image, draw, read_image
-    from mien.output import write_image
+    from mien.api import analyze_image, read_image
+    from mien.output import FORMATS, Context, write_image
+    from mien.output.draw import draw
     from mien.samples import astronaut_path
 
     source = astronaut_path()
     result = analyze_image(source)
-    _shell.write_faces(result)
+    with FORMATS["console"].open(sys.stdout, Context()) as writer:
+        writer.write(result)
     out.mkdir(parents=True, exist_ok=True)
     target = out / "astronaut.png"
     write_image(target, draw(read_image(source), result))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,12 @@ import click
 from click.core import ParameterSource
 
 from mien._extras import import_extra
-from mien.cli._engine import ENGINE_OPTIONS, engine_options
 from mien.cli._evaluate_faces import evaluate_faces, face_analyzers
 from mien.cli._evaluate_fusion import fusion_asked, fusion_options
-from mien.cli._evaluate_speech import evaluate_speech, is_speech, speech_choice
+from mien.cli._evaluate_speech import evaluate_speech, is_speech
 from mien.cli._evaluate_videos import evaluate_videos, is_videos
-from mien.cli.data._options import Choice, choose
+from mien.cli._options import ENGINE_OPTIONS, engine_options
+from mien.cli.data.options import Choice, choose
 
 __all__ = ["command"]
 
@@ -119,6 +117,9 @@ def command(
     return evaluate_faces(words, analyzers, choices, options, report=report, as_json=as_json, told=told)
 
 
+_DATA_KINDS = {"faces": "image", "speech": "audio", "clips": "video"}
+
+
 def _choices(
     dataset: str | None,
     data: Path | None,
@@ -131,12 +132,9 @@ def _choices(
     kind: str,
 ) -> list[Choice]:
     found = []
-    ways: dict[str, Callable[..., Choice]] = {"faces": choose, "speech": speech_choice}
-    chosen = ways.get(kind, functools.partial(choose, videos=True))
-    if dataset is not None and kind == "faces":
-        found.append(choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs))
-    elif dataset is not None:
-        found.append(chosen(dataset, data, split=split, pairs=pairs))
+    kinds = (_DATA_KINDS[kind],)
+    if dataset is not None:
+        found.append(choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs, kinds=kinds))
     elif data or split or labels or protocol or pairs:
         raise click.UsageError("--data, --split, --labels, --protocol and --option are for the data set NAME")
     for words in on:
@@ -144,7 +142,7 @@ def _choices(
         name, _, part = named.partition(":")
         if not sign or not path or not name:
             raise click.UsageError(f"--on must be NAME[:SPLIT]=PATH, but is {words!r}")
-        found.append(chosen(name, Path(path), split=part or None))
+        found.append(choose(name, Path(path), split=part or None, kinds=kinds))
     if not found:
         raise click.UsageError("name a data set, or give --on NAME[:SPLIT]=PATH")
     return found

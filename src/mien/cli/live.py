@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.cli._engine import engine_options
+from mien.cli import _shell
+from mien.cli._options import add_options, engine_options, option
+from mien.options import ModelOptions, VideoOptions
+
+if TYPE_CHECKING:
+    from mien.live import LiveSession, LiveUpdate
+    from mien.video.analyzer import VideoAnalyzer
 
 __all__ = ["command"]
 
 _PATH = click.Path(path_type=Path)
+_SIZE = (1280, 720)
 
 
-def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int]:
     if value is None:
-        return None
+        return _SIZE
     found = re.fullmatch(r"([0-9]{2,5})[xX]([0-9]{2,5})", value, re.ASCII)
     if found is None:
         raise click.BadParameter(f"expected WIDTHxHEIGHT such as 1280x720, but got {value!r}", ctx=ctx, param=param)
@@ -25,22 +36,32 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 
 
 @click.command(name="live")
-@click.option(
-    "--source", default="0", show_default=True, metavar="N|FILE|URL", help="Camera, video, rtsp:// or http://."
-)
-@click.option("--no-window", "windowless", is_flag=True, help="Write JSON Lines to stdout instead: a line an image.")
-@click.option("--log", type=_PATH, metavar="FILE.csv", help="Write a row a face of every analyzed image there.")
-@click.option("--record", type=_PATH, metavar="FILE.mp4", help="Record from the start: the video, and a CSV beside it.")
-@click.option("--sound", is_flag=True, help="Listen to the microphone, too.")
-@click.option("--mirror", is_flag=True, help="Show the image as a mirror does.")
-@click.option("--size", callback=_size, metavar="WxH", help="What to ask a camera for.  [default: 1280x720]")
-@click.option("--detector", default="mtcnn", show_default=True, help="mtcnn, haar or yunet.")
-@click.option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
-@click.option("--max-faces", type=click.IntRange(min=1), metavar="N", help="Only the largest N faces.")
-@click.option("--step", type=float, metavar="S", help="Analyze at most one image in S seconds.  [default: all it can]")
-@click.option("--fps", type=float, metavar="N", help="The same as images a second.")
+@option("--source", default="0", show_default=True, metavar="N|FILE|URL", help="Camera, video, rtsp:// or http://.")
+@option("--no-window", "windowless", is_flag=True, help="Write JSON Lines to stdout instead: a line an image.")
+@option("--log", type=_PATH, metavar="FILE.csv", help="Write a row a face of every analyzed image there.")
+@option("--record", type=_PATH, metavar="FILE.mp4", help="Record from the start: the video, and a CSV beside it.")
+@option("--sound", is_flag=True, help="Listen to the microphone, too.")
+@option("--mirror", is_flag=True, help="Show the image as a mirror does.")
+@option("--size", callback=_size, metavar="WxH", help="What to ask a camera for.  [default: 1280x720]")
+@add_options(ModelOptions, "detector")
+@option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
+@add_options(VideoOptions, "max_faces")
+@option("--step", type=float, metavar="S", help="Analyze at most one image in S seconds.  [default: all it can]")
+@option("--fps", type=float, metavar="N", help="The same as images a second.")
 @engine_options
-def command(**options: Any) -> int:
+def command(
+    source: str,
+    windowless: bool,
+    log: Path | None,
+    record: Path | None,
+    sound: bool,
+    mirror: bool,
+    size: tuple[int, int],
+    detector: str,
+    step: float | None,
+    fps: float | None,
+    **options: Any,
+) -> int:
     """Show the faces before a camera with their emotions, as they change.
 
     Keys: q or Esc quits, space freezes, s saves a snapshot (image and JSON), r records (video and CSV), d switches the
@@ -48,11 +69,69 @@ def command(**options: Any) -> int:
 
     A camera that is lost is looked for until it is back.  Ctrl-C ends everything, and recordings are whole.
     """
-    from mien.cli._live_run import Run
-
-    if options["step"] is not None and options["fps"] is not None:
+    if step is not None and fps is not None:
         raise click.UsageError("--step and --fps say the same: give one of them")
-    for name in ("step", "fps"):
-        if options[name] is not None and not 0 < options[name] <= 1000:
-            raise click.UsageError(f"--{name} must be above 0 and at most 1000, but got {options[name]:g}")
-    return Run(**options).run()
+    for name, value in (("step", step), ("fps", fps)):
+        if value is not None and not 0 < value <= 1000:
+            raise click.UsageError(f"--{name} must be above 0 and at most 1000, but got {value:g}")
+    step_s = step if fps is None else 1 / fps
+    messages = _Messages()
+
+    def make_analyzer(name: str) -> VideoAnalyzer:
+        from mien.video.analyzer import VideoAnalyzer
+
+        return VideoAnalyzer(detector=name, **options)
+
+    with _shell.terminable(), ExitStack() as stack:
+        screen = None
+        if not windowless:
+            from mien.live_window import Screen
+
+            # First, because it takes least and is the likeliest to be missing.
+            screen = stack.enter_context(Screen("mien live", size))
+        from mien.live import LiveSession, LiveStream, LiveVoice
+
+        analyzer = make_analyzer(detector)
+        voice = None
+        if sound:
+            from mien.speech.analyzer import SpeechAnalyzer
+
+            voice = LiveVoice(SpeechAnalyzer(), analyzer.labels, on_message=messages)
+        stream = LiveStream(
+            source, analyzer, size=size, step_s=step_s, make_analyzer=make_analyzer, on_message=messages
+        )
+        session = stack.enter_context(LiveSession(stream, voice=voice, log=log, record=record))
+        if screen is None:
+            session.run(lambda update: _write_lines(session, update))
+        else:
+            from mien.live_window import LiveWindow
+
+            window = LiveWindow(screen, session, mirror=mirror)
+            messages.show = window.show_message
+            window.run()
+    return 0
+
+
+class _Messages:
+    """Messages go to stderr, and to the window where there is one."""
+
+    def __init__(self) -> None:
+        self.show: Callable[[str], None] = lambda _: None
+
+    def __call__(self, text: str) -> None:
+        _shell.note(text)
+        self.show(text)
+
+
+def _write_lines(session: LiveSession, update: LiveUpdate) -> None:
+    """Write results as JSON Lines."""
+    for result in update.results:
+        clock = result.clock.isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"kind": "frame", "path": session.stream.name, "clock": clock, **result.frame.to_dict()}
+        if session.voice is not None:
+            _, together = session.voice.current(result.frame)
+            line["together"] = None if together is None else together.to_dict()
+        _shell.write(json.dumps(line, allow_nan=False))
+    for segment in update.segments:
+        _shell.write(json.dumps({"kind": "speech", **segment.to_dict()}, allow_nan=False))
+    sys.stdout.flush()

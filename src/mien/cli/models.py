@@ -142,10 +142,11 @@ def verify(models: tuple[str, ...]) -> int:
 @click.argument("net", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def nets(net: str | None, as_json: bool) -> None:
-    """List the networks that can be trained: parameters and multiply-adds for one face, recording or clip.
+    """List the networks that can be trained: parameters and multiply-adds for one face, audio file or clip.
 
-    Face nets have seven classes here, the others eight; recordings and clips are as long as in training.  Some nets for
-    clips take what a face net says of each frame, whose own cost is not counted.  With NET, its layers.
+    Networks for faces have seven classes here, the others eight; audio and clips are as long as in training.  Some
+    networks for clips take the output of a face network for each frame, whose own cost is not counted.  With NET, its
+    layers.
     """
     import_extra("torch", extra="train", purpose="building networks")
     from mien.train.nets import NETS, SPEECH_NETS, VIDEO_NETS, build_any
@@ -169,14 +170,14 @@ def nets(net: str | None, as_json: bool) -> None:
     if as_json:
         _write_json([dict(zip(head, row, strict=True)) for row in rows])
     else:
-        shown = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
-        _shell.write(_shell.table([title.replace("_", "-") for title in head], shown, right=right))
+        cells = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+        _shell.write(_shell.table([title.replace("_", "-") for title in head], cells, right=right))
 
 
 def _input(net: Any) -> str:
     """Return the shape of the first thing that a net takes any of."""
-    taken = next(part for part in net.example() if part.numel())
-    return " x ".join(str(side) for side in taken.shape if side > 1)
+    first = next(part for part in net.example() if part.numel())
+    return " x ".join(str(side) for side in first.shape if side > 1)
 
 
 def _write_json(data: Any) -> None:
@@ -199,7 +200,7 @@ def _card(spec: Any) -> list[str]:
     facts = [("task", spec.task), ("size", _size(spec.size_bytes))]
     facts += [("file", f"{f.file} ({f.role}, {_size(f.bytes)}), sha256 {f.sha256}") for f in spec.files]
     for output in spec.outputs:
-        default = ", the default answer" if output.default else ""
+        default = ", the default" if output.default else ""
         labels = f"{', '.join(output.labels.emotions)} (temperature {output.temperature:.3f}{default})"
         facts.append((f"output {output.name}", labels))
     facts += [("license of the weights", spec.license.weights), ("license of the data", spec.license.data)]

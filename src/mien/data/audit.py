@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe
-from mien.data import ferplus
-from mien.data._faceless import faceless
-from mien.data._near import ALIKE, DETAIL, FLAT, Pairs, near_pairs, spreads
-from mien.data._pool import Pool, by_key
-from mien.data.base import FaceData, ImageList
-from mien.errors import DatasetError, InputError
+from mien.data.files import atomic_path
+from mien.data.near_copies import ALIKE, DETAIL, FLAT, SIDE, Pairs, near_pairs, spreads, thumbnail
+from mien.data.samples import Samples, content_hashes
+from mien.errors import DatasetError, InputError, MienError
+from mien.face.detect import get_detector
 from mien.io.paths import format_path
 from mien.output.sheet import sheet
 
@@ -33,7 +34,6 @@ __all__ = [
     "Item",
     "audit",
     "pair_sheet",
-    "voted_no_face",
     "write_json",
 ]
 
@@ -51,7 +51,18 @@ KINDS: dict[str, str] = {
 """What is looked for, in words."""
 
 LEAKS = ("identical", "near", "subject", "clip")
-"""Kinds of which a group that segments splits is a leak."""
+"""Kinds of which a group that spans splits is a leak."""
+
+_CROP_PX, _CROP_ENLARGED, _FRAME, _CROP_MIN_FACE = 96, 192, 0.25, 72
+"""Images whose shorter side is below 96 px are enlarged to 192 px before a face is looked for, as
+``scripts/measure_crop.py`` does with FER2013: detectors want faces of 20 px and more. A quarter of the shorter side
+around them repeats their border (detectors want background, too), and 72 px is the smallest face: 18 of 48."""
+
+_LONGEST_PX = 2048
+_SILENT = 1e-4  # peak below which a sound is empty: -80 dB of full scale
+_AT_ONCE = 256
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +72,13 @@ class Item:
     Parameters
     ----------
     data : str
-        The data set, as it was named.
+        The dataset, as it was named.
     row : int
         Its row, or its place in the list of files, from 0.
     file : str
-        Its file, relative to the data set; empty for a row of a table.
+        Its file, relative to the dataset; empty for a row of a table.
     split, emotion, subject : str
-        What the data set says; empty where it says nothing.
+        What the dataset says; empty where it says nothing.
     where : str
         Its file, or its table and row, for people.
     """
@@ -90,7 +101,7 @@ class Group:
     items : tuple of Item
         In the order of the data.
     leak : bool
-        Whether they lie in several splits, or in several data sets.
+        Whether they lie in several splits, or in several datasets.
     note : str
         The subject or clip; of near copies the lowest correlation, and whether some are mirrored.
     """
@@ -101,7 +112,7 @@ class Group:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits of the images, without data sets' names and empty ones."""
+        """The splits of the images, without datasets' names and empty ones."""
         return tuple(dict.fromkeys(item.split for item in self.items if item.split))
 
     @property
@@ -152,9 +163,9 @@ class Audit:
     Parameters
     ----------
     data : tuple of str
-        The data sets, as they were named, the audited one first.
+        The datasets, as they were named, the audited one first.
     sides : tuple of str
-        The splits of the data sets, with the data sets' names if there are several; the empty name for data without.
+        The splits of the datasets, with the datasets' names if there are several; the empty name for data without.
     images : int
         How many were looked at.
     findings : tuple of Finding
@@ -162,9 +173,9 @@ class Audit:
     between : tuple of (str, str, str, int)
         Kind, split, other split, and how many images of the first have a copy in the other.
     problems : tuple of str
-        What the data sets' loaders said is missing, wrong or left out, a line each.
+        What the datasets name as missing, wrong or left out, a line each.
     thresholds : dict of str to float
-        See `mien.data._near`.
+        See `mien.data.near_copies`.
     """
 
     data: tuple[str, ...]
@@ -214,9 +225,9 @@ class Audit:
 
 
 def audit(
-    data: FaceData | ImageList,
+    data: Samples,
     *,
-    against: Sequence[FaceData | ImageList] = (),
+    against: Sequence[Samples] = (),
     near: bool = True,
     no_faces: NDArray[np.bool_] | None = None,
     faces: bool = False,
@@ -225,19 +236,20 @@ def audit(
 ) -> Audit:
     """Look for what would make a result wrong.
 
-    Images are compared by their pixels, whatever their files: a gray PNG is the same as a row of a table.  Subjects
-    and clips are compared within data sets of one name.  An image without a split is on no side of its data set.
+    Images are compared by their pixels, whatever their files: a gray PNG is the same as a row of a table. Of videos,
+    the middle frames are compared; of audio, the samples of the sound, without a search for near copies. Subjects and
+    clips are compared within datasets of one name. What has no split is on no side of its dataset.
 
     Parameters
     ----------
-    data : FaceData or ImageList
+    data : Samples
         What is audited.
-    against : sequence of FaceData or ImageList
-        Other data sets, such as an examination: everything that they share with ``data`` or each other is a leak.
+    against : sequence of Samples
+        Other datasets, such as an examination: everything that they share with ``data`` or each other is a leak.
     near : bool
-        Look for near copies, too; `mien.data._near` says what it misses.
+        Look for near copies, too; `mien.data.near_copies` says what it misses.
     no_faces : numpy.ndarray, optional
-        bool of shape (n,) for ``data``: images that annotators called no face; see `voted_no_face`.
+        bool of shape (n,) for ``data``: images that annotators called no face; see `mien.data.fer2013.voted_no_face`.
     faces : bool
         Look for the images of ``data`` in which the shipped detector finds no face; slow.
     threads : int, optional
@@ -259,23 +271,28 @@ def audit(
     """
     if no_faces is not None and (no_faces.shape != (len(data),) or no_faces.dtype != np.bool_):
         raise InputError(f"no_faces must be bool of shape ({len(data)},), but got {describe(no_faces)}")
+    if {part.kind == "audio" for part in against} - {data.kind == "audio"}:
+        raise InputError(f"{data.name} is a dataset of {data.kind} files: compare it with datasets of the same kind")
+    if data.kind == "audio" and faces:
+        raise InputError(f"{data.name} is a dataset of audio files, in which no faces can be found")
     say = progress or (lambda *_: None)
     count = threads or min(os.cpu_count() or 1, 8)
-    pool = Pool((data, *against), threads=count)
+    pool = _Pool((data, *against))
     if not len(pool):
         raise DatasetError(f"{format_path(data.source)} has no images")
-    thumbs = pool.read_all(say)
+    thumbs = pool.read_all(count, say)
     if not pool.readable.any():
         raise DatasetError(
             f"none of the {len(pool)} images of {format_path(data.source)} can be read: {pool.reasons[0]}"
         )
-    empty = pool.readable & (spreads(thumbs) < FLAT)
-    found, between = _linked(pool, _near_groups(pool, thumbs, empty, say) if near else None)
+    empty = pool.readable & (pool.silent if data.kind == "audio" else spreads(thumbs) < FLAT)
+    is_near = near and data.kind != "audio"
+    found, between = _linked(pool, _near_groups(pool, thumbs, empty, say) if is_near else None)
     single = {"flat": empty, "unreadable": ~pool.readable}
     if no_faces is not None:
         single["voted_no_face"] = no_faces
     if faces:
-        single["no_face"] = faceless(data, pool.readable[: len(data)], count, say)
+        single["no_face"] = _find_faceless(data, pool.readable[: len(data)], count, say)
     for kind, mask in single.items():
         found[kind] = [_group(pool, [i], pool.reasons.get(i, "")) for i in np.flatnonzero(mask).tolist()]
     return Audit(
@@ -284,33 +301,8 @@ def audit(
         images=len(pool),
         findings=tuple(Finding(kind, tuple(found[kind])) for kind in KINDS if kind in found),
         between=tuple(between),
-        problems=tuple(line for one in (data, *against) for line in getattr(one, "problems", ())),
+        problems=tuple(line for one in (data, *against) for line in one.problems),
     )
-
-
-def voted_no_face(data: FaceData, labels: str | Path) -> NDArray[np.bool_]:
-    """Return which images most FER+ taggers called no face: more votes for it than for anything else.
-
-    Parameters
-    ----------
-    data : FaceData
-        Images of FER2013 with all rows of each of their splits, in the published order.
-    labels : str or pathlib.Path
-        The votes.
-
-    Raises
-    ------
-    DatasetError
-        If the votes are missing or wrong, or of other rows.
-    """
-    usages, votes = ferplus.read_votes(Path(labels))
-    result = np.zeros(len(data), dtype=np.bool_)
-    for name in data.split_names():
-        here, there = data.splits == name, usages == name
-        if here.sum() != there.sum():
-            raise DatasetError(f"{labels} has {there.sum()} rows of {name}, but {data.source} has {here.sum()}")
-        result[here] = votes[there][:, -1] > votes[there][:, :-1].max(axis=1)
-    return result
 
 
 def write_json(found: Audit, path: str | os.PathLike[str]) -> None:
@@ -321,30 +313,20 @@ def write_json(found: Audit, path: str | os.PathLike[str]) -> None:
     DatasetError
         If the file cannot be written.
     """
-    target = Path(path)
-    beside = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
-    try:
-        try:
-            text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
-            # A file name that is no UTF-8 holds lone surrogates: their backslash form is what JSON means by them.
-            beside.write_text(text, encoding="utf-8", errors="backslashreplace")
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise DatasetError(f"cannot write {format_path(path)}: {error.strerror or error}") from error
+    text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
+    with atomic_path(os.fspath(path)) as hidden:
+        # A file name that is no UTF-8 holds lone surrogates: their backslash form is what JSON means by them.
+        hidden.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def pair_sheet(
-    found: Audit, parts: Sequence[FaceData | ImageList], *, most: int = 60, cell: int = 112
-) -> NDArray[np.uint8]:
+def pair_sheet(found: Audit, parts: Sequence[Samples], *, most: int = 60, cell: int = 112) -> NDArray[np.uint8]:
     """Draw copies beside each other: leaks first, then those with different labels; near copies before identical ones.
 
     Parameters
     ----------
     found : Audit
         What was found.
-    parts : sequence of FaceData or ImageList
+    parts : sequence of Samples
         The data that was audited and what it was audited against, in that order.
     most : int
         Pairs that are drawn, half of them for each kind as far as it has them.
@@ -390,38 +372,35 @@ def _short(item: Item) -> str:
     return "/".join(Path(item.file).parts[-2:]) if item.file else f"row {item.row}"
 
 
-def _read(part: FaceData | ImageList, item: Item) -> NDArray[np.uint8]:
-    if isinstance(part, FaceData):
-        return part.read(int(np.flatnonzero(part.rows == item.row)[0]))
-    return part.read(item.row)
+def _read(part: Samples, item: Item) -> NDArray[np.uint8]:
+    return part.read(int(np.flatnonzero(part.rows == item.row)[0]))
 
 
-def _item(pool: Pool, number: int) -> Item:
+def _item(pool: _Pool, number: int) -> Item:
     part, i = pool.place(number)
-    files = part.files
     return Item(
         data=pool.name(number),
-        row=int(part.rows[i]) if isinstance(part, FaceData) else i,
-        file="" if files is None else str(files[i]),
+        row=int(part.rows[i]),
+        file=str(part.files[i]),
         split=str(part.splits[i]),
-        emotion=pool.emotion(number),
-        subject="" if part.subjects is None else str(part.subjects[i]),
+        emotion=part.emotion(i),
+        subject=str(part.subjects[i]),
         where=part.where(i),
     )
 
 
-def _group(pool: Pool, rows: Sequence[int], note: str = "") -> Group:
+def _group(pool: _Pool, rows: Sequence[int], note: str = "") -> Group:
     return Group(tuple(_item(pool, row) for row in rows), leak=len(pool.sides(rows)) > 1, note=note)
 
 
 def _linked(
-    pool: Pool, near: list[tuple[list[int], str]] | None
+    pool: _Pool, near: list[tuple[list[int], str]] | None
 ) -> tuple[dict[str, list[Group]], list[tuple[str, str, str, int]]]:
     """Return the groups of several images by kind, and what stands between splits."""
-    copies = [(rows, "") for rows in by_key(pool.hashes).values() if len(rows) > 1]
+    copies = [(rows, "") for rows in _rows_by_key(pool.hashes).values() if len(rows) > 1]
     linked = {"identical": copies} if near is None else {"identical": copies, "near": near}
     for kind, keys in (("subject", pool.subjects), ("clip", pool.clips)):
-        linked[kind] = [(rows, key[1]) for key, rows in by_key(keys).items() if len(pool.sides(rows)) > 1]
+        linked[kind] = [(rows, key[1]) for key, rows in _rows_by_key(keys).items() if len(pool.sides(rows)) > 1]
     groups = {kind: [_group(pool, rows, note) for rows, note in sets] for kind, sets in linked.items()}
     groups["conflict"] = [group for group in groups["identical"] if len(group.emotions) > 1]
     between = [(kind, *line) for kind, sets in linked.items() for line in pool.between(rows for rows, _ in sets)]
@@ -429,10 +408,10 @@ def _linked(
 
 
 def _near_groups(
-    pool: Pool, thumbs: NDArray[np.uint8], empty: NDArray[np.bool_], say: Callable[[str, int, int], None]
+    pool: _Pool, thumbs: NDArray[np.uint8], empty: NDArray[np.bool_], say: Callable[[str, int, int], None]
 ) -> list[tuple[list[int], str]]:
     """Return images linked by near copies (each with its identical ones), and a note on each group."""
-    contents = [rows for rows in by_key(pool.hashes).values() if not empty[rows[0]]]
+    contents = [rows for rows in _rows_by_key(pool.hashes).values() if not empty[rows[0]]]
     pairs = near_pairs(
         thumbs[[rows[0] for rows in contents]], advance=lambda count: say("comparing", count, len(contents))
     )
@@ -463,3 +442,180 @@ def _components(pairs: Pairs) -> list[tuple[list[int], str]]:
         lowest = f"correlation {pairs.alike[chosen].min():.3f}"
         found.append((sorted(members), f"{lowest}, mirrored" if pairs.mirrored[chosen].any() else lowest))
     return found
+
+
+# --- all samples of several datasets, numbered through -------------------------------------------------
+
+Side = tuple[int, str]
+"""Dataset and split."""
+
+
+class _Pool:
+    """All images of several datasets.
+
+    Parameters
+    ----------
+    parts : sequence of Samples
+        The datasets.
+    """
+
+    def __init__(self, parts: Sequence[Samples]) -> None:
+        self._parts = parts
+        self._first = np.cumsum([0, *(len(part) for part in parts)])
+        self.names: list[str] = []
+        for part in parts:
+            used = sum(name.split(" #")[0] == part.name for name in self.names)
+            self.names.append(f"{part.name} #{used + 1}" if used else part.name)
+        self.readable = np.ones(len(self), dtype=np.bool_)
+        self.silent = np.zeros(len(self), dtype=np.bool_)
+        self.reasons: dict[int, str] = {}
+        self.hashes: list[bytes | None] = [None] * len(self)
+        self.subjects = self._keys("subject")
+        self.clips = self._keys("clip")
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def _keys(self, column: str) -> list[tuple[str, str] | None]:
+        return [(part.name, v) if v else None for part in self._parts for v in part.column(column).tolist()]
+
+    def read_all(self, threads: int, say: Callable[[str, int, int], None]) -> NDArray[np.uint8]:
+        """Read everything once: return thumbnails (n, 48, 48), and keep the hashes and what cannot be read."""
+        thumbs = np.zeros((len(self), SIDE, SIDE), np.uint8)
+        for first, part in zip(self._first.tolist(), self._parts, strict=False):
+            workers = threads if part.pixels is None else 1
+            for i, found in enumerate(_in_threads(_reader(part), range(len(part)), workers)):
+                number = first + i
+                self.hashes[number], thumbs[number], self.silent[number], reason = found
+                if reason:
+                    self.readable[number] = False
+                    self.reasons[number] = reason
+                say("reading", 1, len(self))
+        return thumbs
+
+    def place(self, number: int) -> tuple[Samples, int]:
+        """Return the dataset of an image and its place in it."""
+        part, i = self._place(number)
+        return self._parts[part], i
+
+    def _place(self, number: int) -> tuple[int, int]:
+        part = int(np.searchsorted(self._first, number, side="right")) - 1
+        return part, int(number) - int(self._first[part])
+
+    def name(self, number: int) -> str:
+        """Return how the dataset of an image is named."""
+        return self.names[self._place(number)[0]]
+
+    def side(self, number: int) -> Side:
+        """Return the dataset and the split of an image."""
+        index, i = self._place(number)
+        return index, str(self._parts[index].splits[i])
+
+    def sides(self, rows: Iterable[int]) -> set[Side]:
+        """Return on which sides images lie; one without a split adds none to those of its dataset."""
+        found = {self.side(row) for row in rows}
+        known = {part for part, split in found if split}
+        return {(part, split) for part, split in found if split or part not in known}
+
+    def all_sides(self) -> list[str]:
+        """Return the names of all sides that there are, dataset by dataset, in order of first appearance."""
+        found = []
+        for index, part in enumerate(self._parts):
+            splits = list(dict.fromkeys(part.splits.tolist()))
+            found += [(index, split) for split in splits if split or len(splits) == 1]
+        return [self.side_name(side) for side in found]
+
+    def side_name(self, side: Side) -> str:
+        """Return a side in words."""
+        part, split = side
+        if len(self._parts) == 1:
+            return split
+        return f"{self.names[part]}: {split}" if split else self.names[part]
+
+    def between(self, groups: Iterable[Sequence[int]]) -> list[tuple[str, str, int]]:
+        """Count for each pair of sides the images of one that have a companion on the other."""
+        counts: dict[tuple[Side, Side], int] = defaultdict(int)
+        for rows in groups:
+            on: dict[Side, int] = defaultdict(int)
+            for row in rows:
+                on[self.side(row)] += 1
+            for a, b in combinations(sorted(self.sides(rows)), 2):
+                counts[a, b] += on[a]
+                counts[b, a] += on[b]
+        return [(self.side_name(a), self.side_name(b), count) for (a, b), count in sorted(counts.items())]
+
+
+Content = tuple[bytes | None, NDArray[np.uint8], bool, str]
+"""Digest, thumbnail, whether a sound is silent, and why a file cannot be read."""
+
+
+def _reader(part: Samples) -> Callable[[int], Content]:
+    nothing = np.zeros((SIDE, SIDE), np.uint8)
+
+    def read(i: int) -> Content:
+        try:
+            if part.kind == "audio":
+                wave = part.read_audio(i)
+                return content_hashes([wave])[0], nothing, bool(np.abs(wave).max() < _SILENT), ""
+            image = _gray(part.read(i)) if part.pixels is None else part.pixels[i]
+        except MienError as error:
+            return None, nothing, False, str(error)
+        return content_hashes([image])[0], thumbnail(image), False, ""
+
+    return read
+
+
+def _gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image without colors as (H, W), as it would be in a table."""
+    return np.ascontiguousarray(image[..., 0]) if (image[..., :1] == image).all() else image
+
+
+def _in_threads(function: Callable[[int], T], rows: Sequence[int], threads: int) -> Iterator[T]:
+    """Yield the results of a function on rows in their order; decoding and detection leave Python free meanwhile."""
+    if threads < 2:
+        yield from map(function, rows)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="mien-audit") as pool:
+        # In portions, so that an interruption need not wait for everything.
+        for start in range(0, len(rows), _AT_ONCE):
+            yield from pool.map(function, rows[start : start + _AT_ONCE])
+
+
+def _rows_by_key(keys: Sequence[Any]) -> dict[Any, list[int]]:
+    """Return the places of each key in order; None is no key."""
+    found: dict[Any, list[int]] = defaultdict(list)
+    for number, key in enumerate(keys):
+        if key is not None:
+            found[key].append(number)
+    return found
+
+
+def _find_faceless(
+    data: Samples, readable: NDArray[np.bool_], threads: int, say: Callable[[str, int, int], None]
+) -> NDArray[np.bool_]:
+    """Return which readable images have no face for the shipped detector, bool (n,)."""
+    plain, cut = get_detector(), get_detector(min_face_px=_CROP_MIN_FACE)
+
+    def lacks(i: int) -> bool:
+        image = data.read(i)
+        if min(image.shape[:2]) < _CROP_PX:
+            return not len(cut.detect(_framed(image, _CROP_ENLARGED)))
+        # A face that fills the image needs background around it, a photograph does not.
+        return not len(plain.detect(image)) and not len(plain.detect(_framed(image, min(image.shape[:2]))))
+
+    result = np.zeros(len(data), dtype=np.bool_)
+    rows = np.flatnonzero(readable).tolist()
+    for i, missing in zip(rows, _in_threads(lacks, rows, threads), strict=True):
+        result[i] = missing
+        say("looking for faces", 1, len(rows))
+    return result
+
+
+def _framed(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Enlarge an image until its shorter side has so many pixels, and repeat its border around it."""
+    # A strip of an image must not become a gigabyte.
+    scale = min(side / min(image.shape[:2]), _LONGEST_PX / max(image.shape[:2]))
+    if scale > 1:
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+    frame = round(side * _FRAME)
+    return np.asarray(cv2.copyMakeBorder(image, frame, frame, frame, frame, cv2.BORDER_REPLICATE), np.uint8)

@@ -1,30 +1,35 @@
-"""Clips of BAUM-2 (Erdem et al. 2015, doi:10.1007/s11042-014-1986-2): its videos, or the face frames of each.
+"""BAUM-2 (Erdem et al. 2015, doi:10.1007/s11042-014-1986-2): its videos, or the face frames of each.
 
 As published, ``SNNN/avi/NNN.avi`` is a video and ``SNNN/emotion/NNN.txt`` holds its code 0..7 (neutral, anger,
-contempt,
-disgust, fear, happiness, sadness, surprise).  Extracted, ``SNNN/NNN/`` holds the face frames of one video, in the
-folder
-itself or in ``frames/``, and ``emotion.txt`` the code: the tree that ``mien data frames`` writes.  The frames one by
-one are the data set `mien.data.baum2_frames`.
+contempt, disgust, fear, happiness, sadness, surprise). Extracted, ``SNNN/NNN/`` holds the face frames of one video, in
+the folder itself or in ``frames/``, and ``emotion.txt`` the code: the tree that ``mien data frames`` writes. It is read
+as videos (``baum2``) or frame by frame (``baum2_frames``). Frames of a video are nearly alike: whoever divides them
+must keep the clip, and better the subject, on one side.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mien.data._clips import VIDEO_SUFFIXES, Clip, in_order, video_clips
-from mien.data._files import check_folder, images_below, visible
-from mien.data.baum2_frames import _LABEL_FILE, _SUBJECT, _label
-from mien.data.videos import VideoClips
+from mien.data.files import check_folder, find_images, list_folder, nothing_found, read_code, sort_frames
+from mien.data.registry import Dataset
+from mien.data.samples import Row, Samples
 from mien.errors import DatasetError, InputError
-from mien.io.paths import format_path
+from mien.io.paths import VIDEO_SUFFIXES, format_path
 from mien.labels import BAUM8
 
-__all__ = ["FORMS", "index"]
+__all__ = ["BAUM2", "BAUM2_FRAMES", "FORMS", "LABEL_FILE", "SUBJECT", "list_baum2", "list_baum2_frames"]
 
 FORMS = ("videos", "frames")
 """The published tree, and the extracted one."""
+
+SUBJECT = re.compile(r"S\d+", re.IGNORECASE)
+"""How folders of subjects are named."""
+
+LABEL_FILE = "emotion.txt"
+"""Where the extracted tree has the code of a video."""
 
 _VIDEOS, _LABELS = "avi", "emotion"
 _EXPECTED = {
@@ -33,8 +38,8 @@ _EXPECTED = {
 }
 
 
-def index(path: str | Path, *, form: str | None = None) -> VideoClips:
-    """List the clips, without reading them.
+def list_baum2(path: str | Path, *, form: str | None = None) -> Samples:
+    """List the videos of BAUM-2.
 
     Parameters
     ----------
@@ -45,15 +50,15 @@ def index(path: str | Path, *, form: str | None = None) -> VideoClips:
 
     Returns
     -------
-    VideoClips
+    Samples
         Labels in ``BAUM8``, subjects such as ``"S001"``, clips such as ``"S001/003"``, no splits; frames in the order
-        of their numbers.  Clips without a usable code, or without video or frame, are left out and named in its
-        ``problems``.
+        of their numbers. Videos without a usable code, or without video file or frame, are left out and named among
+        the problems.
 
     Raises
     ------
     DatasetError
-        If the folder is missing, has no clip with a code, or holds both forms and ``form`` does not choose.
+        If the folder is missing, has no video with a code, or holds both forms and ``form`` does not choose.
     InputError
         If there is no such form.
     """
@@ -62,30 +67,54 @@ def index(path: str | Path, *, form: str | None = None) -> VideoClips:
     root = check_folder(path, f"{_EXPECTED['videos']}, or {_EXPECTED['frames']}")
     problems: list[str] = []
     subjects = list(_subjects(root, problems))
-    chosen = form or _form(root, subjects)
-    tell = _published if chosen == "videos" else _extracted
-    found = [clip for subject in subjects for clip in tell(subject, root, problems)]
-    if not found:
-        what = "; ".join(problems[:3])
-        raise DatasetError(
-            f"{format_path(root)} must hold {_EXPECTED[chosen]}, but has no such clip{f': {what}' if what else ''}"
-        )
-    return video_clips("baum2", root, found, BAUM8, problems)
+    chosen = form or _detect_form(root, subjects)
+    list_one = _published if chosen == "videos" else _extracted
+    rows = [row for subject in subjects for row in list_one(subject, root, problems)]
+    if not rows:
+        raise nothing_found(root, _EXPECTED[chosen], problems)
+    return Samples.from_rows(rows, name="baum2", kind="video", source=root, label_set=BAUM8, problems=problems)
+
+
+def list_baum2_frames(path: str | Path) -> Samples:
+    """List the frames of the extracted tree of BAUM-2 as images.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The folder that holds the subjects' folders.
+
+    Returns
+    -------
+    Samples
+        See `list_baum2`.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is missing, or has no frame with a label.
+    """
+    root = check_folder(path, _EXPECTED["frames"])
+    problems: list[str] = []
+    videos = [row for subject in _subjects(root, problems) for row in _extracted(subject, root, problems)]
+    if not videos:
+        raise nothing_found(root, _EXPECTED["frames"], problems)
+    rows = [Row(file, row.emotion, row.subject, row.clip) for row in videos for file in sorted(row.frames)]
+    return Samples.from_rows(rows, name="baum2_frames", kind="image", source=root, label_set=BAUM8, problems=problems)
 
 
 def _subjects(root: Path, problems: list[str]) -> Iterator[Path]:
-    for entry in visible(root, root, problems):
+    for entry in list_folder(root, root, problems):
         if not entry.is_dir():
             continue
-        if _SUBJECT.fullmatch(entry.name):
+        if SUBJECT.fullmatch(entry.name):
             yield Path(entry.path)
         else:
             problems.append(f"{format_path(entry.name)}: a folder of a subject is named SNNN")
 
 
-def _form(root: Path, subjects: list[Path]) -> str:
+def _detect_form(root: Path, subjects: list[Path]) -> str:
     published = next((subject for subject in subjects if (subject / _VIDEOS).is_dir()), None)
-    extracted = next((one for subject in subjects for one in subject.glob(f"*/{_LABEL_FILE}")), None)
+    extracted = next((one for subject in subjects for one in subject.glob(f"*/{LABEL_FILE}")), None)
     if published is not None and extracted is not None:
         raise DatasetError(
             f"{format_path(root)} holds both videos ({format_path(published.name)}/{_VIDEOS}) and extracted frames "
@@ -94,9 +123,9 @@ def _form(root: Path, subjects: list[Path]) -> str:
     return "frames" if published is None else "videos"
 
 
-def _published(subject: Path, root: Path, problems: list[str]) -> Iterator[Clip]:
+def _published(subject: Path, root: Path, problems: list[str]) -> Iterator[Row]:
     videos: dict[str, str] = {}
-    for entry in visible(subject / _VIDEOS, root, problems):
+    for entry in list_folder(subject / _VIDEOS, root, problems):
         file = Path(entry.path)
         inside = file.relative_to(root).as_posix()
         if entry.is_dir() or file.suffix.lower() not in VIDEO_SUFFIXES:
@@ -105,36 +134,44 @@ def _published(subject: Path, root: Path, problems: list[str]) -> Iterator[Clip]
             problems.append(f"{format_path(inside)}: the same clip as {format_path(videos[file.stem])}")
     for stem, video in videos.items():
         label = subject / _LABELS / f"{stem}.txt"
-        emotion, reason = _label(label)
+        emotion, reason = read_code(label)
         if reason:
             problems.append(f"{format_path(label.relative_to(root).as_posix())}: {reason}")
         else:
-            yield Clip(f"{subject.name}/{stem}", (video,), True, emotion, subject.name)
+            yield Row(video, emotion, subject.name, f"{subject.name}/{stem}")
     if (subject / _LABELS).is_dir():
-        for entry in visible(subject / _LABELS, root, problems):
+        for entry in list_folder(subject / _LABELS, root, problems):
             stem = Path(entry.name).stem
             if stem not in videos:
-                problems.append(
-                    f"{format_path(f'{subject.name}/{_LABELS}/{entry.name}')}: there is no video {format_path(stem)}"
-                )
+                name = format_path(f"{subject.name}/{_LABELS}/{entry.name}")
+                problems.append(f"{name}: there is no video {format_path(stem)}")
 
 
-def _extracted(subject: Path, root: Path, problems: list[str]) -> Iterator[Clip]:
-    for entry in visible(subject, root, problems):
+def _extracted(subject: Path, root: Path, problems: list[str]) -> Iterator[Row]:
+    for entry in list_folder(subject, root, problems):
         name = f"{subject.name}/{entry.name}"
+        label = f"{format_path(f'{name}/{LABEL_FILE}')}: "
         if not entry.is_dir():
             problems.append(f"{format_path(name)}: a file beside the folders of clips")
             continue
-        folder = Path(entry.path)
-        emotion, reason = _label(folder / _LABEL_FILE)
+        emotion, reason = read_code(Path(entry.path) / LABEL_FILE)
         if reason:
-            problems.append(f"{format_path(f'{name}/{_LABEL_FILE}')}: {reason}")
+            problems.append(label + reason)
             continue
-        noticed: list[str] = []
-        frames = in_order(list(images_below(folder, root, noticed)))
-        label_line = f"{format_path(f'{name}/{_LABEL_FILE}')}: "
-        problems.extend(line for line in noticed if not line.startswith(label_line))
+        notes: list[str] = []
+        frames = sort_frames(list(find_images(Path(entry.path), root, notes)))
+        problems.extend(line for line in notes if not line.startswith(label))
         if frames:
-            yield Clip(name, tuple(frames), False, emotion, subject.name)
+            yield Row(Path(frames[0]).parent.as_posix(), emotion, subject.name, name, frames=tuple(frames))
         else:
             problems.append(f"{format_path(name)}: the clip has no frame")
+
+
+BAUM2 = Dataset(
+    "video",
+    "BAUM-2 (Erdem et al. 2015): videos by subject, or the face frames extracted from them, eight emotions",
+    list_baum2,
+)
+BAUM2_FRAMES = Dataset(
+    "image", "BAUM-2 (Erdem et al. 2015): face frames of video clips by subject, eight emotions", list_baum2_frames
+)

@@ -1,4 +1,4 @@
-"""Parsed tables, kept between runs: text of 270 MB becomes arrays once, not every time.
+"""Parsed tables, cached between runs: text of 270 MB becomes arrays once, not every time.
 
 The cache never changes an answer: an entry holds everything that the file holds, and counts only while the file's path,
 size, time of change and the loader's version are those that it was made of.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mien._checks import warn
 
-__all__ = ["VARIABLE", "cache_folder", "kept"]
+__all__ = ["VARIABLE", "cache_folder", "cached_arrays"]
 
 VARIABLE = "MIEN_CACHE_DIR"
 """Environment variable that names the folder; set to nothing, it turns the cache off."""
@@ -35,7 +35,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zip
 
 
 def cache_folder() -> Path | None:
-    """Return where parsed tables are kept: ``MIEN_CACHE_DIR``, else the user's cache folder; None if turned off."""
+    """Return where parsed tables are cached: ``MIEN_CACHE_DIR``, else the user's cache folder; None if turned off."""
     given = os.environ.get(VARIABLE)
     if given is not None:
         return Path(given) if given.strip() else None
@@ -44,12 +44,12 @@ def cache_folder() -> Path | None:
     return Path(platformdirs.user_cache_dir("mien", appauthor=False))
 
 
-def kept(
+def cached_arrays(
     path: Path, *, loader: str, version: int, read: Callable[[], dict[str, NDArray[Any]]]
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file: from the cache if they are there, else by reading it, and then keep them.
+    """Return the arrays of a file: from the cache if they are there, else by reading it, and then cache them.
 
-    An entry is an uncompressed ``.npz`` without pickles, written whole or not at all.  A damaged entry and a folder
+    An entry is an uncompressed ``.npz`` without pickles, written whole or not at all. A damaged entry and a folder
     that cannot be written are warned about and ignored.
 
     Parameters
@@ -84,7 +84,7 @@ def kept(
 
 
 def _stamp(path: Path, loader: str, version: int) -> str | None:
-    """Say what an entry must have been made of; None for a file that is missing, or too small to be kept."""
+    """Say what an entry must have been made of; None for a file that is missing, or too small to be cached."""
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -121,7 +121,7 @@ def _store(entry: Path, arrays: dict[str, NDArray[Any]]) -> None:
             beside.unlink(missing_ok=True)
         _prune(entry.parent)
     except OSError as error:
-        warn(f"cannot keep the table in {entry.parent} ({error.strerror or error}): {VARIABLE} names another folder")
+        warn(f"cannot cache the table in {entry.parent} ({error.strerror or error}): {VARIABLE} names another folder")
 
 
 def _prune(folder: Path) -> None:

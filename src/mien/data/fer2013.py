@@ -1,8 +1,12 @@
-"""FER2013 (Goodfellow et al. 2013, arXiv:1307.0414) in the three public forms.
+"""FER2013 (Goodfellow et al. 2013, arXiv:1307.0414), and the votes of FER+ on its images (Barsoum et al. 2016).
 
-The Kaggle table ``fer2013.csv`` (``emotion,pixels,Usage``), its sibling ``icml_face_data.csv`` (the same columns in
-another order with a leading blank), both plain or compressed (xz, gz, zip), and the folder tree
-``train|test/<emotion>/<Usage>_<id>.jpg``.  Rows keep the published order; nothing is cleaned here.
+FER2013 has three public forms: the Kaggle table ``fer2013.csv`` (``emotion,pixels,Usage``), its sibling
+``icml_face_data.csv`` (the same columns in another order with a leading blank), both plain or compressed (xz, gz, zip),
+and the folder tree ``train|test/<emotion>/<Usage>_<id>.jpg``. Rows keep the published order; nothing is cleaned here.
+
+The label file of FER+, ``fer2013new.csv`` (microsoft/FERPlus, MIT), has a row for every row of ``fer2013.csv`` and in
+its order; rows are matched within each split, so that files which hold only some splits work as long as both hold the
+same rows.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -22,12 +28,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data import cache
-from mien.data.base import FaceData
+from mien.data.files import is_folder
+from mien.data.registry import Dataset
+from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MienError
 from mien.io.image import read_image
-from mien.labels import FER7
+from mien.labels import FER7, FERPLUS8
 
-__all__ = ["SPLITS", "load"]
+__all__ = [
+    "FER2013",
+    "FERPLUS",
+    "PROTOCOLS",
+    "SPLITS",
+    "add_votes",
+    "find_table",
+    "majority",
+    "open_table",
+    "parse_integers",
+    "plurality",
+    "read_fer2013",
+    "read_ferplus",
+    "read_votes",
+    "soft_labels",
+    "voted_no_face",
+]
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 SIZE = 48
@@ -37,10 +61,12 @@ _CODES = {str(code) for code in range(len(FER7))}
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
-def load(path: str | Path, *, split: str | None = None, progress: Callable[[int], None] | None = None) -> FaceData:
+def read_fer2013(
+    path: str | Path, *, split: str | None = None, progress: Callable[[int], None] | None = None
+) -> Samples:
     """Read FER2013.
 
-    A table is parsed once and then kept (see `mien.data.cache`).
+    A table is parsed once and then cached (see `mien.data.cache`).
 
     Parameters
     ----------
@@ -53,8 +79,8 @@ def load(path: str | Path, *, split: str | None = None, progress: Callable[[int]
 
     Returns
     -------
-    FaceData
-        uint8 (n, 48, 48) gray with labels in ``FER7``.
+    Samples
+        Images uint8 (n, 48, 48) in memory, with labels in ``FER7``.
 
     Raises
     ------
@@ -63,39 +89,34 @@ def load(path: str | Path, *, split: str | None = None, progress: Callable[[int]
     """
     if split is not None and split not in SPLITS:
         raise DatasetError(f"fer2013 has the splits {', '.join(SPLITS)}, but got {split!r}")
-    advance = progress or _silent
+    advance = progress or (lambda _: None)
     root = Path(path)
-    table = find_table(root) if is_folder(root) else root
+    table = find_table(root)
     if table is None:
-        data = _read_tree(root, split, advance)
+        parts = _read_tree(root, split, advance)
     else:
-        parts = cache.kept(table, loader="fer2013", version=_VERSION, read=lambda: _read_table(table, advance))
-        data = _faces(parts, table)
-    if split is not None and split not in data.splits:
-        raise DatasetError(f"{data.source} has no rows of the split {split!r}: it has {', '.join(data.split_names())}")
-    return data if split is None else data.split(split)
+        parts = cache.cached_arrays(table, loader="fer2013", version=_VERSION, read=lambda: _read_table(table, advance))
+    samples = Samples(
+        name="fer2013",
+        kind="image",
+        source=str(table or root),
+        pixels=parts["images"],
+        labels=parts["labels"],
+        label_set=FER7,
+        columns={"split": parts["splits"]},
+        rows=parts["rows"],
+    )
+    return samples if split is None else samples.split(split)
 
 
-def _silent(_: int) -> None:
-    pass
-
-
-def is_folder(path: Path) -> bool:
-    """Return whether a path is a folder; an impossible name is none, and fails where it is opened."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def find_table(folder: Path) -> Path | None:
-    """Return the table of FER2013 in a folder, or None."""
-    for stem in ("fer2013", "icml_face_data"):
-        for suffix in (".csv", ".csv.xz", ".csv.gz", ".csv.zip", ".zip"):
-            candidate = folder / f"{stem}{suffix}"
-            if candidate.is_file():
-                return candidate
-    return None
+def find_table(path: str | Path) -> Path | None:
+    """Return the table of FER2013 that a path means: itself, or the one in the folder; None for a folder without."""
+    root = Path(path)
+    if not is_folder(root):
+        return root
+    stems, suffixes = ("fer2013", "icml_face_data"), (".csv", ".csv.xz", ".csv.gz", ".csv.zip", ".zip")
+    candidates = (root / f"{stem}{suffix}" for stem in stems for suffix in suffixes)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 class _UnpackError(Exception):
@@ -104,7 +125,7 @@ class _UnpackError(Exception):
 
 @contextmanager
 def open_table(path: Path) -> Iterator[IO[str]]:
-    """Open a table as text, whatever its compression (told by content).
+    """Open a table as text, whatever its compression (detected from content).
 
     Raises
     ------
@@ -150,7 +171,7 @@ def _decompressed(raw: IO[bytes], head: bytes, path: Path) -> IO[bytes]:
 
 
 def _read_table(path: Path, advance: Callable[[int], None]) -> dict[str, NDArray[Any]]:
-    """Return the parts of `FaceData` that a table holds, all splits."""
+    """Return the arrays that a table holds, of all splits."""
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     usages: list[str] = []
@@ -192,18 +213,6 @@ def _packed(
     }
 
 
-def _faces(parts: dict[str, NDArray[Any]], source: Path) -> FaceData:
-    return FaceData(
-        name="fer2013",
-        images=parts["images"],
-        labels=parts["labels"],
-        label_set=FER7,
-        splits=parts["splits"],
-        rows=parts["rows"],
-        source=str(source),
-    )
-
-
 def _fields(row: list[str], at: list[int], path: Path, number: int) -> tuple[str, str, str]:
     if len(row) <= max(at):
         raise DatasetError(f"{path}, row {number}: expected {max(at) + 1} columns, but got {len(row)}")
@@ -222,7 +231,7 @@ def _code(text: str, path: Path, number: int) -> int:
 
 
 def _pixels(text: str, path: Path, number: int) -> NDArray[np.uint8]:
-    values = _whole_numbers(text)
+    values = parse_integers(text)
     if values is None:
         raise DatasetError(f"{path}, row {number}: pixels must be integers, but got {text[:40]!r}")
     if values.size != SIZE * SIZE:
@@ -232,7 +241,8 @@ def _pixels(text: str, path: Path, number: int) -> NDArray[np.uint8]:
     return values.astype(np.uint8).reshape(SIZE, SIZE)
 
 
-def _whole_numbers(text: str) -> NDArray[np.integer[Any]] | None:
+def parse_integers(text: str) -> NDArray[np.integer[Any]] | None:
+    """Return integers with blanks between, or None for any other text."""
     short = _short_numbers(text)
     if short is not None:
         return short
@@ -263,7 +273,7 @@ def _short_numbers(text: str) -> NDArray[np.uint16] | None:
     return numbers
 
 
-def _read_tree(root: Path, split: str | None, advance: Callable[[int], None]) -> FaceData:
+def _read_tree(root: Path, split: str | None, advance: Callable[[int], None]) -> dict[str, NDArray[Any]]:
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     usages: list[str] = []
@@ -279,7 +289,7 @@ def _read_tree(root: Path, split: str | None, advance: Callable[[int], None]) ->
     if not images:
         wanted = "" if split is None else f" of the split {split!r}"
         raise DatasetError(f"{root} holds neither fer2013.csv nor a tree train|test/<emotion>/<file>{wanted}")
-    return _faces(_packed(images, labels, usages, rows), root)
+    return _packed(images, labels, usages, rows)
 
 
 def _tree_files(root: Path) -> Iterator[tuple[Path, int, str]]:
@@ -319,3 +329,281 @@ def _tree_image(file: Path) -> NDArray[np.uint8]:
     if pixels.shape[:2] != (SIZE, SIZE):
         raise DatasetError(f"{file}: expected {SIZE} x {SIZE} pixels, but got {pixels.shape[1]} x {pixels.shape[0]}")
     return np.ascontiguousarray(pixels[..., 0])
+
+
+# --- FER+ -------------------------------------------------------------------------------------------
+
+PROTOCOLS = ("majority", "plurality", "probability", "cross-entropy")
+"""How votes become labels.
+
+``majority`` and ``plurality`` give one label a row (see the functions of those names). ``probability`` and
+``cross-entropy`` are ways to *train* on `soft_labels` (section 3 of the paper): with ``probability`` a trainer draws
+each row's label anew from its distribution every time that it sees the row; with ``cross-entropy`` the distribution
+itself is the target. Both measure against the most voted emotion, so their ``labels`` are those of ``plurality``.
+"""
+
+_VOTES = (*FERPLUS8.emotions, "unknown", "NF")
+_NAME = "Image name"
+_MOST_VOTES = 1000  # ten taggers voted; far more is a damaged row
+
+
+def read_ferplus(
+    path: str | Path,
+    *,
+    labels: str | Path | None = None,
+    split: str | None = None,
+    protocol: str = "majority",
+    progress: Callable[[int], None] | None = None,
+) -> Samples:
+    """Read the images of FER2013 with the labels of FER+.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The table of FER2013 (see `read_fer2013`), or a folder that holds it.
+    labels : str or pathlib.Path, optional
+        The votes; by default ``fer2013new.csv`` beside the table.
+    split : str, optional
+        Keep only this split.
+    protocol : {"majority", "plurality", "probability", "cross-entropy"}
+        How votes become labels (see `PROTOCOLS`). Rows without a label under the protocol are kept with label -1;
+        `Samples.labeled` drops them.
+    progress : callable, optional
+        Called with the number of images read since the last call.
+
+    Returns
+    -------
+    Samples
+        Labels in ``FERPLUS8``, and ``distribution`` as `soft_labels` makes it.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing or wrong, or the two files hold different rows.
+    """
+    table = find_table(path)
+    if table is None:
+        raise DatasetError(
+            f"{path} holds no fer2013.csv: FER+ follows the row order of the table, not of a folder tree"
+        )
+    return add_votes(read_fer2013(table, split=split, progress=progress), labels, protocol=protocol)
+
+
+def add_votes(images: Samples, labels: str | Path | None = None, *, protocol: str = "majority") -> Samples:
+    """Return images of FER2013 with the labels of FER+ in place of their own.
+
+    Parameters
+    ----------
+    images : Samples
+        All rows of one or more splits, as `read_fer2013` returns them from a table.
+    labels : str or pathlib.Path, optional
+        The votes; for each split of the images as many rows, in the same order. Other splits may be there or not. By
+        default ``fer2013new.csv`` beside the table.
+    protocol : {"majority", "plurality", "probability", "cross-entropy"}
+        How votes become labels (see `PROTOCOLS`).
+
+    Returns
+    -------
+    Samples
+        See `read_ferplus`.
+
+    Raises
+    ------
+    DatasetError
+        If the file of votes is missing or wrong, or holds different rows.
+    """
+    if protocol not in PROTOCOLS:
+        raise DatasetError(f"ferplus has the protocols {', '.join(PROTOCOLS)}, but got {protocol!r}")
+    votes = read_votes(images, labels)
+    return replace(
+        images,
+        name="ferplus",
+        labels=majority(votes) if protocol == "majority" else plurality(votes),
+        label_set=FERPLUS8,
+        protocol=protocol,
+        distribution=soft_labels(votes),
+    )
+
+
+def read_votes(images: Samples, labels: str | Path | None = None) -> NDArray[np.int64]:
+    """Read the votes of FER+ on images of FER2013.
+
+    Parameters
+    ----------
+    images, labels
+        See `add_votes`; the file is plain or compressed.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 of shape (n, 10): the eight emotions of ``FERPLUS8``, then unknown and NF (not a face).
+
+    Raises
+    ------
+    DatasetError
+        If a column is missing, a vote is not an integer, or the file holds different rows.
+    """
+    path = Path(images.source).with_name("fer2013new.csv") if labels is None else Path(labels)
+    usages, votes = _read_vote_file(path)
+    matched = np.zeros((len(images), votes.shape[1]), dtype=np.int64)
+    for name in images.split_names():
+        here, there = images.splits == name, usages == name
+        if here.sum() != there.sum():
+            raise DatasetError(
+                f"{path} has {there.sum()} rows of {name}, but {images.source} has {here.sum()}: "
+                "both files must hold the same rows in the same order"
+            )
+        matched[here] = votes[there]
+    return matched
+
+
+def voted_no_face(images: Samples, labels: str | Path | None = None) -> NDArray[np.bool_]:
+    """Return which images most taggers of FER+ called no face, bool (n,): more votes for it than for anything else.
+
+    Parameters
+    ----------
+    images, labels
+        See `read_votes`.
+    """
+    votes = read_votes(images, labels)
+    return np.asarray(votes[:, -1] > votes[:, :-1].max(axis=1), np.bool_)
+
+
+def _read_vote_file(path: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Return the split of each row and its votes (n, 10)."""
+    usages: list[str] = []
+    votes: list[list[int]] = []
+    names: list[str] = []
+    with open_table(path) as text:
+        reader = csv.reader(text)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in ("Usage", *_VOTES) if name not in header]
+            if missing:
+                raise DatasetError(
+                    f"{path} lacks the column {', '.join(missing)}: it has {', '.join(header) or 'none'}"
+                )
+            usage_at, at = header.index("Usage"), [header.index(name) for name in _VOTES]
+            name_at = header.index(_NAME) if _NAME in header else None
+            for number, row in enumerate(reader):
+                if not row:
+                    continue
+                votes.append(_counts(row, at, path, number))
+                usages.append(_usage(row, usage_at, path, number))
+                names.append(row[name_at].strip() if name_at is not None and name_at < len(row) else "")
+        except csv.Error as error:
+            raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
+    if not votes:
+        raise DatasetError(f"{path} has no rows")
+    _check_order(names, usages, path)
+    return np.array(usages), np.array(votes, dtype=np.int64)
+
+
+def _counts(row: list[str], at: list[int], path: Path, number: int) -> list[int]:
+    try:
+        counts = [int(row[i]) for i in at]
+    except (ValueError, IndexError):
+        raise DatasetError(f"{path}, row {number}: expected ten vote counts, but got {row}") from None
+    if min(counts) < 0 or max(counts) > _MOST_VOTES:
+        raise DatasetError(f"{path}, row {number}: a vote count must be 0..{_MOST_VOTES}, but got {counts}")
+    return counts
+
+
+def _usage(row: list[str], at: int, path: Path, number: int) -> str:
+    usage = row[at].strip() if at < len(row) else ""
+    if usage not in SPLITS:
+        raise DatasetError(f"{path}, row {number}: Usage must be one of {', '.join(SPLITS)}, but got {usage!r}")
+    return usage
+
+
+def _check_order(names: list[str], usages: list[str], path: Path) -> None:
+    """Raise for a shuffled file: joined by position, it would give images the votes of others."""
+    for usage in SPLITS:
+        # The published file has no name for images that are no faces, and three names out of order.
+        named = [name for name, of in zip(names, usages, strict=True) if name and of == usage]
+        backwards = sum(after <= before for before, after in pairwise(named))
+        if backwards > 3 and 4 * backwards > len(named):
+            raise DatasetError(
+                f"{path}: {backwards} of {len(named)} names of {usage} run backwards: the rows must be in the "
+                "published order"
+            )
+
+
+def _without_singles(votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(votes == 1, 0, votes)
+
+
+def majority(votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Label rows on which more than half of the taggers agree.
+
+    Counts of a single vote become 0; a row has a label when its largest count is more than half of what remains
+    (unknown and NF counted) and that largest is one of the eight emotions (Barsoum et al. 2016, and the code of
+    microsoft/FERPlus).
+
+    Parameters
+    ----------
+    votes : numpy.ndarray
+        int64 of shape (n, 10).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 of shape (n,); -1 where there is no label.
+    """
+    kept = _without_singles(votes)
+    top = kept.argmax(axis=1)
+    clear = 2 * kept.max(axis=1) > kept.sum(axis=1)
+    return np.where(clear & (top < len(FERPLUS8)), top, -1).astype(np.int64)
+
+
+def plurality(votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Label rows with the most voted of the eight emotions, without a threshold.
+
+    Counts of a single vote become 0; ties go to the first in the order of ``FERPLUS8``; a row on which no emotion has
+    two votes has no label.
+
+    Parameters
+    ----------
+    votes : numpy.ndarray
+        int64 of shape (n, 10).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 of shape (n,); -1 where there is no label.
+    """
+    emotions = _without_singles(votes)[:, : len(FERPLUS8)]
+    return np.where(emotions.max(axis=1) > 0, emotions.argmax(axis=1), -1).astype(np.int64)
+
+
+def soft_labels(votes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the distribution of votes over the eight emotions, single votes set to 0.
+
+    Parameters
+    ----------
+    votes : numpy.ndarray
+        int64 of shape (n, 10).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of shape (n, 8), rows summing to one; all zero where no emotion has two votes.
+    """
+    emotions = _without_singles(votes)[:, : len(FERPLUS8)].astype(np.float32)
+    total = emotions.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float32] = np.divide(emotions, total, out=np.zeros_like(emotions), where=total > 0)
+    return shares
+
+
+FER2013 = Dataset(
+    "image",
+    "FER2013 (Goodfellow et al. 2013): 48 x 48 faces of a web search, seven emotions",
+    read_fer2013,
+    in_memory=True,
+)
+FERPLUS = Dataset(
+    "image",
+    "FER+ (Barsoum et al. 2016): ten taggers' votes on FER2013's images, eight emotions",
+    read_ferplus,
+    in_memory=True,
+)

@@ -1,4 +1,4 @@
-"""Several data sets become one: labels mapped to one set, splits kept, and where each image comes from."""
+"""Several datasets become one: labels mapped to one set, splits kept, and where each image comes from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer
-from mien.data.base import FaceData, content_hashes
+from mien.data.samples import Samples, content_hashes
 from mien.errors import DatasetError, InputError
 from mien.face.align import fit_crop
 from mien.labels import LabelSet, label_set, mapping
@@ -19,16 +19,16 @@ from mien.labels import LabelSet, label_set, mapping
 __all__ = ["LABELS", "Joined", "is_training", "join"]
 
 LABELS = ("fer7", "ferplus8")
-"""Label sets that data sets are joined in."""
+"""Label sets that datasets are joined in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Several data sets as one.
+    """Several datasets as one.
 
     Parameters
     ----------
-    data : FaceData
+    data : Samples
         All images, in the order of the sources.
     sources : tuple of str
         Where each image comes from, such as ``"fer2013:row 17"`` or ``"jaffe:KA.AN1.39.tiff"``.
@@ -45,7 +45,7 @@ class Joined:
         How many copies were left out.
     """
 
-    data: FaceData
+    data: Samples
     sources: tuple[str, ...]
     notes: tuple[str, ...]
     duplicates: tuple[tuple[str, str, int], ...]
@@ -54,16 +54,16 @@ class Joined:
     dropped: int
 
 
-def join(parts: Sequence[FaceData], *, labels: str = "fer7", size: int = 48, drop_duplicates: bool = False) -> Joined:
-    """Join data sets.
+def join(parts: Sequence[Samples], *, labels: str = "fer7", size: int = 48, drop_duplicates: bool = False) -> Joined:
+    """Join datasets.
 
-    Images without a label, or with one that the label set has no place for, are left out.  Names of subjects and
-    clips get the data set's name before them, so that ``S01`` of two of them stays two people.  Distributions of votes
+    Images without a label, or with one that the label set has no place for, are left out. Names of subjects and
+    clips get the dataset's name before them, so that ``S01`` of two of them stays two people. Distributions of votes
     are kept when all sources have them.
 
     Parameters
     ----------
-    parts : sequence of FaceData
+    parts : sequence of Samples
         The sources.
     labels : {"fer7", "ferplus8"}
         Label set of the result; see `mien.labels.mapping` for what merges and what is dropped.
@@ -86,7 +86,7 @@ def join(parts: Sequence[FaceData], *, labels: str = "fer7", size: int = 48, dro
         If nothing is left.
     """
     if not parts:
-        raise InputError("join needs at least one data set, but got none")
+        raise InputError("join needs at least one dataset, but got none")
     if labels not in LABELS:
         raise InputError(f"labels must be one of {', '.join(LABELS)}, but got {labels!r}")
     side = check_integer(size, "size", low=8, high=1024)
@@ -122,7 +122,7 @@ def is_training(split: str) -> bool:
     return not split or split.lower().startswith("train")
 
 
-def _names(parts: Sequence[FaceData]) -> list[str]:
+def _names(parts: Sequence[Samples]) -> list[str]:
     """Return the names of the sources; a second one of the same name from elsewhere gets a number."""
     seen: dict[str, list[str]] = {}
     names = []
@@ -135,7 +135,7 @@ def _names(parts: Sequence[FaceData]) -> list[str]:
     return names
 
 
-def _mapped(part: FaceData, target: LabelSet, name: str, notes: list[str]) -> FaceData:
+def _mapped(part: Samples, target: LabelSet, name: str, notes: list[str]) -> Samples:
     """Return the labeled images with labels of another set, their subjects and clips named after the source."""
     rule = mapping(part.label_set, target)
     # One row more, for what has no label: -1 finds it from the end.
@@ -155,57 +155,45 @@ def _mapped(part: FaceData, target: LabelSet, name: str, notes: list[str]) -> Fa
         # An image whose votes all went to what is dropped has none left, not one for each emotion.
         shares[(votes @ rule.weights).sum(axis=1) <= 0] = 0
         votes = shares
-    result = replace(
-        part,
-        labels=labels,
-        label_set=target,
-        distribution=votes,
-        subjects=_prefixed(part.subjects, name, len(part)),
-        clips=_prefixed(part.clips, name, len(part)),
-    )
+    columns = {"split": part.splits, "subject": _prefixed(part.subjects, name), "clip": _prefixed(part.clips, name)}
+    result = replace(part, labels=labels, label_set=target, distribution=votes, columns=columns)
     return result.take(labels >= 0)
 
 
-def _prefixed(names: NDArray[np.str_] | None, prefix: str, count: int) -> NDArray[np.str_]:
-    words = [""] * count if names is None else names.tolist()
-    return np.array([f"{prefix}:{word}" if word else "" for word in words], dtype=np.str_)
+def _prefixed(names: NDArray[np.str_], prefix: str) -> NDArray[np.str_]:
+    return np.array([f"{prefix}:{word}" if word else "" for word in names.tolist()], dtype=np.str_)
 
 
-def _sized(part: FaceData, side: int, name: str, notes: list[str]) -> FaceData:
+def _sized(part: Samples, side: int, name: str, notes: list[str]) -> Samples:
     height, width = part.images.shape[1:]
     if (height, width) == (side, side) or not len(part):
-        return part if len(part) else replace(part, images=np.zeros((0, side, side), np.uint8))
+        return part if len(part) else replace(part, pixels=np.zeros((0, side, side), np.uint8))
     notes.append(f"{name}: images of {width} x {height} are resampled to {side} x {side}")
-    return replace(part, images=np.stack([fit_crop(image, side)[..., 0] for image in part.images]))
+    return replace(part, pixels=np.stack([fit_crop(image, side)[..., 0] for image in part.images]))
 
 
-def _stacked(parts: Sequence[FaceData], *, keep_votes: bool) -> FaceData:
+def _stacked(parts: Sequence[Samples], *, keep_votes: bool) -> Samples:
     votes = [part.distribution for part in parts if part.distribution is not None]
-    subjects = np.concatenate([part.subjects for part in parts if part.subjects is not None])
-    clips = np.concatenate([part.clips for part in parts if part.clips is not None])
-    count = len(subjects)
-    return FaceData(
+    columns = {name: np.concatenate([part.column(name) for part in parts]) for name in ("split", "subject", "clip")}
+    return Samples(
         name="joined",
-        images=np.concatenate([part.images for part in parts]),
+        kind="image",
+        source=", ".join(dict.fromkeys(part.source for part in parts)),
+        pixels=np.concatenate([part.images for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         label_set=parts[0].label_set,
-        splits=np.concatenate([part.splits for part in parts]),
-        rows=np.arange(count, dtype=np.int64),
-        source=", ".join(dict.fromkeys(part.source for part in parts)),
+        columns=columns,
         protocol="; ".join(dict.fromkeys(part.protocol for part in parts if part.protocol)),
         distribution=np.concatenate(votes) if keep_votes else None,
-        subjects=subjects if (subjects != "").any() else None,
-        clips=clips if (clips != "").any() else None,
     )
 
 
-def _sources(part: FaceData, name: str) -> list[str]:
-    if part.files is not None:
-        return [f"{name}:{file}" for file in part.files.tolist()]
-    return [f"{name}:row {row}" for row in part.rows.tolist()]
+def _sources(part: Samples, name: str) -> list[str]:
+    places = [file or f"row {row}" for file, row in zip(part.files.tolist(), part.rows.tolist(), strict=True)]
+    return [f"{name}:{place}" for place in places]
 
 
-def _content(data: FaceData) -> NDArray[np.int64]:
+def _content(data: Samples) -> NDArray[np.int64]:
     """Return a number for each image, the same for the same pixels, from 0 in order of first appearance."""
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(digest, len(seen)) for digest in content_hashes(data.images)], dtype=np.int64)

@@ -123,7 +123,7 @@ class Samples:
         if self.pixels is not None and (self.pixels.ndim != 3 or self.pixels.dtype != np.uint8):
             raise DatasetError(f"{self.name}: images must be uint8 (n, H, W), but got {describe(self.pixels)}")
         set_default("labels", np.asarray(self.labels, np.int64))
-        set_default("files", np.asarray(self.files, np.str_) if len(self.files) else np.full(n, ""))
+        set_default("files", np.asarray(self.files, np.str_) if len(self.files) else np.broadcast_to(np.array(""), n))
         set_default("frames", tuple(self.frames) or ((),) * n)
         set_default("rows", self.rows if len(self.rows) else np.arange(n))
         set_default("columns", {name: np.asarray(values, np.str_) for name, values in self.columns.items()})
@@ -171,7 +171,7 @@ class Samples:
     def column(self, name: str) -> NDArray[np.str_]:
         """Return a column as str (n,); empty where it is unknown, also if there is no such column."""
         values = self.columns.get(name)
-        return np.full(len(self), "") if values is None else values
+        return np.broadcast_to(np.array(""), len(self)) if values is None else values
 
     def has(self, column: str) -> bool:
         """Return whether a column says something of any sample."""

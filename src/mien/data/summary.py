@@ -1,9 +1,9 @@
-"""What is in a data set: counts by split and class, subjects, clips, sizes, and a sheet of samples."""
+"""What is in a dataset: counts by split and class, subjects, clips, sizes, and a sheet of samples."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer
-from mien.data.base import FaceData, ImageList
-from mien.errors import DatasetError
+from mien.data.samples import Samples
+from mien.errors import DatasetError, MienError
+from mien.io.audio import read_audio
+from mien.io.paths import format_path
 from mien.output.sheet import sheet
 
 __all__ = ["SAMPLE", "Spread", "Summary", "sample_sheet", "summarize"]
@@ -20,7 +22,7 @@ __all__ = ["SAMPLE", "Spread", "Summary", "sample_sheet", "summarize"]
 SAMPLE = 500
 """Files that are read for their size, where not all are."""
 
-_NONE = "none"
+_NONE = "none"  # counts samples without a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is in a data set.
+    """What is in a dataset.
 
     Parameters
     ----------
     name, source, label_set : str
-        Name of the data set, its file or folder, and the set that its labels index.
+        Name of the dataset, its file or folder, and the set that its labels index.
     counts : dict
         Images of each split (``""`` for none) and in it of each emotion, with ``"none"`` for those without a label.
     subjects : Spread or None
@@ -52,11 +54,17 @@ class Summary:
     clips : int
         Number of clips that are known.
     widths, heights : Spread or None
-        Sizes in pixels of the images that were read; None where none could be.
+        Sizes in pixels of the images, or middle frames of videos, that were read; None where none could be.
     sizes : dict
         How many of them have which (width, height), most frequent first.
     problems : tuple of str
         One line for everything that is missing, wrong or left out.
+    kind : {"image", "audio", "video"}
+        What the samples are.
+    seconds : Spread or None
+        Durations of the audio files that were read.
+    frames : Spread or None
+        How many frames the videos in images have; None for video files, which need reading.
     """
 
     name: str
@@ -69,24 +77,28 @@ class Summary:
     heights: Spread | None
     sizes: dict[tuple[int, int], int]
     problems: tuple[str, ...]
+    kind: str = "image"
+    seconds: Spread | None = None
+    frames: Spread | None = None
 
     @property
     def images(self) -> int:
-        """Number of images."""
+        """Number of samples."""
         return sum(sum(row.values()) for row in self.counts.values())
 
     @property
     def measured(self) -> int:
-        """Number of images whose size is known."""
-        return sum(self.sizes.values())
+        """Number of samples whose size or duration is known."""
+        return sum(self.sizes.values()) if self.seconds is None else self.seconds.n
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON knows it."""
         parts = {key: getattr(self, key) for key in ("name", "source", "label_set", "images", "counts", "clips")}
         spreads = {key: getattr(self, key) for key in ("subjects", "widths", "heights")}
+        more = {"audio": {"seconds": self.seconds}, "video": {"frames": self.frames}}.get(self.kind, {})
         return {
             **parts,
-            **{key: None if spread is None else spread.to_dict() for key, spread in spreads.items()},
+            **{key: None if spread is None else spread.to_dict() for key, spread in (spreads | more).items()},
             "measured": self.measured,
             "sizes": [{"width": w, "height": h, "images": n} for (w, h), n in self.sizes.items()],
             "problems": list(self.problems),
@@ -94,18 +106,18 @@ class Summary:
 
 
 def summarize(
-    data: FaceData | ImageList,
+    data: Samples,
     *,
     sample: int | None = SAMPLE,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
-    """Count a data set.
+    """Count a dataset.
 
     Parameters
     ----------
-    data : FaceData or ImageList
-        The data set; of a list, files are read for their size.
+    data : Samples
+        The dataset; files are read for their size, or for their duration.
     sample : int, optional
         Read at most so many files, drawn at random; None reads all.
     seed : int
@@ -118,33 +130,54 @@ def summarize(
     Summary
         The counts; files that cannot be read are among its problems.
     """
-    problems: list[str] = []
-    if isinstance(data, FaceData):
-        sizes = Counter({(data.images.shape[2], data.images.shape[1]): len(data)}) if len(data) else Counter()
+    problems = list(data.problems)
+    sizes: Counter[tuple[int, int]] = Counter()
+    seconds: list[float] = []
+    if data.pixels is not None:
+        sizes = Counter({(data.images.shape[2], data.images.shape[1]): len(data)} if len(data) else {})
     else:
-        problems += data.problems
-        sizes = _sizes(data, _drawn(len(data), sample, seed), problems, progress)
+        for row in _drawn(len(data), sample, seed).tolist():
+            try:
+                if data.kind == "audio":
+                    seconds.append(_duration_s(data, row))
+                else:
+                    height, width = data.read(row).shape[:2]
+                    sizes[width, height] += 1
+            except DatasetError as error:
+                problems.append(str(error))
+            if progress is not None:
+                progress(1)
     return Summary(
         name=data.name,
         source=data.source,
         label_set=data.label_set.name,
         counts=_counts(data),
-        subjects=_spread(list(Counter(_known(data.subjects)).values())),
-        clips=len(set(_known(data.clips))),
+        subjects=_spread(list(Counter(filter(None, data.subjects.tolist())).values())),
+        clips=len(set(filter(None, data.clips.tolist()))),
         widths=_spread([width for (width, _), n in sizes.items() for _ in range(n)]),
         heights=_spread([height for (_, height), n in sizes.items() for _ in range(n)]),
         sizes=dict(sizes.most_common()),
         problems=tuple(problems),
+        kind=data.kind,
+        seconds=_spread(seconds),
+        frames=_spread([len(frames) for frames in data.frames if frames]),
     )
 
 
-def sample_sheet(data: FaceData | ImageList, *, columns: int = 10, cell: int = 96, seed: int = 0) -> NDArray[np.uint8]:
+def _duration_s(data: Samples, row: int) -> float:
+    try:
+        return read_audio(data.where(row)).duration_s
+    except MienError as error:
+        raise DatasetError(f"{format_path(data.where(row))}: {error}") from error
+
+
+def sample_sheet(data: Samples, *, columns: int = 10, cell: int = 96, seed: int = 0) -> NDArray[np.uint8]:
     """Draw images of every class that is present, drawn at random: a row each.
 
     Parameters
     ----------
-    data : FaceData or ImageList
-        The data set; files that cannot be read are passed over.
+    data : Samples
+        The dataset; files that cannot be read are passed over.
     columns : int
         Images of each class.
     cell : int
@@ -160,9 +193,11 @@ def sample_sheet(data: FaceData | ImageList, *, columns: int = 10, cell: int = 9
     Raises
     ------
     DatasetError
-        If there is no image that can be read.
+        If there is no image that can be read, or the dataset is of audio files.
     """
     check_integer(columns, "columns", low=1)
+    if data.kind == "audio":
+        raise DatasetError(f"{data.name} is a dataset of audio files: there are no images to draw")
     images: list[NDArray[np.uint8] | None] = []
     headings: list[str] = []
     for label in (*range(len(data.label_set)), -1):
@@ -174,11 +209,11 @@ def sample_sheet(data: FaceData | ImageList, *, columns: int = 10, cell: int = 9
         headings.append(f"{_NONE if label < 0 else data.label_set.emotions[label]} {len(rows)}")
     if all(image is None for image in images):
         raise DatasetError(f"{data.source} has no image that can be read")
-    title = f"{data.name}: {len(data)} images"
+    title = f"{data.name}: {len(data)} {data.kind}s"
     return sheet(images, columns=columns, cell=cell, title=title, headings=headings)
 
 
-def _counts(data: FaceData | ImageList) -> dict[str, dict[str, int]]:
+def _counts(data: Samples) -> dict[str, dict[str, int]]:
     counts = {}
     for split in dict.fromkeys(data.splits.tolist()):
         labels = data.labels[data.splits == split]
@@ -187,11 +222,7 @@ def _counts(data: FaceData | ImageList) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _known(names: NDArray[np.str_] | None) -> list[str]:
-    return [] if names is None else [name for name in names.tolist() if name]
-
-
-def _spread(numbers: list[int]) -> Spread | None:
+def _spread(numbers: Sequence[float]) -> Spread | None:
     if not numbers:
         return None
     return Spread(len(numbers), min(numbers), float(np.median(numbers)), max(numbers))
@@ -203,22 +234,7 @@ def _drawn(n: int, sample: int | None, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(n)[:sample])
 
 
-def _sizes(
-    data: ImageList, rows: NDArray[np.int64], problems: list[str], progress: Callable[[int], None] | None
-) -> Counter[tuple[int, int]]:
-    sizes: Counter[tuple[int, int]] = Counter()
-    for row in rows:
-        try:
-            height, width = data.read(int(row)).shape[:2]
-            sizes[width, height] += 1
-        except DatasetError as error:
-            problems.append(str(error))
-        if progress is not None:
-            progress(1)
-    return sizes
-
-
-def _readable(data: FaceData | ImageList, rows: NDArray[np.int64], most: int) -> list[NDArray[np.uint8]]:
+def _readable(data: Samples, rows: NDArray[np.int64], most: int) -> list[NDArray[np.uint8]]:
     found: list[NDArray[np.uint8]] = []
     for row in rows:
         if len(found) == most:

@@ -1,334 +1,262 @@
-"""Corpora of clips: videos, or frames of videos in order, each with one emotion.
-
-They have a registry of their own, because they yield `VideoClips` where data sets of faces yield `FaceData`.
-"""
+"""Datasets of videos: any folder by emotion or table, and RAVDESS."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mien._checks import check_integer, describe, warn
-from mien.data import _video_frames
-from mien.data.base import FaceData, ImageList, _square
-from mien.data.summary import Spread
-from mien.errors import DatasetError, InputError
+from mien.data.annotations import FileNames, find_given, match_files, read_annotations
+from mien.data.baum2 import LABEL_FILE, SUBJECT
+from mien.data.ckplus import IMAGE_FOLDERS
+from mien.data.files import (
+    MANIFEST,
+    check_folder,
+    emotion_of,
+    find_clips,
+    list_folder,
+    nothing_found,
+    smallest_label_set,
+    split_of,
+)
+from mien.data.registry import Dataset
+from mien.data.samples import Row, Samples
+from mien.data.speech import (
+    RAVDESS_NAMES,
+    BadNameError,
+    compile_pattern,
+    match_pattern,
+    parse_ravdess,
+)
+from mien.errors import InputError
 from mien.io.paths import format_path
-from mien.labels import LabelSet
+from mien.labels import RAVDESS8, label_set
 
-__all__ = ["VIDEO_DATASETS", "MiddleFrames", "VideoClips", "clip_lengths", "video_index"]
+__all__ = ["RAVDESS_VIDEOS", "VIDEO_FOLDER", "detect_dataset", "list_ravdess_videos", "list_video_folder"]
 
-VIDEO_DATASETS: dict[str, str] = {
-    "baum2": "BAUM-2 (Erdem et al. 2015): videos by subject, or the face frames extracted from them, eight emotions",
-    "ckplus_sequences": "CK+ (Lucey et al. 2010): labeled sequences from neutral to the peak, eight emotions",
-    "ravdess_videos": "RAVDESS (Livingstone and Russo 2018): videos of 24 actors, eight emotions",
-    "video_folder": "Any folder of videos: <emotion>/<subject>_*, <subject>/<emotion>/*, or with a table",
-}
-"""The corpora with one line on each; each is the module of that name in `mien.data`."""
+# --- any folder ---------------------------------------------------------------------------------------
 
-_TEXT = ("clips", "subjects", "splits")
+_FOLDER = "<emotion>/<subject>_*.mp4, <subject>/<emotion>/*.mp4, or a table of file and emotion"
+
+Clips = dict[str, tuple[str, ...]]
+"""By place: the frames of a video in images, nothing for a video file."""
 
 
-@dataclass(frozen=True, slots=True)
-class VideoClips:
-    """Clips with labels, not yet read.
+def list_video_folder(
+    path: str | Path,
+    *,
+    table: str | Path | None = None,
+    file_column: str | None = None,
+    emotion_column: str | None = None,
+    subject_column: str | None = None,
+    sheet: str | None = None,
+    subject: str | None = None,
+    labels: str | None = None,
+) -> Samples:
+    """List the videos of a folder: files, and folders of images that are frames in the order of their numbers.
 
-    Parameters
-    ----------
-    name : str
-        Name of the corpus, such as ``"baum2"``.
-    source : str
-        The folder.
-    files : tuple of tuple of str
-        Of each clip its video alone, or its frames' images in order; paths relative to ``source``.
-    videos : numpy.ndarray
-        bool of shape (n,): whether the clip is a video.
-    labels : numpy.ndarray
-        int64 of shape (n,): index into ``label_set``, or -1 for none.
-    label_set : LabelSet
-        The emotions that the labels index.
-    clips : numpy.ndarray
-        str of shape (n,): name of each clip, such as ``"S001/003"``; no two are the same.
-    subjects, splits : numpy.ndarray
-        str of shape (n,); empty where not known.
-    problems : tuple of str
-        One line for every clip that is missing or wrong, and for every kind that was left out.
-
-    Raises
-    ------
-    DatasetError
-        If the parts differ in length, a clip has no file, or two have the same name.
-    """
-
-    name: str
-    source: str
-    files: tuple[tuple[str, ...], ...]
-    videos: NDArray[np.bool_]
-    labels: NDArray[np.int64]
-    label_set: LabelSet
-    clips: NDArray[np.str_]
-    subjects: NDArray[np.str_]
-    splits: NDArray[np.str_]
-    problems: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for part in ("videos", "labels", *_TEXT):
-            if len(getattr(self, part)) != len(self.files):
-                raise DatasetError(f"{self.name}: {len(self.files)} clips, but {len(getattr(self, part))} {part}")
-        for clip, files, video in zip(self.clips, self.files, self.videos, strict=True):
-            if not files or (video and len(files) != 1):
-                raise DatasetError(f"{self.name}: clip {format_path(str(clip))} must be one video or some images")
-        if len(set(self.clips.tolist())) != len(self.clips):
-            raise DatasetError(f"{self.name}: two clips have the same name")
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def take(self, index: NDArray[Any]) -> VideoClips:
-        """Return the clips that a boolean mask or an index array selects."""
-        chosen = np.arange(len(self))[index]
-        parts = {name: getattr(self, name)[chosen] for name in ("videos", "labels", *_TEXT)}
-        return replace(self, files=tuple(self.files[i] for i in chosen), **parts)
-
-    def split(self, name: str) -> VideoClips:
-        """Return the clips of one split.
-
-        Raises
-        ------
-        DatasetError
-            If no clip is of that split; the message names those present.
-        """
-        mask = self.splits == name
-        if not mask.any():
-            present = ", ".join(part for part in dict.fromkeys(self.splits.tolist()) if part)
-            raise DatasetError(f"{format_path(self.source)} has no split {name!r}: it has {present or 'none'}")
-        return self.take(mask)
-
-    def emotion(self, index: int) -> str:
-        """Return the emotion of a clip in words; empty for none."""
-        label = int(self.labels[index])
-        return "" if label < 0 else self.label_set.emotions[label]
-
-    def where(self, index: int) -> str:
-        """Return the path of a clip's video, or of the folder of its frames."""
-        files = self.files[index]
-        inside = files[0] if self.videos[index] else PurePosixPath(files[0]).parent.as_posix()
-        return str(Path(self.source) / inside)
-
-    def images(
-        self, index: int, count: int | None = None, *, every: int = 1
-    ) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
-        """Yield frames of a clip in color, with their numbers.
-
-        Parameters
-        ----------
-        index : int
-            Which clip.
-        count : int, optional
-            So many, evenly spaced from the first frame to the last; all where the clip has no more.  One is the middle.
-        every : int
-            Without a count: every so many frames, from the first on.
-
-        Yields
-        ------
-        number : int
-            The frame's place in the clip, from 0.
-        image : numpy.ndarray
-            uint8 of shape (H, W, 3), RGB.
-
-        Raises
-        ------
-        DatasetError
-            If a frame cannot be read, or the video ends before its end; the message names the file.  What comes before
-            was yielded.
-        """
-        wanted = _video_frames.Wanted(
-            None if count is None else check_integer(count, "count", low=1), check_integer(every, "every", low=1)
-        )
-        paths = [str(Path(self.source) / file) for file in self.files[index]]
-        read = (
-            _video_frames.of_video(paths[0], wanted) if self.videos[index] else _video_frames.of_images(paths, wanted)
-        )
-        yield from read
-
-    def frames(self, index: int, count: int | None = None, *, size: int = 48) -> NDArray[np.uint8]:
-        """Read frames of a clip whole, as gray squares; for corpora that are cut to the face already.
-
-        Frames of videos that show more than a face become squares, too, but say little: run ``mien data frames`` on
-        such a corpus first.
-
-        Parameters
-        ----------
-        index : int
-            Which clip.
-        count : int, optional
-            So many, evenly spaced from the first frame to the last; all where the clip has no more.  One is the middle.
-        size : int
-            Side of the squares in pixels; frames of another size are resampled (by area when they shrink).
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8 of shape (k, size, size), gray, in order; k is at least 1, and at most ``count``.
-
-        Raises
-        ------
-        DatasetError
-            If a frame cannot be read, or the video ends before its end; the message names the file.
-        """
-        check_integer(size, "size", low=1)
-        return np.stack([_square(image, size) for _, image in self.images(index, count)])
-
-    def faces(
-        self,
-        count: int | None = 16,
-        *,
-        size: int = 48,
-        problems: str = "raise",
-        progress: Callable[[int], None] | None = None,
-    ) -> FaceData:
-        """Read frames of all clips as one data set of faces, a row each; `FaceData.clips` tells whose they are.
-
-        Parameters
-        ----------
-        count, size
-            See `frames`.
-        problems : {"raise", "skip"}
-            What to do with a clip that cannot be read: raise, or leave it out with a `MienWarning` that names it.
-        progress : callable, optional
-            Called with the number of clips read since the last call.
-
-        Returns
-        -------
-        FaceData
-            Its ``rows`` count frames; clips that were left out leave no gap.
-
-        Raises
-        ------
-        DatasetError
-            If a clip cannot be read, or there is none (left).
-        """
-        if problems not in ("raise", "skip"):
-            raise InputError(f"problems must be raise or skip, but got {describe(problems)}")
-        images: list[NDArray[np.uint8]] = []
-        owners: list[int] = []
-        files: list[str] = []
-        for clip in range(len(self)):
-            try:
-                read = [(number, _square(image, size)) for number, image in self.images(clip, count)]
-            except DatasetError as error:
-                if problems == "raise":
-                    raise
-                warn(f"left out {error}")
-                read = []
-            images += [image for _, image in read]
-            owners += [clip] * len(read)
-            files += [self._frame_name(clip, number) for number, _ in read]
-            if progress is not None:
-                progress(1)
-        if not images:
-            raise DatasetError(f"{format_path(self.source)} has no clips{' that can be read' if self.files else ''}")
-        return FaceData(
-            name=self.name,
-            images=np.stack(images),
-            labels=self.labels[owners],
-            label_set=self.label_set,
-            splits=self.splits[owners],
-            rows=np.arange(len(images), dtype=np.int64),
-            source=self.source,
-            subjects=self.subjects[owners],
-            clips=self.clips[owners],
-            files=np.array(files),
-        )
-
-    def middles(self) -> MiddleFrames:
-        """Return the clips as a list of images, the middle frame of each: for what looks at data sets of images."""
-        return MiddleFrames(
-            name=self.name,
-            source=self.source,
-            files=tuple(
-                files[0] if video else files[(len(files) - 1) // 2]
-                for files, video in zip(self.files, self.videos, strict=True)
-            ),
-            labels=self.labels,
-            label_set=self.label_set,
-            subjects=self.subjects,
-            clips=self.clips,
-            splits=self.splits,
-            problems=self.problems,
-            of=self,
-        )
-
-    def _frame_name(self, clip: int, number: int) -> str:
-        files = self.files[clip]
-        return f"{files[0]}, frame {number}" if self.videos[clip] else files[number]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MiddleFrames(ImageList):
-    """One image a clip, its middle frame; see `VideoClips.middles`.
+    Without a table, the nearest folder above a video that is named by an emotion (any common word) is its emotion. The
+    subject is the folder above that one (``<subject>/<emotion>/x.mp4``), else the folder below it, else what a file's
+    name has before its first underscore (``<emotion>/<subject>_x.mp4``), else not known. The first folder may be a
+    split: train, test or val.
 
     Parameters
     ----------
-    of : VideoClips
-        The clips, in the same order.
-    """
-
-    of: VideoClips
-
-    def take(self, index: NDArray[Any]) -> MiddleFrames:
-        """Return the clips that a boolean mask or an index array selects."""
-        return replace(self.of.take(index).middles(), problems=self.problems)
-
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """Return the middle frame of a clip as uint8 (H, W, 3) RGB.
-
-        Raises
-        ------
-        DatasetError
-            If it cannot be read; the message names the file.
-        """
-        ((_, image),) = self.of.images(index, 1)
-        return image
-
-
-def clip_lengths(clips: VideoClips) -> Spread | None:
-    """Return how many frames the clips of images have; None where there are only videos, which need reading."""
-    lengths = [len(files) for files, video in zip(clips.files, clips.videos, strict=True) if not video]
-    return Spread(len(lengths), min(lengths), float(np.median(lengths)), max(lengths)) if lengths else None
-
-
-def video_index(name: str, path: str | Path, **options: Any) -> VideoClips:
-    """List the clips of a corpus, without reading them.
-
-    Parameters
-    ----------
-    name : str
-        One of `VIDEO_DATASETS`.
     path : str or pathlib.Path
-        Its folder, as published.
-    **options : object
-        What the corpus takes; see the ``index`` of its module.
+        The folder.
+    table : str or pathlib.Path, optional
+        A CSV, TSV or XLSX file that names file and emotion, and maybe subject, relative to where the program runs or to
+        ``path``; by default ``manifest.csv`` in the folder, if it is there.
+    file_column, emotion_column, subject_column : str, optional
+        Names of its columns; by default found by common names (such as ``file``, ``emotion``, ``subject``).
+    sheet : str, optional
+        Sheet of an XLSX table; by default the first.
+    subject : str, optional
+        Pattern (regular expression) that finds the subject in the relative path: its first group, or all it matches.
+        Not for tables.
+    labels : str, optional
+        Name of the label set. By default ``fer7``, or ``ravdess8`` where an emotion is calm, or ``ferplus8`` where one
+        is contempt.
+
+    Returns
+    -------
+    Samples
+        Clips are named by their paths without suffix; in the order of the table, else sorted. Videos without an
+        emotion, and rows without their video, are among its ``problems``.
 
     Raises
     ------
-    InputError
-        If there is no such corpus, or it does not take an option.
     DatasetError
-        If the folder is missing, or no clip of the corpus is in it.
+        If the folder is missing or has no video with an emotion, or the table is none.
+    InputError
+        If there is no such label set, or the pattern is none.
     """
-    if name not in VIDEO_DATASETS:
-        raise InputError(f"unknown video corpus {name!r}: expected one of {', '.join(VIDEO_DATASETS)}")
-    function = importlib.import_module(f"mien.data.{name}").index
-    taken = [key for key in inspect.signature(function).parameters if key != "path"]
-    for key in options:
-        if key not in taken:
-            raise InputError(f"video corpus {name!r} has no option {key!r}: it takes {', '.join(taken) or 'none'}")
-    return cast(VideoClips, function(path, **options))
+    pattern = compile_pattern(subject)
+    chosen = None if labels is None else label_set(labels)
+    root = check_folder(path, _FOLDER)
+    problems: list[str] = []
+    clips: Clips = dict(find_clips(root, root, problems))
+    source = root / MANIFEST if table is None else find_given(root, table)
+    if table is not None or source.is_file():
+        if pattern is not None:
+            raise InputError(f"{format_path(source)} names the subjects: subject must not be given")
+        annotations = read_annotations(
+            source,
+            problems,
+            file_column=file_column,
+            emotion_column=emotion_column,
+            subject_column=subject_column,
+            sheet=sheet,
+            of_videos=True,
+        )
+        places: defaultdict[str, set[str]] = defaultdict(set)
+        for place in clips:
+            for name in (place, _stem(place)):
+                places[name].add(place)
+        names = FileNames(places)
+        matched = match_files(
+            annotations,
+            lambda called: {place for name in names.find(called) for place in places[name]},
+            "clip",
+            problems,
+        )
+        known = {place: (row.emotion, row.subject) for place, row in matched.items()}
+        problems += [
+            f"{format_path(place)}: no usable row in {format_path(source.name)}"
+            for place in clips
+            if place not in known
+        ]
+    else:
+        known = {place: _parse_place(place, is_file=not frames) for place, frames in clips.items()}
+        if pattern is not None:
+            known = {place: (emotion, match_pattern(pattern, place)) for place, (emotion, _) in known.items()}
+    labels_of = chosen or smallest_label_set({emotion for emotion, _ in known.values()})
+    clip_names = _clip_names(known, clips)
+    rows: list[Row] = []
+    for place, (emotion, who) in known.items():
+        if emotion in labels_of.emotions:
+            rows.append(Row(place, emotion, who, clip_names[place], split_of(place), frames=clips[place]))
+        elif emotion:
+            problems.append(f"{format_path(place)}: {emotion} is not in {labels_of.name}")
+        else:
+            problems.append(f"{format_path(place)}: expected a folder named by an emotion above it")
+    if not rows:
+        raise nothing_found(root, _FOLDER, problems)
+    return Samples.from_rows(
+        rows, name="video_folder", kind="video", source=root, label_set=labels_of, problems=problems
+    )
+
+
+def _stem(place: str) -> str:
+    return place.removesuffix(PurePosixPath(place).suffix)
+
+
+def _clip_names(places: Iterable[str], clips: Clips) -> dict[str, str]:
+    """Return paths without suffix; with it where two would be the same."""
+    names = {place: place if clips[place] else _stem(place) for place in places}
+    times = Counter(names.values())
+    return {place: name if times[name] == 1 else place for place, name in names.items()}
+
+
+def _parse_place(place: str, *, is_file: bool) -> tuple[str, str]:
+    """Return the emotion and the subject that folders and name say; empty for none."""
+    path = PurePosixPath(place)
+    folders = path.parent.parts[1:] if split_of(place) else path.parent.parts
+    at = next((i for i in reversed(range(len(folders))) if emotion_of(folders[i])), None)
+    if at is None:
+        return "", ""
+    if at > 0:
+        subject = folders[at - 1]
+    elif at + 1 < len(folders):
+        subject = folders[at + 1]
+    else:
+        before, sign, _ = (path.stem if is_file else path.name).partition("_")
+        subject = before if sign else ""
+    return emotion_of(folders[at]), subject
+
+
+# --- RAVDESS ------------------------------------------------------------------------------------------
+
+_RAVDESS = "videos named like 01-01-05-02-01-01-12.mp4"
+
+
+def list_ravdess_videos(path: str | Path, *, channel: str = "speech") -> Samples:
+    """List the videos of RAVDESS in a folder and in all folders in it; see `mien.data.speech.RAVDESS_NAMES`.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The folder, such as the published ``Video_Speech_Actor_01`` or one that holds several.
+    channel : {"speech", "song", "both"}
+        Which to take.
+
+    Returns
+    -------
+    Samples
+        Labels in ``RAVDESS8``; subjects ``"01"`` to ``"24"``, clips the name without its first field (one recording is
+        published with and without its sound: the first that is found is taken), no splits. Videos with another name
+        are among its ``problems``, songs and second copies are counted there.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is missing, or holds no video of RAVDESS.
+    InputError
+        If the channel is none.
+    """
+    if channel not in ("speech", "song", "both"):
+        raise InputError(f"channel must be speech, song or both, but got {channel!r}")
+    root = check_folder(path, _RAVDESS)
+    problems: list[str] = []
+    rows: dict[str, Row] = {}
+    left_out: Counter[str] = Counter()
+    for place, frames in find_clips(root, root, problems):
+        try:
+            row, kind = _parse_ravdess_video(place, frames)
+        except BadNameError as error:
+            problems.append(f"{format_path(place)}: {error}")
+            continue
+        if channel not in (kind, "both"):
+            left_out["songs" if channel == "speech" else "speech"] += 1
+        elif rows.setdefault(row.clip, row) is not row:
+            left_out["second copies of a recording"] += 1
+    problems += [f"{count} left out: {what}" for what, count in left_out.items()]
+    if not rows:
+        raise nothing_found(root, _RAVDESS, problems)
+    return Samples.from_rows(
+        list(rows.values()), name="ravdess_videos", kind="video", source=root, label_set=RAVDESS8, problems=problems
+    )
+
+
+def _parse_ravdess_video(place: str, frames: tuple[str, ...]) -> tuple[Row, str]:
+    """Return what a video's name says, and whether it is speech or song."""
+    parsed = None if frames else parse_ravdess(place)
+    if parsed is None:
+        raise BadNameError(f"expected {_RAVDESS}")
+    row, words = parsed
+    if words["modality"] == "audio":
+        raise BadNameError("the name says that it holds sound alone (first field 03)")
+    return replace(row, split="", method=""), words["channel"]
+
+
+def detect_dataset(path: str | Path) -> str:
+    """Return which dataset of videos a folder looks like, by names alone; ``video_folder`` in doubt."""
+    root = Path(path)
+    if any((root / name).is_dir() for name in IMAGE_FOLDERS) or root.name in IMAGE_FOLDERS:
+        return "ckplus_sequences"
+    for entry in list_folder(root, root, []):
+        if entry.is_dir() and SUBJECT.fullmatch(entry.name):
+            inside = Path(entry.path)
+            if (inside / "avi").is_dir() or any(inside.glob(f"*/{LABEL_FILE}")):
+                return "baum2"
+    first = next((place for place, frames in find_clips(root, root, []) if not frames), "")
+    return "ravdess_videos" if RAVDESS_NAMES.pattern.search(Path(first).name) else "video_folder"
+
+
+RAVDESS_VIDEOS = Dataset(
+    "video", "RAVDESS (Livingstone and Russo 2018): videos of 24 actors, eight emotions", list_ravdess_videos
+)
+VIDEO_FOLDER = Dataset(
+    "video", "Any folder of videos: <emotion>/<subject>_*, <subject>/<emotion>/*, or with a table", list_video_folder
+)

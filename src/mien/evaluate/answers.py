@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer
-from mien.data.base import FaceData, content_hashes
-from mien.data.splits import groups
+from mien.data.samples import Samples, content_hashes
 from mien.errors import DatasetError, InputError, ModelError
 from mien.evaluate.calibration import softmax
 from mien.labels import LabelSet, Mapping, mapping
@@ -46,7 +45,7 @@ class Answers:
         Which of its outputs answered.
     mapped : Mapping
         How its labels became those of the data.
-    rows : FaceData
+    rows : Samples
         The labeled rows of the split.
     split : str
         Its name; `ALL` for data without splits.
@@ -69,7 +68,7 @@ class Answers:
     spec: ModelSpec
     output: Output
     mapped: Mapping
-    rows: FaceData
+    rows: Samples
     split: str
     n_unlabeled: int
     views: int
@@ -97,7 +96,7 @@ class Answers:
 
 def answer(
     model: Classifier,
-    data: FaceData,
+    data: Samples,
     *,
     labels_as: str | None = None,
     flip: bool = False,
@@ -153,11 +152,11 @@ def answer(
     )
 
 
-def _together(rows: FaceData, images: NDArray[np.bytes_]) -> tuple[NDArray[np.int64], str]:
+def _together(rows: Samples, images: NDArray[np.bytes_]) -> tuple[NDArray[np.int64], str]:
     """Return what a bootstrap draws together, and what that is called."""
-    for by, names in (("subject", rows.subjects), ("clip", rows.clips)):
-        if names is not None and (names != "").any():
-            found = groups(rows)
+    for by in ("subject", "clip"):
+        if rows.has(by):
+            found = rows.groups()
             # An interval over a single subject would have no width, and seem certain.
             if found.max() > 0:
                 return found, by

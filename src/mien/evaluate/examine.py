@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.base import FaceData
-from mien.data.speech import ClipList
+from mien.data.samples import Samples
 from mien.errors import DatasetError
 from mien.evaluate.answers import ALL, Answers
 from mien.evaluate.folder import worst_rows
@@ -26,21 +24,21 @@ TRAINING = ("Training", "training", "train")
 """What publishers call the rows to train on."""
 
 
-def take_split(data: FaceData, split: str | None) -> tuple[FaceData, FaceData | None]:
+def take_split(data: Samples, split: str | None) -> tuple[Samples, Samples | None]:
     """Return the rows to measure on and, where they are in the data and are not those rows themselves, Training's.
 
     Parameters
     ----------
-    data : FaceData
+    data : Samples
         All rows.
     split : str or None
         Which of the data's splits; ``"all"`` takes every row, and so does None where there are no splits, or just one.
 
     Returns
     -------
-    rows : FaceData
+    rows : Samples
         Of one split; an empty name stands for all.
-    training : FaceData or None
+    training : Samples or None
         For finding copies.
 
     Raises
@@ -50,7 +48,7 @@ def take_split(data: FaceData, split: str | None) -> tuple[FaceData, FaceData | 
     """
     names = data.split_names()
     if split == ALL and ALL not in names:
-        return replace(data, splits=np.full(len(data), "")), None
+        return data.with_columns(split=np.full(len(data), "")), None
     if split is None:
         if len(names) > 1:
             shown = ", ".join(name or "(none)" for name in names)
@@ -60,7 +58,7 @@ def take_split(data: FaceData, split: str | None) -> tuple[FaceData, FaceData | 
     return data.split(split), None if apart is None else data.split(apart)
 
 
-def take_clips(clips: ClipList, split: str | None) -> tuple[ClipList, str]:
+def take_clips(clips: Samples, split: str | None) -> tuple[Samples, str]:
     """Return the clips to measure on, and what to call them; as `take_split`.
 
     Raises

@@ -104,8 +104,8 @@ def _predictions(answers: Answers) -> str:
     writer.writerow(["row", "file", "subject", "true", "answered", "right", "confidence", *(f"p_{n}" for n in names)])
     rows, said = answers.rows, answers.answered
     for i, p in enumerate(answers.probabilities):
-        file = "" if rows.files is None else str(rows.files[i])
-        subject = "" if rows.subjects is None else str(rows.subjects[i])
+        file = str(rows.files[i])
+        subject = str(rows.subjects[i])
         truth, answer = int(answers.truth[i]), int(said[i])
         values = [f"{value:.6f}" for value in (p[answer], *p)]
         writer.writerow([int(rows.rows[i]), file, subject, names[truth], names[answer], int(truth == answer), *values])

@@ -280,18 +280,16 @@ def _answers(
     product = np.full(evidence.face.shape, np.nan)
     for number, weights in fitted.items():
         here = pairs.fold == number
-        qualities = ({n: np.asarray(v)[here] for n, v in getattr(evidence, side).items()} for side in _QUALITY)
-        face_quality, voice_quality = qualities
-        product[here] = experts(
-            evidence.face[here],
-            evidence.voice[here],
-            weights=weights,
-            face_quality=face_quality,
-            voice_quality=voice_quality,
-            looks=evidence.looks[here],
-        ).probabilities
+        quality = {
+            side: {n: np.asarray(v)[here] for n, v in getattr(evidence, f"{side}_quality").items()}
+            for side in ("face", "voice")
+        }
+        shares = {"face": evidence.face[here], "voice": evidence.voice[here]}
+        looks = evidence.looks[here]
+        product[here] = experts(shares, weights=weights, quality=quality, looks=looks).probabilities
     found["experts"] = product
-    found |= {name: rule(evidence.face, evidence.voice).probabilities for name, rule in _RULES.items()}
+    shares = {"face": evidence.face, "voice": evidence.voice}
+    found |= {name: rule(shares).probabilities for name, rule in _RULES.items()}
     return {name: rows for name, rows in found.items() if not np.isnan(rows).any()}
 
 

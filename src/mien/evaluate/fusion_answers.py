@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe
-from mien.data.base import FaceData
-from mien.data.speech import ClipList
+from mien.data.samples import Samples
 from mien.errors import InputError
 from mien.evaluate.noise import KINDS, _Noises, mixed
 from mien.face.quality import sharpness
@@ -71,7 +70,7 @@ class SideAnswers:
 
 def faces(
     answer: Callable[[NDArray[np.uint8]], NDArray[np.floating]],
-    data: FaceData,
+    data: Samples,
     case: str,
     *,
     seed: int = 0,
@@ -83,7 +82,7 @@ def faces(
     ----------
     answer : callable
         Takes crops, uint8 (m, H, W), returns distributions (m, 7), in `mien.labels.FER7`.
-    data : FaceData
+    data : Samples
         The images.
     case : str
         One of `FACE_CASES`.
@@ -146,7 +145,7 @@ def _shown(image: Image, case: str, generator: np.random.Generator) -> tuple[Ima
 
 def voices(
     answer: Callable[[Wave, int], NDArray[np.floating]],
-    clips: ClipList,
+    clips: Samples,
     read: Callable[[int], Wave],
     case: str,
     *,
@@ -161,7 +160,7 @@ def voices(
     answer : callable
         Takes a recording, float32 (n,), and the place of its clip, returns a distribution (7,), in
         `mien.labels.FER7`: which net answers which clip is its choice.
-    clips : ClipList
+    clips : Samples
         The recordings.
     read : callable
         Returns one by its place, float32 (n,).

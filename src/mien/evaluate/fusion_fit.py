@@ -173,7 +173,8 @@ class _Prepared:
             )
         ]
         shares = tuple(round(float(p), 5) for p in np.exp(prior))
-        return ExpertWeights(shares, experts[0], experts[1], round(temperature, 4))
+        fitted = {"face": experts[0], "voice": experts[1]}
+        return ExpertWeights(shares, fitted, round(temperature, 4))
 
 
 def _most(value: float) -> float:

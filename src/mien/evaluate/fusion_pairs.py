@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer
-from mien.data._near import FLAT, near_pairs, spreads
-from mien.data.base import FaceData
-from mien.data.splits import folds, groups
+from mien.data.near_copies import FLAT, near_pairs, spreads
+from mien.data.samples import Samples
+from mien.data.splits import fold_ids
 from mien.errors import DatasetError
 from mien.labels import FER7, LabelSet
 
@@ -67,7 +67,7 @@ def _place(emotion: str) -> int:
     return FER7.emotions.index(word) if word in FER7.emotions else -1
 
 
-def image_folds(data: FaceData, labels: NDArray[np.int64], k: int, *, seed: int = 0) -> NDArray[np.int64]:
+def image_folds(data: Samples, labels: NDArray[np.int64], k: int, *, seed: int = 0) -> NDArray[np.int64]:
     """Deal images into folds, int64 (n,); copies and near copies of an image, and one subject's, stay together.
 
     Raises
@@ -75,7 +75,7 @@ def image_folds(data: FaceData, labels: NDArray[np.int64], k: int, *, seed: int 
     DatasetError
         If there are fewer groups than folds.
     """
-    together = groups(data)
+    together = data.groups()
     if data.images.shape[1:] == (48, 48):
         shows = np.flatnonzero(spreads(data.images) >= FLAT)
         first = np.unique(together[shows], return_index=True)[1]
@@ -83,7 +83,7 @@ def image_folds(data: FaceData, labels: NDArray[np.int64], k: int, *, seed: int 
         pairs = near_pairs(data.images[kept])
         for a, b in zip(kept[pairs.first].tolist(), kept[pairs.second].tolist(), strict=True):
             together[together == together[b]] = together[a]
-    return folds(labels, together, k, seed=seed)
+    return fold_ids(labels, together, k, seed=seed)
 
 
 def simulated_pairs(

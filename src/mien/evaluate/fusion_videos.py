@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.api._hearing import Hearing
-from mien.api._watching import Watching
-from mien.data.videos import VideoClips
+from mien.api.analysis import SpeechAnalysis, VideoAnalysis
+from mien.data.samples import Samples
 from mien.errors import DatasetError, MienError
 from mien.evaluate.figures import accuracy_interval
 from mien.evaluate.files import make_folder, write_words
@@ -23,9 +22,9 @@ from mien.evaluate.markdown import table
 from mien.evaluate.report import percent, text_table
 from mien.fusion import METHODS, fuse
 from mien.io.paths import format_path
-from mien.io.video import iter_frames
 from mien.labels import FER7
 from mien.metrics import Interval, ece, ece_floor
+from mien.options import VideoOptions
 from mien.results import SpeechResult, VideoResult
 from mien.speech.analyzer import SpeechAnalyzer
 from mien.video.analyzer import VideoAnalyzer
@@ -101,18 +100,22 @@ class VideosEvaluation:
 
 def watched(path: str, faces: VideoAnalyzer, voices: SpeechAnalyzer) -> tuple[VideoResult, SpeechResult | None]:
     """Return what is seen and heard in a video; None for a video without sound."""
-    watching = Watching(faces, path, step_s=STEP_S)
-    frames = list(watching.frames())
-    video = watching.result((*frames, *watching.close()))
-    with iter_frames(path) as stream:
-        if not stream.has_audio:
-            return video, None
-    hearing = Hearing(voices, path)
-    return video, hearing.result(hearing.segments())
+    has_sound: list[bool] = []
+    reader = VideoAnalysis(
+        faces, path, VideoOptions(step_s=STEP_S), on_open=lambda video: has_sound.append(video.has_audio)
+    )
+    for _ in reader.frames():
+        pass
+    if not all(has_sound):
+        return reader.result(), None
+    sound = SpeechAnalysis(voices, path)
+    for _ in sound.segments():
+        pass
+    return reader.result(), sound.result()
 
 
 def examine_videos(
-    clips: VideoClips,
+    clips: Samples,
     faces: VideoAnalyzer,
     voices: SpeechAnalyzer,
     *,
@@ -126,7 +129,7 @@ def examine_videos(
 
     Parameters
     ----------
-    clips : VideoClips
+    clips : Samples
         Videos; those without a label in `mien.labels.FER7`, and clips of images, are left out.
     faces, voices : VideoAnalyzer, SpeechAnalyzer
         What answers.
@@ -150,7 +153,7 @@ def examine_videos(
     kept: list[int] = []
     problems: list[str] = []
     for index in range(len(clips)):
-        if labels[index] >= 0 and clips.videos[index]:
+        if labels[index] >= 0 and not clips.frames[index]:
             try:
                 told.append(_answers(*watched(clips.where(index), faces, voices)))
                 kept.append(index)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien._checks import check_integer, check_number, describe
-from mien.data.base import ImageList
-from mien.data.speech import ClipList
-from mien.data.splits import groups
+from mien.data.samples import Samples
 from mien.errors import InputError
 from mien.evaluate.figures import accuracy_interval, uar_interval
 from mien.evaluate.speech_answers import together
@@ -39,7 +36,7 @@ _HELD_SAMPLES = 100_000_000
 
 def noise_curve(
     answer: Callable[[Wave, int], ArrayLike],
-    clips: ClipList,
+    clips: Samples,
     waves: Sequence[Wave] | Callable[[int], Wave],
     *,
     rate_hz: int,
@@ -63,7 +60,7 @@ def noise_curve(
         Takes a noisy recording, float32 (n,), and the place of its clip; returns the probabilities (or anything whose
         largest value is the answer) in the labels of the corpus, shape (k,).  Which model answers which clip is its
         choice, such as the net of the clip's fold.
-    clips : ClipList
+    clips : Samples
         The clips, all with a label.
     waves : sequence of numpy.ndarray, or callable
         The recordings, float32 (n,), not empty; or what returns one by its place.
@@ -110,7 +107,7 @@ def noise_curve(
     )
 
 
-def can_babble(clips: ClipList) -> bool:
+def can_babble(clips: Samples) -> bool:
     """Tell whether there is a clip of somebody else for each clip."""
     return len(clips) > 0 and _voices_of(clips).max() > 0
 
@@ -120,13 +117,13 @@ class Waves:
 
     Parameters
     ----------
-    clips : ClipList
+    clips : Samples
         Where they lie.
     rate_hz : int
         Samples per second.
     """
 
-    def __init__(self, clips: ClipList, *, rate_hz: int) -> None:
+    def __init__(self, clips: Samples, *, rate_hz: int) -> None:
         self._clips = clips
         self._rate_hz = rate_hz
         self._held: OrderedDict[int, Wave] = OrderedDict()
@@ -137,7 +134,7 @@ class Waves:
         if index in self._held:
             self._held.move_to_end(index)
             return self._held[index]
-        wave = self._held[index] = self._clips.read(index, self._rate_hz)
+        wave = self._held[index] = self._clips.read_audio(index, self._rate_hz)
         self._samples += len(wave)
         while self._samples > _HELD_SAMPLES and len(self._held) > 1:
             self._samples -= len(self._held.popitem(last=False)[1])
@@ -179,7 +176,7 @@ def _power(wave: Wave) -> float:
 class _Noises:
     """The noise of each clip."""
 
-    def __init__(self, clips: ClipList, read: Callable[[int], Wave], rate_hz: int, seed: int) -> None:
+    def __init__(self, clips: Samples, read: Callable[[int], Wave], rate_hz: int, seed: int) -> None:
         self._read = read
         self._rate_hz = rate_hz
         self._seed = check_integer(seed, "seed", low=0)
@@ -210,13 +207,12 @@ class _Noises:
         return total
 
 
-def _voices_of(clips: ClipList) -> NDArray[np.int64]:
-    # `groups` looks at length, subjects and clips only, which both kinds of lists have.
-    return groups(cast(ImageList, clips))
+def _voices_of(clips: Samples) -> NDArray[np.int64]:
+    return clips.groups()
 
 
 def _checked(
-    clips: ClipList, waves: Sequence[Wave] | Callable[[int], Wave], kinds: Sequence[str], ratios_db: Sequence[float]
+    clips: Samples, waves: Sequence[Wave] | Callable[[int], Wave], kinds: Sequence[str], ratios_db: Sequence[float]
 ) -> Callable[[int], Wave]:
     if not len(clips) or (clips.labels < 0).any():
         raise InputError(f"a noise curve needs clips that all have a label, but got {len(clips)} clips")
@@ -247,7 +243,7 @@ def _top(scores: ArrayLike, size: int) -> int:
 
 
 def _figures(
-    kind: str, ratio: float | None, clips: ClipList, said: NDArray[np.int64], resamples: int, seed: int
+    kind: str, ratio: float | None, clips: Samples, said: NDArray[np.int64], resamples: int, seed: int
 ) -> NoiseFigures:
     truth, (drawn, _) = clips.labels, together(clips)
     fixed = {"resamples": resamples, "seed": seed}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import __version__
-from mien.data.base import FaceData, content_hashes
+from mien.data.samples import Samples, content_hashes
 from mien.evaluate.answers import Answers, Classifier, answer, choose_output
 from mien.evaluate.figures import (
     accuracy_interval,
@@ -32,10 +32,10 @@ PUBLISHED = "published labels"
 
 def evaluate(
     model: Classifier,
-    data: FaceData,
+    data: Samples,
     *,
     labels_as: str | None = None,
-    training: FaceData | None = None,
+    training: Samples | None = None,
     flip: bool = False,
     batch_size: int = 256,
     resamples: int = 2000,
@@ -48,12 +48,12 @@ def evaluate(
     ----------
     model : Classifier
         Usually a `mien.face.analyzer.FaceAnalyzer`.
-    data : FaceData
+    data : Samples
         Rows of one split; those without a label are left out and counted.
     labels_as : str, optional
         The model's output that answers; by default the one whose labels are those of the data, else the one that maps
         to them with the least loss (see `mien.evaluate.answers.choose_output`).
-    training : FaceData, optional
+    training : Samples, optional
         The Training split, for finding copies of its images among the rows.  Without it the overlap is not known.
     flip : bool
         Average the logits of each image and its mirror image.
@@ -84,7 +84,7 @@ def evaluate(
 
 
 def measure(
-    answers: Answers, *, training: FaceData | None = None, resamples: int = 2000, seed: int = 0
+    answers: Answers, *, training: Samples | None = None, resamples: int = 2000, seed: int = 0
 ) -> EvaluationResult:
     """Return the figures of a model's answers.
 

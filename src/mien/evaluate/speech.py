@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien import __version__
-from mien.data.speech import ClipList
+from mien.data.samples import Samples
 from mien.evaluate.figures import (
     accuracy_interval,
     calibration_figures,
@@ -31,7 +31,7 @@ FOLDS = 5
 
 def evaluate_speech(
     model: SpeechClassifier,
-    clips: ClipList,
+    clips: Samples,
     *,
     labels_as: str | None = None,
     resamples: int = 2000,
@@ -52,13 +52,13 @@ def evaluate_speech(
 
 
 def measured(
-    clips: ClipList, probabilities: ArrayLike, *, resamples: int = 2000, seed: int = 0, **words: Any
+    clips: Samples, probabilities: ArrayLike, *, resamples: int = 2000, seed: int = 0, **words: Any
 ) -> SpeechEvaluation:
     """Measure probabilities that somebody else computed, such as the out-of-fold ones of cross-validation.
 
     Parameters
     ----------
-    clips : ClipList
+    clips : Samples
         The clips.
     probabilities : array_like of float
         Shape (n, k) in the labels of the corpus, at temperature 1.
@@ -126,8 +126,8 @@ def measure_clips(
         intervals=_intervals(truth, said, groups, drawn) | unseen_intervals,
         intervals_by=by,
         n_groups=n_groups,
-        by_sex=_parts(answers, clips.sexes, groups, drawn),
-        by_intensity=_parts(answers, clips.intensities, groups, drawn),
+        by_sex=_parts(answers, clips.column("sex"), groups, drawn),
+        by_intensity=_parts(answers, clips.column("intensity"), groups, drawn),
         by_speaker=tuple(sorted(_parts(answers, clips.subjects, groups, drawn), key=lambda part: part.uar)),
         **tables(truth, said, answers.label_set),
         labels=answers.label_set.emotions,
@@ -138,7 +138,7 @@ def measure_clips(
     )
 
 
-def _speakers(clips: ClipList) -> int:
+def _speakers(clips: Samples) -> int:
     return len(np.unique(clips.subjects[clips.subjects != ""]))
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien.data.base import ImageList
-from mien.data.speech import ClipList
-from mien.data.splits import groups
+from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MediaError, ModelError
 from mien.evaluate.answers import ALL, choose_output, mapping_to
 from mien.evaluate.calibration import softmax
@@ -42,7 +40,7 @@ class SpeechAnswers:
 
     Parameters
     ----------
-    clips : ClipList
+    clips : Samples
         Those clips, all with a label.
     logits : numpy.ndarray
         float64 of shape (n, labels of the corpus); minus infinity for labels that are never answered.
@@ -66,7 +64,7 @@ class SpeechAnswers:
         One line for every clip that could not be read or answered.
     """
 
-    clips: ClipList
+    clips: Samples
     logits: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     model: str
@@ -99,7 +97,7 @@ class SpeechAnswers:
 
 def answer_clips(
     model: SpeechClassifier,
-    clips: ClipList,
+    clips: Samples,
     *,
     labels_as: str | None = None,
     split: str = ALL,
@@ -111,7 +109,7 @@ def answer_clips(
     ----------
     model : SpeechClassifier
         Usually a `mien.speech.analyzer.SpeechAnalyzer`.
-    clips : ClipList
+    clips : Samples
         Those without a label, and those whose label the model cannot answer, are left out and counted.
     labels_as : str, optional
         The model's output that answers; by default the one that fits the corpus best.
@@ -162,7 +160,7 @@ def answer_clips(
 
 def _run(
     model: SpeechClassifier,
-    clips: ClipList,
+    clips: Samples,
     rows: NDArray[np.int64],
     output: Output,
     progress: Callable[[int], None] | None,
@@ -197,7 +195,7 @@ def _answer(model: SpeechClassifier, wave: NDArray[np.float32], rate_hz: int, ou
 
 
 def as_answers(
-    clips: ClipList,
+    clips: Samples,
     probabilities: ArrayLike,
     *,
     model: str = "out of fold",
@@ -211,7 +209,7 @@ def as_answers(
 
     Parameters
     ----------
-    clips : ClipList
+    clips : Samples
         The clips; those without a label are left out and counted.
     probabilities : array_like of float
         Shape (n, k) in the labels of the corpus, rows summing to one; as the softmax gave them, at temperature 1.
@@ -280,17 +278,16 @@ def heard_speakers(training: Mapping[str, Any], dataset: str) -> frozenset[str] 
     return frozenset(str(subject) for subject in subjects)
 
 
-def together(clips: ClipList) -> tuple[NDArray[np.int64], str]:
+def together(clips: Samples) -> tuple[NDArray[np.int64], str]:
     """Return what a bootstrap draws together, int64 (n,), and what that is called: ``"speaker"`` or ``"clip"``.
 
     Clips of one speaker, and copies of one recording, are a group.  With one speaker alone it is recordings: an
     interval over a single group would have no width, and seem certain.
     """
-    # `groups` looks at length, subjects and clips only, which both kinds of lists have.
-    found = groups(cast(ImageList, clips))
+    found = clips.groups()
     if (clips.subjects != "").any():
         if found.max(initial=0) > 0:
             return found, "speaker"
-        names = np.where(clips.clips == "", np.array(clips.files), clips.clips)
+        names = np.where(clips.clips == "", clips.files, clips.clips)
         return np.unique(names, return_inverse=True)[1].astype(np.int64), "clip"
     return found, "clip"

@@ -89,7 +89,7 @@ def _spectrograms(answers: SpeechAnswers, rows: NDArray[np.int64]) -> bytes:
 
 def _spectrogram(answers: SpeechAnswers, row: int) -> NDArray[np.uint8] | None:
     try:
-        wave = answers.clips.read(row, _SETTINGS.rate_hz)
+        wave = answers.clips.read_audio(row, _SETTINGS.rate_hz)
     except DatasetError:
         # It was there when it was answered: the square stays empty, and the table still names the file.
         return None
@@ -111,7 +111,7 @@ def _predictions(answers: SpeechAnswers) -> str:
     writer.writerow([*head, *(f"p_{name}" for name in names)])
     for i, p in enumerate(answers.probabilities):
         truth, answer = int(answers.truth[i]), int(said[i])
-        about = [str(part[i]) for part in (clips.subjects, clips.sexes, clips.intensities)]
+        about = [str(part[i]) for part in (clips.subjects, clips.column("sex"), clips.column("intensity"))]
         values = [f"{value:.6f}" for value in (p[answer], *p)]
         writer.writerow([clips.files[i], *about, names[truth], names[answer], int(truth == answer), *values])
     return stream.getvalue()

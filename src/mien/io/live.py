@@ -1,7 +1,7 @@
 """Live images: cameras, network streams, and videos in their own time.
 
 A source gives images one by one as they come, and says whether it is over or lost.  It buffers none: a slow consumer
-gets the newest image, not the oldest (see `mien.api.live`).
+gets the newest image, not the oldest (see `mien.live`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mien.output.console import video_table as video_table
     from mien.output.draw import heat as heat
     from mien.output.faces import Thumbnails as Thumbnails
-    from mien.output.page import write_video_page as write_video_page
+    from mien.output.page import video_page as video_page
     from mien.output.registry import FORMATS as FORMATS
     from mien.output.registry import Context as Context
     from mien.output.registry import Format as Format
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from mien.output.tables import ParquetWriter as ParquetWriter
     from mien.output.tables import to_json as to_json
     from mien.output.tables import write_json as write_json
+    from mien.output.timeline import plot_speech as plot_speech
     from mien.output.timeline import plot_timeline as plot_timeline
-    from mien.output.timeline import write_speech_plot as write_speech_plot
-    from mien.output.timeline import write_timeline as write_timeline
     from mien.output.write import encode_jpeg as encode_jpeg
     from mien.output.write import encode_png as encode_png
     from mien.output.write import save_wav as save_wav
@@ -45,11 +44,11 @@ _HOMES = {
     "console": ("face_table", "speech_table", "video_table"),
     "draw": ("heat",),
     "faces": ("Thumbnails",),
-    "page": ("write_video_page",),
+    "page": ("video_page",),
     "registry": ("FORMATS", "Context", "Format", "Writer"),
     "summary": ("speech_summary", "video_summary"),
     "tables": ("CsvWriter", "JsonLinesWriter", "ParquetWriter", "to_json", "write_json"),
-    "timeline": ("plot_timeline", "write_speech_plot", "write_timeline"),
+    "timeline": ("plot_speech", "plot_timeline"),
     "write": ("encode_jpeg", "encode_png", "save_wav", "write_image", "write_wav"),
 }
 

@@ -27,7 +27,7 @@ Timed: TypeAlias = "tuple[Fraction, Packet[AudioStream]]"
 __all__ = ["SoundTrack", "VideoSource", "open_source"]
 
 _PREROLL = Fraction(1, 10)
-"""Decoders need what comes before the first sample that is heard: one frame of AAC or MP3, 80 ms of Opus (RFC 7845,
+"""Decoders need what comes before the first sample: one frame of AAC or MP3, 80 ms of Opus (RFC 7845,
 section 4.6)."""
 
 _JUMP_S = 0.05
@@ -42,7 +42,7 @@ _MOST_ERRORS = 1000
 """As many places in a row that cannot be read end the sound."""
 
 _MARGIN_S = 10
-"""Seeking lands before the time asked for, but not in every file exactly."""
+"""Seeking lands before the time, but not in every file exactly."""
 
 
 @dataclass(frozen=True, slots=True)

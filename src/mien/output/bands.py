@@ -257,7 +257,7 @@ def video_bands(video: VideoResult, most: int) -> list[Band]:
 
 
 def sound_bands(video: VideoResult) -> list[Band]:
-    """Return the bands of the voice and of both together: none without sound, nor where nobody is seen and heard.
+    """Return the bands of the voice and of both together: none without sound, nor without both faces and speech.
 
     Where nobody speaks, the voice's band is empty and says so; both have a band where there are both.
     """
@@ -269,7 +269,7 @@ def sound_bands(video: VideoResult) -> list[Band]:
     bands = [voice or _empty_band("voice", "no speech", video.tracks[0].labels)]
     if len(sounds) > 1 and video.fused is not None:
         together_s = sounds[1].seconds
-        note = "one answer" if together_s is None else f"{format_minutes(together_s, end_s)} together"
+        note = "one prediction" if together_s is None else f"{format_minutes(together_s, end_s)} together"
         bands.append(_fused_band(video.fused, "face and voice", note))
     # One emotion lies at one height in all bands.
     return [_reorder(band, video.tracks[0].labels.emotions) for band in bands] if video.tracks else bands
@@ -286,7 +286,7 @@ def video_range(video: VideoResult) -> tuple[float, float]:
 
 
 class Sketch:
-    """The outline and the spectrogram of a recording, each with at most 4,096 columns.
+    """The outline and the spectrogram of sound, each with at most 4,096 columns.
 
     Where a column has to stand for more sound, two neighbors become one: of the outline the smallest and the largest
     sample stay, so that no peak is lost, and of the spectrogram the mean power.  What comes out does not depend on the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_image, check_integer, check_number, describe
+from mien._checks import check_image, check_integer, describe
 from mien.errors import InputError, MediaError
 from mien.output.registry import Context, Result, Writer
 from mien.output.write import encode_jpeg, write_image
 from mien.results import Emotion, FaceTrack, ImageResult, Moment, TrackedFace, VideoFrame, VideoResult
 
-__all__ = ["FACE_MARGIN", "FaceSaver", "FaceWriter", "Thumbnails", "cut_face"]
+__all__ = ["FACE_MARGIN", "FaceWriter", "Thumbnails", "cut_face"]
 
 _TOUCH_S = 1e-6
 """Times that are equal but for rounding."""
@@ -31,7 +30,7 @@ _AROUND = 0.35
 """Margin around a face in thumbnails, as a share of its longer side: hair, chin and a bit of the place."""
 
 _APART_S = 2.0
-"""Images of one emotion are at least so far apart; `mien.timeline.strongest` spaces moments alike."""
+"""Images of one emotion are at least so far apart; `mien.video.timeline.find_moments` spaces moments alike."""
 
 _NEAR_S = 0.6
 """How far an image may be from the moment that it stands for."""
@@ -79,105 +78,61 @@ def cut_face(image: NDArray[Any], box: Sequence[float], *, margin: float = FACE_
     return image[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
-class FaceSaver:
-    """Save the faces of a video as PNG: ``person-01/000012.400.png`` is person 1 at 12.4 seconds.
+class FaceWriter(Writer):
+    """Writes the faces of images and videos as PNG.
 
-    Parameters
-    ----------
-    folder : str or os.PathLike
-        Where they go; made with the first face.
-    every_s : float, optional
-        Save a person's face only when at least so many seconds have passed since the last; by default all.
-    margin : float
-        What is left around a face, as a share of the longer side of its box, 0 to 2.
-
-    Raises
-    ------
-    InputError
-        If an option is out of range.
+    Those of an image are ``NAME_face1.png`` and so on, where ``NAME`` is the target; those of a video go to a folder:
+    ``person-01/000012.400.png`` is person 1 at 12.4 seconds.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], *, every_s: float | None = None, margin: float = FACE_MARGIN
-    ) -> None:
-        self.folder = Path(os.fsdecode(folder))
-        self.saved = 0
-        self._every_s = 0.0 if every_s is None else check_number(every_s, "every_s", low=0)
-        self._margin = check_number(margin, "margin", low=0, high=2)
-        self._last: dict[int, tuple[float, str]] = {}
+    def __init__(self, target: Path, context: Context) -> None:
+        del context
+        self._target = target
+        self._last: dict[int, str] = {}
 
-    def save(self, image: NDArray[np.uint8], frame: VideoFrame) -> None:
-        """Save the faces of one frame.
-
-        Parameters
-        ----------
-        image : numpy.ndarray
-            uint8 (H, W, 3), RGB.
-        frame : VideoFrame
-            Who is in it, and when; frames come in order.
+    def add_image(self, image: NDArray[np.uint8], found: ImageResult | VideoFrame) -> None:
+        """Write the faces of an image or of a frame; frames come in order.
 
         Raises
         ------
         InputError
-            If the image is none, or the frame belongs to one of another size.
+            If the image is not uint8 (H, W, 3), or not of the size of the result.
         MediaError
             If a face cannot be written.
         """
         pixels = check_image(image)
-        if (pixels.shape[1], pixels.shape[0]) != (frame.width, frame.height):
+        if (pixels.shape[1], pixels.shape[0]) != (found.width, found.height):
             raise InputError(
-                f"the frame belongs to an image of {frame.width} x {frame.height} pixels, but got {describe(image)}"
+                f"the result belongs to an image of {found.width} x {found.height} pixels, but got {describe(image)}"
             )
-        for face in frame.faces:
-            name = self._name(face.track, frame.time_s)
-            if name is not None:
-                target = self._make_folder(face.track) / name
-                write_image(target, cut_face(pixels, face.face.box, margin=self._margin))
-                self.saved += 1
+        if isinstance(found, ImageResult):
+            for number, face in enumerate(found.faces, 1):
+                write_image(self._target.with_name(f"{self._target.name}_face{number}.png"), cut_face(pixels, face.box))
+            return
+        for tracked in found.faces:
+            target = self._make_folder(tracked.track) / self._choose_name(tracked.track, found.time_s)
+            write_image(target, cut_face(pixels, tracked.face.box))
 
-    def _name(self, person: int, time_s: float) -> str | None:
-        """Return how a face is called, or None where it is too early for another."""
-        last_s, last = self._last.get(person, (-np.inf, ""))
-        if time_s - last_s < self._every_s - _TOUCH_S:
-            return None
+    def write(self, result: Result) -> None:
+        """Check the kind of the result: its faces are written already."""
+        if not isinstance(result, ImageResult | VideoResult):
+            raise InputError(f"faces are those of an ImageResult or a VideoResult, but got {describe(result)}")
+
+    def _choose_name(self, person: int, time_s: float) -> str:
         name = f"{time_s:010.3f}.png"
-        if name == last:  # more than a thousand frames a second
-            name = f"{time_s:013.6f}.png"
-        else:
-            last = name
-        self._last[person] = (time_s, last)
+        if name == self._last.get(person):  # more than a thousand frames a second
+            return f"{time_s:013.6f}.png"
+        self._last[person] = name
         return name
 
     def _make_folder(self, person: int) -> Path:
-        folder = self.folder / f"person-{person:02d}"
+        folder = self._target / f"person-{person:02d}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             message = f"cannot make the folder {str(folder)!a}: {error.strerror or error}"
             raise MediaError(message, path=folder) from error
         return folder
-
-
-class FaceWriter(Writer):
-    """Writes the faces of an image as ``NAME_face1.png`` and so on, those of a video to a folder (see `FaceSaver`)."""
-
-    def __init__(self, target: Path, context: Context) -> None:
-        del context
-        self._target = target
-        self._saver = FaceSaver(target)
-
-    def add_image(self, image: NDArray[np.uint8], found: ImageResult | VideoFrame) -> None:
-        """Write the faces of an image or of a frame."""
-        if isinstance(found, VideoFrame):
-            self._saver.save(image, found)
-            return
-        for number, face in enumerate(found.faces, 1):
-            write_image(self._target.with_name(f"{self._target.name}_face{number}.png"), cut_face(image, face.box))
-
-    def write(self, result: Result) -> None:
-        """Check the kind of the result: its faces are written already."""
-        if not isinstance(result, ImageResult | VideoResult):
-            raise InputError(f"faces are those of an ImageResult or a VideoResult, but got {describe(result)}")
 
 
 # --- thumbnails -----------------------------------------------------------------------------------------------------

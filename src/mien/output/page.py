@@ -42,7 +42,7 @@ from mien.output.summary import (
     tick_step,
     video_shares,
 )
-from mien.output.write import write_bytes
+from mien.output.write import check_suffix, write_bytes
 from mien.results import ImageResult, VideoFrame, VideoResult
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     Thumbs = Mapping[int, Sequence[tuple[Moment, bytes]]]
 
-__all__ = ["PageWriter", "video_page", "write_video_page"]
+__all__ = ["PageWriter", "video_page"]
 
 _MAX_PEOPLE = 50
 """People with bands, cards and rows: those who are in view longest."""
@@ -83,10 +83,10 @@ _TICKS = (12, 4)
 _SOUND_NAMES = {"voice": "Voice", "both": "Face and voice"}
 
 _METHODS = {
-    "timeline": "Every person is followed, and the answers to single frames are smoothed over time.",
-    "middle-frame": "The video's one answer is that to the largest face of the frame in the middle.",
-    "every-nth": "The video's one answer is the mean over the largest face of every 7th frame after the first 21.",
-    "majority-vote": "The video's one answer counts how often each emotion leads in every 7th frame after 21.",
+    "timeline": "Every person is tracked, and the predictions of single frames are smoothed over time.",
+    "middle-frame": "The video's one prediction is that of the largest face in the middle frame.",
+    "every-nth": "The video's one prediction is the mean over the largest face of every 7th frame after the first 21.",
+    "majority-vote": "The video's one prediction counts how often each emotion leads in every 7th frame after 21.",
 }
 _MEANS = (
     "A share of time says for how much of the time in view an emotion was the most probable one. A percentage at a "
@@ -95,8 +95,8 @@ _MEANS = (
     "leaves and comes back may be counted as another person.",
 )
 _VOICE = (
-    "The voice is read from how something is said, not from what is said. Where nobody speaks there is no answer. "
-    "Music and noise are told from speech, but not without error."
+    "The voice is read from how something is said, not from what is said. Where nobody speaks there is no "
+    "prediction. Speech is distinguished from music and noise, but not without error."
 )
 _FUSIONS = {
     "experts": "The distributions of face and voice are multiplied, each weighted by how reliable it is by what can be "
@@ -116,7 +116,7 @@ class PageWriter(Writer):
     """Writes the page of a video, with thumbnails of its people (see `video_page`)."""
 
     def __init__(self, target: Path, context: Context) -> None:
-        self._target, self._spec = target, context.spec
+        self._target, self._spec = check_suffix(target, ".html"), context.spec
         self._thumbnails = Thumbnails()
 
     def add_image(self, image: NDArray[np.uint8], found: ImageResult | VideoFrame) -> None:
@@ -134,7 +134,8 @@ class PageWriter(Writer):
         """
         if not isinstance(result, VideoResult):
             raise InputError(f"a page needs a VideoResult, but got {describe(result)}")
-        write_video_page(self._target, result, self._thumbnails.pick(result), spec=self._spec)
+        thumbnails = self._thumbnails.pick(result)
+        write_bytes(self._target, ".html", lambda: video_page(result, thumbnails, spec=self._spec).encode())
 
 
 def video_page(
@@ -203,26 +204,6 @@ def video_page(
             f"</main>\n<script>{script}</script>\n</body>\n</html>\n",
         ]
     )
-
-
-def write_video_page(
-    path: str | os.PathLike[str],
-    video: VideoResult,
-    thumbnails: Thumbs | None = None,
-    *,
-    title: str | None = None,
-    spec: ModelSpec | None = None,
-) -> None:
-    """Write `video_page` to a file, whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If the name does not end in ``.html``, or a thumbnail is neither JPEG nor PNG.
-    MediaNotFoundError, MediaError
-        If the folder does not exist, or the file cannot be written there.
-    """
-    write_bytes(path, ".html", lambda: video_page(video, thumbnails, title=title, spec=spec).encode())
 
 
 def _part(name: str) -> str:

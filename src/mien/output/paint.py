@@ -1,7 +1,8 @@
-"""People drawn on the frames of a video or of a camera: as on images, but steady from frame to frame.
+"""Faces drawn with their emotions on images, and on the frames of a video or a camera steadily from frame to frame.
 
-What depends on thresholds (the size of letters, the side on which a chart stands, the emotion that gives the color)
-stays as it was until there is reason enough to change.
+Lines and letters grow with the image and with the face: legible on 200 and on 8,000 pixels.  On frames, what depends
+on thresholds (the size of letters, the side on which a chart stands, the emotion that gives the color) stays as it was
+until there is reason enough to change.
 """
 
 from __future__ import annotations
@@ -17,21 +18,18 @@ from numpy.typing import NDArray
 
 from mien.labels import LabelSet
 from mien.output import canvas
-from mien.output.canvas import COLORS, INK, RGB, WHITE, Rect, Sprite, lay, make_sprite, text_on
-from mien.output.draw import (
-    FAINT,
-    MAX_CHARTS,
-    MIN_TEXT_PX,
-    PANEL_ALPHA,
-    grow,
-    is_visible,
-    letter_height,
-    line_width,
-    overlap,
-)
-from mien.results import TrackedFace, VideoFrame
+from mien.output.canvas import COLORS, INK, PLAIN, RGB, WHITE, Rect, Sprite, lay, make_sprite, text_on
+from mien.results import UNSURE_BELOW, TrackedFace, VideoFrame
 
-__all__ = ["LivePainter", "Person", "VideoPainter"]
+__all__ = ["LivePainter", "Painter", "Person"]
+
+_MIN_TEXT_PX = 8
+_PANEL_ALPHA = 0.78
+_FAINT: RGB = (205, 205, 210)
+"""Names of emotions beside the leading one."""
+
+_MAX_CHARTS = 4
+"""With more faces than this, each gets a bar within its box: charts would hide the crowd."""
 
 _RESIZE = 1.25
 """Letters keep their size until it is wrong by this factor."""
@@ -55,7 +53,7 @@ _LEAD = 0.1
 """On live images another emotion takes the label at once when it leads by so much."""
 
 _HOLD_S = 0.5
-"""A smaller lead must last: expressions take half a second and more (Ekman 2003, see `mien.timeline.course`)."""
+"""A smaller lead must last: expressions take half a second and more (Ekman 2003, see `mien.video.timeline`)."""
 
 _FORGET_LIVE_S = 5.0
 """Somebody who comes back to live images after this is named as if new."""
@@ -63,27 +61,27 @@ _FORGET_LIVE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody in a frame.
+    """Somebody in an image or a frame.
 
     Parameters
     ----------
-    number : int
-        Which person.
+    number : int or None
+        Which person of a video, shown in the label; None in an image.
     box : tuple of float
         x1, y1, x2, y2 in pixels.
-    labels : LabelSet
-        The emotions.
+    labels : LabelSet, optional
+        The emotions; without, the face has a white box and nothing else.
     probabilities : tuple of float
         One for each emotion.
     top : str
-        The emotion that names and colors the face: steadier than the most probable of each frame.
+        The emotion that names and colors the face; in videos steadier than the most probable of each frame.
     """
 
-    number: int
+    number: int | None
     box: Rect
-    labels: LabelSet
-    probabilities: tuple[float, ...]
-    top: str
+    labels: LabelSet | None = None
+    probabilities: tuple[float, ...] = ()
+    top: str = ""
 
 
 @dataclass(slots=True)
@@ -103,11 +101,15 @@ class _State:
 
     @property
     def size(self) -> int:
-        return max(MIN_TEXT_PX, round(self.text))
+        return max(_MIN_TEXT_PX, round(self.text))
 
 
-class VideoPainter:
-    """Draws people on one frame after the other.
+class Painter:
+    """Draws people on one frame after the other, or on an image.
+
+    A label stays within the image and gets out of the way of other labels and faces where there is room.  A face
+    beside which there is room gets a chart with names; any other gets a bar along the lower edge of its box, parted
+    like the distribution.
 
     Parameters
     ----------
@@ -115,10 +117,12 @@ class VideoPainter:
         Size of the frames in pixels.
     bars, labels : bool
         Whether to draw the distributions and the words.
+    scale : float
+        Makes letters and lines larger or smaller.
     """
 
-    def __init__(self, width: int, height: int, *, bars: bool = True, labels: bool = True) -> None:
-        self._width, self._height = width, height
+    def __init__(self, width: int, height: int, *, bars: bool = True, labels: bool = True, scale: float = 1.0) -> None:
+        self._width, self._height, self._scale = width, height, scale
         self._bars, self._labels = bars, labels
         self._states: dict[int, _State] = {}
         self._crowd_s = -math.inf
@@ -135,9 +139,9 @@ class VideoPainter:
         time_s : float
             When; frames come in order.
         """
-        visible = [person for person in people if is_visible(person.box, self._width, self._height)]
+        visible = [person for person in people if self._is_visible(person.box)]
         # Small faces last: their boxes and labels lie on top of the large ones.
-        visible.sort(key=lambda person: (-_area(person.box), person.number))
+        visible.sort(key=lambda person: (-_area(person.box), person.number or 0))
         boxes = [person.box for person in visible]
         everyone = [(person, self._update(person, time_s)) for person in visible]
         for person, state in everyone:
@@ -145,48 +149,73 @@ class VideoPainter:
         occupied: list[Rect] = []
         if self._labels:
             for at, (person, state) in enumerate(everyone):
-                self._draw_label(image, person, state, occupied, boxes[:at] + boxes[at + 1 :])
+                if person.labels is not None:
+                    self._draw_label(image, person, state, occupied, boxes[:at] + boxes[at + 1 :])
         if self._bars:
-            if len(visible) > MAX_CHARTS:
+            if len(visible) > _MAX_CHARTS:
                 self._crowd_s = time_s
             crowded = time_s - self._crowd_s < _STAY_S
             for at, (person, state) in enumerate(everyone):
+                if person.labels is None:
+                    continue
                 others = boxes[:at] + boxes[at + 1 :]
-                if crowded or not self._draw_chart(image, person, state, time_s, occupied, others):
-                    self._draw_strip(image, person, state)
+                emotions = person.labels.emotions
+                if crowded or not self._draw_chart(image, person, emotions, state, time_s, occupied, others):
+                    self._draw_strip(image, person, emotions, state)
+
+    def _is_visible(self, box: Rect) -> bool:
+        return box[0] < self._width and box[1] < self._height and box[2] > 0 and box[3] > 0
 
     def _update(self, person: Person, time_s: float) -> _State:
-        """Return the state of a person, brought up to this frame."""
-        text = letter_height(person.box[2] - person.box[0], self._width, self._height)
-        state = self._states.get(person.number)
+        """Return the state of a person, brought up to this frame; in an image everybody is new."""
+        text = self._text_height(person.box) * self._scale
+        state = None if person.number is None else self._states.get(person.number)
         if state is None or time_s - state.seen_s > _FORGET_S:
-            state = self._states[person.number] = _State(text, time_s)
+            state = _State(text, time_s)
+        if person.number is not None:
+            self._states[person.number] = state
         if not 1 / _RESIZE < text / state.text < _RESIZE:
             state.text = text
             state.places.clear()
         state.seen_s = time_s
+        if person.labels is None:
+            return state
         share = person.probabilities[person.labels.index(person.top)]
-        state.unsure = share < (_SURE if state.unsure else _UNSURE)
+        state.unsure = share < (UNSURE_BELOW if person.number is None else _SURE if state.unsure else _UNSURE)
         if person.top != state.top or time_s - state.shared_s >= _SHARE_S:
             state.top, state.share, state.shared_s = person.top, round(100 * share), time_s
         return state
 
+    def _text_height(self, box: Rect) -> float:
+        """Return the height of letters: on an image as wide as a screen, about that of the letters around it."""
+        middle = math.sqrt(self._width * self._height)
+        largest, smallest = max(11.0, 5.0 + 0.017 * middle), max(9.0, 0.0095 * middle)
+        return min(largest, max(smallest, 0.16 * min(box[2] - box[0], self._width)))
+
+    def _line(self, person: Person, state: _State) -> float:
+        """Return the width of lines beside the letters of a label."""
+        width = person.box[2] - person.box[0]
+        text = state.text / self._scale if person.number is None else state.size
+        return self._scale * min(max(1.25, 0.16 * text), max(1.0, 0.08 * width))
+
     def _draw_box(self, image: NDArray[np.uint8], person: Person, state: _State) -> None:
-        """Draw the box, never dashed: dashes would crawl along a box that moves."""
-        line, box = _line(person, state), person.box
+        """Draw the box, in images dashed where the prediction is unsure; along a box that moves, dashes would crawl."""
+        line, box = self._line(person, state), person.box
         radius = min(box[2] - box[0], box[3] - box[1]) * 0.06 + line
+        dash = 3.2 * line if state.unsure and person.number is None else 0.0
+        color = PLAIN if person.labels is None else COLORS[person.top]
         # The dark rim keeps a light box visible on light ground.
-        canvas.outline(image, box, INK, width=line * 1.9, radius=radius, alpha=0.45)
-        canvas.outline(image, box, COLORS[person.top], width=line, radius=radius)
+        canvas.outline(image, box, INK, width=line * 1.9, radius=radius, alpha=0.45, dash=dash)
+        canvas.outline(image, box, color, width=line, radius=radius, dash=dash)
 
     # --- labels ------------------------------------------------------------------------------------------------------
 
     def _draw_label(
         self, image: NDArray[np.uint8], person: Person, state: _State, occupied: list[Rect], others: list[Rect]
     ) -> None:
-        line = round(_line(person, state) * 4) / 4
+        line = round(self._line(person, state) * 4) / 4
         name = f"{person.top}{'?' if state.unsure else ''}"
-        for size in range(state.size, MIN_TEXT_PX - 1, -1):
+        for size in range(state.size, _MIN_TEXT_PX - 1, -1):
             # Rather fewer words than smaller letters, once they are at nine tenths of the size.
             choices = (f"{name}\n{state.share}%", name) if size > 0.9 * state.size else (name,)
             sprites = (label_sprite(person.number, words, COLORS[person.top], size, line) for words in choices)
@@ -204,9 +233,9 @@ class VideoPainter:
         rects = [(x, y, x + sprite.width, y + sprite.height) for x, y in spots]
         # Hiding a label is worst, then another face, then the own one; being where it was counts for a bit.
         costs = [
-            8 * sum(overlap(rect, other) for other in occupied)
-            + 2 * sum(overlap(rect, other) for other in others)
-            + overlap(rect, person.box)
+            8 * sum(_overlap(rect, other) for other in occupied)
+            + 2 * sum(_overlap(rect, other) for other in others)
+            + _overlap(rect, person.box)
             for rect in rects
         ]
         costs[state.label_side] -= 0.3 * sprite.width * sprite.height
@@ -227,16 +256,16 @@ class VideoPainter:
         self,
         image: NDArray[np.uint8],
         person: Person,
+        emotions: tuple[str, ...],
         state: _State,
         time_s: float,
         occupied: list[Rect],
         others: list[Rect],
     ) -> bool:
         """Draw a chart beside the face where it hides nothing; return whether there was room."""
-        emotions = tuple(person.labels.emotions)
         chart = chart_of(emotions, person.top, state.size)
         rects = self._chart_rects(chart, person, state)
-        free = [rect is not None and not any(overlap(rect, other) for other in (*occupied, *others)) for rect in rects]
+        free = [rect is not None and not any(_overlap(rect, other) for other in (*occupied, *others)) for rect in rects]
         side = state.chart_side
         if side is None or not free[side]:
             settled = time_s - state.moved_s >= _STAY_S
@@ -252,7 +281,7 @@ class VideoPainter:
         x, y = _follow(state, "chart", rect[:2], 0.35 * state.size)
         x, y = self._inside(x, y, chart.sprite.width, chart.sprite.height)
         occupied.append((x, y, x + chart.sprite.width, y + chart.sprite.height))
-        chart.draw(image, round(x), round(y), emotions, list(person.probabilities))
+        chart.draw(image, round(x), round(y), person.probabilities)
         return True
 
     def _chart_rects(self, chart: Chart, person: Person, state: _State) -> list[Rect | None]:
@@ -262,7 +291,7 @@ class VideoPainter:
         # The chart that is there may stay with a somewhat smaller face.
         if high > (1.6 if state.chart_side is None else 1.9) * (y2 - y1):
             return [None] * 4
-        gap = _line(person, state) + 0.75 * state.size
+        gap = self._line(person, state) + 0.75 * state.size
         top = min(max(y1, gap), self._height - high - gap)
         left = min(max(x1, gap), self._width - wide - gap)
         rects: list[Rect | None] = []
@@ -271,9 +300,9 @@ class VideoPainter:
             rects.append((x, y, x + wide, y + high) if inside else None)
         return rects
 
-    def _draw_strip(self, image: NDArray[np.uint8], person: Person, state: _State) -> None:
+    def _draw_strip(self, image: NDArray[np.uint8], person: Person, emotions: tuple[str, ...], state: _State) -> None:
         """Draw one bar along the lower edge, within the box, parted by the probabilities."""
-        box, line = person.box, _line(person, state)
+        box, line = person.box, self._line(person, state)
         thick = max(2.0, state.size * 0.3)
         margin = line + 1 + min(box[2] - box[0], box[3] - box[1]) * 0.03
         left, right = max(round(box[0] + margin), 0), min(round(box[2] - margin), self._width)
@@ -281,20 +310,20 @@ class VideoPainter:
         top = bottom - round(thick)
         if right - left < 8 or top < 0 or box[3] - box[1] < 4 * thick:
             return
-        canvas.fill(image, grow((left, top, right, bottom), 1), INK, radius=thick / 2, alpha=0.6)
+        canvas.fill(image, (left - 1, top - 1, right + 1, bottom + 1), INK, radius=thick / 2, alpha=0.6)
         # A column has the color of the emotion in whose part its middle lies.
         middles = (np.arange(left, right) + 0.5 - (box[0] + margin)) / (box[2] - box[0] - 2 * margin)
         parts = np.searchsorted(np.cumsum(person.probabilities), middles).clip(max=len(person.probabilities) - 1)
-        colors = np.array([COLORS[name] for name in person.labels.emotions], np.uint8)
+        colors = np.array([COLORS[name] for name in emotions], np.uint8)
         image[top:bottom, left:right] = colors[parts]
-
-
-def _line(person: Person, state: _State) -> float:
-    return line_width(state.size, person.box[2] - person.box[0])
 
 
 def _area(box: Rect) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _overlap(a: Rect, b: Rect) -> float:
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def _label_spots(box: Rect, wide: float, high: float, line: float) -> list[tuple[float, float]]:
@@ -326,18 +355,17 @@ def _follow(state: _State, what: str, place: tuple[float, ...], slack: float) ->
 
 
 @functools.lru_cache(maxsize=128)
-def label_sprite(number: int, words: str, color: RGB, size: int, line: float) -> Sprite:
-    """Return a label: the person's number on dark ground, and words on the color of the emotion.
+def label_sprite(number: int | None, words: str, color: RGB, size: int, line: float) -> Sprite:
+    """Return a label: a person's number on dark ground, and words on the color of the emotion.
 
-    `words` are the emotion and, after a line break, its share in per cent.  The share stands in a field as wide as the
-    widest, so that the label's width does not change with it.
+    `words` are the emotion and, after a line break, its share in per cent.  In videos, where people have numbers, the
+    share stands in a field as wide as the widest, so that the label's width does not change with it.
     """
     name, _, share = words.partition("\n")
-    digits = str(number)
     pad_x, pad_y = size * 0.42, size * 0.14
-    badge = canvas.text_size(digits, size)[0] + 2 * pad_x
+    badge = 0.0 if number is None else canvas.text_size(str(number), size)[0] + 2 * pad_x
     name_width, text_height = canvas.text_size(name, size)
-    field = canvas.text_size(" 100%", size)[0] if share else 0.0
+    field = canvas.text_size(f" {share}" if number is None else " 100%", size)[0] if share else 0.0
     rim = line * 0.45
     wide, high = badge + name_width + field + 2 * pad_x, text_height + 2 * pad_y
 
@@ -345,11 +373,13 @@ def label_sprite(number: int, words: str, color: RGB, size: int, line: float) ->
         outer = (0.0, 0.0, wide + 2 * rim, high + 2 * rim)
         canvas.fill(pixels, outer, INK, radius=size * 0.38, alpha=0.45)
         inner = (rim, rim, rim + wide, rim + high)
-        canvas.fill(pixels, inner, INK, radius=size * 0.32)
-        # The badge keeps its round corners on the left, the rest those on the right.
+        if number is not None:
+            canvas.fill(pixels, inner, INK, radius=size * 0.32)
         canvas.fill(pixels, (rim + badge, *inner[1:]), color, radius=size * 0.32)
-        canvas.fill(pixels, (rim + badge, inner[1], rim + badge + size * 0.4, inner[3]), color)
-        canvas.text(pixels, rim + pad_x, rim + pad_y, digits, size, WHITE)
+        if number is not None:
+            # The badge keeps its round corners on the left, the rest those on the right.
+            canvas.fill(pixels, (rim + badge, inner[1], rim + badge + size * 0.4, inner[3]), color)
+            canvas.text(pixels, rim + pad_x, rim + pad_y, str(number), size, WHITE)
         ink = text_on(color)
         canvas.text(pixels, rim + badge + pad_x, rim + pad_y, name, size, ink)
         if share:
@@ -365,6 +395,8 @@ class Chart:
 
     Parameters
     ----------
+    emotions : tuple of str
+        From above.
     sprite : Sprite
         The ground, names and empty bars.
     left, width : float
@@ -375,19 +407,18 @@ class Chart:
         Their height.
     """
 
+    emotions: tuple[str, ...]
     sprite: Sprite
     left: float
     width: float
     tops: tuple[float, ...]
     thick: float
 
-    def draw(
-        self, image: NDArray[np.uint8], left: int, top: int, emotions: tuple[str, ...], shares: list[float]
-    ) -> None:
+    def draw(self, image: NDArray[np.uint8], left: int, top: int, shares: Sequence[float]) -> None:
         """Lay the chart over an image, with its bars."""
         lay(image, self.sprite, left, top)
         x = left + self.left
-        for name, y, share in zip(emotions, self.tops, shares, strict=True):
+        for name, y, share in zip(self.emotions, self.tops, shares, strict=True):
             if share * self.width >= 0.25:
                 bar = (x, top + y, x + share * self.width, top + y + self.thick)
                 canvas.fill(image, bar, COLORS[name], radius=self.thick / 3)
@@ -396,7 +427,7 @@ class Chart:
 @functools.lru_cache(maxsize=32)
 def chart_of(emotions: tuple[str, ...], top: str, text: int) -> Chart:
     """Return the chart for these emotions beside a label with letters of `text` pixels; `top` is written in white."""
-    size = max(MIN_TEXT_PX, round(text * 0.82))
+    size = max(_MIN_TEXT_PX, round(text * 0.82))
     row, bar, pad = float(round(size * 1.28)), size * 4.2, size * 0.55
     names = max(canvas.text_size(name, size)[0] for name in emotions)
     text_height = canvas.text_size("happiness", size)[1]
@@ -406,15 +437,15 @@ def chart_of(emotions: tuple[str, ...], top: str, text: int) -> Chart:
     tops = tuple(float(round(pad + k * row + (row - thick) / 2)) for k in range(len(emotions)))
 
     def draw(pixels: NDArray[np.uint8]) -> None:
-        canvas.fill(pixels, (0, 0, width, height), INK, radius=text * 0.5, alpha=PANEL_ALPHA)
+        canvas.fill(pixels, (0, 0, width, height), INK, radius=text * 0.5, alpha=_PANEL_ALPHA)
         for k, name in enumerate(emotions):
-            ink = WHITE if name == top else FAINT
+            ink = WHITE if name == top else _FAINT
             left = start - pad - canvas.text_size(name, size)[0]
             canvas.text(pixels, left, pad + k * row + (row - text_height) / 2, name, size, ink)
             empty = (start, tops[k], start + bar, tops[k] + thick)
             canvas.fill(pixels, empty, WHITE, radius=thick / 3, alpha=0.16)
 
-    return Chart(make_sprite(int(np.ceil(width)), int(np.ceil(height)), draw), start, bar, tops, thick)
+    return Chart(emotions, make_sprite(int(np.ceil(width)), int(np.ceil(height)), draw), start, bar, tops, thick)
 
 
 # --- live images ----------------------------------------------------------------------------------------------------
@@ -484,7 +515,7 @@ class LivePainter:
         self.size = (width, height)
         self._pixels = np.zeros((height, width, 3), np.uint8)
         self._place = (0, 0, width, height)
-        self._painter = VideoPainter(width, height)
+        self._painter = Painter(width, height)
         self._live = _LivePeople()
 
     def draw(
@@ -511,7 +542,7 @@ class LivePainter:
         place = left, top, wide, high = _fit(image.shape[1], image.shape[0], self.size)
         if place != self._place:
             self._place = place
-            self._painter = VideoPainter(wide, high)
+            self._painter = Painter(wide, high)
             self.blank()
         part = self._pixels[top : top + high, left : left + wide]
         if (wide, high) == (image.shape[1], image.shape[0]):

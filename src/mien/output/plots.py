@@ -32,7 +32,6 @@ __all__ = [
     "Point",
     "bars",
     "compare_runs",
-    "confusion",
     "confusion_pair",
     "confusion_pairs",
     "curves",
@@ -76,39 +75,6 @@ Point = tuple[float, float, float | None, float | None]
 
 
 # --- predictions ----------------------------------------------------------------------------------------------------
-
-
-def confusion(matrix: ArrayLike, labels: Sequence[str], *, normalized: bool, unit: str = "images") -> bytes:
-    """Draw a confusion matrix.
-
-    Parameters
-    ----------
-    matrix : array_like of int
-        Shape (k, k), counts: rows are the truth, columns the answers.
-    labels : sequence of str
-        The k classes.
-    normalized : bool
-        Show each row as shares of its true class in percent, instead of counts.  A class without a row stays empty.
-    unit : str
-        What is counted: stands above counts.
-
-    Returns
-    -------
-    bytes
-        PNG.
-
-    Raises
-    ------
-    InputError
-        If the matrix is none.
-    MissingExtraError
-        If matplotlib is not installed.
-    """
-    counts = _matrix(matrix, labels)
-    side = _matrix_side(labels)
-    figure = new_figure(side, side)
-    _draw_confusion(figure.add_subplot(), counts, labels, normalized=normalized, unit=unit)
-    return to_png(figure)
 
 
 def confusion_pairs(items: Sequence[tuple[str, ArrayLike, Sequence[str]]], *, unit: str = "images") -> bytes:
@@ -170,7 +136,7 @@ def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalize
     axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
     axes.set_yticks(places, names, parse_math=False)
     axes.tick_params(length=0)
-    axes.set_xlabel("answered")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title("% of each true class" if normalized else unit, fontsize=11)
     for spine in axes.spines.values():
@@ -180,16 +146,16 @@ def _draw_confusion(axes: Axes, counts: Any, labels: Sequence[str], *, normalize
 def reliability(
     *, edges: ArrayLike, count: ArrayLike, confidence: ArrayLike, accuracy: ArrayLike, ece: float, floor: float
 ) -> bytes:
-    """Draw a reliability diagram: how often answers of a given confidence are right, and how many there are.
+    """Draw a reliability diagram: how often predictions of a confidence are correct, and how many there are.
 
     Parameters
     ----------
     edges : array_like of float
         Shape (bins + 1,): edges of the bins of confidence.
     count : array_like of int
-        Shape (bins,): answers in each bin.
+        Shape (bins,): predictions in each bin.
     confidence, accuracy : array_like of float
-        Shape (bins,): their mean confidence and their share of right answers; NaN for an empty bin.
+        Shape (bins,): their mean confidence and their accuracy; NaN for an empty bin.
     ece, floor : float
         Calibration error, and what a perfectly calibrated model would have at these rows by chance; written into the
         image.
@@ -210,7 +176,7 @@ def reliability(
     mean, right = np.asarray(confidence, dtype=float), np.asarray(accuracy, dtype=float)
     if counts.ndim != 1 or not (len(borders) - 1 == len(counts) == len(mean) == len(right)) or counts.sum() == 0:
         raise InputError(
-            f"a reliability diagram needs bins with answers, their edges one more, but got {describe(borders)} and "
+            f"a reliability diagram needs bins with predictions, their edges one more, but got {describe(borders)} and "
             f"{describe(counts)}"
         )
     figure = new_figure(5, 6.2)
@@ -220,14 +186,14 @@ def reliability(
     full = counts > 0
     left, width = borders[:-1][full], np.diff(borders)[full]
     upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--", label="perfectly calibrated")
-    upper.bar(left, right[full], width, align="edge", color="#56B4E9", edgecolor="white", label="right answers")
+    upper.bar(left, right[full], width, align="edge", color="#56B4E9", edgecolor="white", label="correct")
     middle = left + width / 2
     upper.errorbar(middle, right[full], _wilson(right[full], counts[full]), fmt="none", ecolor="#333333", elinewidth=1)
     upper.plot(middle, mean[full], "o", color="#D55E00", ms=5, label="mean confidence")
     lower.bar(left, counts[full], width, align="edge", color="#BBBBBB", edgecolor="white")
-    lower.set_ylabel("answers")
+    lower.set_ylabel("predictions")
     lower.set_xlabel("confidence")
-    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right answers")
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     figure.suptitle(f"ECE {ece:.4f}; {floor:.4f} is to expect by chance at perfect calibration", fontsize=10)
     upper.legend(loc="upper left", frameon=False, fontsize=9)
     _style_axes(upper)
@@ -251,7 +217,7 @@ def compare_runs(series: Mapping[str, Sequence[tuple[int, float]]], metric: str)
     series : mapping of str to sequence of (int, float)
         Epochs and values of each run; a run may have none yet.
     metric : str
-        What is shown, such as ``"val_fer7_accuracy"``.
+        Its name, such as ``"val_fer7_accuracy"``.
 
     Returns
     -------
@@ -294,7 +260,7 @@ def bars(rows: Sequence[tuple[str, float, float | None, float | None]], *, title
     rows : sequence of (str, float, float or None, float or None)
         Name, share, and lower and upper end of its interval where it has one; all from 0 to 1.
     title : str
-        What is shown.
+        Stands above the bars.
 
     Returns
     -------
@@ -400,13 +366,13 @@ def _lines_of(
     history: Sequence[Mapping[str, str]], metric: str, heads: Sequence[str]
 ) -> list[tuple[str, str, list[float]]]:
     """Return the lines of one panel as (color, style, values): those of which a value is known."""
-    wanted = []
+    columns = []
     for side, style in (("train", "--"), ("val", "-")):
         if metric == "loss":
-            wanted.append((GRAY if len(heads) > 1 else _LINES[0], style, f"{side}_loss"))
+            columns.append((GRAY if len(heads) > 1 else _LINES[0], style, f"{side}_loss"))
         else:
-            wanted += [(_LINES[i % len(_LINES)], style, f"{side}_{head}_{metric}") for i, head in enumerate(heads)]
-    lines = [(color, style, _read_column(history, name)) for color, style, name in wanted]
+            columns += [(_LINES[i % len(_LINES)], style, f"{side}_{head}_{metric}") for i, head in enumerate(heads)]
+    lines = [(color, style, _read_column(history, name)) for color, style, name in columns]
     return [line for line in lines if any(map(math.isfinite, line[2]))]
 
 
@@ -572,7 +538,7 @@ def time_axis(rows: Sequence[Axes], start_s: float, end_s: float, *, as_minutes:
     rows : sequence of Axes
         From above.
     start_s, end_s : float
-        What is shown.
+        Limits of the axis.
     as_minutes : bool
         Whether a short time is minutes and seconds as well, as in videos.
     """

@@ -147,6 +147,9 @@ class Format:
     needs : {"", "images", "audio", "source"}
         What of the media it needs beside results: the images or the sound as they are read (see `Writer.add_image`,
         `Writer.add_audio`), or the source to read it again.
+    replaces_suffix : bool
+        Whether the name of a file is that of the source with another suffix, and not with a further one: true for what
+        is a video itself.
     """
 
     name: str
@@ -158,6 +161,7 @@ class Format:
     flag: str | None = ""
     group: str = "Output"
     needs: Literal["", "images", "audio", "source"] = ""
+    replaces_suffix: bool = False
 
     def __post_init__(self) -> None:
         if self.flag == "":
@@ -246,6 +250,7 @@ _FORMATS = (
         flag="--out",
         group="Faces",
         needs="source",
+        replaces_suffix=True,
     ),
     _own(
         "faces",
@@ -273,7 +278,7 @@ _FORMATS = (
         ("audio",),
         (".wav",),
         flag="--save-audio",
-        group="Recordings",
+        group="Audio",
         needs="source",
     ),
 )

@@ -130,13 +130,13 @@ def _place(square: NDArray[np.uint8], image: NDArray[Any] | None, index: int) ->
 
 def _write(page: NDArray[np.uint8], x: int, y: int, words: str, size: int, room: int, color: RGB) -> None:
     """Write one line, cut with an ellipsis where it is wider than its room."""
-    shown = "".join(c if c.isprintable() else "?" for c in words)[:500]
-    if shown and canvas.text_size(shown, size)[0] > room:
-        low, high = 0, len(shown)
+    line = "".join(c if c.isprintable() else "?" for c in words)[:500]
+    if line and canvas.text_size(line, size)[0] > room:
+        low, high = 0, len(line)
         while low < high:
             middle = (low + high + 1) // 2
-            fits = canvas.text_size(shown[:middle].rstrip() + "...", size)[0] <= room
+            fits = canvas.text_size(line[:middle].rstrip() + "...", size)[0] <= room
             low, high = (middle, high) if fits else (low, middle - 1)
-        shown = shown[:low].rstrip() + "..."
-    if shown:
-        canvas.text(page, x, y, shown, size, color)
+        line = line[:low].rstrip() + "..."
+    if line:
+        canvas.text(page, x, y, line, size, color)

@@ -22,7 +22,7 @@ from mien.output.canvas import COLORS, RGB, text_on
 from mien.output.plots import GRAY, emotion_patches, legend, name_to_draw, new_figure, time_axis, to_png
 from mien.output.registry import Context, Result, Writer
 from mien.output.summary import CLOCK_FROM_S, count_people, describe_rest, format_duration, tick_label
-from mien.output.write import write_bytes
+from mien.output.write import check_suffix, write_bytes
 from mien.results import SpeechResult, VideoResult
 from mien.speech.features import mel_matrix
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from mien.io.audio import AudioBlock
 
-__all__ = ["PlotWriter", "plot_speech", "plot_timeline", "write_speech_plot", "write_timeline"]
+__all__ = ["PlotWriter", "plot_speech", "plot_timeline"]
 
 _WIDTH_IN = 12.0
 _AWAY: RGB = (0xF4, 0xF4, 0xF4)
@@ -58,7 +58,7 @@ _RANGE_DB = 70.0
 """What lies further under the loudest place is drawn as dark as silence."""
 
 _FAINTEST_DB = -30.0
-"""The brightest color stands for no less than this, so that silence (-100 dB) is dark in any recording."""
+"""The brightest color stands for no less than this, so that silence (-100 dB) is dark in any file."""
 
 _NAME_LETTER_SHARE = 0.0068
 """Width of a letter of a segment's emotion as a share of the axis."""
@@ -98,7 +98,7 @@ class PlotWriter(Writer):
     def __init__(self, target: Path, context: Context) -> None:
         del context
         import_extra("matplotlib.figure", extra="plot", purpose="drawing charts")
-        self._target = target
+        self._target = check_suffix(target, ".png")
         self._sketch: Sketch | None = None
 
     def add_audio(self, block: AudioBlock) -> None:
@@ -115,11 +115,11 @@ class PlotWriter(Writer):
             If it is neither that of an audio file nor of a video.
         """
         if isinstance(result, VideoResult):
-            write_timeline(self._target, result)
+            write_bytes(self._target, ".png", lambda: plot_timeline(result))
         elif not isinstance(result, SpeechResult):
             raise InputError(f"a plot needs a SpeechResult or a VideoResult, but got {describe(result)}")
-        elif self._sketch is not None and result.duration_s:
-            write_speech_plot(self._target, result, self._sketch)
+        elif (sketch := self._sketch) is not None and result.duration_s:
+            write_bytes(self._target, ".png", lambda: plot_speech(result, sketch))
 
 
 # --- audio files ----------------------------------------------------------------------------------------------------
@@ -162,21 +162,6 @@ def plot_speech(result: SpeechResult, sound: Sketch) -> bytes:
     time_axis(rows, 0.0, end_s)
     _draw_title(figure, rows[0], result, columns)
     return to_png(figure)
-
-
-def write_speech_plot(path: str | os.PathLike[str], result: SpeechResult, sound: Sketch) -> None:
-    """Write `plot_speech` to a file, whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If the name does not end in ``.png``.
-    MediaNotFoundError, MediaError
-        If the folder does not exist, or the file cannot be written there.
-    MissingExtraError
-        If matplotlib is not installed.
-    """
-    write_bytes(path, ".png", lambda: plot_speech(result, sound))
 
 
 class _Columns:
@@ -286,7 +271,7 @@ def _length(seconds: float) -> str:
 
 def _draw_title(figure: Figure, axes: Axes, result: SpeechResult, columns: _Columns) -> None:
     """Draw the title and the legend."""
-    name = "recording" if result.path is None else name_to_draw(os.path.basename(result.path))  # noqa: PTH119 - any string
+    name = "audio" if result.path is None else name_to_draw(os.path.basename(result.path))  # noqa: PTH119 - any string
     title = f"{name}: {_length(result.duration_s)}, {_length(result.speech_s)} of speech"
     if result.model:
         title += f", read by {name_to_draw(result.model)}"
@@ -357,21 +342,6 @@ def plot_timeline(video: VideoResult, *, most: int = 12, bands: Sequence[Band] =
         rows[-1].set_xlabel(f"{rows[-1].get_xlabel()}\n{rest}", fontsize=9)
     legend(figure, entries, loc="outside upper center", ncols=-(-len(entries) // lines))
     return to_png(figure)
-
-
-def write_timeline(path: str | os.PathLike[str], video: VideoResult, *, most: int = 12) -> None:
-    """Write `plot_timeline` to a file, whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If the name does not end in ``.png``, or ``most`` is no whole number from 1 to 100.
-    MediaNotFoundError, MediaError
-        If the folder does not exist, or the file cannot be written there.
-    MissingExtraError
-        If matplotlib is not installed.
-    """
-    write_bytes(path, ".png", lambda: plot_timeline(video, most=most))
 
 
 def _title(video: VideoResult) -> str:

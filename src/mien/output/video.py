@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from mien._checks import describe, warn
 from mien.errors import InputError
-from mien.face._cuts import Cuts
+from mien.face.scenes import SceneCutDetector
 from mien.io.video import iter_frames
 from mien.output._encode import Quality, VideoCodec, VideoWriter, container_of
 from mien.output._sound import SoundTrack, VideoSource, open_source
-from mien.output.paint import Person, VideoPainter
+from mien.output.paint import Painter, Person
 from mien.output.registry import Context, Result, Writer
 from mien.results import FaceTrack, VideoResult
 
@@ -103,7 +103,7 @@ def draw_video(
             sound=_sound_of(opened, video, begin),
         )
         stack.enter_context(writer)
-        painter = VideoPainter(video.width, video.height, bars=bars, labels=labels)
+        painter = Painter(video.width, video.height, bars=bars, labels=labels)
         _draw(frames, video, writer, begin, painter, on_progress)
     for note in (*opened.notes, *writer.warnings):
         warn(f"{place.name}: {note}")
@@ -114,7 +114,7 @@ def _draw(
     video: VideoResult,
     writer: VideoWriter,
     begin: Fraction,
-    painter: VideoPainter,
+    painter: Painter,
     on_progress: Callable[[float], None] | None,
 ) -> None:
     people = TrackedPeople(video)
@@ -166,7 +166,7 @@ class TrackedPeople:
         self._tracks = video.tracks
         self._starts = [[segment.start_s for segment in track.timeline] for track in video.tracks]
         self._times, self._cuts = video.times_s, video.cuts
-        self._scene, self._watched, self._gone = Cuts(), -1, False
+        self._scene, self._watched, self._gone = SceneCutDetector(), -1, False
 
     def at(self, image: NDArray[np.uint8], time_s: float) -> list[Person]:
         """Return the people in a frame; frames come in order.
@@ -193,8 +193,8 @@ class TrackedPeople:
         if time_s < self._times[max(place, 0)]:
             return False
         if following != self._watched:
-            self._scene, self._watched, self._gone = Cuts(), following, False
-        self._gone = self._scene.new_scene(image, time_s) or self._gone
+            self._scene, self._watched, self._gone = SceneCutDetector(), following, False
+        self._gone = self._scene.update(image, time_s) or self._gone
         return self._gone
 
     @staticmethod

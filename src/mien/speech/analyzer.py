@@ -22,7 +22,7 @@ from mien.options import AudioOptions, ModelOptions
 from mien.results import Emotion, SpeechResult, SpeechSegment
 from mien.speech.activity import FRAME_S, Activity, Rules, speech_bounds
 from mien.speech.quality import SnrMeter
-from mien.timeline import Segment, Stretch, merged
+from mien.speech.windows import WindowAverager, WindowSegment, merge_neighbors
 
 __all__ = ["PAUSE_S", "SHORT_S", "SpeechAnalyzer", "SpeechStream"]
 
@@ -239,9 +239,8 @@ class SpeechStream:
     """The speech of one recording while it comes in; made by `SpeechAnalyzer.stream`.
 
     Memory is constant: no more is kept than the windows that are still open.  The segments are the same, to the last
-    bit,
-    whatever the sizes of the blocks.  Each is given out as soon as nothing that follows can change it: about a window
-    and a pause later.
+    bit, whatever the sizes of the blocks.  Each is returned as soon as nothing that follows can change it: about a
+    window and a pause later.
 
     Parameters
     ----------
@@ -260,19 +259,19 @@ class SpeechStream:
         self._window, self._hop = round(analyzer.window_s * own_hz), round(analyzer.hop_s * own_hz)
         self._pad = round(analyzer.sound.pad_s * own_hz)
         self._meter = SnrMeter(own_hz)
-        self._waiting = _Waiting(max(1, round(_BLOCK_S * rate_hz)))
-        self._sound = _Kept()
+        self._blocks = _Blocks(max(1, round(_BLOCK_S * rate_hz)))
+        self._buffer = _Buffer()
         self._marks = np.zeros(0, bool)  # decisions whose surroundings are not all there yet
-        self._frames = self._taken = 0
-        self._stretch: Stretch | None = None
-        self._pieces: list[Segment] = []
-        self._told_s = 0.0
+        self._frames = self._pushed = 0
+        self._averager: WindowAverager | None = None
+        self._pieces: list[WindowSegment] = []
+        self._reported_s = 0.0
         self._closed = False
 
     @property
     def duration_s(self) -> float:
         """Seconds that came in so far."""
-        return self._taken / self._rate_hz
+        return self._pushed / self._rate_hz
 
     def push(self, wave: Wave) -> tuple[SpeechSegment, ...]:
         """Take a block of any length, and return the segments that it settles.
@@ -290,10 +289,10 @@ class SpeechStream:
         if self._closed:
             raise InputError("the stream is closed: begin another one")
         checked = check_wave(wave)
-        self._taken += len(checked)
+        self._pushed += len(checked)
         segments: list[SpeechSegment] = []
-        for block in self._waiting.push(checked):
-            segments += self._take(block)
+        for block in self._blocks.push(checked):
+            segments += self._process(block)
         return tuple(segments)
 
     def close(self) -> tuple[SpeechSegment, ...]:
@@ -301,99 +300,101 @@ class SpeechStream:
         if self._closed:
             return ()
         self._closed = True
-        segments = self._take(self._waiting.rest())
+        segments = self._process(self._blocks.rest())
         rest = self._resampler.flush()
-        self._sound.add(rest)
+        self._buffer.add(rest)
         self._meter.push(rest)
         marks = np.concatenate([self._activity.push(rest), self._activity.flush()])
-        segments += self._heard(marks, last=True)
-        segments += self._ended(self._sound.end)
-        if self.duration_s > self._told_s:
-            segments.append(SpeechSegment(self._told_s, self.duration_s, speech=False))
-            self._told_s = self.duration_s
+        segments += self._follow_activity(marks, last=True)
+        segments += self._end_speech(self._buffer.end)
+        if self.duration_s > self._reported_s:
+            segments.append(SpeechSegment(self._reported_s, self.duration_s, speech=False))
+            self._reported_s = self.duration_s
         return tuple(segments)
 
-    def _take(self, block: Wave) -> list[SpeechSegment]:
+    def _process(self, block: Wave) -> list[SpeechSegment]:
         own = self._resampler.push(block)
-        self._sound.add(own)
+        self._buffer.add(own)
         self._meter.push(own)
-        return self._heard(self._activity.push(own))
+        return self._follow_activity(self._activity.push(own))
 
-    def _heard(self, marks: NDArray[np.bool_], *, last: bool = False) -> list[SpeechSegment]:
+    def _follow_activity(self, marks: NDArray[np.bool_], *, last: bool = False) -> list[SpeechSegment]:
         """Follow the decisions on speech, and return the segments that they settle."""
         joined = np.concatenate([self._marks, marks])
         # Where speech ends, what follows it is heard, too: how much of that came in already must make no difference.
         frame = FRAME_S * self._analyzer.sound.rate_hz
-        ready = len(joined) if last else max(int((self._sound.end - self._pad) / frame) - self._frames, 0)
+        ready = len(joined) if last else max(int((self._buffer.end - self._pad) / frame) - self._frames, 0)
         marks, self._marks = joined[:ready], joined[ready:]
         segments: list[SpeechSegment] = []
         edges = [0, *(np.flatnonzero(np.diff(marks)) + 1).tolist(), len(marks)] if len(marks) else []
         for first, until in pairwise(edges):
             if marks[first]:
-                segments += self._speaks(self._at(self._frames + first), self._at(self._frames + until))
+                segments += self._continue_speech(self._at(self._frames + first), self._at(self._frames + until))
             else:
-                segments += self._ended(self._at(self._frames + first))
+                segments += self._end_speech(self._at(self._frames + first))
         self._frames += len(marks)
-        if self._stretch is None:
-            self._sound.forget(self._at(self._frames) - self._pad)
+        if self._averager is None:
+            self._buffer.drop(self._at(self._frames) - self._pad)
         return segments
 
     def _at(self, frame: int) -> int:
         """Return the sample with which a frame begins, no later than the end of what is there."""
-        return min(round(frame * FRAME_S * self._analyzer.sound.rate_hz), self._sound.end)
+        return min(round(frame * FRAME_S * self._analyzer.sound.rate_hz), self._buffer.end)
 
-    def _speaks(self, start: int, reached: int) -> list[SpeechSegment]:
+    def _continue_speech(self, start: int, reached: int) -> list[SpeechSegment]:
         """Go on with the speech, or begin it."""
         segments: list[SpeechSegment] = []
-        if reached <= start and self._stretch is None:
+        if reached <= start and self._averager is None:
             return segments
-        if self._stretch is None:
+        if self._averager is None:
             start_s = self._seconds(start)
-            if start_s > self._told_s:
-                segments.append(SpeechSegment(self._told_s, start_s, speech=False))
-                self._told_s = start_s
-            self._stretch = Stretch(start, window=self._window, hop=self._hop)
-        stretch = self._stretch
+            if start_s > self._reported_s:
+                segments.append(SpeechSegment(self._reported_s, start_s, speech=False))
+                self._reported_s = start_s
+            self._averager = WindowAverager(start, window=self._window, hop=self._hop)
+        averager = self._averager
         # A window that ends exactly here may be the last one, which gets what follows the speech.
-        while stretch.next_window[1] < reached:
-            begin, end = stretch.next_window
-            stretch.add(begin, end, self._answer(begin, end, before=begin == stretch.start, after=False))
-        segments += self._told(stretch.settled(reached))
-        self._sound.forget(min(stretch.next_window[0], reached - self._window) - self._pad)
+        while averager.next_window[1] < reached:
+            begin, end = averager.next_window
+            averager.add(begin, end, self._predict(begin, end, before=begin == averager.start, after=False))
+        segments += self._to_segments(averager.pop_settled(reached))
+        self._buffer.drop(min(averager.next_window[0], reached - self._window) - self._pad)
         return segments
 
-    def _ended(self, end: int) -> list[SpeechSegment]:
+    def _end_speech(self, end: int) -> list[SpeechSegment]:
         """End the speech, if there is any."""
-        if self._stretch is None:
+        if self._averager is None:
             return []
-        stretch, self._stretch = self._stretch, None
-        for begin, stop in stretch.remaining(end):
-            stretch.add(begin, stop, self._answer(begin, stop, before=begin == stretch.start, after=stop == end))
-        segments = self._told(stretch.closed(end))
-        seconds = (end - stretch.start) / self._analyzer.sound.rate_hz
-        segments += self._flushed((f"only {seconds:.1f} s of speech",) if seconds < SHORT_S else ())
+        averager, self._averager = self._averager, None
+        for begin, stop in averager.remaining(end):
+            averager.add(begin, stop, self._predict(begin, stop, before=begin == averager.start, after=stop == end))
+        segments = self._to_segments(averager.close(end))
+        seconds = (end - averager.start) / self._analyzer.sound.rate_hz
+        segments += self._flush((f"only {seconds:.1f} s of speech",) if seconds < SHORT_S else ())
         return segments
 
-    def _answer(self, begin: int, end: int, *, before: bool, after: bool) -> NDArray[np.float64]:
+    def _predict(self, begin: int, end: int, *, before: bool, after: bool) -> NDArray[np.float64]:
         """Return the distribution of a window; at the ends of the speech it sees some of the sound beyond them."""
-        cut = self._sound.between(begin - before * self._pad, end + after * self._pad)
+        cut = self._buffer.slice(begin - before * self._pad, end + after * self._pad)
         return self._analyzer.probabilities(self._analyzer.logits(cut)[self._analyzer.output.name])
 
-    def _told(self, pieces: list[Segment]) -> list[SpeechSegment]:
+    def _to_segments(self, pieces: list[WindowSegment]) -> list[SpeechSegment]:
         """Take settled pieces, and return the segments that they end."""
-        self._pieces = merged([*self._pieces, *pieces])
+        self._pieces = merge_neighbors([*self._pieces, *pieces])
         done, self._pieces = self._pieces[:-1], self._pieces[-1:]
         return [self._segment(piece) for piece in done]
 
-    def _flushed(self, warnings: tuple[str, ...]) -> list[SpeechSegment]:
+    def _flush(self, warnings: tuple[str, ...]) -> list[SpeechSegment]:
         done, self._pieces = self._pieces, []
         return [self._segment(piece, warnings) for piece in done]
 
-    def _segment(self, piece: Segment, warnings: tuple[str, ...] = ()) -> SpeechSegment:
+    def _segment(self, piece: WindowSegment, warnings: tuple[str, ...] = ()) -> SpeechSegment:
         end_s = self._seconds(piece.end)
-        ratio = self._meter.snr_db(self._told_s, end_s) if end_s > self._told_s else None
-        segment = SpeechSegment(self._told_s, end_s, True, self._analyzer._emotion(piece.answer), warnings, ratio)
-        self._told_s = end_s
+        ratio = self._meter.snr_db(self._reported_s, end_s) if end_s > self._reported_s else None
+        segment = SpeechSegment(
+            self._reported_s, end_s, True, self._analyzer._emotion(piece.probabilities), warnings, ratio
+        )
+        self._reported_s = end_s
         return segment
 
     def _seconds(self, sample: int) -> float:
@@ -401,7 +402,7 @@ class SpeechStream:
         return min(sample / self._analyzer.sound.rate_hz, self.duration_s)
 
 
-class _Waiting:
+class _Blocks:
     """Makes blocks of one size of what comes in; each is a copy."""
 
     def __init__(self, size: int) -> None:
@@ -422,7 +423,7 @@ class _Waiting:
         return self._block[: self._have]
 
 
-class _Kept:
+class _Buffer:
     """The end of what came in, from as far back as it is needed."""
 
     def __init__(self) -> None:
@@ -434,7 +435,7 @@ class _Kept:
         self._parts.append(wave)
         self.end += len(wave)
 
-    def forget(self, before: int) -> None:
+    def drop(self, before: int) -> None:
         while self._parts and self._first + len(self._parts[0]) <= before:
             self._first += len(self._parts.pop(0))
         if self._parts and before > self._first:
@@ -442,7 +443,7 @@ class _Kept:
             self._parts[0] = self._parts[0][before - self._first :]
             self._first = before
 
-    def between(self, begin: int, end: int) -> Wave:
+    def slice(self, begin: int, end: int) -> Wave:
         begin, end = max(begin, self._first), min(end, self.end)
         if len(self._parts) > 1:
             self._parts = [np.concatenate(self._parts)]

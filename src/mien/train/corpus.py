@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mien import data as datasets
-from mien.data import FaceData, fer2013, ferplus
-from mien.data.base import content_hashes
-from mien.data.splits import groups, holdout
+from mien.data import load_images
+from mien.data.fer2013 import add_votes, read_fer2013
+from mien.data.samples import Samples, content_hashes
+from mien.data.splits import holdout_mask
 from mien.errors import DatasetError
 from mien.face.align import fit_crop
 from mien.train.recipe import BOTH, Recipe
@@ -130,9 +130,8 @@ def load_all(recipe: Recipe, path: str | Path, *, votes: str | Path | None = Non
     """
     options = dict(recipe.dataset_options)
     if recipe.dataset == BOTH:
-        table = ferplus.table_of(path)
-        images = fer2013.load(table)
-        voted = ferplus.with_votes(images, votes or ferplus.votes_beside(table))
+        images = read_fer2013(path)
+        voted = add_votes(images, votes)
         corpus = _corpus([voted, images], recipe)
     else:
         if recipe.dataset == "ferplus":
@@ -140,7 +139,7 @@ def load_all(recipe: Recipe, path: str | Path, *, votes: str | Path | None = Non
         size = recipe.net_options.get("size")
         if size is not None and recipe.dataset not in ("fer2013", "ferplus", "table"):
             options = {"size": size, **options}
-        corpus = _corpus([datasets.load(recipe.dataset, path, **options)], recipe)
+        corpus = _corpus([load_images(recipe.dataset, path, **options)], recipe)
     known = np.isin(corpus.splits, ("", "all", *TRAINING, *VALIDATION))
     if not known.any():
         raise DatasetError(
@@ -150,7 +149,7 @@ def load_all(recipe: Recipe, path: str | Path, *, votes: str | Path | None = Non
     return corpus.take(known)
 
 
-def _corpus(parts: Sequence[FaceData], recipe: Recipe) -> Corpus:
+def _corpus(parts: Sequence[Samples], recipe: Recipe) -> Corpus:
     first = parts[0]
     voted = [part for part in parts if part.distribution is not None and recipe.labels != "hard"]
     return Corpus(
@@ -158,14 +157,14 @@ def _corpus(parts: Sequence[FaceData], recipe: Recipe) -> Corpus:
         images=first.images,
         targets={part.label_set.name: _targets(part, recipe.labels) for part in parts},
         truth={part.label_set.name: part.labels for part in parts},
-        group=groups(first),
+        group=first.groups(),
         splits=first.splits,
         voted=tuple(part.label_set.name for part in voted),
-        subjects=first.subjects,
+        subjects=first.subjects if first.has("subject") else None,
     )
 
 
-def _targets(data: FaceData, way: str) -> NDArray[np.float32]:
+def _targets(data: Samples, way: str) -> NDArray[np.float32]:
     if data.distribution is not None and way != "hard":
         return data.distribution
     known = np.flatnonzero(data.labels >= 0)
@@ -226,7 +225,7 @@ def split_corpus(corpus: Corpus, recipe: Recipe, source: str) -> tuple[Corpus, C
         if recipe.dataset in (BOTH, "fer2013", "ferplus"):
             raise DatasetError(f"{source} lacks the split PublicTest: training needs both Training and PublicTest")
         labels = next(iter(corpus.truth.values()))
-        chosen = holdout(labels, corpus.group, recipe.validation_share, seed=recipe.seed)
+        chosen = holdout_mask(labels, corpus.group, recipe.validation_share, seed=recipe.seed)
     training, validation = corpus.take(~chosen), corpus.take(chosen)
     if recipe.drop_overlap:
         held_out = set(content_hashes(validation.images))

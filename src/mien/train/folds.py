@@ -200,7 +200,7 @@ def _subjects(corpus: Rows, fold: NDArray[np.int64]) -> tuple[tuple[str, ...], .
 def _dealt(kind: Kind[Any, Any], corpus: Rows, k: int, way: str, seed: int) -> NDArray[np.int64]:
     if way in ("subject", "continued"):
         return kind.dealt(corpus, k, seed)
-    return splits.folds(_labels(corpus), corpus.group, k, by="random", seed=seed)
+    return splits.fold_ids(_labels(corpus), corpus.group, k, by="random", seed=seed)
 
 
 def _labels(corpus: Rows) -> NDArray[np.int64]:
@@ -297,7 +297,7 @@ def _inner(kind: Kind[Any, Any], rest: Rows, recipe: Recipe, way: str) -> tuple[
         chosen = kind.dealt(rest, parts, recipe.seed) == 0
     else:
         by = "subject" if way in ("subject", "continued") else "random"
-        chosen = splits.holdout(_labels(rest), rest.group, recipe.validation_share, by=by, seed=recipe.seed)
+        chosen = splits.holdout_mask(_labels(rest), rest.group, recipe.validation_share, by=by, seed=recipe.seed)
     return rest.take(~chosen), rest.take(chosen)
 
 

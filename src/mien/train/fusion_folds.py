@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.speech import ClipList
+from mien.data.samples import Samples
 from mien.errors import DatasetError
 from mien.evaluate.calibration import softmax
 from mien.labels import FER7, label_set, mapping
@@ -31,7 +31,7 @@ class FoldVoices:
     ----------
     folder : pathlib.Path
         What ``mien train --folds K`` wrote for a recipe of speech.
-    clips : ClipList
+    clips : Samples
         The recordings.
     report : callable
         Gets progress lines.
@@ -44,7 +44,7 @@ class FoldVoices:
         If a checkpoint is missing or damaged.
     """
 
-    def __init__(self, folder: Path, clips: ClipList, *, report: Callable[[str], object] = lambda _: None) -> None:
+    def __init__(self, folder: Path, clips: Samples, *, report: Callable[[str], object] = lambda _: None) -> None:
         recipe = read_config(folder)
         subjects, temperature, way = _told(folder)
         self.fold = _fold_of(clips, subjects, folder)
@@ -86,7 +86,7 @@ def _told(folder: Path) -> tuple[list[list[str]], float, Path]:
         raise DatasetError(f"{folder} holds no folds over speakers of a recipe of speech: {error}") from error
 
 
-def _fold_of(clips: ClipList, subjects: list[list[str]], folder: Path) -> NDArray[np.int64]:
+def _fold_of(clips: Samples, subjects: list[list[str]], folder: Path) -> NDArray[np.int64]:
     places = {subject: number for number, group in enumerate(subjects) for subject in group}
     unknown = sorted(set(clips.subjects.tolist()) - set(places))
     if unknown:

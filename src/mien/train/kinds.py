@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch.utils.data import DataLoader
 
-from mien.data import speech, splits
+from mien.data import splits
 from mien.errors import InputError
 from mien.models.spec import ModelSpec
 from mien.train import corpus as faces
@@ -140,7 +140,7 @@ class Faces(Kind[Corpus, FaceNet]):
 
     def dealt(self, corpus: Corpus, k: int, seed: int) -> NDArray[np.int64]:
         """See `mien.data.splits.folds`."""
-        return splits.folds(next(iter(corpus.truth.values())), corpus.group, k, by="subject", seed=seed)
+        return splits.fold_ids(next(iter(corpus.truth.values())), corpus.group, k, by="subject", seed=seed)
 
     def with_copies(self, corpus: Corpus, recipe: Recipe) -> tuple[Corpus, Recipe]:
         """Make `COPIES` of each image by the recipe's augmentation."""
@@ -202,13 +202,13 @@ class Voices(Kind[SpeechCorpus, SpeechNet]):
 
         Of changed copies that are in no file, the net's own on their spectrograms.
         """
-        if (corpus.clips.methods != "").any():
+        if corpus.clips.has("method"):
             return _logits(net, speech_validation_loader(corpus, net))
         return graph_logits(net, corpus)
 
     def dealt(self, corpus: SpeechCorpus, k: int, seed: int) -> NDArray[np.int64]:
-        """See `mien.data.speech.folds`: the sexes are spread evenly."""
-        return speech.folds(corpus.clips, k, seed=seed)
+        """See `mien.data.splits.folds`: the sexes are spread evenly."""
+        return splits.folds(corpus.clips, k, seed=seed)
 
     def with_copies(self, corpus: SpeechCorpus, recipe: Recipe) -> tuple[SpeechCorpus, Recipe]:
         """See `mien.train.speech_corpus.with_copies`; there are as many steps as without copies."""
@@ -268,7 +268,7 @@ class Videos(Kind[VideoCorpus, VideoNet]):
 
     def dealt(self, corpus: VideoCorpus, k: int, seed: int) -> NDArray[np.int64]:
         """See `mien.data.splits.folds`."""
-        return splits.folds(next(iter(corpus.truth.values())), corpus.group, k, by="subject", seed=seed)
+        return splits.fold_ids(next(iter(corpus.truth.values())), corpus.group, k, by="subject", seed=seed)
 
     def with_copies(self, corpus: VideoCorpus, recipe: Recipe) -> tuple[VideoCorpus, Recipe]:
         """See `mien.train.video_corpus.mirrored`; there are as many steps as without copies."""

@@ -189,7 +189,7 @@ def _dealt(kind: Kind[Any, Any], recipe: Recipe, rows: Rows, by: str) -> NDArray
     if by == "subject":
         return kind.dealt(rows, recipe.inner_folds, recipe.seed)
     labels = next(iter(rows.truth.values()))
-    return splits.folds(labels, rows.group, recipe.inner_folds, by="random", seed=recipe.seed)
+    return splits.fold_ids(labels, rows.group, recipe.inner_folds, by="random", seed=recipe.seed)
 
 
 def _trained(recipe: Recipe, chosen: Chosen, rows: Rows, folder: Path, options: RunOptions) -> EmotionNet:

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mien.data import DATASETS
-from mien.data.speech import SPEECH_DATASETS
-from mien.data.videos import VIDEO_DATASETS
 from mien.errors import DatasetError, InputError
 from mien.train.augment import Augmentation
 from mien.train.augment_sound import SoundAugmentation
@@ -169,7 +167,7 @@ class Recipe:
         Options of the architecture.
     dataset : str
         ``fer2013+ferplus`` (FER2013's images with both kinds of labels, one head each), one of
-        `mien.data.DATASETS`, of `mien.data.speech.SPEECH_DATASETS`, or of `mien.data.videos.VIDEO_DATASETS`.
+        `mien.data.DATASETS`.
     dataset_options : dict
         Options of the data set.
     labels : {"soft", "hard", "probability"}
@@ -238,9 +236,9 @@ class Recipe:
             raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         _one_of(self.crop, ("fer2013", "eye-distance"), "crop")
-        known = (BOTH, *DATASETS, *SPEECH_DATASETS, *VIDEO_DATASETS)
+        known = (BOTH, *DATASETS)
         if self.dataset not in known:
-            raise InputError(f"unknown data set {self.dataset!r}: expected one of {', '.join(known)}")
+            raise InputError(f"unknown dataset {self.dataset!r}: expected one of {', '.join(known)}")
         self._check_choosing()
 
     def _check_choosing(self) -> None:
@@ -255,12 +253,12 @@ class Recipe:
     @property
     def is_speech(self) -> bool:
         """Whether it trains on voices."""
-        return self.dataset in SPEECH_DATASETS
+        return self.dataset != BOTH and DATASETS[self.dataset].kind == "audio"
 
     @property
     def is_video(self) -> bool:
         """Whether it trains on clips."""
-        return self.dataset in VIDEO_DATASETS
+        return self.dataset != BOTH and DATASETS[self.dataset].kind == "video"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that TOML can hold."""

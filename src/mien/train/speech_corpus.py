@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.base import ImageList
 from mien.data.prepare.augment_audio import SYSTEM_A_CHANGES
-from mien.data.speech import ClipList, folds, load_index
-from mien.data.splits import groups
+from mien.data.registry import load_dataset
+from mien.data.samples import Samples
+from mien.data.splits import folds
 from mien.errors import DatasetError
 from mien.speech.activity import PAD_S, speech_bounds
 from mien.speech.features import Settings, log_mel, peak_normalized
@@ -37,7 +37,7 @@ class SpeechCorpus(Rows):
 
     Parameters
     ----------
-    clips : ClipList
+    clips : Samples
         What the corpus says about each recording.
     settings : Settings
         How the spectrograms were made.
@@ -47,7 +47,7 @@ class SpeechCorpus(Rows):
         int64 (n, 2): frames that are left out before and after at use.
     """
 
-    clips: ClipList
+    clips: Samples
     settings: Settings
     sounds: tuple[Spectrogram, ...]
     edges: NDArray[np.int64]
@@ -77,24 +77,23 @@ def load_speech(recipe: Recipe, path: str | Path) -> SpeechCorpus:
     DatasetError
         If the corpus is missing or wrong, or nothing of it is for training.
     """
-    clips = load_index(recipe.dataset, path, **recipe.dataset_options)
+    clips = load_dataset(recipe.dataset, path, **recipe.dataset_options)
     known = (clips.labels >= 0) & np.isin(clips.splits, ("", *TRAINING, *VALIDATION))
     if not known.any():
         raise DatasetError(f"{path}: no recording with a label is for training")
     return _speech(clips.take(known), recipe)
 
 
-def _speech(clips: ClipList, recipe: Recipe) -> SpeechCorpus:
+def _speech(clips: Samples, recipe: Recipe) -> SpeechCorpus:
     head = clips.label_set.name
     net = build_speech(recipe.net, {head: len(clips.label_set)}, **recipe.net_options)
-    waves = (clips.read(row, net.settings.rate_hz) for row in range(len(clips)))
+    waves = (clips.read_audio(row, net.settings.rate_hz) for row in range(len(clips)))
     made = [_spectrogram(wave, net) for wave in waves]
     return SpeechCorpus(
         name=clips.name,
         targets={head: np.eye(len(clips.label_set), dtype=np.float32)[clips.labels]},
         truth={head: clips.labels},
-        # `groups` looks at length, subjects and clips only, which both kinds of lists have.
-        group=groups(cast(ImageList, clips)),
+        group=clips.groups(),
         splits=clips.splits,
         subjects=clips.subjects if (clips.subjects != "").any() else None,
         clips=clips,
@@ -157,19 +156,19 @@ def with_copies(corpus: SpeechCorpus, recipe: Recipe) -> SpeechCorpus:
     """
     head = next(iter(corpus.heads))
     net = build_speech(recipe.net, {head: corpus.heads[head]}, **recipe.net_options)
-    sounds, edges, methods = list(corpus.sounds), [corpus.edges], [corpus.clips.methods]
+    sounds, edges, methods = list(corpus.sounds), [corpus.edges], [corpus.clips.column("method")]
     for number, method in enumerate(COPIES):
         own: list[tuple[int, int]] = []
         for row in range(len(corpus)):
             rng = np.random.default_rng((recipe.seed, number, row))
-            wave = _changed(corpus.clips.read(row, corpus.settings.rate_hz), method, corpus.settings.rate_hz, rng)
+            wave = _changed(corpus.clips.read_audio(row, corpus.settings.rate_hz), method, corpus.settings.rate_hz, rng)
             sound, edge = _spectrogram(wave, net)
             sounds.append(sound)
             own.append(edge)
         edges.append(np.array(own, dtype=np.int64))
         methods.append(np.full(len(corpus), method))
     every = corpus.take(np.tile(np.arange(len(corpus)), 1 + len(COPIES)))
-    clips = replace(every.clips, methods=np.concatenate(methods))
+    clips = every.clips.with_columns(method=np.concatenate(methods))
     return replace(every, clips=clips, sounds=tuple(sounds), edges=np.concatenate(edges))
 
 
@@ -206,7 +205,7 @@ def split_speech(corpus: SpeechCorpus, recipe: Recipe, source: str) -> tuple[Spe
         parts = max(round(1 / recipe.validation_share), 2)
         parts = max(min(parts, len(np.unique(corpus.group))), 2)
         chosen = folds(corpus.clips, parts, seed=recipe.seed) == 0
-    training, validation = corpus.take(~chosen), corpus.take(chosen & (corpus.clips.methods == ""))
+    training, validation = corpus.take(~chosen), corpus.take(chosen & (corpus.clips.column("method") == ""))
     if not len(training) or not len(validation):
         raise DatasetError(f"{source} needs recordings both for training and for validation, but one side is empty")
     return training, validation

@@ -202,4 +202,4 @@ def checked_graph(net: SpeechNet, corpus: SpeechCorpus) -> tuple[bytes, runtime.
 def _waves(corpus: SpeechCorpus, net: SpeechNet) -> Iterator[NDArray[np.float32]]:
     """Yield the recordings of a corpus as they are cut at use."""
     for row in range(len(corpus)):
-        yield prepared(corpus.clips.read(row, net.settings.rate_hz), net)
+        yield prepared(corpus.clips.read_audio(row, net.settings.rate_hz), net)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.base import ImageList
-from mien.data.splits import groups, holdout
-from mien.data.videos import VideoClips, video_index
+from mien.data.registry import load_dataset
+from mien.data.samples import Samples
+from mien.data.splits import holdout_mask
 from mien.errors import DatasetError, InputError
 from mien.labels import LabelSet
 from mien.train.corpus import TRAINING, VALIDATION, Rows
@@ -86,7 +86,7 @@ def load_videos(
     InputError
         If net, frames and face model do not fit each other.
     """
-    clips = video_index(recipe.dataset, path, **recipe.dataset_options)
+    clips = load_dataset(recipe.dataset, path, **recipe.dataset_options)
     if split is None:
         clips = clips.take(np.isin(clips.splits, ("", *TRAINING, *VALIDATION)))
     elif split != "all":
@@ -108,8 +108,7 @@ def load_videos(
         name=clips.name,
         targets={head: np.eye(len(clips.label_set), dtype=np.float32)[clips.labels]},
         truth={head: clips.labels},
-        # `groups` looks at length, subjects and clips only, which both kinds of lists have.
-        group=groups(cast(ImageList, clips)),
+        group=clips.groups(),
         splits=clips.splits,
         subjects=clips.subjects if (clips.subjects != "").any() else None,
         label_set=clips.label_set,
@@ -120,11 +119,11 @@ def load_videos(
     )
 
 
-def _read(clips: VideoClips, frames: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _read(clips: Samples, frames: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     images = np.zeros((len(clips), frames, size, size), np.uint8)
     mask = np.zeros((len(clips), frames), np.float32)
     for row in range(len(clips)):
-        read = clips.frames(row, frames, size=size)
+        read = clips.read_frames(row, frames, size=size)
         images[row, : len(read)] = read
         mask[row, : len(read)] = 1
     return images, mask
@@ -179,7 +178,9 @@ def split_videos(corpus: VideoCorpus, recipe: Recipe, source: str) -> tuple[Vide
     """
     chosen = np.isin(corpus.splits, VALIDATION)
     if not chosen.any():
-        chosen = holdout(next(iter(corpus.truth.values())), corpus.group, recipe.validation_share, seed=recipe.seed)
+        chosen = holdout_mask(
+            next(iter(corpus.truth.values())), corpus.group, recipe.validation_share, seed=recipe.seed
+        )
     if chosen.all() or not chosen.any():
         raise DatasetError(f"{source} needs clips both for training and for validation, but one side is empty")
     return corpus.take(~chosen), corpus.take(chosen)

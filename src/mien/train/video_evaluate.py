@@ -59,7 +59,7 @@ def examine_videos(
     model : str
         A folder that ``mien train`` made of a recipe for clips, or a face model: its answers to 16 frames are averaged.
     dataset : str
-        One of `mien.data.videos.VIDEO_DATASETS`.
+        One of `mien.data.DATASETS`.
     path : str or pathlib.Path
         Its folder.
     split : str

@@ -17,25 +17,25 @@ from mien.face.align import Crop, model_crop
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.detect import Detector
 from mien.face.quality import sharpness
-from mien.face.track import FaceTracker, Tracked
+from mien.face.track import FaceTracker, TrackedDetection
 from mien.labels import LabelSet, mapping
 from mien.models import ModelSpec, Output
 from mien.models.emotion import softmax
 from mien.options import ModelOptions, VideoOptions
 from mien.results import Emotion, Face, FaceTrack, TrackedFace, VideoFrame, VideoResult
-from mien.timeline import Smoother, certainty
-from mien.video._course import Course, Patch, Times
+from mien.video.timeline import Smoother, certainty
+from mien.video.tracks import FacePatch, GrowingArray, TrackBuilder
 
 __all__ = ["DETECT_EVERY_S", "SMOOTH_S", "FaceStream", "VideoAnalyzer"]
 
 SMOOTH_S = 0.4
-"""Time constant of the smoothing: expressions last from half a second to four (Ekman 2003, see `timeline.course`)."""
+"""Time constant of the smoothing: expressions last from half a second to four (see `mien.video.timeline`)."""
 
 DETECT_EVERY_S = 0.5
 """How often the whole frame is searched; between, faces are followed."""
 
 _FORGET_S = 30.0
-"""A person who was away for so long starts again with an empty memory of answers."""
+"""A person who was away for so long starts again with an empty memory of predictions."""
 
 Image = NDArray[np.uint8]
 FrameCallback = Callable[[Image, VideoFrame], None]
@@ -64,7 +64,7 @@ class VideoAnalyzer:
         How often the whole frame is searched for faces, in seconds; between, faces are followed.  Zero searches every
         frame.
     smooth_s : float
-        Time constant of the smoothing (see `mien.timeline.smooth`); zero smooths nothing.
+        Time constant of the smoothing (see `mien.video.timeline.smooth`); zero smooths nothing.
     threads : int, optional
         Threads within one call; by default one, since decoding takes another.
     device : str
@@ -192,7 +192,7 @@ class VideoAnalyzer:
         stream.close()
         return stream.result()
 
-    def read(self, image: Image, faces: Sequence[Tracked]) -> tuple[NDArray[np.float64], list[float]]:
+    def predict(self, image: Image, faces: Sequence[TrackedDetection]) -> tuple[NDArray[np.float64], list[float]]:
         """Return the distributions of faces of a frame, float64 (n, k), and how sharp each face is."""
         if not faces:
             return np.zeros((0, len(self.labels))), []
@@ -206,18 +206,18 @@ class VideoAnalyzer:
 
 @dataclass(slots=True, eq=False)
 class _Face:
-    """One face of a frame that is not given back yet."""
+    """One face of a frame that is not settled back yet."""
 
-    tracked: Tracked
-    answer: NDArray[np.float64]
+    detection: TrackedDetection
+    probabilities: NDArray[np.float64]
     smoothed: NDArray[np.float64]
     sharpness: float
-    patch: Patch | None = None
+    patch: FacePatch | None = None
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
-    """A frame that is not given back yet, with what may still be shown of it."""
+class _PendingFrame:
+    """A frame that is not settled back yet, with what may still be shown of it."""
 
     time_s: float
     size: tuple[int, int]
@@ -247,10 +247,10 @@ class FaceStream:
             max_faces=analyzer.max_faces,
         )
         self._smoothers: dict[int, tuple[float, Smoother]] = {}
-        self._held: deque[_Held] = deque()
-        self._courses: dict[int, Course] = {}
+        self._pending: deque[_PendingFrame] = deque()
+        self._builders: dict[int, TrackBuilder] = {}
         self._last = 0
-        self._times = Times()
+        self._times = GrowingArray(np.float64)
         self._size: tuple[int, int] | None = None
         self._last_s = -1.0
 
@@ -290,26 +290,26 @@ class FaceStream:
             raise InputError(f"frames must come in the order of their times, but {time_s} follows {self._last_s}")
         self._last_s = time_s
         self._size = self._size or (image.shape[1], image.shape[0])
-        self._held.append(self._look(image, time_s))
-        given = self._given(final=self._live or self._alone)
-        for held in self._held:
-            self._trim(held)
-        return given
+        self._pending.append(self._analyze(image, time_s))
+        settled = self._pop_settled(final=self._live or self._alone)
+        for pending in self._pending:
+            self._trim(pending)
+        return settled
 
     def close(self) -> tuple[VideoFrame, ...]:
         """Return the frames that are left: no frame follows."""
         self._tracker.close()
-        return self._given(final=True)
+        return self._pop_settled(final=True)
 
-    def _look(self, image: Image, time_s: float) -> _Held:
+    def _analyze(self, image: Image, time_s: float) -> _PendingFrame:
         tracked = self._tracker.update(image, time_s)
-        answers, sharp = self._analyzer.read(image, tracked)
-        weights = certainty(answers) if len(answers) else answers
+        rows, sharp = self._analyzer.predict(image, tracked)
+        weights = certainty(rows) if len(rows) else rows
         faces = []
-        for face, answer, weight, clear in zip(tracked, answers, weights, sharp, strict=True):
-            smoothed = self._smoother(face.id, time_s).push(time_s, answer, weight=float(weight))
-            faces.append(_Face(face, answer, smoothed, clear))
-        return _Held(time_s, (image.shape[1], image.shape[0]), faces, image if self._on_frame else None)
+        for face, row, weight, clear in zip(tracked, rows, weights, sharp, strict=True):
+            smoothed = self._smoother(face.number, time_s).push(time_s, row, weight=float(weight))
+            faces.append(_Face(face, row, smoothed, clear))
+        return _PendingFrame(time_s, (image.shape[1], image.shape[0]), faces, image if self._on_frame else None)
 
     def _smoother(self, person: int, time_s: float) -> Smoother:
         seen_s, smoother = self._smoothers.get(person, (time_s, Smoother(self._tau_s)))
@@ -320,64 +320,64 @@ class FaceStream:
             self._smoothers = {i: kept for i, kept in self._smoothers.items() if time_s - kept[0] <= _FORGET_S}
         return smoother
 
-    def _given(self, *, final: bool) -> tuple[VideoFrame, ...]:
-        """Give back frames from the oldest on: as far as it is known which faces are real, or all where it must be."""
-        given = []
-        while self._held:
-            held = self._held[0]
-            known = [(face, self._tracker.confirmed(face.tracked.id)) for face in held.faces]
+    def _pop_settled(self, *, final: bool) -> tuple[VideoFrame, ...]:
+        """Return frames from the oldest on: as far as it is known which faces are real, or all if ``final``."""
+        settled = []
+        while self._pending:
+            pending = self._pending[0]
+            known = [(face, self._tracker.is_confirmed(face.detection.number)) for face in pending.faces]
             if not final and any(real is None for _, real in known):
                 break
-            self._held.popleft()
+            self._pending.popleft()
             faces = [face for face, real in known if real or self._alone]
-            given.append(self._settle(held, faces))
-        return tuple(given)
+            settled.append(self._settle(pending, faces))
+        return tuple(settled)
 
-    def _settle(self, held: _Held, faces: Sequence[_Face]) -> VideoFrame:
-        row = self._times.append(held.time_s) if self._keep else 0
+    def _settle(self, pending: _PendingFrame, faces: Sequence[_Face]) -> VideoFrame:
+        row = self._times.append(pending.time_s) if self._keep else 0
         if not self._keep:
             self._tracker.cuts.clear()
         tracked = []
         for face in faces:
-            course = self._course(face.tracked.id)
+            builder = self._builder(face.detection.number)
             if self._keep:
-                course.append(row, face.tracked, face.answer, face.sharpness)
-            tracked.append(_shown(course.number, face, self._analyzer.labels))
-        frame = VideoFrame(held.time_s, *held.size, tuple(sorted(tracked, key=lambda shown: shown.track)))
+                builder.append(row, face.detection, face.probabilities, face.sharpness)
+            tracked.append(_tracked_face(builder.number, face, self._analyzer.labels))
+        frame = VideoFrame(pending.time_s, *pending.size, tuple(sorted(tracked, key=lambda face: face.track)))
         if self._on_frame is not None:
-            self._show(held, frame, {self._course(face.tracked.id).number: face for face in faces})
+            self._show(pending, frame, {self._builder(face.detection.number).number: face for face in faces})
         return frame
 
-    def _course(self, seen_as: int) -> Course:
-        """Return the course of a person by the number that the tracker gave, which may turn out to be another's."""
-        person = self._tracker.known_as(seen_as)
-        before = self._courses.pop(seen_as, None) if person != seen_as else None
-        course = self._courses.get(person)
-        if course is None:
+    def _builder(self, number: int) -> TrackBuilder:
+        """Return the rows of a person by the number that the tracker gave, which may turn out to be another's."""
+        person = self._tracker.final_number(number)
+        before = self._builders.pop(number, None) if person != number else None
+        builder = self._builders.get(person)
+        if builder is None:
             self._last += before is None
-            course = before or Course(self._last, self._analyzer.labels)
+            builder = before or TrackBuilder(self._last, self._analyzer.labels)
         elif before is not None:
-            course.join(before)
-        self._courses[person] = course
-        return course
+            builder.merge(before)
+        self._builders[person] = builder
+        return builder
 
-    def _show(self, held: _Held, frame: VideoFrame, faces: dict[int, _Face]) -> None:
+    def _show(self, pending: _PendingFrame, frame: VideoFrame, faces: dict[int, _Face]) -> None:
         assert self._on_frame is not None
-        if held.image is not None:
-            self._on_frame(held.image, frame)
+        if pending.image is not None:
+            self._on_frame(pending.image, frame)
             return
-        for shown in frame.faces:
-            patch = faces[shown.track].patch
+        for face in frame.faces:
+            patch = faces[face.track].patch
             if patch is not None:
-                self._on_frame(patch.image, patch.frame(frame.time_s, shown))
+                self._on_frame(patch.image, patch.frame(frame.time_s, face))
 
-    def _trim(self, held: _Held) -> None:
+    def _trim(self, pending: _PendingFrame) -> None:
         """Keep of a frame that waits only what is around its faces."""
-        if held.image is None:
+        if pending.image is None:
             return
-        for face in held.faces:
-            face.patch = Patch.around(held.image, face.tracked.box)
-        held.image = None
+        for face in pending.faces:
+            face.patch = FacePatch.around(pending.image, face.detection.box)
+        pending.image = None
 
     def result(
         self,
@@ -387,9 +387,9 @@ class FaceStream:
         end_s: float | None = None,
         method: str = "timeline",
         warnings: Sequence[str] = (),
-        **said: Any,
+        **more: Any,
     ) -> VideoResult:
-        """Return what the frames that were given back say.
+        """Return what the frames that were settled back say.
 
         Parameters
         ----------
@@ -401,7 +401,7 @@ class FaceStream:
             See `mien.VideoResult`.
         warnings : sequence of str
             What was odd about the video.
-        **said
+        **more
             Further fields of the result: path, frames_read, frames_failed, frame_rate.
 
         Raises
@@ -431,20 +431,21 @@ class FaceStream:
             method=method,
             warnings=tuple(warnings),
             labels=self._analyzer.labels,
-            **said,
+            **more,
         )
 
     def _tracks(self, times_s: NDArray[np.float64], durations_s: NDArray[np.float64]) -> tuple[FaceTrack, ...]:
-        for seen_as in list(self._courses):
-            if seen_as in self._courses:
-                self._course(seen_as)
-        courses = sorted(self._courses.values(), key=lambda course: course.number)
-        return tuple(course.track(times_s, durations_s, tau_s=self._tau_s) for course in courses)
+        for number in list(self._builders):
+            if number in self._builders:
+                self._builder(number)
+        builders = sorted(self._builders.values(), key=lambda builder: builder.number)
+        return tuple(builder.build(times_s, durations_s, tau_s=self._tau_s) for builder in builders)
 
 
-def _shown(number: int, face: _Face, labels: LabelSet) -> TrackedFace:
-    seen = face.tracked
-    landmarks = None if seen.landmarks is None else tuple((x, y) for x, y in seen.landmarks.tolist())
-    found = Face(tuple(seen.box.tolist()), float(seen.score), landmarks, Emotion(labels, tuple(face.answer.tolist())))
+def _tracked_face(number: int, face: _Face, labels: LabelSet) -> TrackedFace:
+    found = face.detection
+    landmarks = None if found.landmarks is None else tuple((x, y) for x, y in found.landmarks.tolist())
+    emotion = Emotion(labels, tuple(face.probabilities.tolist()))
     smoothed = Emotion(labels, tuple(face.smoothed.tolist()))
-    return TrackedFace(number, found, smoothed, seen.detected, float(np.float32(face.sharpness)))
+    own = Face(tuple(found.box.tolist()), float(found.score), landmarks, emotion)
+    return TrackedFace(number, own, smoothed, found.detected, float(np.float32(face.sharpness)))

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mien import data as datasets
 from mien.cli import main
-from mien.data.videos import video_index
+from mien.data import load_dataset
 from mien.io.image import read_image
 from mien.samples import astronaut_path
 from planted_videos import write_video
@@ -52,7 +51,7 @@ def test_the_tree_of_baum2(videos: Path, tmp_path: Path) -> None:
     done = run("baum2", "--data", videos, "--out", out)
     assert (done.exit_code, done.stdout) == (3, f"{out}: 32 faces of 2 of 3 clips\n")
     assert done.stderr == f"mien: rejected: 4 frames without a face; see {out / 'rejected.csv'}\n"
-    assert video_index("baum2", out).faces(None).images.shape == (32, 48, 48)
+    assert load_dataset("baum2", out).faces(count=None).images.shape == (32, 48, 48)
     again = run("baum2", "--data", videos, "--out", out)
     assert (again.exit_code, again.stdout) == (1, "")
     assert "will not write over" in again.stderr
@@ -62,8 +61,8 @@ def test_a_path_is_read_as_what_it_looks_like(videos: Path, tmp_path: Path) -> N
     out = tmp_path / "faces"
     done = run(videos / "S001" / "..", "--out", out, "-n", 2, "--size", 20, "--no-smooth", "--detector", "haar")
     assert f"mien: {videos / 'S001' / '..'} is read as baum2\n" in done.stderr
-    assert video_index("baum2", out).faces(None, size=20).images.shape[1:] == (20, 20)
-    assert {len(files) for files in video_index("baum2", out).files} == {2}
+    assert load_dataset("baum2", out).faces(20, count=None).images.shape[1:] == (20, 20)
+    assert {len(files) for files in load_dataset("baum2", out).frames} == {2}
 
 
 def test_by_emotion_every_15th_frame(portrait_video: Path, tmp_path: Path) -> None:
@@ -73,7 +72,7 @@ def test_by_emotion_every_15th_frame(portrait_video: Path, tmp_path: Path) -> No
     done = run(tmp_path / "videos", "--out", tmp_path / "faces", "--layout", "emotions", "--min-face", 30)
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'faces'}: 6 faces of 2 of 2 clips\n")
     assert done.stderr == f"mien: {tmp_path / 'videos'} is read as ravdess_videos\n"
-    assert datasets.index("folder", tmp_path / "faces").files[3] == "anger/01-05-01-01-01-01_000000.png"
+    assert load_dataset("folder", tmp_path / "faces").files[3] == "anger/01-05-01-01-01-01_000000.png"
     other = run(tmp_path / "videos", "--out", tmp_path / "other", "--layout", "emotions", "-n", 1)
     assert other.stdout.endswith(": 2 faces of 2 of 2 clips\n")
     clips = run(tmp_path / "videos", "--out", tmp_path / "clips", "--every", 10)
@@ -104,7 +103,7 @@ def test_no_face_at_all_is_exit_code_1(tmp_path: Path) -> None:
         ((), 2, "Missing argument"),
         (("baum2", "--data", "."), 2, "Missing option '--out'"),
         (("baum2", "--out", "x"), 2, "--data must say where baum2 lies"),
-        (("baum3", "--data", ".", "--out", "x"), 2, "unknown video corpus 'baum3': expected baum2, "),
+        (("baum3", "--data", ".", "--out", "x"), 2, "unknown dataset 'baum3': expected baum2, "),
         (("baum2", "--data", ".", "--out", "x", "-n", "0"), 2, "not in the range"),
         (("baum2", "--data", "nowhere", "--out", "x"), 1, "nowhere"),
         (("baum2", "--data", ".", "--out", "x", "--option", "color=1"), 1, "has no option 'color'"),
@@ -143,9 +142,9 @@ def test_ctrl_c_keeps_the_videos_that_are_done(portrait_video: Path, tmp_path: P
     before = journal.read_bytes().count(b"\n") - 1
     assert 3 <= before < 200
     # Whoever takes what is there gets whole clips only.
-    there = video_index("baum2", out)
+    there = load_dataset("baum2", out)
     assert before <= len(there) <= before + 4
-    assert {len(files) for files in there.files} == {16}
+    assert {len(files) for files in there.frames} == {16}
     for path in sorted((tmp_path / "videos/happy").iterdir())[10:]:
         path.unlink()
     other = run(tmp_path / "videos", "--out", out)

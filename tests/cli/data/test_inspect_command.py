@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 from face_tables import make_rows, table_text, write_table
 from mien.cli import main
 from mien.data import DATASETS
-from mien.data.videos import VIDEO_DATASETS
 
 
 def run(*arguments: object) -> Result:
@@ -120,9 +119,8 @@ def test_the_list_names_all_data_sets() -> None:
     done = run("--list")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()[1:]
-    known = DATASETS | VIDEO_DATASETS
-    assert [line.split("  ")[0] for line in lines] == list(known)
-    assert all(line.endswith(text) for line, text in zip(lines, known.values(), strict=True))
+    assert [line.split()[:2] for line in lines] == [[name, DATASETS[name].kind] for name in DATASETS]
+    assert all(line.endswith(DATASETS[name].about) for line, name in zip(lines, DATASETS, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -130,11 +128,11 @@ def test_the_list_names_all_data_sets() -> None:
     [
         ((), 2, "Missing argument 'NAME|PATH'"),
         (("folder",), 2, "--data must say where folder lies"),
-        (("dogs", "--data", "."), 2, "unknown data set 'dogs': expected fer2013, "),
-        (("dogs",), 2, "unknown data set 'dogs': expected fer2013, "),
+        (("dogs", "--data", "."), 2, "unknown dataset 'dogs': expected fer2013, "),
+        (("dogs",), 2, "unknown dataset 'dogs': expected fer2013, "),
         (("folder", "--data", "nowhere"), 1, "there is no such folder"),
         (("folder", "--data", "FACES", "--split", "val"), 1, "has no split 'val': it has test, train"),
-        (("folder", "--data", "FACES", "--option", "mode=3"), 1, "data set 'folder' has no option 'mode'"),
+        (("folder", "--data", "FACES", "--option", "mode=3"), 1, "dataset 'folder' has no option 'mode'"),
     ],
 )
 def test_wrong_words_are_one_line(tree: Path, arguments: tuple[str, ...], code: int, message: str) -> None:

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from face_tables import make_rows, pixels_of, table_text, write_table
-from mien import data as datasets
 from mien.cli import main
+from mien.data import load_images
 
 
 def run(*arguments: object) -> Result:
@@ -50,7 +50,7 @@ def test_two_sets_become_one(form: str, sources: tuple[str, str], tmp_path: Path
         ["PublicTest", "0", "0", "0", "0", "0", "1", "1"],
         ["test", "1", "0", "0", "1", "0", "0", "0"],
     ]
-    data = datasets.load("folder" if out.is_dir() else "table", out)
+    data = load_images("folder" if out.is_dir() else "table", out)
     assert len(data) == 16
     assert data.split_names() == ["Training", "PublicTest", "test"]
 
@@ -61,7 +61,7 @@ def test_a_copy_that_is_held_out_is_the_one_that_stays(sources: tuple[str, str],
     assert done.exit_code == 0
     assert "mien: 1 copies are left out\n" in done.stderr
     assert "mien: 1 images stood in more than one split\n" in done.stderr
-    data = datasets.load("table", out)
+    data = load_images("table", out)
     assert len(data) == 16
     assert data.label_set.name == "ferplus8"
     assert int((data.splits == "test").sum()) == 3
@@ -85,9 +85,9 @@ def test_options_go_to_their_source(sources: tuple[str, str], tmp_path: Path) ->
     done = run(tmp_path / "a.csv", *sources, "--option", "folder.problems=skip", "--size", 24)
     assert done.exit_code == 0
     assert "mien: warning: left out " in done.stderr
-    assert datasets.load("table", tmp_path / "a.csv").images.shape == (16, 24, 24)
+    assert load_images("table", tmp_path / "a.csv").images.shape == (16, 24, 24)
     done = run(tmp_path / "b.csv", *sources, "--option", "folder.color=yes")
-    assert (done.exit_code, "data set 'folder' has no option 'color'" in done.stderr) == (1, True)
+    assert (done.exit_code, "dataset 'folder' has no option 'color'" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_options_go_to_their_source(sources: tuple[str, str], tmp_path: Path) ->
     [
         ((), "Missing argument 'NAME=PATH...'"),
         (("fer2013.csv",), "expected NAME=PATH, such as fer2013=fer2013.csv, but got 'fer2013.csv'"),
-        (("fer=x",), "unknown data set 'fer'"),
+        (("fer=x",), "unknown dataset 'fer'"),
         (("fer2013=",), "expected NAME=PATH"),
         (("fer2013=x", "--labels-as", "baum8"), "'baum8' is not one of 'fer7', 'ferplus8'"),
         (("fer2013=x", "--size", "4"), "4 is not in the range"),
@@ -115,6 +115,6 @@ def test_what_cannot_be_written_is_refused_before_anything_is_read(sources: tupl
     assert done.stderr.startswith("mien: will not write over ")
     done = run(tmp_path / "all.json", *sources)
     assert done.exit_code == 1
-    assert done.stderr.startswith("mien: a data set is written as .csv, .parquet or a folder without suffix")
+    assert done.stderr.startswith("mien: a dataset is written as .csv, .parquet or a folder without suffix")
     done = run(tmp_path / "all.csv", "fer2013=gone.csv")
     assert (done.exit_code, "no file gone.csv" in done.stderr) == (1, True)

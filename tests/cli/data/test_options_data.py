@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from face_tables import make_rows, table_text, write_table
-from mien.cli.data._options import Choice, choose, dataset_arguments, open_faces, open_images
-from mien.data import FaceData, ImageList
-from mien.errors import InputError
+from mien.cli.data.options import Choice, choose, dataset_arguments, open_images, open_samples
+from mien.data import Samples
+from mien.errors import DatasetError, InputError
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_a_path_tells_the_data_set(tree: Path, table: Path) -> None:
     assert choose(str(table)) == Choice("fer2013", table)
     (tree / "faces.PARQUET").write_bytes(b"")
     assert choose(str(tree / "faces.PARQUET")).name == "table"
-    with pytest.raises(click.UsageError, match=r"unknown data set 'nowhere': expected fer2013, ferplus, .*, or a path"):
+    with pytest.raises(click.UsageError, match=r"unknown dataset 'nowhere': expected fer2013, ferplus, .*, or a path"):
         choose("nowhere")
-    with pytest.raises(click.UsageError, match="unknown data set"):
+    with pytest.raises(click.UsageError, match="unknown dataset"):
         choose(str(tree), tree)
 
 
@@ -73,7 +73,7 @@ def invoke(*arguments: object) -> tuple[Result, list[tuple[Choice, bool]]]:
     got: list[tuple[Choice, bool]] = []
 
     @click.command()
-    @dataset_arguments
+    @dataset_arguments("image")
     @click.option("--loud", is_flag=True)
     def command(choice: Choice, loud: bool) -> None:
         """Say what this does."""
@@ -97,21 +97,21 @@ def test_a_command_gets_one_choice_and_its_own_options(tree: Path) -> None:
 def test_faces_have_the_size_asked_for_where_that_can_be(
     tree: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert open_faces(Choice("folder", tree)).images.shape == (4, 48, 48)
-    assert open_faces(Choice("folder", tree, "train"), size=16).images.shape == (2, 16, 16)
-    assert open_faces(Choice("fer2013", table), size=16).images.shape == (3, 48, 48)
+    assert open_images(Choice("folder", tree)).images.shape == (4, 48, 48)
+    assert open_images(Choice("folder", tree, "train"), size=16).images.shape == (2, 16, 16)
+    assert open_images(Choice("fer2013", table), size=16).images.shape == (3, 48, 48)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [f"mien: reading {tree}"] * 2 + [f"mien: reading {table}"]
 
 
 def test_images_are_listed_and_tables_read(tree: Path, table: Path) -> None:
-    assert isinstance(open_images(Choice("folder", tree)), ImageList)
-    part = open_images(Choice("folder", tree, "test"))
+    assert isinstance(open_samples(Choice("folder", tree)), Samples)
+    part = open_samples(Choice("folder", tree, "test"))
     assert set(part.splits) == {"test"}
     assert len(part) == 2
-    assert isinstance(open_images(Choice("fer2013", table)), FaceData)
-    with pytest.raises(InputError, match=r"has no split 'val': it has test, train"):
-        open_images(Choice("folder", tree, "val"))
-    with pytest.raises(InputError, match="data set 'folder' has no option 'mode'"):
-        open_images(Choice("folder", tree, options={"mode": 1}))
+    assert isinstance(open_samples(Choice("fer2013", table)), Samples)
+    with pytest.raises(DatasetError, match=r"has no split 'val': it has test, train"):
+        open_samples(Choice("folder", tree, "val"))
+    with pytest.raises(InputError, match="dataset 'folder' has no option 'mode'"):
+        open_samples(Choice("folder", tree, options={"mode": 1}))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mien import data as datasets
 from mien.cli import main
+from mien.data import load_images
 from mien.output.write import write_image
 from mien.samples import astronaut_path
 
@@ -37,7 +37,7 @@ def test_faces_are_written_and_those_without_listed(photos: Path, tmp_path: Path
     done = run("folder", "--data", photos, "--out", out, "--size", 32, "--x-factor", 2.5, "--y-factor", 3)
     assert (done.exit_code, done.stdout) == (3, "2 faces of 3 images\n")
     assert f"mien: rejected: 1 without a face; see {tmp_path / 'faces.rejected.csv'}\n" in done.stderr
-    data = datasets.load("table", out)
+    data = load_images("table", out)
     assert data.images.shape == (2, 32, 32)
     assert sorted(data.label_set.emotions[i] for i in data.labels) == ["happiness", "sadness"]
 
@@ -87,7 +87,7 @@ def test_no_face_at_all_is_exit_code_1(tmp_path: Path) -> None:
         ((), 2, "Missing argument"),
         (("folder", "--data", "."), 2, "Missing option '--out'"),
         (("folder", "--data", ".", "--out", "x.csv", "--size", "4"), 2, "not in the range"),
-        (("folder", "--data", ".", "--out", "x.csv", "--detector", "dlib"), 2, "is not one of"),
+        (("folder", "--data", ".", "--out", "x.csv", "--detector", "dlib"), 1, "detector must be one of"),
         (("folder", "--data", "nowhere", "--out", "x.csv"), 1, "nowhere"),
     ],
 )

@@ -88,7 +88,7 @@ def test_another_data_set_than_the_recipes(here: Path) -> None:
     assert (done.exit_code, Path("preview.png").exists()) == (0, True)
     done = run("--recipe", "other.toml", "--dataset", "dogs", "--data", "faces")
     assert done.exit_code == 1
-    assert "unknown data set 'dogs'" in done.stderr
+    assert "unknown dataset 'dogs'" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mien.cli import main
-from mien.data.speech import load_index
+from mien.data import load_dataset
 from speech_corpora import tone, touch, write_wav
 
 
@@ -66,7 +66,7 @@ def test_augment(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run("augment-audio", "ravdess", "--data", data, "--out", out, "--workers", 1)
     assert done.exit_code == 0, done.output
-    assert len(load_index("ravdess", out)) == 24
+    assert len(load_dataset("ravdess", out)) == 24
     only = run("augment-audio", "ravdess", "--data", data, "--out", tmp_path / "b", "--only", "pitch", "--copies-only")
     assert only.exit_code == 0, only.output
     assert {row["method"] for row in lines(tmp_path / "b" / "manifest.csv")} == {"pitch"}
@@ -88,8 +88,8 @@ def test_a_folder_by_its_path(tmp_path: Path) -> None:
         ((), 2, "Missing argument 'NAME|PATH'"),
         (("ravdess", "--data", "x"), 2, "Missing option '--out'"),
         (("ravdess", "--out", "o"), 2, "--data must say where ravdess lies"),
-        (("nothing", "--out", "o"), 2, "unknown speech corpus 'nothing': expected ravdess"),
-        (("ravdess", "--data", "gone", "--out", "o"), 1, "expected a folder of recordings, but gone does not exist"),
+        (("nothing", "--out", "o"), 2, "unknown dataset 'nothing': expected ravdess"),
+        (("ravdess", "--data", "gone", "--out", "o"), 1, "expected a folder with audio files at gone"),
         (("ravdess", "--data", "gone", "--out", "o", "--option", "x=1"), 1, "has no option 'x'"),
         (("ravdess", "--data", "gone", "--out", "o", "--option", "x"), 2, "--option must be key=value"),
         (("ravdess", "--data", "x", "--out", "o", "--workers", "0"), 2, "0 is not in the range"),

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.prepare._sound_files import encode
-from mien.data.prepare.augment_audio import Changes, Copies
-from mien.data.speech import ClipList, folds, load_index
+from mien.data import Samples, load_dataset
+from mien.data.prepare.augment_audio import Changes, Copies, encode_audio
+from mien.data.splits import folds
 from mien.errors import DatasetError, InputError
 from mien.io.audio import read_audio
 from mien.speech.warp import pitch_shift, time_stretch
@@ -20,12 +20,12 @@ METHODS = ["", "stretch0.81", "stretch1.07", "pitch-1", "pitch+2", "noise"]
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> ClipList:
+def corpus(tmp_path: Path) -> Samples:
     for actor in range(1, 5):
         for emotion in (3, 5):
             name = f"Actor_{actor:02}/03-01-{emotion:02}-01-01-01-{actor:02}.wav"
             write_wav(tmp_path / "data" / name, tone(hz=200.0 + 50 * actor, seconds=0.3, level=0.25))
-    return load_index("ravdess", tmp_path / "data")
+    return load_dataset("ravdess", tmp_path / "data")
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -37,29 +37,29 @@ def kind(method: str) -> str:
     return "noise" if method.startswith("noise") else method
 
 
-def test_every_copy_has_its_origin_however_the_folder_is_read(corpus: ClipList, tmp_path: Path) -> None:
+def test_every_copy_has_its_origin_however_the_folder_is_read(corpus: Samples, tmp_path: Path) -> None:
     assert not any(outcome.reason for outcome in Copies(corpus, tmp_path / "out").run())
     for name in ("ravdess", "speech_folder"):
-        copies = load_index(name, tmp_path / "out")
+        copies = load_dataset(name, tmp_path / "out")
         assert copies.problems == ()
         assert len(copies) == 6 * len(corpus)
         for i, clip in enumerate(corpus.clips.tolist()):
             own = copies.take(copies.clips == clip)
-            assert sorted(map(kind, own.methods.tolist())) == sorted(METHODS)
+            assert sorted(map(kind, own.column("method").tolist())) == sorted(METHODS)
             assert set(own.labels.tolist()) == {corpus.labels[i] if name == "ravdess" else own.labels[0]}
             emotion = own.label_set.emotions[own.labels[0]]
             assert emotion == corpus.label_set.emotions[corpus.labels[i]]
             assert set(own.subjects.tolist()) == {corpus.subjects[i]}
-            assert set(own.sexes.tolist()) == {corpus.sexes[i]}
+            assert set(own.column("sex").tolist()) == {corpus.column("sex")[i]}
 
 
 @pytest.mark.parametrize("name", ["ravdess", "speech_folder"])
 @pytest.mark.parametrize("seed", range(5))
-def test_no_split_separates_a_copy_from_its_clip(corpus: ClipList, tmp_path: Path, name: str, seed: int) -> None:
+def test_no_split_separates_a_copy_from_its_clip(corpus: Samples, tmp_path: Path, name: str, seed: int) -> None:
     list(Copies(corpus, tmp_path / "out").run())
-    copies = load_index(name, tmp_path / "out")
+    copies = load_dataset(name, tmp_path / "out")
     by_speaker = folds(copies, 4, seed=seed)
-    nobody = ClipList(**{**{k: getattr(copies, k) for k in copies.__slots__}, "subjects": np.full(len(copies), "")})
+    nobody = copies.with_columns(subject=np.full(len(copies), ""))
     for dealt in (by_speaker, folds(nobody, 4, seed=seed)):
         for clip in set(copies.clips.tolist()):
             assert len(set(dealt[copies.clips == clip].tolist())) == 1
@@ -67,12 +67,12 @@ def test_no_split_separates_a_copy_from_its_clip(corpus: ClipList, tmp_path: Pat
         assert len(set(by_speaker[copies.subjects == speaker].tolist())) == 1
 
 
-def test_copies_are_what_they_say(corpus: ClipList, tmp_path: Path) -> None:
+def test_copies_are_what_they_say(corpus: Samples, tmp_path: Path) -> None:
     list(Copies(corpus, tmp_path / "out").run())
     table = rows(tmp_path / "out" / "manifest.csv")
     mine = {row["method"] + row["value"]: row for row in table if row["source"] == corpus.files[0]}
     assert [kind(method) for method in mine] == METHODS
-    original = corpus.read(0)
+    original = corpus.read_audio(0)
     waves = {kind(method): read_audio(tmp_path / "out" / row["file"]) for method, row in mine.items()}
     assert {audio.rate_hz for audio in waves.values()} == {16000}
     step = 1 / 32768
@@ -87,7 +87,7 @@ def test_copies_are_what_they_say(corpus: ClipList, tmp_path: Path) -> None:
     assert noise.std() == pytest.approx(amount * np.abs(original).max(), rel=0.1)
 
 
-def test_the_same_seed_gives_the_same_files_in_any_order(corpus: ClipList, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_files_in_any_order(corpus: Samples, tmp_path: Path) -> None:
     changes = Changes(stretch=(), pitch=(), seed=7)
     list(Copies(corpus, tmp_path / "a", changes=changes).run())
     list(Copies(corpus, tmp_path / "b", changes=changes).run(workers=2))
@@ -99,23 +99,23 @@ def test_the_same_seed_gives_the_same_files_in_any_order(corpus: ClipList, tmp_p
     assert {p.relative_to(tmp_path / "c") for p in (tmp_path / "c").rglob("*noise*")}.isdisjoint(names)
 
 
-def test_beside_the_originals(corpus: ClipList, tmp_path: Path) -> None:
+def test_beside_the_originals(corpus: Samples, tmp_path: Path) -> None:
     out = tmp_path / "data"
     list(Copies(corpus, out).run())
-    both = load_index("ravdess", out)
+    both = load_dataset("ravdess", out)
     assert len(both) == 6 * len(corpus)
     assert both.problems == ()
-    assert (both.methods == "").sum() == len(corpus)
+    assert (both.column("method") == "").sum() == len(corpus)
     assert len(rows(out / "manifest.csv")) == 6 * len(corpus)
     # The folder now holds copies; none is made of them.
     again = Copies(both, out)
     assert len(again.clips) == len(corpus)
     assert again.left() == []
     with pytest.raises(DatasetError, match="holds copies only"):
-        Copies(both.take(both.methods != ""), out)
+        Copies(both.take(both.column("method") != ""), out)
 
 
-def test_the_work_goes_on_where_it_stopped(corpus: ClipList, tmp_path: Path) -> None:
+def test_the_work_goes_on_where_it_stopped(corpus: Samples, tmp_path: Path) -> None:
     out = tmp_path / "out"
     running = Copies(corpus, out).run()
     next(running)
@@ -132,7 +132,7 @@ def test_the_work_goes_on_where_it_stopped(corpus: ClipList, tmp_path: Path) -> 
         Copies(corpus, out, changes=Changes(seed=1))
 
 
-def test_what_cannot_be_read_is_listed(corpus: ClipList, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_listed(corpus: Samples, tmp_path: Path) -> None:
     Path(corpus.where(3)).write_bytes(b"no sound")
     done = list(Copies(corpus, tmp_path / "out", originals=False, file_format="wav").run())
     assert [bool(outcome.reason) for outcome in done] == [i == 3 for i in range(8)]
@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_listed(corpus: ClipList, tmp_path: Path) -> None
     assert all(row["method"] and row["file"].endswith(".wav") for row in table)
 
 
-def test_a_manifest_of_somebody_else_is_kept(corpus: ClipList, tmp_path: Path) -> None:
+def test_a_manifest_of_somebody_else_is_kept(corpus: Samples, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "manifest.csv").write_text("mine\n", "utf-8")
     with pytest.raises(DatasetError, match="will not write over"):
@@ -167,7 +167,7 @@ def test_changes_that_are_none(options: dict[str, object], message: str) -> None
         Changes(**options)  # type: ignore[arg-type]
 
 
-def test_a_format_that_is_none(corpus: ClipList, tmp_path: Path) -> None:
+def test_a_format_that_is_none(corpus: Samples, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="file_format must be flac or wav, but got 'mp3'"):
         Copies(corpus, tmp_path / "out", file_format="mp3")
 
@@ -177,14 +177,14 @@ def test_a_format_that_is_none(corpus: ClipList, tmp_path: Path) -> None:
 def test_files_give_16_bit_samples_back(file_format: str, n: int) -> None:
     samples = np.random.default_rng(n).integers(-32768, 32768, n)
     wave = (samples / 32768).astype(np.float32)
-    audio = read_audio(encode(wave, 22050, file_format))
+    audio = read_audio(encode_audio(wave, 22050, file_format))
     assert audio.rate_hz == 22050
     assert (audio.wave == wave).all()
 
 
 def test_what_is_too_loud_is_made_quieter_not_clipped() -> None:
     loud = 3 * tone(level=1.0)
-    with wave_files.open(io.BytesIO(encode(loud, 16000, "wav"))) as file:
+    with wave_files.open(io.BytesIO(encode_audio(loud, 16000, "wav"))) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     assert np.corrcoef(samples, loud)[0, 1] > 0.999999
     assert np.abs(samples.astype(int)).max() >= 32767
@@ -192,15 +192,15 @@ def test_what_is_too_loud_is_made_quieter_not_clipped() -> None:
 
 @pytest.mark.data
 def test_real_clips_keep_length_and_level(data_dir: Path, tmp_path: Path) -> None:
-    clips = load_index("ravdess", data_dir / "ravdess_speech_16k").take(np.array([0, 700]))
+    clips = load_dataset("ravdess", data_dir / "ravdess_speech_16k").take(np.array([0, 700]))
     list(Copies(clips, tmp_path).run())
-    copies = load_index("ravdess", tmp_path)
+    copies = load_dataset("ravdess", tmp_path)
     for i, clip in enumerate(clips.clips.tolist()):
-        original = clips.read(i)
+        original = clips.read_audio(i)
         level = float(np.sqrt(np.mean(np.square(original, dtype=np.float64)) * len(original)))
         for row in np.flatnonzero(copies.clips == clip).tolist():
-            wave = copies.read(row)
-            factor = {"stretch0.81": 0.81, "stretch1.07": 1.07}.get(str(copies.methods[row]), 1.0)
+            wave = copies.read_audio(row)
+            factor = {"stretch0.81": 0.81, "stretch1.07": 1.07}.get(str(copies.column("method")[row]), 1.0)
             assert len(wave) == round(len(original) / factor)
             energy = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)) * len(original)))
             assert energy == pytest.approx(level, rel=0.25)

@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 
 import mien
-from mien import data as datasets
-from mien.data import FaceData, ImageList
-from mien.data.prepare import _journal, faces
-from mien.data.prepare.faces import Settings, Summary, prepare, prepare_to, rejected_of
+from face_tables import table_samples
+from mien.data import Samples, load_dataset, load_images
+from mien.data.prepare.faces import Settings, Summary, prepare, prepare_to, rejected_path
+from mien.data.prepare.work import Journal, journal_path
 from mien.errors import DatasetError, InputError
-from mien.face.prepared import FaceCut
+from mien.face.prepare import FaceCut
 from mien.io.image import read_image
-from mien.labels import FER7
 from mien.output.write import write_image
 from mien.samples import astronaut_path
 
@@ -50,8 +49,8 @@ def photographs(root: Path, count: int = 6) -> Path:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> ImageList:
-    return datasets.index("folder", photographs(tmp_path_factory.mktemp("photographs")))
+def images(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    return load_dataset("folder", photographs(tmp_path_factory.mktemp("photographs")))
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -63,7 +62,7 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
-def test_faces_come_as_the_public_call_cuts_them(images: ImageList) -> None:
+def test_faces_come_as_the_public_call_cuts_them(images: Samples) -> None:
     found = dict(prepare(images))
     assert sorted(found) == list(range(len(images)))
     for i, file in enumerate(images.files):
@@ -81,17 +80,17 @@ def test_faces_come_as_the_public_call_cuts_them(images: ImageList) -> None:
 def test_a_file_that_may_not_be_opened_is_rejected(tmp_path: Path) -> None:
     photos = photographs(tmp_path / "photos", 3)
     (photos / "test" / "sadness" / "p000.png").chmod(0)
-    assert prepare_to(tmp_path / "out.csv", datasets.index("folder", photos)).rejected["unreadable"] == 2
+    assert prepare_to(tmp_path / "out.csv", load_dataset("folder", photos)).rejected["unreadable"] == 2
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_table_has_the_faces_in_the_order_of_the_images(images: ImageList, tmp_path: Path, suffix: str) -> None:
+def test_a_table_has_the_faces_in_the_order_of_the_images(images: Samples, tmp_path: Path, suffix: str) -> None:
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
     out = tmp_path / f"faces{suffix}"
     summary = prepare_to(out, images)
     assert summary == Summary(8, 6, {"no_face": 1, "unreadable": 1}, 0, str(tmp_path / "faces.rejected.csv"))
-    data = datasets.load("table", out)
+    data = load_images("table", out)
     kept = [i for i, file in enumerate(images.files) if "/p" in file]
     assert data.images.shape == (6, 48, 48)
     words = [data.label_set.emotions[label] for label in data.labels]
@@ -108,13 +107,13 @@ def test_a_table_has_the_faces_in_the_order_of_the_images(images: ImageList, tmp
     assert (listed[0]["emotion"], listed[0]["split"], listed[0]["reason"]) == ("sadness", "train", "no face found")
 
 
-def test_a_folder_is_read_back_with_its_manifest(images: ImageList, tmp_path: Path) -> None:
+def test_a_folder_is_read_back_with_its_manifest(images: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces"
     prepare_to(out, images, Settings(FaceCut(size=64, gray=False)))
     manifest = rows(out / "manifest.csv")
     assert tuple(manifest[0]) == ("file", "emotion", "subject", "clip", "split", "source", "box")
     assert len(manifest) == 6
-    back = datasets.index("folder", out)
+    back = load_dataset("folder", out)
     assert back.problems == ()
     assert sorted(back.splits.tolist()) == ["test"] * 2 + ["train"] * 4
     for row in manifest:
@@ -127,7 +126,7 @@ def test_a_folder_is_read_back_with_its_manifest(images: ImageList, tmp_path: Pa
 
 
 def test_several_processes_give_the_same_result_as_one(tmp_path: Path) -> None:
-    many = datasets.index("folder", photographs(tmp_path / "photos", 20))
+    many = load_dataset("folder", photographs(tmp_path / "photos", 20))
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     assert prepare_to(one, many, workers=1).faces == prepare_to(two, many, workers=2).faces == 20
     assert one.read_bytes() == two.read_bytes()
@@ -141,22 +140,17 @@ def test_all_faces_or_the_largest(tmp_path: Path) -> None:
     for emotion in ("fear", "anger"):
         (tmp_path / "photos" / emotion).mkdir(parents=True)
         write_image(tmp_path / "photos" / emotion / "both.png", both)
-    images = datasets.index("folder", tmp_path / "photos")
+    images = load_dataset("folder", tmp_path / "photos")
     assert prepare_to(tmp_path / "largest.csv", images).faces == 2
     assert prepare_to(tmp_path / "all.csv", images, Settings(all_faces=True)).faces == 4
     boxes = [row["box"].split() for row in rows(tmp_path / "all.csv")]
     assert [float(box[0]) > SIDE for box in boxes] == [False, True, False, True]
 
 
-def test_a_image_of_a_table_is_named_by_its_row(tmp_path: Path) -> None:
-    data = FaceData(
-        name="crops",
-        images=np.stack([cv2.cvtColor(face(0), cv2.COLOR_RGB2GRAY), np.full((SIDE, SIDE), 9, np.uint8)]),
-        labels=np.array([3, -1]),
-        label_set=FER7,
-        splits=np.array(["Training", ""]),
-        rows=np.array([17, 18]),
-        source="crops.csv",
+def test_an_image_of_a_table_is_named_by_its_row(tmp_path: Path) -> None:
+    images = np.stack([cv2.cvtColor(face(0), cv2.COLOR_RGB2GRAY), np.full((SIDE, SIDE), 9, np.uint8)])
+    data = table_samples(
+        images, np.array([3, -1]), name="crops", source="crops.csv", split=["Training", ""], rows=np.array([17, 18])
     )
     assert prepare_to(tmp_path / "out.csv", data).faces == 1
     assert rows(tmp_path / "out.csv")[0]["source"] == "crops:row 17"
@@ -164,10 +158,8 @@ def test_a_image_of_a_table_is_named_by_its_row(tmp_path: Path) -> None:
     assert (rejected["file"], rejected["emotion"]) == ("row 18", "")
 
 
-def test_profiles_are_a_kind_of_their_own(images: ImageList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien.face import prepared
-
-    monkeypatch.setattr(prepared, "LEAST_EYES", 9.0)
+def test_profiles_are_a_kind_of_their_own(images: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.face.prepare.LEAST_EYES", 9.0)
     summary = prepare_to(tmp_path / "faces", images)
     assert (summary.faces, summary.rejected) == (0, {"profile": 6, "no_face": 1, "unreadable": 1})
     # Not one face: the list alone is written.
@@ -195,24 +187,16 @@ def stop_after(count: int) -> object:
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(
-    images: ImageList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(3))
     assert not out.exists()
     assert leftovers(tmp_path) == [".faces.csv.mien-journal"]
-    seen: list[int] = []
-    real = faces.outcomes
-
-    def counted(*arguments: object, **options: object) -> object:
-        for number, outcome in real(*arguments, **options):  # type: ignore[arg-type]
-            seen.append(number)
-            yield number, outcome
-
-    monkeypatch.setattr(faces, "outcomes", counted)
-    summary = prepare_to(out, images)
-    assert (summary.resumed, summary.faces, seen) == (3, 6, [3, 4, 5, 6, 7])
+    steps: list[int] = []
+    summary = prepare_to(out, images, progress=steps.append)
+    assert (summary.resumed, summary.faces, steps) == (3, 6, [3, 1, 1, 1, 1, 1])
     whole = tmp_path / "whole.csv"
     prepare_to(whole, images)
     assert out.read_bytes() == whole.read_bytes()
@@ -220,19 +204,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
 
 @pytest.mark.parametrize("cut", [1, 40])
-def test_a_line_that_was_cut_off_is_done_again(images: ImageList, tmp_path: Path, cut: int) -> None:
+def test_a_line_that_was_cut_off_is_done_again(images: Samples, tmp_path: Path, cut: int) -> None:
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(3))
-    journal = _journal.journal_of(out)
+    journal = journal_path(out)
     journal.write_bytes(journal.read_bytes()[:-cut])
     assert prepare_to(out, images).resumed == 2
     assert len(rows(out)) == 6
 
 
-def test_a_journal_cut_off_in_its_first_line_begins_anew(images: ImageList, tmp_path: Path) -> None:
+def test_a_journal_cut_off_in_its_first_line_begins_anew(images: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
-    _journal.journal_of(out).write_bytes(b'{"mien": "prep')
+    journal_path(out).write_bytes(b'{"mien": "prep')
     assert prepare_to(out, images).resumed == 0
 
 
@@ -246,18 +230,18 @@ def test_a_journal_cut_off_in_its_first_line_begins_anew(images: ImageList, tmp_
     ],
 )
 def test_a_journal_of_other_work_is_refused(
-    images: ImageList, tmp_path: Path, change: dict[str, object], said: str
+    images: Samples, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
-    before = _journal.journal_of(out).read_bytes()
+    before = journal_path(out).read_bytes()
     with pytest.raises(DatasetError, match=rf"mien-journal is of a run with {said}: go on as it was begun"):
         prepare_to(out, images, Settings(**change))  # type: ignore[arg-type]
-    assert _journal.journal_of(out).read_bytes() == before
+    assert journal_path(out).read_bytes() == before
 
 
-def test_a_journal_of_other_images_is_refused(images: ImageList, tmp_path: Path) -> None:
+def test_a_journal_of_other_images_is_refused(images: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
@@ -266,37 +250,37 @@ def test_a_journal_of_other_images_is_refused(images: ImageList, tmp_path: Path)
 
 
 @pytest.mark.parametrize("line", [b"not json\n", b"[1]\n", b'{"kind": "no_face"}\n', b'{"i": "x"}\n', b"\xff\xfe\n"])
-def test_a_damaged_journal_is_refused(images: ImageList, tmp_path: Path, line: bytes) -> None:
+def test_a_damaged_journal_is_refused(images: Samples, tmp_path: Path, line: bytes) -> None:
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
-    with _journal.journal_of(out).open("ab") as file:
+    with journal_path(out).open("ab") as file:
         file.write(line)
     with pytest.raises(DatasetError, match="mien-journal is damaged: delete it to begin anew"):
         prepare_to(out, images)
 
 
-def test_two_runs_at_once_are_refused(images: ImageList, tmp_path: Path) -> None:
+def test_two_runs_at_once_are_refused(images: Samples, tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
-    header = json.loads(_journal.journal_of(out).read_bytes().splitlines()[0])
+    header = json.loads(journal_path(out).read_bytes().splitlines()[0])
     work = {key: value for key, value in header.items() if key not in ("mien", "format")}
     with (
-        _journal.Journal(_journal.journal_of(out), work),
+        Journal(journal_path(out), work),
         pytest.raises(DatasetError, match=r"another run works on .*mien-journal right now"),
     ):
         prepare_to(out, images)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
-def test_a_full_disk_is_one_error_and_keeps_what_was_done(images: ImageList, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_error_and_keeps_what_was_done(images: Samples, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
-    journal = _journal.journal_of(out)
+    journal = journal_path(out)
     before = journal.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, hard))
@@ -312,16 +296,16 @@ def test_a_full_disk_is_one_error_and_keeps_what_was_done(images: ImageList, tmp
     assert len(rows(out)) == 6
 
 
-def test_what_is_no_journal_is_refused(images: ImageList, tmp_path: Path) -> None:
+def test_what_is_no_journal_is_refused(images: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
-    _journal.journal_of(out).write_bytes(bytes(1 << 17))
+    journal_path(out).write_bytes(bytes(1 << 17))
     with pytest.raises(DatasetError, match="mien-journal is damaged: delete it to begin anew"):
         prepare_to(out, images)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
 def test_a_process_that_dies_is_one_error_and_keeps_what_was_done(tmp_path: Path) -> None:
-    images = datasets.index("folder", photographs(tmp_path / "photos", 60))
+    images = load_dataset("folder", photographs(tmp_path / "photos", 60))
     out = tmp_path / "faces.csv"
 
     def kill(_: int) -> None:
@@ -339,13 +323,13 @@ def test_a_process_that_dies_is_one_error_and_keeps_what_was_done(tmp_path: Path
 # A parent that is killed must leave no workers behind.
 RUN = """
 import sys
-from mien import data as datasets
+from mien.data import load_dataset
 from mien.data.prepare.faces import prepare_to
 
 if __name__ == "__main__":
     def say(count):
         print(count, flush=True)
-    prepare_to(sys.argv[2], datasets.index("folder", sys.argv[1]), workers=2, progress=say)
+    prepare_to(sys.argv[2], load_dataset("folder", sys.argv[1]), workers=2, progress=say)
 """
 
 
@@ -366,9 +350,9 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     while time.monotonic() < end and alive(group):
         time.sleep(0.05)
     assert not alive(group)
-    done = _journal.journal_of(out).read_bytes().count(b"\n") - 1
+    done = journal_path(out).read_bytes().count(b"\n") - 1
     assert done >= 9
-    images = datasets.index("folder", photos)
+    images = load_dataset("folder", photos)
     summary = prepare_to(out, images, workers=2)
     assert summary.resumed >= 9
     assert (summary.faces, summary.images) == (60, 62)
@@ -388,7 +372,7 @@ def alive(group: int) -> bool:
 # --- refusals -------------------------------------------------------------------------------------
 
 
-def test_nothing_is_written_over(images: ImageList, tmp_path: Path) -> None:
+def test_nothing_is_written_over(images: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
     out.write_text("mine")
     with pytest.raises(DatasetError, match=r"will not write over .*faces\.csv"):
@@ -400,7 +384,7 @@ def test_nothing_is_written_over(images: ImageList, tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
-def test_wrong_arguments_are_named(images: ImageList, tmp_path: Path) -> None:
+def test_wrong_arguments_are_named(images: Samples, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"written as \.csv, \.parquet or a folder"):
         prepare_to(tmp_path / "faces.txt", images)
     with pytest.raises(InputError, match="detector must be one of mtcnn, haar, yunet, but got 'dlib'"):
@@ -409,4 +393,4 @@ def test_wrong_arguments_are_named(images: ImageList, tmp_path: Path) -> None:
         list(prepare(images, workers=0))
     with pytest.raises(DatasetError, match="has no images"):
         prepare_to(tmp_path / "faces.csv", images.take(np.zeros(len(images), bool)))
-    assert rejected_of(tmp_path / "x.parquet").name == "x.rejected.csv"
+    assert rejected_path(tmp_path / "x.parquet").name == "x.rejected.csv"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien import data as datasets
-from mien.data import fer2013
+from mien.data import load_dataset, load_images
+from mien.data.fer2013 import read_fer2013
 from mien.data.prepare.faces import Settings, prepare_to
 from mien.errors import InputError
 from mien.output.write import encode_jpeg, encode_png
@@ -52,7 +52,7 @@ def photos(tmp_path: Path) -> Path:
 def test_bad_files_are_listed_with_their_reason_and_stop_nothing(photos: Path, tmp_path: Path, workers: int) -> None:
     told: list[int] = []
     out = tmp_path / "faces"
-    summary = prepare_to(out, datasets.index("folder", photos), workers=workers, progress=told.append)
+    summary = prepare_to(out, load_dataset("folder", photos), workers=workers, progress=told.append)
     assert (summary.faces, sum(summary.rejected.values()), sum(told)) == (2, len(HOSTILE), len(HOSTILE) + 2)
     with (out / "rejected.csv").open(newline="", encoding="utf-8") as stream:
         listed = {Path(row["file"]).name: row for row in csv.DictReader(stream)}
@@ -61,12 +61,12 @@ def test_bad_files_are_listed_with_their_reason_and_stop_nothing(photos: Path, t
         assert reason in listed[name]["reason"]
         assert listed[name]["reason"].isprintable()
         assert (listed[name]["emotion"], listed[name]["split"]) == ("happiness", "Training")
-    assert len(datasets.load("folder", out)) == 2
+    assert len(load_images("folder", out)) == 2
 
 
 def test_a_table_of_fer2013s_size_is_read_as_fer2013(photos: Path, tmp_path: Path) -> None:
-    prepare_to(tmp_path / "faces.csv", datasets.index("folder", photos))
-    data = fer2013.load(tmp_path / "faces.csv", split="Training")
+    prepare_to(tmp_path / "faces.csv", load_dataset("folder", photos))
+    data = read_fer2013(tmp_path / "faces.csv", split="Training")
     assert data.labels.tolist() == [2, 3]
 
 
@@ -75,11 +75,8 @@ def test_subjects_and_clips_come_back_from_the_folder(tmp_path: Path) -> None:
     (tmp_path / "two.jpg").write_bytes(WHOLE)
     rows = ["file,emotion,subject,clip,split", 'one.jpg,fear,"KA, 1",video,test', "two.jpg,anger,,,", ""]
     (tmp_path / "manifest.csv").write_text("\n".join(rows), "utf-8")
-    prepare_to(tmp_path / "faces", datasets.index("folder", tmp_path))
-    back = datasets.load("folder", tmp_path / "faces")
-    assert back.subjects is not None
-    assert back.clips is not None
-    assert back.files is not None
+    prepare_to(tmp_path / "faces", load_dataset("folder", tmp_path))
+    back = load_images("folder", tmp_path / "faces")
     assert list(zip(back.subjects.tolist(), back.clips.tolist(), back.splits.tolist(), strict=True)) == [
         ("KA, 1", "video", "test"),
         ("", "", ""),

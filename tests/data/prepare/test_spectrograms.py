@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.data import Samples, load_dataset
 from mien.data.prepare.spectrograms import KINDS, Spectrograms, spectrogram, spectrogram_image
-from mien.data.speech import ClipList, load_index
 from mien.errors import DatasetError, InputError
 from mien.speech.features import SYSTEM_A, Settings, log_mel, mfcc, stft_db
 from speech_corpora import tone, touch, write_wav
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> ClipList:
+def corpus(tmp_path: Path) -> Samples:
     for number, (actor, hz) in enumerate([(1, 300.0), (1, 600.0), (2, 900.0)], 1):
         name = f"Actor_{actor:02}/03-01-05-01-01-{1 if number != 2 else 2:02}-{actor:02}.wav"
         write_wav(tmp_path / "data" / name, tone(hz=hz, seconds=0.3 + 0.1 * number))
-    return load_index("ravdess", tmp_path / "data")
+    return load_dataset("ravdess", tmp_path / "data")
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -65,7 +65,7 @@ def test_a_image_has_one_pixel_a_value_low_frequencies_below() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_corpus_becomes_arrays_images_and_a_table(corpus: ClipList, tmp_path: Path, kind: str) -> None:
+def test_a_corpus_becomes_arrays_images_and_a_table(corpus: Samples, tmp_path: Path, kind: str) -> None:
     work = Spectrograms(corpus, tmp_path / "out", kind=kind, png=True)
     done = list(work.run())
     assert [outcome.file for outcome in done] == list(corpus.files)
@@ -76,7 +76,7 @@ def test_a_corpus_becomes_arrays_images_and_a_table(corpus: ClipList, tmp_path: 
     assert {row["emotion"] for row in table} == {"anger"}
     for i, row in enumerate(table):
         made = np.load(tmp_path / "out" / row["file"])
-        assert (made == spectrogram(corpus.read(i, 16000), kind=kind)).all()
+        assert (made == spectrogram(corpus.read_audio(i, 16000), kind=kind)).all()
         assert made.dtype == np.float32
         assert made.shape == (int(row["bands"]), int(row["frames"]))
         with Image.open((tmp_path / "out" / row["file"]).with_suffix(".png")) as image:
@@ -85,7 +85,7 @@ def test_a_corpus_becomes_arrays_images_and_a_table(corpus: ClipList, tmp_path: 
     assert not list((tmp_path / "out").rglob(".mien-*"))
 
 
-def test_the_work_goes_on_where_it_stopped(corpus: ClipList, tmp_path: Path) -> None:
+def test_the_work_goes_on_where_it_stopped(corpus: Samples, tmp_path: Path) -> None:
     out = tmp_path / "out"
     running = Spectrograms(corpus, out).run()
     next(running)
@@ -104,7 +104,7 @@ def test_the_work_goes_on_where_it_stopped(corpus: ClipList, tmp_path: Path) -> 
     assert sorted(row["source"] for row in rows(out / "manifest.csv")) == sorted(corpus.files)
 
 
-def test_other_settings_do_not_mix(corpus: ClipList, tmp_path: Path) -> None:
+def test_other_settings_do_not_mix(corpus: Samples, tmp_path: Path) -> None:
     list(Spectrograms(corpus, tmp_path / "out").run())
     with pytest.raises(DatasetError, match="made with other settings: choose another folder"):
         Spectrograms(corpus, tmp_path / "out", kind="stft")
@@ -112,7 +112,7 @@ def test_other_settings_do_not_mix(corpus: ClipList, tmp_path: Path) -> None:
         Spectrograms(corpus, Path(corpus.where(0)))
 
 
-def test_several_processes_make_the_same(corpus: ClipList, tmp_path: Path) -> None:
+def test_several_processes_make_the_same(corpus: Samples, tmp_path: Path) -> None:
     list(Spectrograms(corpus, tmp_path / "one").run())
     done = list(Spectrograms(corpus, tmp_path / "two").run(workers=2))
     assert sorted(outcome.file for outcome in done) == sorted(corpus.files)
@@ -120,7 +120,7 @@ def test_several_processes_make_the_same(corpus: ClipList, tmp_path: Path) -> No
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_what_cannot_be_read_is_listed_and_tried_again(corpus: ClipList, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_listed_and_tried_again(corpus: Samples, tmp_path: Path) -> None:
     good = Path(corpus.where(1)).read_bytes()
     Path(corpus.where(1)).write_bytes(b"no sound")
     done = list(Spectrograms(corpus, tmp_path / "out").run())
@@ -140,12 +140,12 @@ def test_names_that_differ_in_the_suffix_only(tmp_path: Path) -> None:
         write_wav(tmp_path / "data" / name, tone())
     (tmp_path / "data" / "sad" / "a.oga").write_bytes((tmp_path / "data" / "sad" / "a.wav").read_bytes())
     (tmp_path / "data" / "manifest.csv").write_text("file,emotion\nsad/a.wav,sad\nsad/a.oga,sad\n", "utf-8")
-    clips = load_index("speech_folder", tmp_path / "data")
+    clips = load_dataset("speech_folder", tmp_path / "data")
     list(Spectrograms(clips, tmp_path / "out").run())
     assert sorted(p.name for p in (tmp_path / "out" / "sad").iterdir()) == ["a.oga.npy", "a.wav.npy"]
 
 
-def test_one_parquet_with_shapes(corpus: ClipList, tmp_path: Path) -> None:
+def test_one_parquet_with_shapes(corpus: Samples, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "out"
     bad = Path(corpus.where(2)).read_bytes()
@@ -159,7 +159,7 @@ def test_one_parquet_with_shapes(corpus: ClipList, tmp_path: Path) -> None:
     assert [row["source"] for row in table] == list(corpus.files)
     for i, row in enumerate(table):
         values = np.array(row["values"], dtype=np.float32).reshape(row["bands"], row["frames"])
-        assert (values == spectrogram(corpus.read(i, 16000))).all()
+        assert (values == spectrogram(corpus.read_audio(i, 16000))).all()
         assert row["emotion"] == "anger"
         assert row["clip"] == corpus.clips[i]
     (out / "spectrograms.parquet").write_bytes(b"PAR1 no")
@@ -167,7 +167,7 @@ def test_one_parquet_with_shapes(corpus: ClipList, tmp_path: Path) -> None:
         Spectrograms(corpus, out, parquet=True).left()
 
 
-def test_a_parquet_that_was_interrupted_keeps_what_was_done(corpus: ClipList, tmp_path: Path) -> None:
+def test_a_parquet_that_was_interrupted_keeps_what_was_done(corpus: Samples, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow.parquet")
     running = Spectrograms(corpus, tmp_path, parquet=True).run()
     next(running)
@@ -177,7 +177,7 @@ def test_a_parquet_that_was_interrupted_keeps_what_was_done(corpus: ClipList, tm
 
 
 @pytest.mark.parametrize("length", [0, 20, 200])
-def test_a_damaged_array_says_what_to_do(corpus: ClipList, tmp_path: Path, length: int) -> None:
+def test_a_damaged_array_says_what_to_do(corpus: Samples, tmp_path: Path, length: int) -> None:
     list(Spectrograms(corpus, tmp_path / "out").run())
     array = (tmp_path / "out" / corpus.files[0]).with_suffix(".npy")
     array.write_bytes(array.read_bytes()[:length])
@@ -185,7 +185,7 @@ def test_a_damaged_array_says_what_to_do(corpus: ClipList, tmp_path: Path, lengt
         list(Spectrograms(corpus, tmp_path / "out").run())
 
 
-def test_a_folder_that_cannot_be_written(corpus: ClipList, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(corpus: Samples, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "Actor_01").write_text("in the way")
     with pytest.raises(DatasetError, match="cannot write"):
@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written(corpus: ClipList, tmp_path: Path) -> No
 
 
 def test_files_of_no_sound_at_all(tmp_path: Path) -> None:
-    clips = load_index("emodb", touch(tmp_path / "data", ["03a01Fa.wav"]))
+    clips = load_dataset("emodb", touch(tmp_path / "data", ["03a01Fa.wav"]))
     (outcome,) = Spectrograms(clips, tmp_path / "out").run()
     assert outcome.reason
     assert rows(tmp_path / "out" / "manifest.csv") == []
@@ -201,7 +201,7 @@ def test_files_of_no_sound_at_all(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_real_clips(data_dir: Path, tmp_path: Path) -> None:
-    clips = load_index("ravdess", data_dir / "ravdess_speech_16k").take(np.arange(4))
+    clips = load_dataset("ravdess", data_dir / "ravdess_speech_16k").take(np.arange(4))
     list(Spectrograms(clips, tmp_path, settings="system-a").run())
     made = np.stack([np.load(tmp_path / row["file"]) for row in rows(tmp_path / "manifest.csv")])
     assert made.shape == (4, 40, 272)
@@ -210,7 +210,7 @@ def test_real_clips(data_dir: Path, tmp_path: Path) -> None:
     assert (made[:, :, 120:150].mean(axis=(1, 2)) > made[:, :, :20].mean(axis=(1, 2)) + 10).all()
 
 
-def test_a_png_is_readable_by_others(corpus: ClipList, tmp_path: Path) -> None:
+def test_a_png_is_readable_by_others(corpus: Samples, tmp_path: Path) -> None:
     list(Spectrograms(corpus, tmp_path, png=True).run())
     data = (tmp_path / corpus.files[0]).with_suffix(".png").read_bytes()
     with Image.open(io.BytesIO(data)) as image:

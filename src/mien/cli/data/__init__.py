@@ -12,10 +12,10 @@ import click
 __all__ = ["COMMANDS", "command"]
 
 COMMANDS: dict[str, str] = {
-    "inspect": "Count a data set by split, class, subject and size; draw a sheet of samples.",
+    "inspect": "Count a dataset by split, class, subject and size; draw a sheet of samples.",
     "preview": "Draw what a recipe's augmentation does to the images.",
     "audit": "Find copies, leaks between splits, label conflicts and empty images.",
-    "join": "Join several data sets into one, with mapped labels.",
+    "join": "Join several datasets into one, with mapped labels.",
     "spectrograms": "Turn a corpus of speech into spectrograms: arrays, a table, images.",
     "augment-audio": "Write changed copies of a corpus of speech, each with its origin.",
     "frames": "Cut the faces of a corpus of videos, some frames of each, as data for training.",
@@ -47,4 +47,4 @@ class _Group(click.Group):
 
 @click.command(name="data", cls=_Group)
 def command() -> None:
-    """Inspect, audit, join and prepare data sets."""
+    """Inspect, audit, join and prepare datasets."""

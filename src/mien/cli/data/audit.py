@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
-from mien.cli.data import _options
-from mien.cli.data._named import named
+from mien.cli.data.options import Choice, choose_named, dataset_arguments, open_samples
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mien.data import FaceData, ImageList
+    from mien.data import Samples
     from mien.data.audit import Audit
 
 __all__ = ["command"]
 
 _MOST_LINES = 20
+KINDS = ("image", "video", "audio")
 
 
 @click.command(name="audit")
-@_options.dataset_or_video_arguments
-@click.option("--against", multiple=True, metavar="NAME=PATH", help="Another data set: what both share is a leak.")
+@dataset_arguments(*KINDS)
+@click.option("--against", multiple=True, metavar="NAME=PATH", help="Another dataset: what both share is a leak.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything lies on both sides of a split.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON: all groups with their rows or files.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write that JSON there.")
@@ -36,7 +36,7 @@ _MOST_LINES = 20
 @click.option("--faces", is_flag=True, help="Look for images in which the detector finds no face (slow).")
 @click.option("--no-near", is_flag=True, help="Look for identical images alone, not for near copies.")
 def command(
-    choice: _options.Choice,
+    choice: Choice,
     against: tuple[str, ...],
     strict: bool,
     as_json: bool,
@@ -49,7 +49,7 @@ def command(
 
     Looks for identical images and near copies (also mirrored), subjects and clips in several splits, identical
     images with different labels, empty images, unreadable files, and of FER+ rows that were voted not a face.
-    Nothing is changed.  Of a corpus of clips (mien data list --help), the middle frames are compared.
+    Nothing is changed. Of videos, the middle frames are compared; of audio files, the sound, without near copies.
 
     Exit code 0 whatever is found, but 1 with --strict if a leak is.
 
@@ -61,7 +61,7 @@ def command(
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise click.UsageError(f"--sheet must end in .png, but is {sheet.name!r}")
-    parts = [_options.open_images(one) for one in (choice, *(named(text, videos=True) for text in against))]
+    parts = [open_samples(one) for one in (choice, *(choose_named(text, kinds=KINDS) for text in against))]
     with _Phases() as phases:
         no_faces = _voted(choice, parts[0])
         found = audit(parts[0], against=parts[1:], near=not no_near, no_faces=no_faces, faces=faces, progress=phases)
@@ -95,13 +95,10 @@ class _Phases(ExitStack):
         self._advance(count)
 
 
-def _voted(choice: _options.Choice, data: FaceData | ImageList) -> NDArray[np.bool_] | None:
-    from mien.data import FaceData, ferplus
-    from mien.data.audit import voted_no_face
+def _voted(choice: Choice, data: Samples) -> NDArray[np.bool_] | None:
+    from mien.data.fer2013 import voted_no_face
 
-    if choice.name != "ferplus" or not isinstance(data, FaceData):
-        return None
-    return voted_no_face(data, choice.options.get("labels") or ferplus.votes_beside(ferplus.table_of(choice.path)))
+    return voted_no_face(data, choice.options.get("labels")) if choice.name == "ferplus" else None
 
 
 def _text(found: Audit) -> str:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mien.cli.data._speech import corpus_arguments, work_off, workers_option
-
-if TYPE_CHECKING:
-    from mien.data.speech import ClipList
+from mien.cli.data.options import Choice, dataset_arguments, open_samples, run_work, workers_option
 
 __all__ = ["command"]
 
 
 @click.command(name="augment-audio")
-@corpus_arguments
+@dataset_arguments("audio")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option(
     "--stretch", type=float, multiple=True, default=(0.81, 1.07), show_default=True, help="Speed; may be repeated."
@@ -42,7 +38,7 @@ __all__ = ["command"]
 @click.option("--format", "file_format", type=click.Choice(["flac", "wav"]), default="flac", show_default=True)
 @workers_option
 def command(
-    clips: ClipList,
+    choice: Choice,
     out: Path,
     stretch: tuple[float, ...],
     pitch: tuple[float, ...],
@@ -56,8 +52,8 @@ def command(
     r"""Write changed copies of a corpus of speech: other speeds, other pitches, noise.
 
     Every copy keeps its origin: OUT/<recording>__pitch+2.flac, and OUT/manifest.csv with file, clip (the original
-    recording), method, value, emotion, subject.  The folder reads as the same corpus, and folds never separate a copy
-    from its clip.  With OUT the corpus itself, copies lie beside the originals.  The same command goes on where it was
+    recording), method, value, emotion, subject. The folder reads as the same corpus, and folds never separate a copy
+    from its clip. With OUT the corpus itself, copies lie beside the originals. The same command goes on where it was
     stopped.
 
     \b
@@ -69,5 +65,6 @@ def command(
     given = {"stretch": stretch, "pitch": pitch, "noise": noise}
     chosen = {kind: amounts if not only or kind in only else () for kind, amounts in given.items()}
     changes = Changes(**chosen, seed=seed)
+    clips = open_samples(choice, notes=True)
     work = Copies(clips, out, changes=changes, originals=not copies_only, file_format=file_format)
-    return work_off(work, "changing", workers=workers)
+    return run_work(work, "changing", workers=workers)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
-from mien.cli.data._videos import video_arguments
+from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
 if TYPE_CHECKING:
     from mien.data.prepare.frames import FrameSummary
-    from mien.data.videos import VideoClips
 
 __all__ = ["command"]
 
@@ -25,7 +24,7 @@ _WORDS = {
 
 
 @click.command(name="frames")
-@video_arguments
+@dataset_arguments("video")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; must not exist.")
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help="Frames of a clip, evenly spaced [default: 16].")
 @click.option("--every", type=click.IntRange(1, 1_000_000), help="Every so many frames instead.")
@@ -46,7 +45,7 @@ _WORDS = {
 @click.option("--min-face", type=click.FloatRange(min=1), help="Smallest face, px; by default by the image's size.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default the cores, at most four.")
 def command(
-    clips: VideoClips,
+    choice: Choice,
     out: Path,
     count: int | None,
     every: int | None,
@@ -61,20 +60,21 @@ def command(
 ) -> int:
     r"""Take frames of every clip, and of each the largest face: turned upright, cut by the distance of the eyes, gray.
 
-    NAME is a corpus of clips: baum2, ckplus_sequences, ravdess_videos or video_folder (see mien data list --help).  OUT
-    is, by --layout, a tree of clips that the data sets baum2 and baum2_frames read, or a folder of emotions that the
-    data set folder reads; in both, OUT/manifest.csv tells where each face comes from, and OUT/rejected.csv which frames
+    NAME is a corpus of clips: baum2, ckplus_sequences, ravdess_videos or video_folder (see mien data list --help). OUT
+    is, by --layout, a tree of clips that the datasets baum2 and baum2_frames read, or a folder of emotions that the
+    dataset folder reads; in both, OUT/manifest.csv tells where each face comes from, and OUT/rejected.csv which frames
     and clips gave none, with the reason.
 
-    The same command goes on where it was interrupted or killed.  Exit code 3 if something was rejected, 1 if not one
+    The same command goes on where it was interrupted or killed. Exit code 3 if something was rejected, 1 if not one
     face was found.
 
     \b
     mien data frames baum2 --data BAUM-2 --out faces -n 16
     mien data frames ravdess_videos --data RAVDESS --out faces --layout emotions --every 15
     """
+    from mien.data.prepare.faces import Settings
     from mien.data.prepare.frames import FrameSettings, frames_to
-    from mien.face.prepared import FaceCut
+    from mien.face.prepare import FaceCut
     from mien.models.runtime import default_threads
 
     if count is not None and every is not None:
@@ -82,7 +82,8 @@ def command(
     if count is None and every is None:
         count, every = (16, None) if layout == "clips" else (None, 15)
     cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=not no_smooth)
-    settings = FrameSettings(count, every, layout, cut, detector=detector, min_face_px=min_face)
+    settings = FrameSettings(count, every, layout, Settings(cut, detector=detector, min_face_px=min_face))
+    clips = open_samples(choice, notes=True)
     with _shell.progress(len(clips), "extracting", unit="clips") as advance:
         done = frames_to(out, clips, settings, workers=workers or default_threads(), progress=advance)
     return _report(done, out)

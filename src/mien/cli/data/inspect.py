@@ -1,4 +1,4 @@
-"""``mien data inspect``: what is in a data set."""
+"""``mien data inspect``: what is in a dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
-from mien.cli.data import _options
+from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
 if TYPE_CHECKING:
     from mien.data.summary import Spread, Summary
@@ -17,57 +17,53 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _MOST_LINES = 20
+_UNITS = {"image": "images", "audio": "files", "video": "clips"}
 
 
 def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from mien.data import DATASETS
-        from mien.data.videos import VIDEO_DATASETS
 
-        _shell.write(_shell.table(("name", "what it is"), [*DATASETS.items(), *VIDEO_DATASETS.items()]))
+        rows = [(name, DATASETS[name].kind, DATASETS[name].about) for name in DATASETS]
+        _shell.write(_shell.table(("name", "kind", "what it is"), rows))
         ctx.exit()
 
 
 @click.command(name="inspect")
-@_options.dataset_or_video_arguments
-@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the data sets.")
+@dataset_arguments("image", "video", "audio")
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the datasets.")
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw samples of each class.")
 @click.option("--all", "everything", is_flag=True, help="Read all files, not 500 of them.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides which are drawn.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def command(choice: _options.Choice, sheet: Path | None, everything: bool, seed: int, as_json: bool) -> int:
-    r"""Count a data set by split, class, subject, clip and size, and list what is wrong with it.
+def command(choice: Choice, sheet: Path | None, everything: bool, seed: int, as_json: bool) -> int:
+    r"""Count a dataset by split, class, subject, clip and size, and list what is wrong with it.
 
-    Nothing is changed.  Of a data set in files, 500 are read for their size; --all reads every one, and so finds
-    every file that cannot be read.  Of a corpus of clips, clips are counted, and their middle frames are read.
+    Nothing is changed. Of a dataset in files, 500 are read for their size or duration; --all reads every one, and so
+    finds every file that cannot be read. Of videos, the middle frames are read.
 
     \b
     mien data inspect fer2013 --data fer2013.csv --sheet samples.png
     mien data inspect folder --data photos --all
     """
     from mien.data.summary import SAMPLE, sample_sheet, summarize
-    from mien.data.videos import clip_lengths
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise click.UsageError(f"--sheet must end in .png, but is {sheet.name!r}")
     given = click.get_current_context().params["dataset"]
     if given != choice.name:
         _shell.note(f"{given} is read as: mien data inspect {choice.name} --data {given}")
-    data = _options.open_images(choice)
-    # Of clips, one image each was listed.
-    clips = getattr(data, "of", None)
-    unit = "images" if clips is None else "clips"
+    data = open_samples(choice)
+    unit = _UNITS[data.kind]
     most = len(data) if everything else min(len(data), SAMPLE)
     with _shell.progress(most, "reading", unit=unit) as advance:
         summary = summarize(data, sample=None if everything else SAMPLE, seed=seed, progress=advance)
     if summary.measured and most < len(data) != summary.measured:
         _shell.note(f"sizes are those of {most} of {len(data)} {unit}: --all reads every one")
-    lengths = None if clips is None else clip_lengths(clips)
     if as_json:
-        table = summary.to_dict() | ({} if clips is None else {"frames": lengths and lengths.to_dict()})
-        _shell.write(json.dumps(table, indent=2, ensure_ascii=False))
+        _shell.write(json.dumps(summary.to_dict(), indent=2, ensure_ascii=False))
     else:
-        _shell.write(_text(summary, unit, lengths))
+        _shell.write(_text(summary))
     if sheet is not None:
         from mien.output.write import write_image
 
@@ -76,15 +72,19 @@ def command(choice: _options.Choice, sheet: Path | None, everything: bool, seed:
     return 0
 
 
-def _text(summary: Summary, unit: str = "images", lengths: Spread | None = None) -> str:
+def _text(summary: Summary) -> str:
+    unit = _UNITS[summary.kind]
     lines = [_counts(summary, unit), ""]
     if summary.subjects is not None:
         lines.append(f"subjects  {summary.subjects.n}, with {_range(summary.subjects)} {unit} each")
-    if summary.clips and unit != "clips":
+    if summary.clips and summary.kind != "video":
         lines.append(f"clips     {summary.clips}")
-    if lengths is not None:
-        lines.append(f"frames    {_range(lengths)} in each of {lengths.n} clips of images")
-    lines.append(f"sizes     {_sizes(summary)}")
+    if summary.frames is not None:
+        lines.append(f"frames    {_range(summary.frames)} in each of {summary.frames.n} clips of images")
+    if summary.kind != "audio":
+        lines.append(f"sizes     {_sizes(summary)}")
+    elif summary.seconds is not None:
+        lines.append(f"seconds   {_range(summary.seconds)}")
     lines.append(f"problems  {len(summary.problems) or 'none'}")
     lines += [f"  {_shell.one_line(line)}" for line in summary.problems[:_MOST_LINES]]
     if len(summary.problems) > _MOST_LINES:

@@ -1,4 +1,4 @@
-"""``mien data join``: several data sets into one."""
+"""``mien data join``: several datasets into one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
-from mien.cli.data import _options
-from mien.cli.data._named import named
+from mien.cli.data.options import Choice, choose_named, open_images
 
 if TYPE_CHECKING:
-    from mien.data import FaceData
+    from mien.data import Samples
     from mien.data.join import Joined
 
 __all__ = ["command"]
@@ -29,11 +28,11 @@ __all__ = ["command"]
 def command(
     out: Path, sources: tuple[str, ...], labels_as: str, size: int, pairs: tuple[str, ...], drop_duplicates: bool
 ) -> int:
-    r"""Join data sets into one, with mapped labels and where each image comes from.
+    r"""Join datasets into one, with mapped labels and where each image comes from.
 
     OUT is a .csv (FER2013's columns with subject, clip and source), a .parquet, or else a folder
-    <split>/<emotion>/*.png with manifest.csv; it must not exist.  The first two are read as the data set "table", the
-    third as "folder".  Splits keep their names.  Images are taken whole: cut photographs first by mien data prepare.
+    <split>/<emotion>/*.png with manifest.csv; it must not exist. The first two are read as the dataset "table", the
+    third as "folder". Splits keep their names. Images are taken whole: cut photographs first by mien data prepare.
 
     Copies are compared pixel for pixel, at the size that is written; without --drop-duplicates they are only counted.
     With it, nothing stands in two splits: of copies in a training split (its name begins with "train", or there is
@@ -46,11 +45,11 @@ def command(
     from mien.data import table
     from mien.data.join import join
 
-    table.kind_of(out)
+    table.form_of(out)
     table.check_free(out)
-    choices = [named(text, pairs) for text in sources]
+    choices = [choose_named(text, pairs) for text in sources]
     _known(pairs, choices)
-    parts = [_options.open_faces(choice, size=size) for choice in choices]
+    parts = [open_images(choice, size=size) for choice in choices]
     joined = join(parts, labels=labels_as, size=size, drop_duplicates=drop_duplicates)
     for line in joined.notes:
         _shell.note(line)
@@ -59,8 +58,8 @@ def command(
     data = joined.data
     with _shell.progress(len(data), "writing", unit="images") as advance:
 
-        def counted() -> Iterator[table.Row]:
-            for row in table.rows_of(data, joined.sources):
+        def counted() -> Iterator[table.Face]:
+            for row in table.faces_of(data, joined.sources):
                 yield row
                 advance(1)
 
@@ -70,7 +69,7 @@ def command(
     return 0
 
 
-def _known(pairs: tuple[str, ...], choices: list[_options.Choice]) -> None:
+def _known(pairs: tuple[str, ...], choices: list[Choice]) -> None:
     names = [choice.name for choice in choices]
     for pair in pairs:
         if pair.partition(".")[0] not in names:
@@ -92,7 +91,7 @@ def _copies(joined: Joined, *, dropped: bool) -> list[str]:
     return lines
 
 
-def _counts(data: FaceData) -> str:
+def _counts(data: Samples) -> str:
     emotions = data.label_set.emotions
     rows = []
     for split in data.split_names():

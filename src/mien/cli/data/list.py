@@ -1,66 +1,67 @@
-"""``mien data list``: the clips of a corpus, or their frames, as a table."""
+"""``mien data list``: the samples of a dataset, or the frames of videos, as a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mien.cli import _shell
-from mien.cli.data._videos import video_arguments
-
-if TYPE_CHECKING:
-    from mien.data.videos import VideoClips
+from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
 __all__ = ["command"]
 
 
 @click.command(name="list")
-@video_arguments
+@dataset_arguments("video", "image", "audio")
 @click.option("--frames", is_flag=True, help="List frames, not clips; those of videos are counted, which takes time.")
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help="Of each clip so many, evenly spaced.")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV (the default).")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there instead of to stdout.")
-def command(clips: VideoClips, frames: bool, count: int | None, as_csv: bool, as_json: bool, out: Path | None) -> int:
-    r"""List the clips of a corpus, or their frames, with emotion and subject.
+def command(choice: Choice, frames: bool, count: int | None, as_csv: bool, as_json: bool, out: Path | None) -> int:
+    r"""List the samples of a dataset, or the frames of its videos, with emotion and subject.
 
     \b
-    NAME is one of
+    NAME is a dataset (mien data inspect --list), such as
       baum2             BAUM-2: SNNN/avi/NNN.avi with SNNN/emotion/NNN.txt, or SNNN/NNN/* with emotion.txt
       ckplus_sequences  CK+: cohn-kanade-images with Emotion, from neutral to the peak
-      ravdess_videos     RAVDESS: names like 01-01-05-02-01-01-12.mp4
-      video_folder       <emotion>/<subject>_*.mp4, <subject>/<emotion>/*.mp4, or a table (--option table=FILE)
-    or a path, which is read as what it looks like.
+      ravdess_videos    RAVDESS: names like 01-01-05-02-01-01-12.mp4
+      video_folder      <emotion>/<subject>_*.mp4, <subject>/<emotion>/*.mp4, or a table (--option table=FILE)
+    or a path, which is read as the dataset of videos that it looks like.
 
-    Columns: clip, file (or the folder of its frames), emotion, subject, split and frames (how many; empty for videos);
-    with --frames: file, frame (its number in the clip, from 0), emotion, subject, clip, split.
+    Columns of videos: clip, file (or the folder of its frames), emotion, subject, split and frames (how many; empty for
+    video files); with --frames: file, frame (its number in the clip, from 0), emotion, subject, clip, split. Of images
+    and audio files: file, emotion, subject, clip, split, sex, intensity, statement, method.
 
     \b
     mien data list baum2 --data BAUM-2 --out clips.csv
     mien data list faces --frames -n 12 --json
     """
-    from mien.data.video_list import clip_rows, frame_rows, listing, write_listing
+    from mien.data.files import atomic_path
+    from mien.data.listing import format_rows, frame_rows, sample_rows
 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
     if count is not None and not frames:
         raise click.UsageError("-n needs --frames")
+    samples = open_samples(choice, notes=True)
     failed: list[str] = []
     if frames:
-        with _shell.progress(len(clips), "listing", unit="clips") as advance:
-            rows = list(frame_rows(clips, count, failed=failed, progress=advance))
+        with _shell.progress(len(samples), "listing", unit="clips") as advance:
+            rows = list(frame_rows(samples, count, failed=failed, progress=advance))
     else:
-        rows = clip_rows(clips)
+        rows = sample_rows(samples)
     for line in failed:
         _shell.note(line)
-    text = listing(rows, as_json=as_json)
+    text = format_rows(rows, as_json=as_json)
     if out is None:
         _shell.write(text.removesuffix("\n"))
     else:
-        write_listing(out, text)
-        _shell.note(f"wrote {len(rows)} {'frames' if frames else 'clips'} to {out}")
+        unit = "frames" if frames else "clips" if samples.kind == "video" else "files"
+        with atomic_path(out) as hidden:
+            hidden.write_bytes(text.encode("utf-8", "backslashreplace"))
+        _shell.note(f"wrote {len(rows)} {unit} to {out}")
     if failed:
         return _shell.SOME_FAILED if rows else _shell.FAILED
     return 0

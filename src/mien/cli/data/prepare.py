@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mien.cli import _shell
-from mien.cli.data import _options
+from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
 __all__ = ["command"]
 
@@ -16,7 +16,7 @@ _WORDS = {"unreadable": "unreadable", "no_face": "without a face", "profile": "i
 
 
 @click.command(name="prepare")
-@_options.dataset_arguments
+@dataset_arguments("image")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .csv, a .parquet, or else a folder.")
 @click.option(
     "--x-factor", type=click.FloatRange(0.1, 20), default=2.1, show_default=True, help="Width, eye distances."
@@ -30,7 +30,7 @@ _WORDS = {"unreadable": "unreadable", "no_face": "without a face", "profile": "i
 @click.option("--all-faces", is_flag=True, help="Keep all faces of an image, not the largest alone.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; by default the cores, at most four.")
 def command(
-    choice: _options.Choice,
+    choice: Choice,
     out: Path,
     x_factor: float,
     y_factor: float,
@@ -45,26 +45,25 @@ def command(
     r"""Find the face of each image, turn it upright, cut it by the distance of the eyes, and write it.
 
     OUT is a .csv (FER2013's columns with subject, clip, source and box), a .parquet, or else a folder
-    <split>/<emotion>/*.png with manifest.csv; the first two are read as the data set "table", the third as "folder".
-    OUT must not exist.  Images that give no face are listed with the reason in OUT/rejected.csv, or beside a table in
+    <split>/<emotion>/*.png with manifest.csv; the first two are read as the dataset "table", the third as "folder".
+    OUT must not exist. Images that give no face are listed with the reason in OUT/rejected.csv, or beside a table in
     <name>.rejected.csv.
 
-    The same command goes on where it was interrupted or killed.  Exit code 3 if images were rejected, 1 if not one
-    face was found.  The detector haar does not see eyes: its faces are cut where eyes mostly are, and not turned.
+    The same command goes on where it was interrupted or killed. Exit code 3 if images were rejected, 1 if not one
+    face was found. The detector haar does not see eyes: its faces are cut where eyes mostly are, and not turned.
 
     \b
     mien data prepare folder --data photos/ --out faces.csv
     mien data prepare ckplus --data CK+/ --out faces/ --workers 2
     """
     from mien.data.prepare.faces import Settings, prepare_to
-    from mien.face.prepared import FaceCut
+    from mien.face.prepare import FaceCut
     from mien.models.runtime import default_threads
 
     cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=not no_smooth, gray=not color)
     settings = Settings(cut, detector=detector, all_faces=all_faces, min_face_px=min_face)
-    images = _options.open_images(choice)
-    problems = getattr(images, "problems", ())
-    for line in problems:
+    images = open_samples(choice)
+    for line in images.problems:
         _shell.note(line)
     with _shell.progress(len(images), "preparing", unit="images") as advance:
         done = prepare_to(out, images, settings, workers=workers or default_threads(), progress=advance)

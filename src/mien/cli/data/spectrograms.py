@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mien.cli.data._speech import corpus_arguments, work_off, workers_option
-
-if TYPE_CHECKING:
-    from mien.data.speech import ClipList
+from mien.cli.data.options import Choice, dataset_arguments, open_samples, run_work, workers_option
 
 __all__ = ["command"]
 
 
 @click.command(name="spectrograms")
-@corpus_arguments
+@dataset_arguments("audio")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option("--kind", type=click.Choice(["stft", "mel", "mfcc"]), default="mel", show_default=True)
 @click.option(
@@ -31,7 +27,7 @@ __all__ = ["command"]
 @click.option("--parquet", is_flag=True, help="One table, OUT/spectrograms.parquet, instead of .npy files.")
 @workers_option
 def command(
-    clips: ClipList,
+    choice: Choice,
     out: Path,
     kind: str,
     settings: str,
@@ -43,7 +39,7 @@ def command(
     r"""Turn a corpus of speech into spectrograms.
 
     Writes OUT/<recording>.npy (float32, bands x frames) and OUT/manifest.csv with what the corpus says about each.
-    The same command goes on where it was stopped.  What cannot be read is listed in OUT/rejected.csv.
+    The same command goes on where it was stopped. What cannot be read is listed in OUT/rejected.csv.
 
     \b
     mien data spectrograms ravdess --data RAVDESS --out mels --png
@@ -51,5 +47,6 @@ def command(
     """
     from mien.data.prepare.spectrograms import Spectrograms
 
+    clips = open_samples(choice, notes=True)
     work = Spectrograms(clips, out, kind=kind, settings=settings, coefficients=coefficients, png=png, parquet=parquet)
-    return work_off(work, "spectrograms", workers=workers)
+    return run_work(work, "spectrograms", workers=workers)
