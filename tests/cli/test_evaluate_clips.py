@@ -206,7 +206,7 @@ def test_a_folder_is_recordings_where_the_model_hears(tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("nobody", "ravdess", "--data", "{}"), 1, "unknown model 'nobody'"),
-        (("planted", "ravdess", "--data", "{}/none"), 1, "does not exist"),
+        (("planted", "ravdess", "--data", "{}/none"), 1, "but there is no such folder"),
         (("planted", "ravdess", "--data", "{}", "--split", "test"), 1, "has no split 'test': it has none"),
         (("planted", "ravdess", "--data", "{}", "--labels-as", "x"), 1, "has no output 'x': it has ravdess8"),
         (("planted", "ravdess", "--data", "{}", "--option", "x=1"), 1, "has no option 'x'"),
@@ -214,7 +214,7 @@ def test_a_folder_is_recordings_where_the_model_hears(tmp_path: Path) -> None:
         (("planted", "ravdess", "--data", "{}", "--flip", "--batch", "3"), 2, "--flip and --batch: not for speech"),
         (("planted", "ravdess", "--data", "{}", "--labels", "x"), 2, "--labels: not for speech"),
         (("planted", "fer2013", "--data", "{}", "--noise"), 2, "--noise: not for faces"),
-        (("planted", "ravdess", "--data", "{}", "--on", "fer2013=x"), 2, "unknown speech corpus 'fer2013'"),
+        (("planted", "ravdess", "--data", "{}", "--on", "fer2013=x"), 2, "unknown dataset 'fer2013'"),
         (("planted", "--on", "ravdess"), 2, "--on must be NAME[:SPLIT]=PATH, but is 'ravdess'"),
         ((",", "ravdess", "--data", "{}"), 2, "MODEL must name at least one model"),
         (("planted", "ravdess", "--data", "{}", "--option", "x"), 2, "--option must be key=value, but got 'x'"),

@@ -82,7 +82,7 @@ WRONG = [
     (
         _set("task", to="chess"),
         "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-emotion' or 'speech-activity' or "
-        "'emotion-fusion', "
+        "'video-emotion' or 'emotion-fusion', "
         "but got 'chess'",
     ),
     (_set("color", to="red"), "key 'color' is not known"),

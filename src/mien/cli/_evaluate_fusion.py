@@ -237,7 +237,7 @@ def _voices(words: str, model: str, folds: Path | None, threads: int | None) -> 
         from mien._extras import import_extra
 
         import_extra("torch", extra="train", purpose="--speech-folds")
-        from mien.train.fusion_folds import FoldVoices
+        from mien.train.after_folds import FoldVoices
 
         nets = FoldVoices(folds, clips, report=_shell.note)
         return _Voices(clips, nets, nets.fold, nets.rate_hz)

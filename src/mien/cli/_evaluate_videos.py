@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien._extras import import_extra
 from mien.cli import _shell
 from mien.cli.data.options import Choice
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.train.video_evaluate import VideoExamined
+    from mien.evaluate.video import VideoEvaluation
 
 __all__ = ["evaluate_videos", "is_videos"]
 
@@ -26,11 +25,10 @@ def is_videos(names: Sequence[str]) -> bool:
 
 def evaluate_videos(models: list[str], choices: list[Choice], *, report: Path | None, as_json: bool) -> int:
     """Let every model answer to every corpus; where there is more to do, what fails is noted and passed over."""
-    import_extra("torch", extra="train", purpose="evaluating nets for clips")
-    from mien.train.video_report import HEAD, figures_rows, figures_text
+    from mien.evaluate.video import HEAD, figures_rows, figures_text
 
     several = len(models) * len(choices) > 1
-    done: list[VideoExamined] = []
+    done: list[VideoEvaluation] = []
     failed = 0
     for choice in choices:
         for model in models:
@@ -51,19 +49,19 @@ def evaluate_videos(models: list[str], choices: list[Choice], *, report: Path | 
     if as_json:
         _shell.write(figures_text(found))
     else:
-        rows = [(one.corpus.name, *row) for one, row in zip(done, figures_rows(found), strict=True)]
+        rows = [(one.samples.name, *row) for one, row in zip(done, figures_rows(found), strict=True)]
         _shell.write(_shell.table(("corpus", *HEAD), rows, right=(2, 3)))
     return _shell.SOME_FAILED if failed else 0
 
 
-def _examined(model: str, choice: Choice) -> VideoExamined:
-    from mien.train.video_evaluate import examine_videos
+def _examined(model: str, choice: Choice) -> VideoEvaluation:
+    from mien.evaluate import video
 
     _shell.note(f"{model}: reading {choice.path}")
-    return examine_videos(model, choice.name, choice.path, split=choice.split or "all", options=choice.options)
+    return video.evaluate_videos(model, choice.name, choice.path, split=choice.split or "all", options=choice.options)
 
 
-def _tell(one: VideoExamined) -> None:
+def _tell(one: VideoEvaluation) -> None:
     if one.seen:
         _shell.note(
             f"{one.figures.net} learned from {len(one.seen)} of these subjects: "
@@ -71,15 +69,17 @@ def _tell(one: VideoExamined) -> None:
         )
 
 
-def _write(folder: Path, one: VideoExamined, choice: Choice, model: str) -> None:
+def _write(folder: Path, one: VideoEvaluation, choice: Choice, model: str) -> None:
     from mien.evaluate.markdown import escaped
-    from mien.train.video_report import write_video_report
+    from mien.evaluate.video import write_video_report
 
     lines = [
         f"Measured by `mien evaluate {model} {choice.name} --data DATA`, 95 % intervals by bootstrap over subjects."
     ]
     if one.seen:
-        lines.append(f"The net learned from {len(one.seen)} of these subjects: no measure of how it does on strangers.")
-    title = f"{escaped(one.figures.net)} on {escaped(one.corpus.name)}"
-    write_video_report(folder, one.corpus, [one.figures], one.answers, title=title, lines=lines)
+        lines.append(
+            f"The model learned from {len(one.seen)} of these subjects: no measure of how it does on strangers."
+        )
+    title = f"{escaped(one.figures.net)} on {escaped(one.samples.name)}"
+    write_video_report(folder, one.samples, [one.figures], one.probabilities, title=title, lines=lines)
     _shell.note(f"wrote {folder}")

@@ -1,4 +1,4 @@
-"""Public VGG16 weights: files with the published keys and shapes, against the net written out with numbered layers."""
+"""Public VGG16 weights: files with the published keys and shapes, against the network written out by layers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from safetensors.torch import save_file  # noqa: E402
 from torch.nn import functional as nnf  # noqa: E402
 
 from mien.errors import ModelError  # noqa: E402
-from mien.train.init import freeze, init_net  # noqa: E402
-from mien.train.nets import FaceNet, build  # noqa: E402
-from mien.train.nets.vgg_weights import translate  # noqa: E402
+from mien.train.init import freeze, init_network  # noqa: E402
+from mien.train.nets import FaceNetwork, build_network  # noqa: E402
+from mien.train.nets.vgg16 import translate  # noqa: E402
 
 HEADS = {"fer7": 7}
 WIDTHS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
@@ -92,11 +92,11 @@ def written_out(
     return x
 
 
-def net_for(layout: str, **more: object) -> FaceNet:
+def net_for(layout: str, **more: object) -> FaceNetwork:
     inputs = {"keras": "caffe", "keras nested": "caffe", "torchvision": "imagenet", "timm": "imagenet"}
     inputs |= {"torchvision bn": "imagenet"}
     options = {"inputs": inputs.get(layout, "vggface"), "batch_norm": layout == "torchvision bn", **more}
-    return build("vgg16", HEADS, **options).eval()
+    return build_network("vgg16", HEADS, **options).eval()
 
 
 LAYOUTS = (
@@ -153,9 +153,9 @@ def test_from_a_file_to_a_net_with_frozen_blocks(
     save_file(public("torchvision", convolutions), tmp_path / "vgg16.safetensors")
     torch.save(public("vggface", convolutions), tmp_path / "vgg_face.pth")
     for name, inputs in (("vgg16.safetensors", "imagenet"), ("vgg_face.pth", "vggface")):
-        net = build("vgg16", HEADS, inputs=inputs)
+        net = build_network("vgg16", HEADS, inputs=inputs)
         before = {k: v.clone() for k, v in net.state_dict().items()}
-        init_net(net, str(tmp_path / name), report=told.append)
+        init_network(net, str(tmp_path / name), report=told.append)
         for place, (weight, bias) in zip(PLAIN, convolutions, strict=True):
             assert torch.equal(net.state_dict()[f"features.{place}.weight"], weight)
             assert torch.equal(net.state_dict()[f"features.{place}.bias"], bias)
@@ -164,8 +164,8 @@ def test_from_a_file_to_a_net_with_frozen_blocks(
         assert len(freeze(net, ["block1-block4"])) == 20
     assert told[0] == "torchvision weights: 26 tensors of the convolutions"
     assert told[1].endswith("26 tensors; fresh: dense, fer7")
-    init_net(build("vgg16", HEADS), str(tmp_path / "vgg16.safetensors"), report=told.append)
-    assert told[-2].startswith("warning: torchvision weights were trained on inputs = 'imagenet', but the net has")
+    init_network(build_network("vgg16", HEADS), str(tmp_path / "vgg16.safetensors"), report=told.append)
+    assert told[-2].startswith("warning: torchvision weights were trained on inputs = 'imagenet', but the network has")
 
 
 CASES = [
@@ -204,9 +204,9 @@ def test_the_first_wrong_key_is_named_as_it_stands_in_the_file(
 @pytest.mark.parametrize(
     ("layout", "batch_norm", "said"),
     [
-        ("torchvision", True, "have no batch norms: give the net batch_norm = false"),
-        ("torchvision bn", False, "have batch norms: give the net batch_norm = true"),
-        ("vggface", True, "have no batch norms: give the net batch_norm = false"),
+        ("torchvision", True, "have no batch norms: give the network batch_norm = false"),
+        ("torchvision bn", False, "have batch norms: give the network batch_norm = true"),
+        ("vggface", True, "have no batch norms: give the network batch_norm = false"),
     ],
 )
 def test_batch_norms_must_fit(
