@@ -195,7 +195,7 @@ def test_a_run_can_be_used_at_once(run: Path, corpus_dir: Path) -> None:
     np.testing.assert_allclose(graph, own, atol=PARITY)
     for file in ("report.md", "curves.png", "confusion.png", "history.csv", "model.safetensors", "validation.npz"):
         assert (run / file).stat().st_size > 0
-    assert "recordings" in (run / "report.md").read_text()
+    assert "clips" in (run / "report.md").read_text()
 
 
 def test_tones_are_learned(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate import video
-from mien.evaluate.markdown import escaped
+from mien.evaluate import NoiseFigures, Predictions, measure
+from mien.evaluate.documents import escape, section
 from mien.evaluate.noise import Waves, noise_curve
-from mien.evaluate.report import to_json
-from mien.evaluate.speech import measure_clips
-from mien.evaluate.speech_answers import as_answers
-from mien.evaluate.speech_folder import write_speech_folder
-from mien.evaluate.speech_result import NoiseFigures
+from mien.evaluate.report import summary_table, to_json, write_report
 from mien.models import runtime
 from mien.train.corpus import Corpus
 from mien.train.export import deploy
@@ -31,6 +28,9 @@ __all__ = ["SUMMARY", "write_speech_report", "write_video_report"]
 
 SUMMARY = "out-of-fold.json"
 """The figures of all folds together, within the folder of a way."""
+
+_UNSEEN = "out of fold: every subject is predicted by a network that did not learn from it"
+_LEAKS = "this split leaks: the figures say how much a leak adds, not how well the network does"
 
 
 def write_speech_report(
@@ -69,12 +69,20 @@ def write_speech_report(
     """
     ((_, probabilities),) = predicted.items()
     curve = _noise_curve(folder, recipe, corpus, fold, report=report) if noise else ()
-    answers = as_answers(corpus.samples, probabilities, model=recipe.name)
-    result = measure_clips(answers, noise=curve)
-    write_file(folder / SUMMARY, to_json(result) + "\n")
+    predictions = _out_of_fold(corpus, probabilities, recipe.name, _UNSEEN)
+    evaluation = measure(predictions, noise=curve)
+    write_file(folder / SUMMARY, to_json(evaluation) + "\n")
     command = f"mien train --recipe {recipe.name} --data DATA --folds {int(fold.max()) + 1}"
-    write_speech_folder(folder / "report", result, answers, command=command + (" --noise" if noise else ""))
-    report(f"out of fold: UAR {result.uar:.4f}, temperature {result.temperature_fitted or 1:.3f}; see {folder}/report")
+    write_report(folder / "report", evaluation, predictions, fold=fold, command=command + " --noise" * noise)
+    temperature = evaluation.temperature_fitted or 1
+    report(f"out of fold: UAR {evaluation.uar:.4f}, temperature {temperature:.3f}; see {folder}/report")
+
+
+def _out_of_fold(corpus: Corpus, probabilities: NDArray[np.floating], model: str, note: str) -> Predictions:
+    subjects = () if note == _UNSEEN else None
+    return Predictions.from_probabilities(
+        corpus.samples, probabilities, model=model, training_note=note, training_subjects=subjects
+    )
 
 
 def _noise_curve(
@@ -135,26 +143,20 @@ def write_video_report(
         # The label set of the samples is that of the only head.
         averaged = average_frames(features[:, 0], mask, recipe.video.model, corpus.samples.label_set)
         named[f"{recipe.video.model}, averaged over frames, not trained"] = averaged
-    found = [video.figures(name, truth, p.argmax(axis=1), corpus.group) for name, p in named.items()]
-    write_file(folder / SUMMARY, video.figures_text(found) + "\n")
+    note = _UNSEEN if way == "subject" else _LEAKS
+    predictions = [_out_of_fold(corpus, p, name, note) for name, p in named.items()]
+    evaluations = [measure(some) for some in predictions]
+    plain = [evaluation.to_dict() for evaluation in evaluations]
+    write_file(folder / SUMMARY, json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     command = f"mien train --recipe {recipe.name} --data DATA --folds {int(fold.max()) + 1} --split {way}"
-    nested = " Settings and epochs were chosen on inner folds of the other folds." if choices else ""
-    note = "No subject is on two sides. Intervals: 95 %, bootstrap over subjects."
-    if way != "subject":
-        note = (
-            "This split leaks: the figures say how much a leak adds, not how well the network does. Intervals as if it "
-        )
-        note += "did not."
-    video.write_video_report(
-        folder / "report",
-        corpus.samples,
-        found,
-        predicted[head],
-        title=f"{escaped(recipe.name)}: {escaped(corpus.samples.name)}, folds by {way}",
-        lines=[f"Measured by `{command}`, each clip once, by a network of its fold.{nested}", note],
-        fold=fold,
-        folds="\n".join(_fold_lines(corpus, fold, truth == predicted[head].argmax(axis=1), choices)),
-    )
+    own = list(named).index(recipe.name)
+    lines = _fold_lines(corpus, fold, truth == predicted[head].argmax(axis=1), choices)
+    notes = [
+        "Settings and epochs were chosen on inner folds of the other folds." if choices else "",
+        section("Models", summary_table(evaluations)),
+        section(f"Folds by {way}", "\n".join(lines)),
+    ]
+    write_report(folder / "report", evaluations[own], predictions[own], fold=fold, notes=notes, command=command)
     report(f"{way}: see {folder / 'report'}")
 
 
@@ -166,6 +168,6 @@ def _fold_lines(corpus: Corpus, fold: NDArray[np.int64], right: NDArray[np.bool_
         tested = f" of {', '.join(who)}" if who else ""
         chosen = f"; chosen: {choices[number]}" if choices else ""
         lines.append(
-            f"- fold {number + 1}: {int(right[some].sum())} of {int(some.sum())} clips{escaped(tested + chosen)}"
+            f"- fold {number + 1}: {int(right[some].sum())} of {int(some.sum())} clips{escape(tested + chosen)}"
         )
     return lines

@@ -9,10 +9,10 @@ from sklearn import metrics as oracle
 
 from mien.data import Samples
 from mien.errors import DatasetError, InputError, ModelError
-from mien.evaluate import EvaluationResult, evaluate, softmax
-from mien.evaluate.protocols import choose_output
+from mien.evaluate import Evaluation, evaluate, softmax
+from mien.evaluate.predictions import choose_output
 from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet
-from planted_answers import Fake, data, make_images, output, spec
+from planted_predictions import Fake, data, make_images, output, spec
 
 
 def setting(
@@ -123,7 +123,7 @@ def test_rows_without_a_label_are_left_out_and_counted() -> None:
     assert (result.n, result.n_unlabeled) == (100, 40)
     assert sum(fake.batches) == 100
     assert result.accuracy == evaluate(fake, rows.take(np.arange(40, 140))).accuracy
-    with pytest.raises(DatasetError, match="made by the test: no row of PublicTest has a label"):
+    with pytest.raises(DatasetError, match="made by the test: no sample of fer2013 PublicTest has a label"):
         evaluate(fake, data(rows.images, np.full(140, -1)))
 
 
@@ -134,10 +134,10 @@ def test_overlap_with_training() -> None:
     result = evaluate(fake, rows, training=training)
     assert result.n_overlap == 3
     assert result.accuracy_overlap_free == pytest.approx(np.delete(right, [3, 17, 50]).mean())
-    assert set(result.intervals) == {"accuracy", "uar", "accuracy_overlap_free"}
+    assert set(result.intervals) == {"accuracy", "uar", "macro_f1", "accuracy_overlap_free"}
     unknown = evaluate(fake, rows)
     assert (unknown.n_overlap, unknown.accuracy_overlap_free) == (None, None)
-    assert set(unknown.intervals) == {"accuracy", "uar"}
+    assert set(unknown.intervals) == {"accuracy", "uar", "macro_f1"}
     assert unknown.accuracy == result.accuracy
     all_known = evaluate(fake, rows, training=data(rows.images, truth, split="Training"))
     assert (all_known.n_overlap, all_known.accuracy_overlap_free) == (140, None)
@@ -176,7 +176,7 @@ def test_contempt_is_dropped_where_the_data_has_none() -> None:
     kept = [FERPLUS8.index(e) for e in FER7.emotions]
     p = softmax(z.astype(np.float32)[:, kept])
     here = in_fer7 >= 0
-    assert result.labels_mapping == "contempt is dropped and the rest renormalised"
+    assert result.labels_mapping == "contempt is dropped and the rest renormalized"
     assert (result.output, result.n, result.labels) == ("ferplus8", 140, FER7.emotions)
     assert result.accuracy == pytest.approx(np.mean(p.argmax(axis=1)[here] == in_fer7[here]))
     assert result.nll == pytest.approx(oracle.log_loss(in_fer7[here], p[here]))
@@ -190,7 +190,7 @@ def test_an_output_without_contempt_is_always_wrong_about_it() -> None:
     plain = evaluate(fake, data(rows.images, in_8, FERPLUS8), labels_as="fer7")
     result = evaluate(fake, data(rows.images, with_contempt, FERPLUS8), labels_as="fer7")
     contempt = result.per_class[FERPLUS8.index("contempt")]
-    assert (contempt.recall, contempt.precision, contempt.support, contempt.answered) == (0, None, 7, 0)
+    assert (contempt.recall, contempt.precision, contempt.support, contempt.predicted) == (0, None, 7, 0)
     assert plain.per_class[FERPLUS8.index("contempt")].recall is None
     assert result.nll > plain.nll + 7 / 140 * 30
     assert np.isfinite(result.nll)
@@ -226,27 +226,27 @@ def test_one_row() -> None:
     assert (result.ece_cross_fitted, result.temperature_fitted) == (None, None)
 
 
-def test_refuses_what_cannot_be_measured() -> None:
+def test_what_cannot_be_measured() -> None:
     fake, rows, _, _ = setting()
     mixed = rows.take([0, 1]).with_columns(split=["Training", "PublicTest"])
-    with pytest.raises(DatasetError, match="evaluate takes the rows of one split, but got Training, PublicTest"):
+    with pytest.raises(DatasetError, match="evaluate takes samples of one split, but got Training, PublicTest"):
         evaluate(fake, mixed)
-    with pytest.raises(DatasetError, match="rows of one split, but got none"):
+    with pytest.raises(DatasetError, match="samples of one split, but got none"):
         evaluate(fake, rows.take(np.zeros(140, dtype=bool)))
     with pytest.raises(InputError, match="batch_size must be an integer of at least 1, but got 0"):
         evaluate(fake, rows, batch_size=0)
     fake.planted["fer7"] = np.full((140, 7), np.nan)
-    with pytest.raises(ModelError, match="output 'fer7' answered with values that are not finite"):
+    with pytest.raises(ModelError, match="output 'fer7' has values that are not finite"):
         evaluate(fake, rows)
     fake.planted["fer7"] = np.zeros((140, 8))
-    with pytest.raises(ModelError, match=r"output 'fer7' must answer with shape \(140, 7\), but got \(140, 8\)"):
+    with pytest.raises(ModelError, match=r"output 'fer7' must have shape \(140, 7\), but got \(140, 8\)"):
         evaluate(fake, rows)
 
 
 def test_result_is_plain_data_and_the_same_every_time() -> None:
     fake, rows, _, _ = setting()
     result = evaluate(fake, rows)
-    assert isinstance(result, EvaluationResult)
+    assert isinstance(result, Evaluation)
     assert evaluate(fake, rows) == result
     assert evaluate(fake, rows, seed=1).ece_floor != result.ece_floor
     plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))

@@ -1,4 +1,4 @@
-"""The command on corpora of speech, with models whose answers are planted: the pitch of a tone says them."""
+"""The command on audio files, with models whose predictions are planted: the pitch of a tone gives them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from click.testing import CliRunner, Result
 
 from mien.cli import main
 from mien.errors import ModelError, UnknownModelError
-from mien.labels import FER7
+from mien.labels import FER7, RAVDESS8
 from mien.models.spec import ModelSpec
 from mien.output import plots
 from planted_clips import Planted, record, right_but_for_two, write_ravdess
+from planted_speech import planted_speech, said
 from speech_corpora import ravdess_names, tone, write_wav
 
 RECORDS = {
@@ -41,7 +42,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
         return Planted(spec)
 
     monkeypatch.setattr("mien.speech.analyzer.SpeechAnalyzer", analyzer)
-    monkeypatch.setattr("mien.evaluate.models.find_model", find)
+    monkeypatch.setattr("mien.evaluate.runs.find_model", find)
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +59,17 @@ def test_ravdess_as_json(corpus: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert (found["model"], found["dataset"], found["split"]) == ("planted-speech", "ravdess", "all")
-    assert (found["n"], found["speakers"], found["output"]) == (240, 4, "ravdess8")
+    assert (found["n"], found["n_subjects"], found["output"]) == (240, 4, "ravdess8")
     assert found["accuracy"] == pytest.approx(152 / 240)
-    assert found["by_sex"]["female"]["accuracy"] == pytest.approx(92 / 120)
-    assert (found["seen_speakers"], found["noise"]) == (None, [])
+    assert found["groups"]["sex"]["female"]["accuracy"] == pytest.approx(92 / 120)
+    assert (found["seen_in_training"], found["noise"]) == (None, [])
 
 
 def test_text_for_people(corpus: Path) -> None:
     done = run("planted", "ravdess", "--data", corpus)
     assert done.exit_code == 0, done.output
-    assert "planted-speech 1 on ravdess all, output ravdess8; it is not known which" in done.stdout
-    assert "240 clips of 4 speakers. Measured" in done.stdout
+    assert "planted-speech 1 on ravdess all, published labels, output ravdess8; it is not known which" in done.stdout
+    assert "240 clips of 4 subjects. Measured" in done.stdout
     assert "accuracy  63.33 %" in done.stdout
     assert "ECE above floor" in done.stdout
 
@@ -77,21 +78,21 @@ def test_filters_and_any_speakers_present(corpus: Path) -> None:
     found = json.loads(run("planted", "ravdess", "--data", corpus, "--option", "intensity=strong", "--json").stdout)
     assert (found["n"], found["accuracy"]) == (112, pytest.approx(0.5))
     found = json.loads(run("planted", "ravdess", "--data", corpus / "Actor_03", "--json").stdout)
-    assert (found["n"], found["speakers"], found["intervals_by"]) == (60, 1, "clip")
+    assert (found["n"], found["n_subjects"], found["intervals_by"]) == (60, 1, "clip")
 
 
 def test_a_speaker_heard_in_training_is_said_everywhere(corpus: Path, tmp_path: Path) -> None:
     done = run("heard", "ravdess", "--data", corpus, "--report", tmp_path / "r")
     assert done.exit_code == 0, done.output
-    assert "mien: caution: heard was trained on 1 of the 4 speakers of these clips" in done.stderr
+    assert "mien: caution: heard was trained on 1 of the 4 subjects of these clips" in done.stderr
     assert "no measure of generalization" in done.stderr
-    assert "CAUTION: heard was trained on 1 of the 4 speakers" in done.stdout
-    assert "UAR, unseen speakers" in done.stdout
+    assert "CAUTION: heard was trained on 1 of the 4 subjects" in done.stdout
+    assert "UAR, unseen subjects" in done.stdout
     text = (tmp_path / "r" / "report.md").read_text("utf-8")
     assert "**Caution**: heard was trained on 1 of the 4" in text
     assert "| 03 | 60 | 100.00 % | 100.00 % | yes |" in text
     found = json.loads((tmp_path / "r" / "report.json").read_text("utf-8"))
-    assert (found["seen_speakers"], found["n_unseen"]) == (["03"], 180)
+    assert (found["seen_in_training"], found["n_unseen"]) == (["03"], 180)
     assert found["accuracy_unseen"] == pytest.approx(92 / 180)
 
 
@@ -113,16 +114,16 @@ def test_noise_and_the_report_folder(corpus: Path, tmp_path: Path) -> None:
         "reliability.png",
         "report.json",
         "report.md",
-        "speakers.png",
+        "subjects.png",
         "worst.png",
     ]
     assert json.loads((report / "report.json").read_text()) == found
-    matrices = plots.confusion_pair(found["confusion_matrix"], found["labels"], unit="recordings")
+    matrices = plots.confusion_pair(found["confusion_matrix"], found["labels"], unit="clips")
     assert (report / "confusion.png").read_bytes() == matrices
     with (report / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == found["n"]
-    assert (rows[0]["speaker"], rows[0]["sex"], rows[0]["right"]) == ("01", "male", "0")
+    assert (rows[0]["subject"], rows[0]["sex"], rows[0]["right"]) == ("01", "male", "0")
     text = (report / "report.md").read_text()
     ran = "mien evaluate planted-speech ravdess --data DATA --option repetition=1 --option statement=1 --noise"
     assert f"Measured by `{ran}`." in text
@@ -140,7 +141,7 @@ def test_one_speaker_has_no_babble(corpus: Path) -> None:
     fixed = ("planted", "ravdess", "--data", corpus / "Actor_03", "--option", "repetition=1", "--option", "statement=1")
     done = run(*fixed, "--noise", "--json")
     assert done.exit_code == 0
-    assert "no babble: all clips of ravdess are of one speaker" in done.stderr
+    assert "no babble: all clips of ravdess are of one subject" in done.stderr
     assert {entry["kind"] for entry in json.loads(done.stdout)["noise"]} == {"clean", "white"}
 
 
@@ -158,21 +159,21 @@ def test_a_damaged_file_is_listed_and_the_exit_code_says_so(corpus: Path, tmp_pa
     done = run("planted", "ravdess", "--data", tmp_path)
     assert (done.exit_code, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
-    assert "no clip of ravdess could be read, the first: Actor_02/" in done.stderr
+    assert "no sample of ravdess could be read, the first: Actor_02/" in done.stderr
 
 
-def test_models_are_set_against_each_other(corpus: Path, tmp_path: Path) -> None:
+def test_models_are_compared(corpus: Path, tmp_path: Path) -> None:
     done = run("planted,seven", "ravdess", "--data", corpus, "--report", tmp_path / "r", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert [entry["called"] for entry in found["results"]] == ["planted-speech", "seven"]
+    assert [entry["name"] for entry in found["results"]] == ["planted-speech", "seven"]
     assert [entry["n_no_common_label"] for entry in found["results"]] == [0, 32]
     (paired,) = found["comparisons"]
     assert (paired["first"], paired["second"], paired["n"], paired["intervals_by"]) == (
         "planted-speech",
         "seven",
         208,
-        "speaker",
+        "subject",
     )
     assert (tmp_path / "r" / "seven-ravdess-all" / "confusion.png").is_file()
     assert "of 208 clips" in (tmp_path / "r" / "report.md").read_text()
@@ -206,7 +207,7 @@ def test_a_folder_is_recordings_where_the_model_hears(tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("nobody", "ravdess", "--data", "{}"), 1, "unknown model 'nobody'"),
-        (("planted", "ravdess", "--data", "{}/none"), 1, "but there is no such folder"),
+        (("planted", "ravdess", "--data", "{}/none"), 1, "there is no such folder"),
         (("planted", "ravdess", "--data", "{}", "--split", "test"), 1, "has no split 'test': it has none"),
         (("planted", "ravdess", "--data", "{}", "--labels-as", "x"), 1, "has no output 'x': it has ravdess8"),
         (("planted", "ravdess", "--data", "{}", "--option", "x=1"), 1, "has no option 'x'"),
@@ -243,3 +244,23 @@ def test_a_report_without_mistakes(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert not (tmp_path / "r" / "worst.png").exists()
     assert "There is no mistake." in (tmp_path / "r" / "report.md").read_text()
+
+
+def test_a_run_folder_on_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # of the planted models
+    planted_speech(tmp_path / "run")
+    for name in ravdess_names([1, 3]):
+        _, _, emotion, _, statement, repetition, actor = (int(code) for code in Path(name).stem.split("-"))
+        if (statement, repetition) == (1, 1):
+            answer = RAVDESS8.emotions[(emotion - 1 + (actor == 3 and emotion > 4)) % 8]
+            write_wav(tmp_path / "c" / name, said(answer, 1.0))
+    fixed = ("evaluate", str(tmp_path / "run"), "ravdess", "--data", str(tmp_path / "c"), "--json")
+    done = CliRunner().invoke(main, [*fixed, "--noise"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["n"], found["seen_in_training"], found["n_unseen"]) == (30, ["01"], 15)
+    assert found["groups"]["subject"]["01"]["accuracy"] == 1
+    assert found["uar_unseen"] == pytest.approx(0.5)
+    assert found["accuracy"] == pytest.approx((15 + 7) / 30)
+    assert found["noise"][0]["accuracy"] == pytest.approx(found["accuracy"])
+    assert "mien: caution: planted-speech was trained on 1 of the 2 subjects" in done.stderr
