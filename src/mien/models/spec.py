@@ -30,6 +30,7 @@ from mien.labels import LABEL_SETS, LabelSet, label_set
 
 __all__ = [
     "TASKS",
+    "ClipInput",
     "License",
     "ModelFile",
     "ModelInput",
@@ -40,7 +41,7 @@ __all__ = [
     "parse_record",
 ]
 
-TASKS = ("face-emotion", "face-detection", "speech-emotion", "speech-activity", "emotion-fusion")
+TASKS = ("face-emotion", "face-detection", "speech-emotion", "speech-activity", "video-emotion", "emotion-fusion")
 """What a model can do."""
 
 _REQUIRED = {
@@ -48,11 +49,17 @@ _REQUIRED = {
     "face-detection": ("files",),
     "speech-emotion": ("files", "sound", "outputs"),
     "speech-activity": ("files",),
+    "video-emotion": ("files", "clip", "crop", "outputs"),
     "emotion-fusion": ("fusion",),
 }
 """Keys of a task beside those of every model."""
 
-_ONLY = {"input": ("face-emotion",), "sound": ("speech-emotion",), "outputs": ("face-emotion", "speech-emotion")}
+_ONLY = {
+    "input": ("face-emotion",),
+    "sound": ("speech-emotion",),
+    "clip": ("video-emotion",),
+    "outputs": ("face-emotion", "speech-emotion", "video-emotion"),
+}
 """Keys that only some tasks have."""
 
 _LONGEST_S = 600.0
@@ -188,6 +195,39 @@ class SoundInput:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipInput:
+    """What the graph of a video-emotion model takes: the faces of one person in a video.
+
+    Always ``mask``, float32 (1, T), 1 for frames that are there; before it ``crops``, uint8 (1, T, S, S, 3) RGB, or
+    ``features``, float32 (1, T, D), or both.
+
+    Parameters
+    ----------
+    frames : int
+        Frames at most, T; evenly spaced over those in which the person is seen, or all of them if there are fewer.
+    size : int
+        Side S of the square crops in pixels.
+    crops : bool
+        Whether it takes ``crops``.
+    face_model : str
+        The face model of which it takes ``features``: the probabilities of all its outputs and its embedding, means of
+        each face and its mirror image. A shipped model, or the path of a record or run folder; empty for no features.
+    face_sha256 : str
+        Digest of that model's graph.
+    """
+
+    frames: int = field(metadata={"least": 1})
+    size: int = field(metadata={"least": 8})
+    crops: bool = False
+    face_model: str = ""
+    face_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.crops and not self.face_model:
+            raise InputError("key 'crops' must be true where there is no 'face_model'")
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One head of a model.
 
@@ -271,6 +311,8 @@ class ModelSpec:
         Given for face-emotion models.
     sound : SoundInput or None
         Given for speech-emotion models.
+    clip : ClipInput or None
+        Given for video-emotion models.
     crop : dict
         Geometry of the model's own crop, as `mien.face.align` reads it; empty for a detector.
     outputs : tuple of Output
@@ -293,6 +335,7 @@ class ModelSpec:
     files: tuple[ModelFile, ...] = ()
     input: ModelInput | None = None
     sound: SoundInput | None = None
+    clip: ClipInput | None = None
     crop: dict[str, Any] = field(default_factory=dict, hash=False)
     outputs: tuple[Output, ...] = ()
     results: tuple[Result, ...] = ()
