@@ -120,12 +120,12 @@ def test_methods_by_single_frames_have_one_fused_answer(talk: Path, planted_mode
     face, voice = video.summary.emotion, video.summary.voice
     assert face is not None
     assert voice is not None
-    assert segment.face is not None
-    assert segment.voice is not None
+    assert segment.emotions["face"] is not None
+    assert segment.emotions["voice"] is not None
     # Both as the common seven: contempt is left out, calm counts as neutral.
-    assert segment.face["anger"] == pytest.approx(face["anger"] / (1 - face["contempt"]), abs=1e-6)
-    assert segment.voice["anger"] == pytest.approx(voice["anger"], abs=1e-6)
-    assert segment.voice["neutral"] == pytest.approx(voice["neutral"] + voice["calm"], abs=1e-6)
+    assert segment.emotions["face"]["anger"] == pytest.approx(face["anger"] / (1 - face["contempt"]), abs=1e-6)
+    assert segment.emotions["voice"]["anger"] == pytest.approx(voice["anger"], abs=1e-6)
+    assert segment.emotions["voice"]["neutral"] == pytest.approx(voice["neutral"] + voice["calm"], abs=1e-6)
 
 
 def test_a_part_of_a_video_is_a_part_of_all_three(talk: Path, planted_model: Path, speech: Path) -> None:
@@ -207,8 +207,8 @@ def test_sound_that_ends_early(tmp_path: Path, planted_model: Path, speech: Path
     assert video.warnings == video.fused.warnings == ("the sound ends at 3.0 s, the image at 6.0 s",)
     assert [name for _, _, name in said(video)] == ["anger"]
     last = video.fused.segments[-1]
-    assert (last.voice, last.end_s) == (None, pytest.approx(6.0))
-    assert last.face is not None
+    assert (last.emotions["voice"], last.end_s) == (None, pytest.approx(6.0))
+    assert last.emotions["face"] is not None
 
 
 def test_sound_that_goes_on_after_the_image(tmp_path: Path, planted_model: Path, speech: Path) -> None:
@@ -218,7 +218,7 @@ def test_sound_that_goes_on_after_the_image(tmp_path: Path, planted_model: Path,
     assert warning.startswith("the sound ends at 6.0 s, the image at 2.0 s")
     after = video.fused.at(5.0)
     assert after is not None
-    assert (after.face, after.track) == (None, None)
+    assert (after.emotions["face"], after.track) == (None, None)
     assert after.fused is not None
     assert after.fused.top == "sadness"
     # Up to where the image goes, if that is asked for.
@@ -289,7 +289,7 @@ def test_sound_without_speech_leaves_the_face(
     assert video.summary.speech_s == 0
     assert (video.fused.mean("voice"), video.summary.voice) == (None, None)
     assert video.fused.both_s == 0
-    assert video.fused.face_s == pytest.approx(video.summary.seen_s, abs=1e-6)
+    assert video.fused.seconds_of("face") == pytest.approx(video.summary.seen_s, abs=1e-6)
 
 
 def test_damaged_sound_is_read_as_far_as_it_goes(tmp_path: Path, planted_model: Path, speech: Path) -> None:

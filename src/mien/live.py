@@ -481,11 +481,12 @@ class LiveVoice:
         shown = self._face_mapping.apply(face.smoothed.to_array()[None])
         spoken = self._voice_mapping.apply(segment.emotion.to_array()[None])
         fused = experts(
-            shown / shown.sum(),
-            spoken / spoken.sum(),
+            {"face": shown / shown.sum(), "voice": spoken / spoken.sum()},
             weights=self._weights,
-            face_quality={"width_px": [face.face.width_px], "sharpness": [_or_nan(face.sharpness)]},
-            voice_quality={"speech_s": [segment.duration_s], "snr_db": [_or_nan(segment.snr_db)]},
+            quality={
+                "face": {"width_px": [face.face.width_px], "sharpness": [_or_nan(face.sharpness)]},
+                "voice": {"speech_s": [segment.duration_s], "snr_db": [_or_nan(segment.snr_db)]},
+            },
         )
         return Emotion(FER7, tuple(fused.probabilities[0].tolist()))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mien.errors import InputError
-from mien.fusion import ExpertWeights, experts, shipped_weights
+from mien.fusion import ExpertWeights, Fused, experts, shipped_weights
 from mien.fusion.experts import FACE_MEASURES, LEAST, VOICE_MEASURES, Expert, reliability
 from mien.labels import FER7, FERPLUS8
 from mien.models import registry
@@ -23,7 +24,13 @@ def weights(
     def side(measures: dict[str, object], usual: float) -> Expert:
         return Expert(1.0, bias, dict.fromkeys(measures, slope), dict.fromkeys(measures, usual))
 
-    return ExpertWeights(prior, side(FACE_MEASURES, 1.0), side(VOICE_MEASURES, 1.0), t)
+    sides = {"face": side(FACE_MEASURES, 1.0), "voice": side(VOICE_MEASURES, 1.0)}
+    return ExpertWeights(prior, sides, t)
+
+
+def fuse_pair(face: Any, voice: Any, **options: Any) -> Fused:
+    quality = {name: options.pop(f"{name}_quality", {}) for name in ("face", "voice")}
+    return experts({"face": face, "voice": voice}, quality=quality, **options)
 
 
 def test_two_independent_witnesses_follow_bayes_rule() -> None:
@@ -32,11 +39,11 @@ def test_two_independent_witnesses_follow_bayes_rule() -> None:
     prior = random.dirichlet(np.full(7, 5.0))
     seen, heard = random.dirichlet(np.full(7, 2.0), (2, 200))
     face, voice, both = (p / p.sum(axis=1, keepdims=True) for p in (prior * seen, prior * heard, prior * seen * heard))
-    found = experts(face, voice, weights=weights(prior=tuple(prior)))
+    found = fuse_pair(face, voice, weights=weights(prior=tuple(prior)))
     kept = (np.minimum(face, voice) > LEAST).all(axis=1)
     np.testing.assert_allclose(found.probabilities[kept], both[kept], rtol=1e-9)
     assert kept.sum() > 100
-    np.testing.assert_allclose(found.face_weight, 1)
+    np.testing.assert_allclose(found.weights["face"], 1)
 
 
 def test_one_side_alone_is_left_as_it_is() -> None:
@@ -44,29 +51,29 @@ def test_one_side_alone_is_left_as_it_is() -> None:
     p = random.dirichlet(np.full(7, 3.0), 20)
     none = np.full_like(p, np.nan)
     known = weights(prior=tuple(random.dirichlet(np.full(7, 5.0))), t=2.0)
-    np.testing.assert_allclose(experts(p, none, weights=known).probabilities, np.maximum(p, LEAST), atol=1e-3)
-    np.testing.assert_allclose(experts(none, p, weights=known).probabilities, np.maximum(p, LEAST), atol=1e-3)
-    assert np.isnan(experts(none, none, weights=known).probabilities).all()
-    assert not experts(none, none, weights=known).face_weight.any()
+    np.testing.assert_allclose(fuse_pair(p, none, weights=known).probabilities, np.maximum(p, LEAST), atol=1e-3)
+    np.testing.assert_allclose(fuse_pair(none, p, weights=known).probabilities, np.maximum(p, LEAST), atol=1e-3)
+    assert np.isnan(fuse_pair(none, none, weights=known).probabilities).all()
+    assert not fuse_pair(none, none, weights=known).weights["face"].any()
 
 
 def test_a_poor_side_fades_out_and_the_other_is_left() -> None:
     random = np.random.default_rng(3)
     face, voice = random.dirichlet(np.full(7, 3.0), (2, 30))
     known = weights(bias=4.0, slope=2.0)
-    worst = experts(
+    worst = fuse_pair(
         face, voice, weights=known, voice_quality={"snr_db": np.full(30, -1e9), "speech_s": np.full(30, 3.0)}
     )
-    alone = experts(face, np.full_like(face, np.nan), weights=known)
-    np.testing.assert_allclose(worst.voice_weight, 0, atol=1e-12)
+    alone = fuse_pair(face, np.full_like(face, np.nan), weights=known)
+    np.testing.assert_allclose(worst.weights["voice"], 0, atol=1e-12)
     np.testing.assert_allclose(worst.probabilities, alone.probabilities, atol=1e-9)
-    no_width = experts(face, voice, weights=known, face_quality={"width_px": np.zeros(30)})
-    assert (no_width.face_weight == 0).all()
+    no_width = fuse_pair(face, voice, weights=known, face_quality={"width_px": np.zeros(30)})
+    assert (no_width.weights["face"] == 0).all()
 
 
 def test_two_poor_sides_say_nothing() -> None:
     face = voice = np.array([[0.94, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]])
-    worst = experts(
+    worst = fuse_pair(
         face, voice, weights=weights(bias=4, slope=2), face_quality={"sharpness": 0.0}, voice_quality={"speech_s": 0.0}
     )
     np.testing.assert_allclose(worst.probabilities, 1 / 7)
@@ -84,7 +91,7 @@ def test_two_poor_sides_say_nothing() -> None:
 )
 def test_reliability_grows_with_quality_within_its_bounds(side: str, name: str, values: list[float]) -> None:
     measures = FACE_MEASURES if side == "face" else VOICE_MEASURES
-    expert = replace(getattr(weights(bias=1.0, slope=0.7), side), most=1.3)
+    expert = replace(weights(bias=1.0, slope=0.7).experts[side], most=1.3)
     found = reliability(expert, measures, {name: np.array(values, float)}, len(values))
     assert (np.diff(found) >= 0).all()
     assert found.min() >= 0
@@ -101,9 +108,28 @@ def test_what_was_not_measured_is_typical() -> None:
 
 def test_a_temperature_makes_only_answers_of_both_less_sure() -> None:
     face = np.array([[0.7, *[0.05] * 6]])
-    cold, warm = (experts(face, face, weights=weights(t=t)).probabilities for t in (1.0, 1.5))
+    cold, warm = (fuse_pair(face, face, weights=weights(t=t)).probabilities for t in (1.0, 1.5))
     assert warm.max() < cold.max()
     assert warm.argmax() == cold.argmax()
+
+
+def test_a_third_witness_follows_bayes_rule_with_an_expert_of_its_own() -> None:
+    random = np.random.default_rng(4)
+    prior = random.dirichlet(np.full(7, 5.0))
+    likelihoods = random.dirichlet(np.full(7, 2.0), (3, 200))
+    posteriors = [own / own.sum(axis=1, keepdims=True) for own in prior * likelihoods]
+    shares = dict(zip(("face", "voice", "text"), posteriors, strict=True))
+    known = weights(prior=tuple(prior))
+    with pytest.raises(InputError, match="there is no expert for 'text': the weights have face, voice"):
+        experts(shares, weights=known)
+    whole = ExpertWeights(known.prior, {**known.experts, "text": Expert(1.0, SURE, {}, {})})
+    assert ExpertWeights.from_dict(whole.to_dict()).experts == whole.experts
+    found = experts(shares, weights=whole, quality={"text": {"speech_s": np.ones(200)}})
+    expected = prior * likelihoods.prod(axis=0)
+    expected /= expected.sum(axis=1, keepdims=True)
+    kept = np.min(posteriors, axis=(0, 2)) > LEAST
+    np.testing.assert_allclose(found.probabilities[kept], expected[kept], rtol=1e-9)
+    assert kept.sum() > 100
 
 
 def test_the_shipped_weights_are_whole_and_fitted() -> None:
@@ -133,15 +159,15 @@ def test_wrong_weights_are_refused() -> None:
     with pytest.raises(InputError, match="must have the same measures"):
         Expert(1.0, 0.0, {"snr_db": 1.0}, {})
     with pytest.raises(InputError, match="most must be a number"):
-        replace(weights().face, most=0)
+        replace(weights().experts["face"], most=0)
 
 
 def test_wrong_arguments_are_refused() -> None:
     p = np.full((2, 7), 1 / 7)
     with pytest.raises(InputError, match="unknown measure 'blur': expected width_px, sharpness, seen_s"):
-        experts(p, p, weights=weights(), face_quality={"blur": 1.0})
+        fuse_pair(p, p, weights=weights(), face_quality={"blur": 1.0})
     with pytest.raises(InputError, match="snr_db must have 2 values, but got float64 of shape"):
-        experts(p, p, weights=weights(), voice_quality={"snr_db": np.zeros(3)})
+        fuse_pair(p, p, weights=weights(), voice_quality={"snr_db": np.zeros(3)})
     with pytest.raises(InputError, match="experts answer in fer7, but got ferplus8"):
-        experts(p, p, weights=weights(), labels=FERPLUS8)
+        fuse_pair(p, p, weights=weights(), labels=FERPLUS8)
     assert len(FER7) == 7

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError
-from mien.fusion import METHODS, fuse
-from mien.fusion.axis import HOLD, Course, edges_of
+from mien.fusion import METHODS, Fused, fuse
+from mien.fusion.over_time import HOLD, TrackIntegral, merge_edges
 from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet, mapping
 from mien.results import Emotion, EmotionSegment, FaceTrack, FusedResult, SpeechResult, SpeechSegment, VideoResult
 
@@ -80,14 +80,14 @@ def test_the_axis_is_the_union_of_the_edges_of_both() -> None:
     voice = speech((0, 1.5, None), (1.5, 4.25, said(ANGRY)), (4.25, 5, said(SAD)), (5, 10, None))
     result = fuse(faces, voice)
     assert bounds(result) == [(0, 1.5), (1.5, 3), (3, 4.25), (4.25, 5), (5, 7), (7, 8), (8, 10)]
-    assert [segment.face.top if segment.face else None for segment in result.segments] == [
+    assert [segment.emotions["face"].top if segment.emotions["face"] else None for segment in result.segments] == [
         HAPPY, HAPPY, ANGRY, ANGRY, ANGRY, None, SAD,
     ]  # fmt: skip
-    assert [segment.voice.top if segment.voice else None for segment in result.segments] == [
+    assert [segment.emotions["voice"].top if segment.emotions["voice"] else None for segment in result.segments] == [
         None, ANGRY, ANGRY, SAD, None, None, None,
     ]  # fmt: skip
     assert result.segments[5].fused is None
-    assert (result.face_s, result.voice_s, result.both_s) == pytest.approx((9, 3.5, 3.5))
+    assert (result.seconds_of("face"), result.seconds_of("voice"), result.both_s) == pytest.approx((9, 3.5, 3.5))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -124,7 +124,7 @@ def test_means_are_exact_whatever_the_frames() -> None:
         if high > low:
             whole += high - low
             total = [t + (high - low) * Fraction(float(p)) for t, p in zip(total, rows[k], strict=True)]
-    middle = result.segments[1].face
+    middle = result.segments[1].emotions["face"]
     assert middle is not None
     np.testing.assert_allclose(middle.to_array(), [float(t / whole) for t in total], atol=1e-6)
 
@@ -134,12 +134,12 @@ def test_labels_become_the_common_seven_and_the_notes_say_so() -> None:
     voice = speech((0, 2, said("calm", 0.6, RAVDESS8)), labels=RAVDESS8)
     result = fuse(faces, voice)
     (segment,) = result.segments
-    assert segment.face is not None
-    assert segment.voice is not None
-    assert segment.voice.top == NEUTRAL
+    assert segment.emotions["face"] is not None
+    assert segment.emotions["voice"] is not None
+    assert segment.emotions["voice"].top == NEUTRAL
     expected = mapping(FERPLUS8, FER7).apply(said("contempt", 0.4, FERPLUS8))
-    np.testing.assert_allclose(segment.face.to_array(), expected, atol=1e-6)
-    assert "contempt is dropped and the rest renormalised (face)" in result.notes
+    np.testing.assert_allclose(segment.emotions["face"].to_array(), expected, atol=1e-6)
+    assert "contempt is dropped and the rest renormalized (face)" in result.notes
     assert "calm counts as neutral (voice)" in result.notes
 
 
@@ -150,8 +150,8 @@ def test_a_video_that_begins_later_and_sound_that_ends_earlier_keep_their_times(
     assert result.warnings == ("the sound ends at 6.0 s, the image at 10.0 s",)
     later = fuse(video((track([(0, 4, said(HAPPY))]),), end_s=4), speech((0, 3, None), (3, 9, said(SAD))))
     assert bounds(later) == [(0, 3), (3, 4), (4, 9)]
-    assert later.segments[-1].face is None
-    assert later.segments[-1].voice is not None
+    assert later.segments[-1].emotions["face"] is None
+    assert later.segments[-1].emotions["voice"] is not None
 
 
 def test_what_is_missing_is_named() -> None:
@@ -228,14 +228,14 @@ def test_without_a_timeline_leaders_part_the_face() -> None:
 
 
 def test_edges_that_touch_are_one() -> None:
-    edges = edges_of([0.0, 1.0, 1.0 + 1e-9, 2.0, 5.0 - 1e-9, 7.0], 0.0, 5.0)
+    edges = merge_edges([0.0, 1.0, 1.0 + 1e-9, 2.0, 5.0 - 1e-9, 7.0], 0.0, 5.0)
     np.testing.assert_allclose(edges, [0, 1, 2, 5])
     assert edges[-1] == 5.0
 
 
-def test_a_course_is_integrated_through_gaps() -> None:
+def test_a_track_is_integrated_through_gaps() -> None:
     faces = track([(0, 1, said(HAPPY)), (3, 4, said(ANGRY))])
-    course = Course.of(faces, np.ones((len(faces), 1)))
+    course = TrackIntegral.of(faces, np.ones((len(faces), 1)))
     np.testing.assert_allclose(course.until(np.array([-1, 0.5, 1, 2.5, 3.25, 9])).ravel(), [0, 0.5, 1, 1, 1.25, 2])
 
 
@@ -243,28 +243,61 @@ def test_quality_reaches_the_experts() -> None:
     """A face of 6 px says less than one of 60; so does a sentence of half a second against one of three."""
     voice = speech((0, 3, said(SAD, 0.5)))
     large, small = (fuse(track([(0, 3, said(HAPPY))], side=side), voice).segments[0] for side in (60.0, 6.0))
-    assert small.face_weight < 0.9 * large.face_weight
-    assert small.voice_weight == large.voice_weight
+    assert small.weights["face"] < 0.9 * large.weights["face"]
+    assert small.weights["voice"] == large.weights["voice"]
     brief = fuse(track([(0, 3, said(HAPPY))]), speech((0, 0.5, said(SAD, 0.5)), (0.5, 3, None))).segments[0]
-    assert brief.voice_weight < 0.7 * large.voice_weight
+    assert brief.weights["voice"] < 0.7 * large.weights["voice"]
 
 
 def test_measures_of_tracks_and_segments_are_taken_where_they_are_known() -> None:
     faces = track([(0, 3, said(HAPPY))])
     blurred = replace(faces, sharpness=np.full(len(faces), 0.01, np.float32))
-    weights = [fuse(t, None).segments[0].face_weight for t in (faces, blurred)]
+    weights = [fuse(t, None).segments[0].weights["face"] for t in (faces, blurred)]
     assert weights[1] < 0.9 * weights[0]
     known = np.full(len(faces), np.nan, np.float32)
     known[3] = 0.01
-    assert fuse(replace(faces, sharpness=known), None).segments[0].face_weight == pytest.approx(weights[1])
+    assert fuse(replace(faces, sharpness=known), None).segments[0].weights["face"] == pytest.approx(weights[1])
     emotion = Emotion(FER7, tuple(said(SAD)))
     clear, noisy = (fuse(faces, [SpeechSegment(0, 3, True, emotion, snr_db=db)]).segments[0] for db in (40.0, -15.0))
-    assert noisy.voice_weight < 0.4 * clear.voice_weight
+    assert noisy.weights["voice"] < 0.4 * clear.weights["voice"]
+
+
+def test_a_mapping_of_modalities_of_ones_own() -> None:
+    faces = video((track([(0, 6, said(HAPPY))]),), end_s=6)
+    parts = ((1, 2, said(ANGRY)), (4, 5, said(SAD)))
+    words = [EmotionSegment(a, b, Emotion(FER7, tuple(row))) for a, b, row in parts]
+    result = fuse({"face": faces, "text": words}, method="average")
+    assert result.modalities == ("face", "text")
+    assert bounds(result) == [(0, 1), (1, 2), (2, 4), (4, 5), (5, 6)]
+    np.testing.assert_allclose(result.segments[1].fused.to_array(), (said(HAPPY) + said(ANGRY)) / 2)
+    assert (result.seconds_of("text"), result.both_s) == (2, 2)
+    names = [column.name for column in result.columns()]
+    assert names[5:11] == ["face_weight", "text_weight", "face", "face_confidence", "text", "text_confidence"]
+    assert all(list(row) == names for row in result.rows())
+    assert FusedResult.from_dict(result.to_dict()) == result
+    assert fuse({"voice": None, "face": faces, "text": ()}, method="average").warnings == (
+        "there is no sound: what is left is the face",
+        "there is no text: what is left is the face",
+    )
+    third = fuse({"face": faces, "voice": speech((0, 3, said(SAD)), (3, 6, None)), "text": words}, method="average")
+    assert [segment.weights["text"] for segment in third.segments] == [0, pytest.approx(1 / 3), 0, 0, 0.5, 0]
+    assert fuse(faces, speech((0, 6, said(SAD)))) == fuse({"face": faces, "voice": speech((0, 6, said(SAD)))})
+
+
+def test_a_method_of_ones_own() -> None:
+    def face_only(shares, *, quality, labels):  # type: ignore[no-untyped-def]
+        assert set(quality["face"]) == {"width_px", "sharpness", "seen_s"}
+        ones = np.ones(len(shares["face"]))
+        return Fused(shares["face"], {"face": ones, "voice": 0 * ones})
+
+    result = fuse(track([(0, 3, said(HAPPY))]), speech((0, 3, said(SAD))), method=face_only)
+    assert result.method == "face_only"
+    assert result.segments[0].fused.top == HAPPY
 
 
 def test_wrong_input_is_refused() -> None:
     faces = track([(0, 3, said(HAPPY))])
-    with pytest.raises(InputError, match="method must be one of experts, average, most_confident, rule_table, but"):
+    with pytest.raises(InputError, match="unknown fusion method 'vote': expected one of experts, average"):
         fuse(faces, None, method="vote")
     with pytest.raises(InputError, match="speech must be a SpeechResult or segments of one, but one is a str"):
         fuse(faces, ["x"])  # type: ignore[list-item]
@@ -279,8 +312,8 @@ def test_wrong_input_is_refused() -> None:
 
 def test_speech_without_an_answer_is_no_voice() -> None:
     (segment,) = fuse(track([(0, 3, said(HAPPY))]), [SpeechSegment(0, 3, True)]).segments
-    assert segment.voice is None
-    assert segment.voice_weight == 0
+    assert segment.emotions["voice"] is None
+    assert segment.weights["voice"] == 0
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -303,12 +336,12 @@ def test_at_any_time_the_answer_is_that_of_who_is_seen_and_what_is_heard_then(se
         segment = result.at(time_s)
         assert segment is not None
         voice = next(s for s in heard if s.start_s <= time_s < s.end_s).emotion
-        assert (segment.voice is None) == (voice is None)
-        if voice is not None and segment.voice is not None:
-            np.testing.assert_allclose(segment.voice.probabilities, voice.probabilities, atol=1e-12)
+        assert (segment.emotions["voice"] is None) == (voice is None)
+        if voice is not None and segment.emotions["voice"] is not None:
+            np.testing.assert_allclose(segment.emotions["voice"].probabilities, voice.probabilities, atol=1e-12)
         seen = {t.number for t in tracks if any(a <= time_s < b for a, b in t.intervals())}
         assert segment.track in (seen or {None})
-    total = sum(np.array(s.voice.probabilities) * s.duration_s for s in result.segments if s.voice)
+    total = sum(e.to_array() * s.duration_s for s in result.segments if (e := s.emotions["voice"]))
     expected = sum(np.array(s.emotion.probabilities) * s.duration_s for s in heard if s.emotion)
     np.testing.assert_allclose(total, expected, atol=1e-9)
 
@@ -320,5 +353,5 @@ def test_one_persons_face_is_integrated_without_loss() -> None:
     cuts = np.sort(random.uniform(0, 10, 20))
     heard = [SpeechSegment(a, b, True, Emotion(FER7, tuple(said(SAD)))) for a, b in pairwise(cuts)]
     result = fuse(faces, heard)
-    total = sum(np.array(s.face.probabilities) * s.duration_s for s in result.segments if s.face)
+    total = sum(e.to_array() * s.duration_s for s in result.segments if (e := s.emotions["face"]))
     np.testing.assert_allclose(total, (faces.smoothed * faces.durations_s[:, None]).sum(axis=0), atol=1e-5)

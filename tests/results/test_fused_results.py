@@ -22,10 +22,10 @@ def result() -> FusedResult:
     happy, sad = emotion("happiness"), emotion("sadness", 0.4)
     return FusedResult(
         (
-            FusedSegment(1.0, 3.0, happy, None, happy, 1, 1.0, 0.0),
-            FusedSegment(3.0, 4.0, happy, sad, sad, 1, 0.25, 0.75),
+            FusedSegment(1.0, 3.0, {"face": happy, "voice": None}, happy, {"face": 1.0}, 1),
+            FusedSegment(3.0, 4.0, {"face": happy, "voice": sad}, sad, {"face": 0.25, "voice": 0.75}, 1),
             FusedSegment(4.0, 8.0),
-            FusedSegment(8.0, 8.5, None, sad, sad, None, 0.0, 1.0),
+            FusedSegment(8.0, 8.5, {"face": None, "voice": sad}, sad, {"voice": 1.0}),
         ),
         "average",
         FER7,
@@ -37,7 +37,8 @@ def result() -> FusedResult:
 
 def test_times_and_means() -> None:
     fused = result()
-    assert (fused.start_s, fused.end_s, fused.face_s, fused.voice_s, fused.both_s) == (1.0, 8.5, 3.0, 1.5, 1.0)
+    assert (fused.start_s, fused.end_s) == (1.0, 8.5)
+    assert (fused.seconds_of("face"), fused.seconds_of("voice"), fused.both_s) == (3.0, 1.5, 1.0)
     assert fused.seconds == {"happiness": 2.0, "sadness": 1.5}
     expected = (2 * np.array(emotion("happiness").probabilities) + 1.5 * emotion("sadness", 0.4).to_array()) / 3.5
     assert fused.emotion is not None
@@ -89,10 +90,11 @@ def test_rows_and_frame() -> None:
     [
         ({"start_s": 2.0, "end_s": 2.0}, "a segment must be 0 <= start_s < end_s, but got 2.0 to 2.0"),
         ({"start_s": float("nan"), "end_s": 2.0}, "a segment must be 0 <= start_s < end_s"),
-        ({"face_weight": 0.5}, "face_weight must be 0 where there is no face, but got 0.5"),
-        ({"voice_weight": -1.0}, "voice_weight must be finite and not negative, but got -1.0"),
+        ({"weights": {"face": 0.5}}, "the weight of face must be 0 where there is none, but got 0.5"),
+        ({"weights": {"voice": -1.0}}, "the weight of voice must be finite and not negative, but got -1.0"),
+        ({"weights": {"text": 1.0}}, "there is a weight of text, but no emotion of it"),
         ({"fused": emotion("fear")}, "a segment has a fused emotion exactly where"),
-        ({"voice": emotion("fear")}, "a segment has a fused emotion exactly where"),
+        ({"emotions": {"face": None, "voice": emotion("fear")}}, "a segment has a fused emotion exactly where"),
         ({"track": 3}, "a segment has a track exactly where it has an emotion of the face"),
     ],
 )
@@ -106,5 +108,7 @@ def test_wrong_results_are_refused() -> None:
         InputError, match="segments must follow each other without gaps, but one ends at 1 s and the next"
     ):
         FusedResult((FusedSegment(0, 1), FusedSegment(1.5, 2)))
+    with pytest.raises(InputError, match="all segments must be of face, voice, but one is of face, text"):
+        FusedResult((FusedSegment(0, 1, {"face": None, "text": None}),))
     with pytest.raises(InputError, match="all emotions must be in ferplus8, but got one in fer7"):
         FusedResult(result().segments, "average", FERPLUS8)

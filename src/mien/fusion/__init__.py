@@ -1,6 +1,6 @@
-"""Faces and voice together: results in, results out.
+"""Faces, voices and other modalities together: results in, results out.
 
-`fuse` brings both onto one time axis and makes one answer of them, by one of `METHODS`.  It opens no file: weights are
+`fuse` brings them onto one time axis and makes one answer of them, by one of `METHODS`.  It opens no file: weights are
 those of the shipped record, or handed in.
 """
 

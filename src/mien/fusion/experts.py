@@ -5,8 +5,8 @@ are multiplied; how frequent the emotions are, q, is in both, and taken out once
 
     log p(c) = (r_f log p_f(c) + r_v log p_v(c) - m log q(c)) / T**min(m, 1) + constant,  m = min(r_f, r_v)
 
-With r_f = r_v = T = 1 this is Bayes' rule for two witnesses who err independently of each other; T above 1 says that
-they do not quite.  A reliability is
+(of more than two, m is the sum of all but the largest r).  With r_f = r_v = T = 1 this is Bayes' rule for two witnesses
+who err independently of each other; T above 1 says that they do not quite.  A reliability is
 
     r = most * looks**growth / (1 + exp(-(bias + sum of slope * measure)))
 
@@ -39,13 +39,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from mien._checks import check_number, describe
 from mien.errors import InputError
-from mien.fusion.rules import Fused, checked_pair
+from mien.fusion.rules import Fused, Shares, check_shares
 from mien.labels import FER7, LabelSet
 from mien.models import registry
 
 __all__ = [
     "FACE_MEASURES",
     "LEAST",
+    "MEASURES",
     "VOICE_MEASURES",
     "Expert",
     "ExpertWeights",
@@ -89,6 +90,9 @@ VOICE_MEASURES: dict[str, Measure] = {
 
 LEAST = 1e-4
 """No expert says that an emotion is less probable than this: none can rule out what it has not seen."""
+
+MEASURES: dict[str, dict[str, Measure]] = {"face": FACE_MEASURES, "voice": VOICE_MEASURES}
+"""What is measured by modality; of others nothing."""
 
 Quality = Mapping[str, ArrayLike]
 """By measure: float (n,) in its unit; NaN, or left out, where it was not measured."""
@@ -151,10 +155,10 @@ class ExpertWeights:
     ----------
     prior : tuple of float
         How frequent the emotions are, q, in the order of `FER7`.
-    face, voice : Expert
-        How each side is trusted.
+    experts : dict of str to Expert
+        How each modality is trusted: those of `MEASURES`, and maybe others.
     temperature : float
-        T: above 1 makes answers of both together less sure.
+        T: above 1 makes answers of several together less sure.
 
     Raises
     ------
@@ -163,27 +167,23 @@ class ExpertWeights:
     """
 
     prior: tuple[float, ...]
-    face: Expert
-    voice: Expert
+    experts: dict[str, Expert]
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prior", _prior(self.prior))
         check_number(self.temperature, "temperature", low=math.ulp(0.0))
-        for side, expert, known in (("face", self.face, FACE_MEASURES), ("voice", self.voice, VOICE_MEASURES)):
-            if set(expert.slopes) != set(known):
+        for name, expert in self.experts.items():
+            measures = MEASURES.get(name, {})
+            if set(expert.slopes) != set(measures):
                 raise InputError(
-                    f"the {side} needs the measures {', '.join(known)}, but got {', '.join(expert.slopes)}"
+                    f"the {name} needs the measures {', '.join(measures)}, but got {', '.join(expert.slopes)}"
                 )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a record."""
-        return {
-            "prior": list(self.prior),
-            "temperature": self.temperature,
-            "face": self.face.to_dict(),
-            "voice": self.voice.to_dict(),
-        }
+        sides = {name: expert.to_dict() for name, expert in self.experts.items()}
+        return {"prior": list(self.prior), "temperature": self.temperature, **sides}
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> ExpertWeights:
@@ -194,9 +194,9 @@ class ExpertWeights:
         InputError
             If a key is missing or unknown, or a value is wrong.
         """
+        names = [*MEASURES, *(key for key in table if key not in ("prior", "temperature", *MEASURES))]
         try:
-            sides = {side: Expert(**table[side]) for side in ("face", "voice")}
-            return cls(table["prior"], temperature=table["temperature"], **sides)
+            return cls(table["prior"], {name: Expert(**table[name]) for name in names}, table["temperature"])
         except KeyError as error:
             raise InputError(f"weights of a fusion must have {error.args[0]!r}, but have {sorted(table)}") from error
         except (TypeError, AttributeError) as error:
@@ -262,25 +262,23 @@ def reliability(
 
 
 def experts(
-    face: Floats,
-    voice: Floats,
+    shares: Shares,
     *,
     weights: ExpertWeights | None = None,
-    face_quality: Quality | None = None,
-    voice_quality: Quality | None = None,
+    quality: Mapping[str, Quality] | None = None,
     looks: ArrayLike = 1.0,
     labels: LabelSet = FER7,
 ) -> Fused:
-    """Return the product of both experts (see the module).
+    """Return the product of the experts (see the module).
 
     Parameters
     ----------
-    face, voice : numpy.ndarray
-        float (n, 7), rows that sum to one, or of NaN where a side is missing (see `mien.fusion.rules`).
+    shares : mapping of str to numpy.ndarray
+        By modality: float (n, 7), rows that sum to one, or of NaN where it is missing (see `mien.fusion.rules`).
     weights : ExpertWeights, optional
-        By default those that ship with mien.
-    face_quality, voice_quality : mapping of str to array_like, optional
-        What was measured of each (see `FACE_MEASURES` and `VOICE_MEASURES`).
+        By default those that ship with mien, for face and voice.
+    quality : mapping of str to Quality, optional
+        By modality: what was measured of it (see `MEASURES`).
     looks : array_like
         Float (n,) or one number: how many images of different people the face is the mean of; 1 in a video.
     labels : LabelSet
@@ -289,33 +287,36 @@ def experts(
     Returns
     -------
     Fused
-        Weights are the reliabilities, 0 where a side is missing.
+        Weights are the reliabilities, 0 where a modality is missing.
 
     Raises
     ------
     InputError
-        If the arrays do not fit.
+        If the arrays do not fit, or a modality has no expert.
     """
     if labels != FER7:
         raise InputError(f"experts answer in fer7, but got {labels.name}")
-    f, v = checked_pair(face, voice, labels)
+    rows = check_shares(shares, labels)
     known = shipped_weights() if weights is None else weights
-    total = np.zeros(f.shape)
-    trusted = []
-    for side, expert, measures, quality, count in (
-        (f, known.face, FACE_MEASURES, face_quality, looks),
-        (v, known.voice, VOICE_MEASURES, voice_quality, 1.0),
-    ):
-        there = ~np.isnan(side[:, 0])
-        trusted.append(np.where(there, reliability(expert, measures, quality or {}, len(side), looks=count), 0.0))
-        total += trusted[-1][:, None] * np.log(np.maximum(np.nan_to_num(side, nan=1.0), LEAST))
-    both = np.minimum(*trusted)
-    total -= both[:, None] * np.log(known.prior)
-    total /= known.temperature ** np.minimum(both, 1.0)[:, None]
+    if missing := [name for name in rows if name not in known.experts]:
+        raise InputError(f"there is no expert for {missing[0]!r}: the weights have {', '.join(known.experts)}")
+    first = next(iter(rows.values()))
+    total, trusted = np.zeros(first.shape), {}
+    for name, own in rows.items():
+        measures = MEASURES.get(name, {})
+        measured = {key: value for key, value in (quality or {}).get(name, {}).items() if measures}
+        count = looks if name == "face" else 1.0
+        trust = reliability(known.experts[name], measures, measured, len(own), looks=count)
+        trusted[name] = np.where(~np.isnan(own[:, 0]), trust, 0.0)
+        total += trusted[name][:, None] * np.log(np.maximum(np.nan_to_num(own, nan=1.0), LEAST))
+    # The prior is in each and taken out for all but one; of two that is as far as both have a say.
+    shared = np.sort(list(trusted.values()), axis=0)[:-1].sum(axis=0)
+    total -= shared[:, None] * np.log(known.prior)
+    total /= known.temperature ** np.minimum(shared, 1.0)[:, None]
     raised = np.exp(total - total.max(axis=1, keepdims=True))
     raised /= raised.sum(axis=1, keepdims=True)
-    raised[np.isnan(f[:, 0]) & np.isnan(v[:, 0])] = np.nan
-    return Fused(raised, trusted[0], trusted[1])
+    raised[np.all([np.isnan(own[:, 0]) for own in rows.values()], axis=0)] = np.nan
+    return Fused(raised, trusted)
 
 
 def _prior(values: Any) -> tuple[float, ...]:

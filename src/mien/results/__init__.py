@@ -9,7 +9,7 @@ from mien.results.emotion import UNSURE_BELOW, Emotion
 from mien.results.face import Box, Face, ImageResult, Landmarks
 from mien.results.fused import FusedResult, FusedSegment
 from mien.results.speech import SpeechResult, SpeechSegment, SpeechSummary
-from mien.results.tables import TABLES, Column, FailedItem, Result, columns, row_types
+from mien.results.tables import TABLES, Column, FailedItem, Result, columns
 from mien.results.track import EmotionSegment, FaceTrack, Moment, TrackPoint
 from mien.results.video import VIDEO_METHODS, PersonSummary, TrackedFace, VideoFrame, VideoResult, VideoSummary
 
@@ -40,5 +40,4 @@ __all__ = [
     "VideoResult",
     "VideoSummary",
     "columns",
-    "row_types",
 ]

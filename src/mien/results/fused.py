@@ -1,8 +1,9 @@
-"""Face and voice over time, side by side and as one answer."""
+"""Several modalities over time, such as face and voice: side by side, and as one answer."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,52 +12,51 @@ import numpy as np
 from mien.errors import InputError
 from mien.labels import FER7, LabelSet
 from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, mean_emotion, seconds_by_emotion
-from mien.results.tables import Column, Result, columns, html_table, table_row
+from mien.results.tables import MODALITIES, Column, Result, columns, html_table, table_row
 
 __all__ = ["FusedResult", "FusedSegment"]
-
-_SIDES = ("face", "voice", "fused")
 
 
 @dataclass(frozen=True, slots=True)
 class FusedSegment(Segment):
-    """A stretch of time with what the face says, what the voice says, and both together.
+    """A stretch of time with what each modality says, and all together.
 
     Parameters
     ----------
     start_s, end_s : float
         [start, end) in seconds of the video.
-    face : Emotion or None
-        The face over the stretch, averaged by time; None where it is out of view.
-    voice : Emotion or None
-        What the voice sounds like; None where nobody speaks.
+    emotions : dict of str to (Emotion or None)
+        By modality, such as ``"face"`` (the mean over the stretch by time) and ``"voice"``; None where it says nothing:
+        the face is out of view, nobody speaks.  By default nothing of face and voice.
     fused : Emotion or None
-        The answer of both; None only where both are missing.
+        The answer of all; None only where all are missing.
+    weights : dict of str to float
+        By modality: how much it counts, 0 and up; 0 where it is missing or was overruled.  What it means beyond that
+        is the method's: see `mien.fusion`.
     track : int or None
         Whose face it is: the number of the person's track.
-    face_weight, voice_weight : float
-        How much each had to say, 0 and up: 0 where it is missing or was overruled.  What they mean beyond that is the
-        method's: see `mien.fusion`.
     """
 
-    face: Emotion | None = None
-    voice: Emotion | None = None
+    emotions: Mapping[str, Emotion | None] = field(default_factory=lambda: dict.fromkeys(MODALITIES))
     fused: Emotion | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
     track: int | None = None
-    face_weight: float = 0.0
-    voice_weight: float = 0.0
 
     def __post_init__(self) -> None:
         Segment.__post_init__(self)
-        for side in _SIDES[:2]:
-            weight = getattr(self, f"{side}_weight")
+        if unknown := set(self.weights) - set(self.emotions):
+            raise InputError(f"there is a weight of {min(unknown)}, but no emotion of it, not even None")
+        weights = {name: float(self.weights.get(name, 0.0)) for name in self.emotions}
+        for name, weight in weights.items():
             if not (math.isfinite(weight) and weight >= 0):
-                raise InputError(f"{side}_weight must be finite and not negative, but got {weight}")
-            if weight > 0 and getattr(self, side) is None:
-                raise InputError(f"{side}_weight must be 0 where there is no {side}, but got {weight}")
-        if (self.fused is None) != (self.face is None and self.voice is None):
-            raise InputError("a segment has a fused emotion exactly where it has one of the face or of the voice")
-        if (self.face is None) != (self.track is None):
+                raise InputError(f"the weight of {name} must be finite and not negative, but got {weight}")
+            if weight > 0 and self.emotions[name] is None:
+                raise InputError(f"the weight of {name} must be 0 where there is none, but got {weight}")
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "emotions", dict(self.emotions))
+        if (self.fused is None) != all(emotion is None for emotion in self.emotions.values()):
+            raise InputError("a segment has a fused emotion exactly where it has one of a modality")
+        if (self.emotions.get("face") is None) != (self.track is None):
             raise InputError("a segment has a track exactly where it has an emotion of the face")
 
     def row(self, path: str | None = None, number: int = 1, labels: LabelSet | None = None) -> dict[str, Any]:
@@ -72,47 +72,37 @@ class FusedSegment(Segment):
             The emotions; by default those of the fused emotion, and of none those of ``fer7``.
         """
         labels = labels or (FER7 if self.fused is None else self.fused.labels)
-        sides = {side: getattr(self, side) for side in _SIDES[:2]}
-        return table_row(
-            "fused",
-            labels,
-            path,
-            {
-                "segment": number,
-                "start_s": self.start_s,
-                "end_s": self.end_s,
-                "track": self.track,
-                "face_weight": self.face_weight,
-                "voice_weight": self.voice_weight,
-                **{side: emotion and emotion.top for side, emotion in sides.items()},
-                **{f"{side}_confidence": emotion and emotion.confidence for side, emotion in sides.items()},
-            },
-            emotion=self.fused,
-        )
+        values: dict[str, Any] = {"segment": number, "start_s": self.start_s, "end_s": self.end_s, "track": self.track}
+        for name, emotion in self.emotions.items():
+            values[f"{name}_weight"] = self.weights[name]
+            values[name] = None if emotion is None else emotion.top
+            values[f"{name}_confidence"] = None if emotion is None else emotion.confidence
+        return table_row("fused", labels, path, values, emotion=self.fused, modalities=tuple(self.emotions))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write."""
-        emotions = {side: None if (e := getattr(self, side)) is None else e.to_dict() for side in _SIDES}
+        emotions = {**self.emotions, "fused": self.fused}
         return {
             "start_s": self.start_s,
             "end_s": self.end_s,
             "track": self.track,
-            "face_weight": self.face_weight,
-            "voice_weight": self.voice_weight,
-            **emotions,
+            **{f"{name}_weight": weight for name, weight in self.weights.items()},
+            **{name: None if emotion is None else emotion.to_dict() for name, emotion in emotions.items()},
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FusedSegment:
         """Build from what `to_dict` returned."""
-        face, voice, fused = (None if data[side] is None else Emotion.from_dict(data[side]) for side in _SIDES)
-        weights = data["face_weight"], data["voice_weight"]
-        return cls(data["start_s"], data["end_s"], face, voice, fused, data["track"], *weights)
+        names = [key.removesuffix("_weight") for key in data if key.endswith("_weight")]
+        emotions = {name: None if data[name] is None else Emotion.from_dict(data[name]) for name in (*names, "fused")}
+        fused = emotions.pop("fused")
+        weights = {name: data[f"{name}_weight"] for name in names}
+        return cls(data["start_s"], data["end_s"], emotions, fused, weights, data["track"])
 
 
 @dataclass(frozen=True, slots=True)
 class FusedResult(Result):
-    """What face and voice say together over time.
+    """What several modalities say together over time.
 
     Parameters
     ----------
@@ -128,6 +118,8 @@ class FusedResult(Result):
         What was missing, such as ``"nobody speaks"``.
     path : str or None
         The video, as it was given.
+    modalities : tuple of str
+        What was fused, in the order of the columns.
     """
 
     tables: ClassVar[tuple[str, ...]] = ("fused",)
@@ -138,9 +130,10 @@ class FusedResult(Result):
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     path: str | None = None
+    modalities: tuple[str, ...] = MODALITIES
 
     def __post_init__(self) -> None:
-        for name in ("segments", "notes", "warnings"):
+        for name in ("segments", "notes", "warnings", "modalities"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for before, after in zip(self.segments, self.segments[1:], strict=False):
             if abs(after.start_s - before.end_s) > TIME_EPSILON_S:
@@ -149,7 +142,11 @@ class FusedResult(Result):
                     f"begins at {after.start_s:g} s"
                 )
         for segment in self.segments:
-            for emotion in (segment.face, segment.voice, segment.fused):
+            if tuple(segment.emotions) != self.modalities:
+                raise InputError(
+                    f"all segments must be of {', '.join(self.modalities)}, but one is of {', '.join(segment.emotions)}"
+                )
+            for emotion in (*segment.emotions.values(), segment.fused):
                 if emotion is not None and emotion.labels != self.labels:
                     raise InputError(
                         f"all emotions must be in {self.labels.name}, but got one in {emotion.labels.name}"
@@ -165,26 +162,22 @@ class FusedResult(Result):
         """Where the last segment ends; 0 without segments."""
         return self.segments[-1].end_s if self.segments else 0.0
 
-    @property
-    def face_s(self) -> float:
-        """Seconds with a face."""
-        return sum(segment.duration_s for segment in self.segments if segment.face is not None)
-
-    @property
-    def voice_s(self) -> float:
-        """Seconds with a voice."""
-        return sum(segment.duration_s for segment in self.segments if segment.voice is not None)
-
-    @property
-    def both_s(self) -> float:
-        """Seconds with a face and a voice."""
+    def seconds_of(self, *modalities: str) -> float:
+        """Return for how long all of some modalities say something, in seconds."""
         return sum(
-            segment.duration_s for segment in self.segments if segment.face is not None and segment.voice is not None
+            segment.duration_s
+            for segment in self.segments
+            if all(segment.emotions[name] is not None for name in modalities)
         )
 
     @property
+    def both_s(self) -> float:
+        """Seconds in which all modalities say something, such as those with a face and a voice."""
+        return self.seconds_of(*self.modalities)
+
+    @property
     def emotion(self) -> Emotion | None:
-        """The fused distributions, averaged by time; None where there is neither face nor voice."""
+        """The fused distributions, averaged by time; None where no modality says anything."""
         return self.mean("fused")
 
     @property
@@ -198,18 +191,19 @@ class FusedResult(Result):
 
         Parameters
         ----------
-        side : {"face", "voice", "fused"}
-            Which.
+        side : str
+            One of `modalities`, or ``"fused"``.
 
         Raises
         ------
         InputError
             If there is no such side.
         """
-        if side not in _SIDES:
-            raise InputError(f"side must be one of {', '.join(_SIDES)}, but got {side!r}")
-        lengths = [(segment.duration_s, e) for segment in self.segments if (e := getattr(segment, side)) is not None]
-        return mean_emotion([emotion for _, emotion in lengths], [length_s for length_s, _ in lengths])
+        if side not in (*self.modalities, "fused"):
+            raise InputError(f"side must be one of {', '.join((*self.modalities, 'fused'))}, but got {side!r}")
+        rows = [(s.duration_s, s.fused if side == "fused" else s.emotions[side]) for s in self.segments]
+        there = [(length_s, emotion) for length_s, emotion in rows if emotion is not None]
+        return mean_emotion([emotion for _, emotion in there], [length_s for length_s, _ in there])
 
     def at(self, time_s: float) -> FusedSegment | None:
         """Return the segment that a time lies in, or None before the first and after the last."""
@@ -219,27 +213,29 @@ class FusedResult(Result):
 
     def columns(self, table: str | None = None) -> tuple[Column, ...]:
         """Return the columns of the table ``fused``."""
-        return columns(self._table(table), self.labels)
+        return columns(self._table(table), self.labels, self.modalities)
 
     def rows(self, table: str | None = None) -> list[dict[str, Any]]:
         """Return one row a segment, and one with path and warnings where there are warnings or no segments."""
         name = self._table(table)
         rows = [segment.row(self.path, number, self.labels) for number, segment in enumerate(self.segments, 1)]
         if self.warnings or not self.segments:
-            rows.append(table_row(name, self.labels, self.path, warnings=self.warnings))
+            last = table_row(name, self.labels, self.path, warnings=self.warnings, modalities=self.modalities)
+            rows.append(last)
         return rows
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write; means by time and seconds are in it, too."""
-        means = {side: None if (e := self.mean(side)) is None else e.to_dict() for side in _SIDES}
+        sides: Sequence[str] = (*self.modalities, "fused")
+        means = {side: None if (emotion := self.mean(side)) is None else emotion.to_dict() for side in sides}
         return {
             "path": self.path,
             "method": self.method,
             "labels": self.labels.to_data(),
+            "modalities": list(self.modalities),
             "start_s": self.start_s,
             "end_s": self.end_s,
-            "face_s": self.face_s,
-            "voice_s": self.voice_s,
+            **{f"{name}_s": self.seconds_of(name) for name in self.modalities},
             "both_s": self.both_s,
             "means": means,
             "seconds": self.seconds,
@@ -258,9 +254,11 @@ class FusedResult(Result):
             tuple(data["notes"]),
             tuple(data["warnings"]),
             data["path"],
+            tuple(data["modalities"]),
         )
 
     def _repr_html_(self) -> str:
         if not self.segments:
-            return "<p>neither face nor voice</p>"
-        return html_table(self.rows(), ("start_s", "end_s", "face", "voice", "emotion", "confidence", "unsure"))
+            return f"<p>neither {' nor '.join(self.modalities)}</p>"
+        names = ("start_s", "end_s", *self.modalities, "emotion", "confidence", "unsure")
+        return html_table(self.rows(), names)

@@ -20,7 +20,7 @@ from mien.errors import InputError
 from mien.labels import LabelSet
 from mien.results.emotion import Emotion
 
-__all__ = ["TABLES", "Column", "FailedItem", "Result", "columns", "row_types", "table_row", "to_frame"]
+__all__ = ["TABLES", "Column", "FailedItem", "Result", "columns", "table_row", "to_frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,23 @@ _BOX = (
 _TRACK = Column("track", int, help="number of the person")
 _SEGMENT = Column("segment", int, help="number of the segment, 1 and up")
 
+MODALITIES = ("face", "voice")
+"""What is fused, unless said otherwise."""
+
+
+def _fused_columns(modalities: Sequence[str]) -> tuple[Column, ...]:
+    weights = [Column(f"{name}_weight", float, help=f"how much the {name} counts, 0 and up") for name in modalities]
+    answers = [
+        column
+        for name in modalities
+        for column in (
+            Column(name, str, help=f"most probable emotion of the {name}"),
+            Column(f"{name}_confidence", float, help="its probability"),
+        )
+    ]
+    return (_SEGMENT, *_TIMES, _TRACK, *weights, *answers)
+
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "faces": (Column("face", int, help="number of the face, largest first"), *_BOX),
     "speech": (_SEGMENT, *_TIMES, Column("speech", bool, help="whether somebody speaks")),
@@ -76,20 +93,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("start_s", float, "s", 6, "when the person is seen first"),
         Column("end_s", float, "s", 6, "when the person is seen last"),
         Column("seen_s", float, "s", 6, "for how long the person is in view"),
+        Column("clip", str, help="most probable emotion by the model for clips"),
+        Column("clip_confidence", float, help="its probability"),
     ),
     "segments": (_TRACK, _SEGMENT, *_TIMES),
-    "fused": (
-        *(_SEGMENT, *_TIMES, _TRACK),
-        Column("face_weight", float, help="how much the face counts, 0 and up"),
-        Column("voice_weight", float, help="how much the voice counts, 0 and up"),
-        Column("face", str, help="most probable emotion of the face"),
-        Column("face_confidence", float, help="its probability"),
-        Column("voice", str, help="most probable emotion of the voice"),
-        Column("voice_confidence", float, help="its probability"),
-    ),
+    "fused": _fused_columns(MODALITIES),
     "failed": (),
 }
-"""Columns that only this table has."""
+"""Columns that only this table has; those of ``fused`` for face and voice."""
 
 _PATH = Column("path", str, help="the file, as it was given")
 _EMOTION = (
@@ -104,7 +115,9 @@ _END = (
 )
 
 
-def columns(table: str | Sequence[str], labels: LabelSet | Sequence[LabelSet]) -> tuple[Column, ...]:
+def columns(
+    table: str | Sequence[str], labels: LabelSet | Sequence[LabelSet], modalities: Sequence[str] = MODALITIES
+) -> tuple[Column, ...]:
     """Return the columns of a table: the same for every item, whatever was found in it.
 
     Parameters
@@ -113,6 +126,8 @@ def columns(table: str | Sequence[str], labels: LabelSet | Sequence[LabelSet]) -
         One of `TABLES`; several give one table for items of several kinds.
     labels : LabelSet or sequence of LabelSet
         The emotions, a column each.
+    modalities : sequence of str
+        What is fused, in the table ``fused``.
 
     Raises
     ------
@@ -125,25 +140,21 @@ def columns(table: str | Sequence[str], labels: LabelSet | Sequence[LabelSet]) -
             raise InputError(f"table must be one of {', '.join(TABLES)}, but got {name!r}")
     if names == ("failed",):
         return (_PATH, *_END[1:])
+    tables = (_fused_columns(modalities) if name == "fused" else TABLES[name] for name in names)
     sets = (labels,) if isinstance(labels, LabelSet) else tuple(labels)
     emotions = dict.fromkeys(emotion for labels in sets for emotion in labels.emotions)
     return (
         _PATH,
-        *dict.fromkeys(column for name in names for column in TABLES[name]),
+        *dict.fromkeys(column for own in tables for column in own),
         *_EMOTION,
         *(Column(emotion, float, help="probability of this emotion") for emotion in emotions),
         *_END,
     )
 
 
-def row_types(table: str | Sequence[str], labels: LabelSet | Sequence[LabelSet]) -> dict[str, type]:
-    """Return the names of a table's columns with their types."""
-    return {column.name: column.type for column in columns(table, labels)}
-
-
 @lru_cache(maxsize=64)
-def _names(table: str, labels: LabelSet) -> tuple[str, ...]:
-    return tuple(column.name for column in columns(table, labels))
+def _names(table: str, labels: LabelSet, modalities: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns(table, labels, modalities))
 
 
 def table_row(
@@ -154,6 +165,7 @@ def table_row(
     *,
     emotion: Emotion | None = None,
     warnings: Sequence[str] = (),
+    modalities: tuple[str, ...] = MODALITIES,
 ) -> dict[str, Any]:
     """Return one row with all columns of a table; what is not given is None.
 
@@ -162,7 +174,7 @@ def table_row(
     InputError
         If the emotion is of another label set than the table.
     """
-    row: dict[str, Any] = dict.fromkeys(_names(table, labels))
+    row: dict[str, Any] = dict.fromkeys(_names(table, labels, modalities))
     row.update(values or {}, path=path)
     if emotion is not None:
         if emotion.labels != labels:
