@@ -33,7 +33,7 @@ def run_folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     net = build("face_resnet", {"ferplus8": 8, "fer7": 7}, stem=8, widths=[16], strides=[4], dropout=0.0).eval()
     graph = export_graph(net)
-    crops = FaceAnalyzer(detector="haar").ready([_portrait()])
+    crops = FaceAnalyzer(detector="haar").prepare_crops([_portrait()])
     heads = heads_file(net, Session(graph, name="test", threads=1, device="cpu"), crops)
     assert heads is not None
     record = RECORD.format(sha256=hashlib.sha256(graph).hexdigest(), bytes=len(graph))

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from mien.errors import InputError  # noqa: E402  - needs torch
 from mien.models.runtime import Session  # noqa: E402
-from mien.speech.features import SYSTEM_A, Settings, log_mel, peak_normalized  # noqa: E402
+from mien.speech.features import MEL_CNN, Settings, log_mel, peak_normalized  # noqa: E402
 from mien.train.export import PARITY, rounded  # noqa: E402
 from mien.train.nets import SPEECH_NETS, SpeechNet, SpeechResNet, build_any, build_speech  # noqa: E402
 from mien.train.nets.base import multiply_adds, parameters, summary  # noqa: E402
@@ -42,7 +42,7 @@ def test_every_net_has_a_small_form() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [SYSTEM_A, Settings(), Settings(n_fft=1024, hop=200, mels=80, low_hz=50.0), Settings(scale="htk", mels=40)],
+    [MEL_CNN, Settings(), Settings(n_fft=1024, hop=200, mels=80, low_hz=50.0), Settings(scale="htk", mels=40)],
 )
 @pytest.mark.parametrize("level", [1e-4, 0.1, 1.0])
 def test_the_front_end_is_the_reference(settings: Settings, level: float) -> None:
@@ -180,7 +180,7 @@ def test_a_long_transform_is_computed_by_the_runtime_and_not_stored() -> None:
 
 def test_system_a_is_as_it_was() -> None:
     net = build_speech("mel_cnn", HEADS)
-    assert (net.settings, net.frames) == (SYSTEM_A, 272)
+    assert (net.settings, net.frames) == (MEL_CNN, 272)
     assert not net.trimmed
     assert 1 + round(net.least_s * net.settings.rate_hz) // net.settings.hop == 272
     kinds = [type(layer).__name__ for layer in net.body]  # type: ignore[union-attr]

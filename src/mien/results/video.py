@@ -22,7 +22,7 @@ from mien.results.track import EmotionSegment, FaceTrack, Moment
 __all__ = ["VIDEO_METHODS", "PersonSummary", "TrackedFace", "VideoFrame", "VideoResult", "VideoSummary"]
 
 VIDEO_METHODS = ("timeline", "middle-frame", "every-nth", "majority-vote")
-"""How a video gets its one answer: see `VideoResult`."""
+"""How a video gets its one prediction: see `VideoResult`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class VideoSummary:
     seen_s : float
         For how long at least one face is in view.
     emotion : Emotion or None
-        The video's one answer, by its method (see `VideoResult`); None where no face is seen.
+        The video's one prediction, by its method (see `VideoResult`); None where no face is seen.
     people : tuple of PersonSummary
         The longest seen first.
     speech_s : float
@@ -215,9 +215,9 @@ class VideoResult(Result):
     path : str or None
         The file, as it was given; None for arrays and bytes.
     model, detector : str
-        Names of what made the answer.
+        Their names.
     method : str
-        How the video's one answer (``summary.emotion``) comes about.  ``"timeline"``: all smoothed distributions,
+        How the video's one prediction (``summary.emotion``) comes about.  ``"timeline"``: all smoothed distributions,
         averaged by time and person.  ``"middle-frame"``: the largest face of the frame in the middle.
         ``"every-nth"``: the largest face of every 7th frame after the first 21, averaged.  ``"majority-vote"``: of
         these frames, how often each emotion is the most probable.
@@ -297,7 +297,7 @@ class VideoResult(Result):
         return VideoSummary(
             self.duration_s,
             _union_s([interval for track in self.tracks for interval in track.intervals()]),
-            self._answer(),
+            self._overall_emotion(),
             tuple(
                 PersonSummary(t.number, t.start_s, t.end_s, t.seen_s, t.emotion, t.seconds, t.moments) for t in people
             ),
@@ -306,7 +306,7 @@ class VideoResult(Result):
             fused=None if self.fused is None else self.fused.emotion,
         )
 
-    def _answer(self) -> Emotion | None:
+    def _overall_emotion(self) -> Emotion | None:
         if not self.tracks:
             return None
         labels = self.tracks[0].labels
@@ -315,9 +315,9 @@ class VideoResult(Result):
             rows = np.array([track.emotion.to_array() for track in self.tracks])
             mean = np.average(rows, axis=0, weights=weights if any(weights) else None)
         else:
-            answers = _of_largest(self.tracks)
-            votes = np.eye(len(labels))[answers.argmax(axis=1)]
-            mean = (votes if self.method == "majority-vote" else answers).mean(axis=0)
+            predictions = _of_largest(self.tracks)
+            votes = np.eye(len(labels))[predictions.argmax(axis=1)]
+            mean = (votes if self.method == "majority-vote" else predictions).mean(axis=0)
         return Emotion(labels, tuple((mean / mean.sum()).tolist()))
 
     def columns(self, table: str | None = None) -> tuple[Column, ...]:
@@ -490,14 +490,14 @@ def _union_s(stretches: Sequence[tuple[float, float]]) -> float:
 
 
 def _of_largest(tracks: Sequence[FaceTrack]) -> NDArray[np.float64]:
-    """Return the answers to the largest face of each frame that has one, float64 (frames, k)."""
+    """Return the predictions for the largest face of each frame that has one, float64 (frames, k)."""
     times_s = np.concatenate([track.times_s for track in tracks])
     boxes = np.concatenate([track.boxes for track in tracks])
-    answers = np.concatenate([track.probabilities for track in tracks]).astype(np.float64)
+    predictions = np.concatenate([track.probabilities for track in tracks]).astype(np.float64)
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     order = np.lexsort((-area, times_s))
     first = np.flatnonzero(np.diff(times_s[order], prepend=-math.inf) > 0)
-    chosen: NDArray[np.float64] = answers[order[first]]
+    chosen: NDArray[np.float64] = predictions[order[first]]
     return chosen
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.prepare.augment_audio import SYSTEM_A_CHANGES
+from mien.data.prepare.augment_audio import MEL_CNN_CHANGES
 from mien.data.registry import load_dataset
 from mien.data.samples import Samples
 from mien.data.splits import folds
@@ -174,10 +174,10 @@ def with_copies(corpus: SpeechCorpus, recipe: Recipe) -> SpeechCorpus:
 
 def _changed(wave: NDArray[np.float32], method: str, rate_hz: int, rng: np.random.Generator) -> NDArray[np.float32]:
     if method == "stretch":
-        return time_stretch(wave, float(rng.choice(SYSTEM_A_CHANGES.stretch)), rate_hz=rate_hz)
+        return time_stretch(wave, float(rng.choice(MEL_CNN_CHANGES.stretch)), rate_hz=rate_hz)
     if method == "pitch":
-        return pitch_shift(wave, float(rng.choice(SYSTEM_A_CHANGES.pitch)), rate_hz=rate_hz)
-    low, high = SYSTEM_A_CHANGES.noise
+        return pitch_shift(wave, float(rng.choice(MEL_CNN_CHANGES.pitch)), rate_hz=rate_hz)
+    low, high = MEL_CNN_CHANGES.noise
     return add_noise(wave, float(rng.uniform(low, high)), rng)
 
 

@@ -28,7 +28,7 @@ from mien.io.audio import read_audio
 from mien.io.paths import format_path
 from mien.speech.warp import add_noise, pitch_shift, time_stretch
 
-__all__ = ["MANIFEST", "SYSTEM_A_CHANGES", "Changes", "Copies", "Outcome"]
+__all__ = ["MANIFEST", "MEL_CNN_CHANGES", "Changes", "Copies", "Outcome"]
 
 MANIFEST = ("file", *ABOUT, "method", "value", "source")
 """Columns of ``manifest.csv``: the file, what the corpus says about its original (``clip`` is the origin), how it was
@@ -86,7 +86,7 @@ class Changes:
         return made
 
 
-SYSTEM_A_CHANGES = Changes()
+MEL_CNN_CHANGES = Changes()
 """System A's: speeds 0.81 and 1.07, one semitone down and two up, noise of 0.005 to 0.008."""
 
 
@@ -124,7 +124,7 @@ class Copies(SoundWork):
         clips: Samples,
         out: str | os.PathLike[str],
         *,
-        changes: Changes = SYSTEM_A_CHANGES,
+        changes: Changes = MEL_CNN_CHANGES,
         originals: bool = True,
         file_format: str = "flac",
     ) -> None:
