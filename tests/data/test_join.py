@@ -203,9 +203,9 @@ def test_nothing_to_join() -> None:
 
 @pytest.mark.data
 def test_fer2013_joined_with_its_votes_holds_no_copy(fer2013_copy: Path) -> None:
-    from mien.data import load
+    from mien.data import load_dataset
 
-    data = load("ferplus", fer2013_copy)
+    data = load_dataset("ferplus", fer2013_copy)
     joined = join([data], drop_duplicates=True)
     assert joined.split_copies > 200
     assert len({image.tobytes() for image in joined.data.images}) == len(joined.data)

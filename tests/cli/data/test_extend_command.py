@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 
 from image_service import KEY, Service, serving
 from mien.cli import main
-from mien.data.prepare import _service
 
 LIMIT = (429, {"message": "Rate limit reached"}, {})
 
@@ -23,7 +22,7 @@ LIMIT = (429, {"message": "Rate limit reached"}, {})
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     pytest.importorskip("openai")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(_service, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     with serving() as service:
         yield service
 
@@ -112,10 +111,10 @@ def test_rejected_images_are_named_and_are_exit_code_3(server: Service, tmp_path
 
 
 def test_repeated_limits_stop_with_exit_code_3_and_keep_what_was_done(server: Service, tmp_path: Path) -> None:
-    server.script = ["face", *[LIMIT] * 6]
+    server.script = ["face", *[LIMIT] * 9]
     done = ask(server, tmp_path, "--count", 3)
     assert done.exit_code == 3
-    assert "stopped after 6 answers in a row that there were too many requests" in done.stderr
+    assert "the service says that there are too many requests (429): Rate limit reached; run the same" in done.stderr
     assert done.stderr.endswith("mien: 1 kept, 0 rejected, 0 failed; 3 planned, 0 done before\n")
     assert files(tmp_path / "manifest.csv") == ["disgust/generated_0_00001.png"]
 
@@ -159,7 +158,7 @@ def test_ctrl_c_keeps_what_was_done(server: Service, tmp_path: Path) -> None:
     assert process.stderr is not None
     # Its line about the pause tells that it waits now.
     waiting = process.stderr.readline()
-    assert "trying again in 60.0 s" in waiting
+    assert "the service answered 429 (Too Many Requests)" in waiting
     assert time.monotonic() < end
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

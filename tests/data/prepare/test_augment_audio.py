@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from mien.data import Samples, load_dataset
-from mien.data.prepare._sound_files import encode
-from mien.data.prepare.augment_audio import Changes, Copies
+from mien.data.prepare.augment_audio import Changes, Copies, encode_audio
 from mien.data.splits import folds
 from mien.errors import DatasetError, InputError
 from mien.io.audio import read_audio
@@ -178,14 +177,14 @@ def test_a_format_that_is_none(corpus: Samples, tmp_path: Path) -> None:
 def test_files_give_16_bit_samples_back(file_format: str, n: int) -> None:
     samples = np.random.default_rng(n).integers(-32768, 32768, n)
     wave = (samples / 32768).astype(np.float32)
-    audio = read_audio(encode(wave, 22050, file_format))
+    audio = read_audio(encode_audio(wave, 22050, file_format))
     assert audio.rate_hz == 22050
     assert (audio.wave == wave).all()
 
 
 def test_what_is_too_loud_is_made_quieter_not_clipped() -> None:
     loud = 3 * tone(level=1.0)
-    with wave_files.open(io.BytesIO(encode(loud, 16000, "wav"))) as file:
+    with wave_files.open(io.BytesIO(encode_audio(loud, 16000, "wav"))) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     assert np.corrcoef(samples, loud)[0, 1] > 0.999999
     assert np.abs(samples.astype(int)).max() >= 32767

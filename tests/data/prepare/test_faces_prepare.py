@@ -17,8 +17,8 @@ import pytest
 import mien
 from face_tables import table_samples
 from mien.data import Samples, load_dataset, load_images
-from mien.data.prepare import _journal, faces
-from mien.data.prepare.faces import Settings, Summary, prepare, prepare_to, rejected_of
+from mien.data.prepare.faces import Settings, Summary, prepare, prepare_to, rejected_path
+from mien.data.prepare.work import Journal, journal_path
 from mien.errors import DatasetError, InputError
 from mien.face.prepare import FaceCut
 from mien.io.image import read_image
@@ -159,9 +159,7 @@ def test_an_image_of_a_table_is_named_by_its_row(tmp_path: Path) -> None:
 
 
 def test_profiles_are_a_kind_of_their_own(images: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien.face import prepared
-
-    monkeypatch.setattr(prepared, "LEAST_EYES", 9.0)
+    monkeypatch.setattr("mien.face.prepare.LEAST_EYES", 9.0)
     summary = prepare_to(tmp_path / "faces", images)
     assert (summary.faces, summary.rejected) == (0, {"profile": 6, "no_face": 1, "unreadable": 1})
     # Not one face: the list alone is written.
@@ -196,17 +194,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         prepare_to(out, images, progress=stop_after(3))
     assert not out.exists()
     assert leftovers(tmp_path) == [".faces.csv.mien-journal"]
-    seen: list[int] = []
-    real = faces.outcomes
-
-    def counted(*arguments: object, **options: object) -> object:
-        for number, outcome in real(*arguments, **options):  # type: ignore[arg-type]
-            seen.append(number)
-            yield number, outcome
-
-    monkeypatch.setattr(faces, "outcomes", counted)
-    summary = prepare_to(out, images)
-    assert (summary.resumed, summary.faces, seen) == (3, 6, [3, 4, 5, 6, 7])
+    steps: list[int] = []
+    summary = prepare_to(out, images, progress=steps.append)
+    assert (summary.resumed, summary.faces, steps) == (3, 6, [3, 1, 1, 1, 1, 1])
     whole = tmp_path / "whole.csv"
     prepare_to(whole, images)
     assert out.read_bytes() == whole.read_bytes()
@@ -218,7 +208,7 @@ def test_a_line_that_was_cut_off_is_done_again(images: Samples, tmp_path: Path, 
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(3))
-    journal = _journal.journal_of(out)
+    journal = journal_path(out)
     journal.write_bytes(journal.read_bytes()[:-cut])
     assert prepare_to(out, images).resumed == 2
     assert len(rows(out)) == 6
@@ -226,7 +216,7 @@ def test_a_line_that_was_cut_off_is_done_again(images: Samples, tmp_path: Path, 
 
 def test_a_journal_cut_off_in_its_first_line_begins_anew(images: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
-    _journal.journal_of(out).write_bytes(b'{"mien": "prep')
+    journal_path(out).write_bytes(b'{"mien": "prep')
     assert prepare_to(out, images).resumed == 0
 
 
@@ -245,10 +235,10 @@ def test_a_journal_of_other_work_is_refused(
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
-    before = _journal.journal_of(out).read_bytes()
+    before = journal_path(out).read_bytes()
     with pytest.raises(DatasetError, match=rf"mien-journal is of a run with {said}: go on as it was begun"):
         prepare_to(out, images, Settings(**change))  # type: ignore[arg-type]
-    assert _journal.journal_of(out).read_bytes() == before
+    assert journal_path(out).read_bytes() == before
 
 
 def test_a_journal_of_other_images_is_refused(images: Samples, tmp_path: Path) -> None:
@@ -264,7 +254,7 @@ def test_a_damaged_journal_is_refused(images: Samples, tmp_path: Path, line: byt
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
-    with _journal.journal_of(out).open("ab") as file:
+    with journal_path(out).open("ab") as file:
         file.write(line)
     with pytest.raises(DatasetError, match="mien-journal is damaged: delete it to begin anew"):
         prepare_to(out, images)
@@ -275,10 +265,10 @@ def test_two_runs_at_once_are_refused(images: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
-    header = json.loads(_journal.journal_of(out).read_bytes().splitlines()[0])
+    header = json.loads(journal_path(out).read_bytes().splitlines()[0])
     work = {key: value for key, value in header.items() if key not in ("mien", "format")}
     with (
-        _journal.Journal(_journal.journal_of(out), work),
+        Journal(journal_path(out), work),
         pytest.raises(DatasetError, match=r"another run works on .*mien-journal right now"),
     ):
         prepare_to(out, images)
@@ -290,7 +280,7 @@ def test_a_full_disk_is_one_error_and_keeps_what_was_done(images: Samples, tmp_p
     out = tmp_path / "faces.csv"
     with pytest.raises(StopError):
         prepare_to(out, images, progress=stop_after(2))
-    journal = _journal.journal_of(out)
+    journal = journal_path(out)
     before = journal.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, hard))
@@ -308,7 +298,7 @@ def test_a_full_disk_is_one_error_and_keeps_what_was_done(images: Samples, tmp_p
 
 def test_what_is_no_journal_is_refused(images: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
-    _journal.journal_of(out).write_bytes(bytes(1 << 17))
+    journal_path(out).write_bytes(bytes(1 << 17))
     with pytest.raises(DatasetError, match="mien-journal is damaged: delete it to begin anew"):
         prepare_to(out, images)
 
@@ -360,7 +350,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     while time.monotonic() < end and alive(group):
         time.sleep(0.05)
     assert not alive(group)
-    done = _journal.journal_of(out).read_bytes().count(b"\n") - 1
+    done = journal_path(out).read_bytes().count(b"\n") - 1
     assert done >= 9
     images = load_dataset("folder", photos)
     summary = prepare_to(out, images, workers=2)
@@ -403,4 +393,4 @@ def test_wrong_arguments_are_named(images: Samples, tmp_path: Path) -> None:
         list(prepare(images, workers=0))
     with pytest.raises(DatasetError, match="has no images"):
         prepare_to(tmp_path / "faces.csv", images.take(np.zeros(len(images), bool)))
-    assert rejected_of(tmp_path / "x.parquet").name == "x.rejected.csv"
+    assert rejected_path(tmp_path / "x.parquet").name == "x.rejected.csv"

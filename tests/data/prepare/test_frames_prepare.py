@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.data import Samples, load_dataset, load_images
-from mien.data.prepare import _frames_work
+from mien.data.prepare.faces import Settings
 from mien.data.prepare.frames import FrameSettings, frames_to
 from mien.errors import DatasetError, InputError
 from mien.face.align import eye_distance_crop
@@ -122,7 +123,7 @@ def test_tables_tell_sources_and_reasons(clips: Samples, tmp_path: Path) -> None
 
 def test_faces_by_emotion_are_read_as_a_folder(clips: Samples, tmp_path: Path) -> None:
     out = tmp_path / "faces"
-    done = frames_to(out, clips, FrameSettings(None, 2, "emotions", FaceCut(size=32, smooth=False)))
+    done = frames_to(out, clips, FrameSettings(None, 2, "emotions", Settings(FaceCut(size=32, smooth=False))))
     assert (done.faces, done.used) == (5, 2)
     found = load_dataset("folder", out)
     assert tuple(found.files.tolist()) == (
@@ -147,51 +148,43 @@ def test_several_processes_and_a_second_run_give_the_same(clips: Samples, tmp_pa
         frames_to(one, clips)
 
 
-def test_work_goes_on_where_it_was_left(clips: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = tmp_path / "whole"
+class StopError(Exception):
+    pass
+
+
+def stop_after(count: int) -> Callable[[int], None]:
+    """Return a progress callback that ends the work after so many clips."""
+    done = 0
+
+    def progress(new: int) -> None:
+        nonlocal done
+        done += new
+        if done >= count:
+            raise StopError
+
+    return progress
+
+
+def test_work_goes_on_where_it_stopped(clips: Samples, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
     frames_to(whole, clips)
-    made = _frames_work._made
-    out = tmp_path / "out"
-
-    def interrupted(plan: _frames_work.Plan, clip: int, detector: object) -> dict[str, object]:
-        if clip == 1:
-            raise KeyboardInterrupt
-        return made(plan, clip, detector)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(_frames_work, "_made", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        frames_to(out, clips)
-    assert (tmp_path / ".out.mien-journal").is_file()
-    seen: list[int] = []
-
-    def counted(plan: _frames_work.Plan, clip: int, detector: object) -> dict[str, object]:
-        seen.append(clip)
-        return made(plan, clip, detector)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(_frames_work, "_made", counted)
+    with pytest.raises(StopError):
+        frames_to(out, clips, progress=stop_after(1))
+    head, *entries = map(json.loads, (tmp_path / ".out.mien-journal").read_text("utf-8").splitlines())
+    assert (head["what"], head["data"], head["count"]) == ("frames", "baum2", 16)
+    assert [entry["i"] for entry in entries] == [0]
     with pytest.raises(DatasetError, match="is of a run with other count"):
         frames_to(out, clips, FrameSettings(3))
-    told: list[int] = []
-    done = frames_to(out, clips, progress=told.append)
-    assert (seen, done.resumed, told) == ([1, 2], 1, [1, 1, 1])
+    steps: list[int] = []
+    done = frames_to(out, clips, progress=steps.append)
+    assert (done.resumed, steps) == (1, [1, 1, 1])
     assert files(out) == files(whole)
 
 
-def test_what_was_removed_meanwhile_is_made_again(
-    clips: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = _frames_work._made
-
-    def interrupted(plan: _frames_work.Plan, clip: int, detector: object) -> dict[str, object]:
-        if clip == 2:
-            raise KeyboardInterrupt
-        return made(plan, clip, detector)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(_frames_work, "_made", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        frames_to(tmp_path / "out", clips)
+def test_what_was_removed_meanwhile_is_made_again(clips: Samples, tmp_path: Path) -> None:
+    with pytest.raises(StopError):
+        frames_to(tmp_path / "out", clips, progress=stop_after(2))
     (tmp_path / "out/S001/002/frames/000000.png").unlink()
-    monkeypatch.setattr(_frames_work, "_made", made)
     assert frames_to(tmp_path / "out", clips).resumed == 1
     assert (tmp_path / "out/S001/002/frames/000000.png").is_file()
 
@@ -229,9 +222,8 @@ def test_a_disk_that_takes_nothing_ends_the_work(clips: Samples, tmp_path: Path)
         ({"every": 2}, "either count or every must be given, but got 16 and 2"),
         ({"count": None}, "either count or every must be given, but got None and None"),
         ({"layout": "x"}, "layout must be clips or emotions, but got 'x'"),
-        ({"cut": FaceCut(gray=False)}, "cut must be gray"),
-        ({"detector": "x"}, "detector must be one of mtcnn, "),
-        ({"min_face_px": 0}, "min_face_px must be a number of at least 1"),
+        ({"faces": Settings(FaceCut(gray=False))}, "faces must be gray"),
+        ({"faces": Settings(all_faces=True)}, "faces must be gray, and the largest of a frame alone"),
     ],
 )
 def test_settings_are_checked(options: dict[str, object], said: str) -> None:
@@ -247,7 +239,7 @@ def test_other_corpora_get_numbers_and_codes(tmp_path: Path) -> None:
     done = frames_to(tmp_path / "faces", clips)
     assert done.notes == (
         "ravdess8 becomes baum8: calm counts as neutral",
-        "subjects and clips get numbers: manifest.csv tells their names",
+        "subjects and clips get numbers: manifest.csv has their names",
         "clips whose subject is not known are those of S000",
     )
     back = load_dataset("baum2", tmp_path / "faces")
@@ -357,19 +349,6 @@ def test_the_first_part_of_a_video_that_is_cut_off_is_kept(tmp_path: Path) -> No
     assert (row["clip"], row["frame"], row["kind"]) == ("happy/a_1", "", "damaged")
     assert "a_1.mkv: the video is damaged: the video is truncated" in row["reason"]
     assert len(load_dataset("baum2", tmp_path / "faces").frames[0]) == 4
-
-
-def test_the_journal_is_one_line_a_clip(clips: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[str] = []
-    journal = tmp_path / ".faces.mien-journal"
-    monkeypatch.setattr(
-        "mien.data.prepare.frames._finish", lambda *_: kept.extend(journal.read_text("utf-8").splitlines()) or 1 / 0
-    )
-    with pytest.raises(ZeroDivisionError):
-        frames_to(tmp_path / "faces", clips)
-    head, *entries = map(json.loads, kept)
-    assert (head["what"], head["data"], head["count"]) == ("frames", "baum2", 16)
-    assert [entry["i"] for entry in entries] == [0, 1, 2]
 
 
 def test_the_extracted_tree_of_small_faces_is_not_a_corpus_to_extract_from(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def command(
     """
     from mien.data.prepare.extend import ImageService, ServiceError, extend, pending, plan
 
-    wanted = plan(emotions, count=count, seed=seed)
-    left = pending(out, wanted, limit=limit)
-    known = f"{len(wanted)} planned, {len(wanted) - len(pending(out, wanted))} done before"
+    requests = plan(emotions, count=count, seed=seed)
+    left = pending(out, requests, limit=limit)
+    known = f"{len(requests)} planned, {len(requests) - len(pending(out, requests))} done before"
     if dry_run:
         for one in left:
             _shell.write(f"{one.file}\t{one.prompt}")
@@ -69,15 +69,15 @@ def command(
         raise InputError(f"the variable {api_key_env} must hold the key of the service (any word where it needs none)")
     counts: Counter[str] = Counter()
     service = ImageService(
-        key or "none", base_url=base_url, model=model, size=size, image_hosts=image_host, say=_shell.note
+        key or "none", base_url=base_url, model=model, size=size, image_hosts=image_host, on_note=_shell.note
     )
     stopped = False
     try:
         with _shell.progress(len(left), "asking for faces", unit="images") as advance:
-            for outcome in extend(out, wanted, service, min_face_px=min_face, limit=limit):
+            for outcome in extend(out, requests, service, min_face_px=min_face, limit=limit):
                 counts[outcome.status] += 1
                 if outcome.reason:
-                    _shell.note(f"{outcome.wanted.file}: {outcome.status}: {outcome.reason}")
+                    _shell.note(f"{outcome.request.file}: {outcome.status}: {outcome.reason}")
                 advance(1)
     except ServiceError as error:
         stopped = True

@@ -72,6 +72,7 @@ def command(
     mien data frames baum2 --data BAUM-2 --out faces -n 16
     mien data frames ravdess_videos --data RAVDESS --out faces --layout emotions --every 15
     """
+    from mien.data.prepare.faces import Settings
     from mien.data.prepare.frames import FrameSettings, frames_to
     from mien.face.prepare import FaceCut
     from mien.models.runtime import default_threads
@@ -81,7 +82,7 @@ def command(
     if count is None and every is None:
         count, every = (16, None) if layout == "clips" else (None, 15)
     cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=not no_smooth)
-    settings = FrameSettings(count, every, layout, cut, detector=detector, min_face_px=min_face)
+    settings = FrameSettings(count, every, layout, Settings(cut, detector=detector, min_face_px=min_face))
     clips = open_samples(choice, notes=True)
     with _shell.progress(len(clips), "extracting", unit="clips") as advance:
         done = frames_to(out, clips, settings, workers=workers or default_threads(), progress=advance)

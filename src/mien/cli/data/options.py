@@ -15,7 +15,7 @@ from mien.cli import _shell
 
 if TYPE_CHECKING:
     from mien.data import Samples
-    from mien.data.prepare._sound_work import SoundWork
+    from mien.data.prepare.audio_work import AudioWork
 
 __all__ = [
     "Choice",
@@ -275,12 +275,12 @@ def note_some(lines: Sequence[str]) -> None:
         _shell.note(f"and {len(lines) - _MOST_NOTES} more")
 
 
-def run_work(work: SoundWork, what: str, *, workers: int) -> int:
+def run_work(work: AudioWork, what: str, *, workers: int) -> int:
     """Do what is left of some work on audio files, with progress, and return the exit code.
 
     Parameters
     ----------
-    work : SoundWork
+    work : AudioWork
         What to do.
     what : str
         What is done, for the bar.

@@ -1,14 +1,16 @@
 """Changed copies of the recordings of a corpus, each with its origin, so that no split can separate them.
 
-On training data only such copies may help; where a copy of a test recording is trained on, the test tells nothing.  So
+On training data only such copies may help; where a copy of a test recording is trained on, the test tells nothing. So
 every copy carries the clip that it was made of, in the table and in its name, and `mien.data.speech.folds` keeps
 all copies of a clip together.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import wave as wave_files
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number
-from mien.data.prepare._sound_files import FORMATS, encode
-from mien.data.prepare._sound_work import ABOUT, Outcome, SoundWork, Task, about, stems, write_whole
+from mien.data.prepare.audio_work import ABOUT, AudioWork, Outcome, Task
+from mien.data.prepare.work import write_bytes
 from mien.data.samples import Samples
 from mien.data.speech import COPY, METHODS, split_copy
 from mien.errors import DatasetError, InputError, MienError
@@ -28,7 +30,12 @@ from mien.io.audio import read_audio
 from mien.io.paths import format_path
 from mien.speech.warp import add_noise, pitch_shift, time_stretch
 
-__all__ = ["MANIFEST", "MEL_CNN_CHANGES", "Changes", "Copies", "Outcome"]
+__all__ = ["FORMATS", "MANIFEST", "MEL_CNN_CHANGES", "Changes", "Copies", "Outcome", "encode_audio"]
+
+FORMATS = ("flac", "wav")
+
+_BLOCK = 4096
+"""Samples in a block of FLAC."""
 
 MANIFEST = ("file", *ABOUT, "method", "value", "source")
 """Columns of ``manifest.csv``: the file, what the corpus says about its original (``clip`` is the origin), how it was
@@ -51,10 +58,10 @@ class Changes:
         A copy moved by each of these numbers of semitones.
     noise : tuple of float
         Lowest and highest amount, of which each recording gets one at random: the standard deviation of white noise as
-        a part of the recording's largest magnitude (its amplitude on the peak-normalized recording).  Empty for no
+        a part of the recording's largest magnitude (its amplitude on the peak-normalized recording). Empty for no
         such copy.
     seed : int
-        Seed of amounts and noise.  Each recording has its own, so order and number of processes change nothing.
+        Seed of amounts and noise. Each recording has its own, so order and number of processes change nothing.
     """
 
     stretch: tuple[float, ...] = (0.81, 1.07)
@@ -90,13 +97,13 @@ MEL_CNN_CHANGES = Changes()
 """System A's: speeds 0.81 and 1.07, one semitone down and two up, noise of 0.005 to 0.008."""
 
 
-class Copies(SoundWork):
+class Copies(AudioWork):
     """Changed copies of a corpus in a folder.
 
     Writes ``<recording>__<method><value>.flac`` (16 bit, at the recording's rate), the originals in the same form,
-    ``manifest.csv``, and ``augment.json`` with the settings.  The names keep what the corpus says by them, so the
-    folder can be read as the same corpus, or as a ``speech_folder``.  Where ``out`` is the corpus itself, the copies
-    lie beside the originals.  Copies of copies are not made.
+    ``manifest.csv``, and ``augment.json`` with the settings. The names keep what the corpus says by them, so the
+    folder can be read as the same corpus, or as a ``speech_folder``. Where ``out`` is the corpus itself, the copies
+    lie beside the originals. Copies of copies are not made.
 
     Parameters
     ----------
@@ -145,7 +152,6 @@ class Copies(SoundWork):
         super().__init__(first, Path(out), record="augment.json", settings=record)
         self._changes, self._format = changes, file_format
         self._originals = originals and not self._beside
-        self._stems = stems(first.files.tolist())
         if (self.out / "manifest.csv").exists() and not self._record.exists():
             raise DatasetError(f"will not write over {format_path(self.out / 'manifest.csv')}: choose another folder")
 
@@ -173,12 +179,12 @@ class Copies(SoundWork):
     def _finish(self, *, complete: bool) -> None:  # noqa: ARG002 - the table tells what is there at any time
         rows = []
         for row, stem in enumerate(self._stems):
-            told = {**about(self.clips, row), "source": str(self.clips.files[row])}
+            about = self._about(row)
             if self._beside:
-                rows.append({"file": str(self.clips.files[row]), **told, "method": "", "value": ""})
+                rows.append({"file": str(self.clips.files[row]), **about, "method": "", "value": ""})
             for file, method, value in self._files(row, stem):
                 if (self.out / file).is_file():
-                    rows.append({"file": file, **told, "method": method, "value": value})
+                    rows.append({"file": file, **about, "method": method, "value": value})
         self._write_manifest(MANIFEST, rows)
 
 
@@ -194,7 +200,7 @@ def _make(task: Task, *, file_format: str, seed: int) -> str:
     except MienError as error:
         return str(error)
     for target, wave in zip(task.targets, made, strict=True):
-        write_whole(Path(target), encode(wave, audio.rate_hz, file_format))
+        write_bytes(Path(target), encode_audio(wave, audio.rate_hz, file_format))
     return ""
 
 
@@ -210,3 +216,55 @@ def _changed(wave: NDArray[np.float32], rate_hz: int, target: str, seed: int) ->
     if method == "pitch":
         return pitch_shift(wave, value, rate_hz=rate_hz)
     return add_noise(wave, value, np.random.default_rng([seed, zlib.crc32(os.fsencode(original)), 1]))
+
+
+# --- sound files ---------------------------------------------------------------------------------------
+
+
+def encode_audio(wave: NDArray[np.float32], rate_hz: int, file_format: str) -> bytes:
+    """Return a sound as a file, mono and of 16 bits.
+
+    Parameters
+    ----------
+    wave : numpy.ndarray
+        float32 (n,), mono, finite. Louder than full scale, it is made quieter as a whole, not clipped.
+    rate_hz : int
+        Sampling rate.
+    file_format : {"flac", "wav"}
+        Without loss, but for the rounding.
+
+    Returns
+    -------
+    bytes
+        The file.
+    """
+    peak = float(np.abs(wave).max(initial=0))
+    # A full scale of 32768 gives 16-bit recordings back bit by bit; only +1 itself has to give way by one step.
+    scaled = np.rint(wave * np.float32(32768 / max(peak, 1.0)))
+    samples = np.clip(scaled, -32768, 32767).astype("<i2")
+    return _flac(samples, rate_hz) if file_format == "flac" else _wav(samples, rate_hz)
+
+
+def _wav(samples: NDArray[np.int16], rate_hz: int) -> bytes:
+    stream = io.BytesIO()
+    with wave_files.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(samples.tobytes())
+    return stream.getvalue()
+
+
+def _flac(samples: NDArray[np.int16], rate_hz: int) -> bytes:
+    import av
+
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="flac") as container:
+        track = container.add_stream("flac", rate=rate_hz, layout="mono", format="s16")
+        for start in range(0, len(samples), _BLOCK):
+            block = np.ascontiguousarray(samples[None, start : start + _BLOCK])
+            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = rate_hz, start
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    return stream.getvalue()

@@ -1,38 +1,139 @@
 """Photographs become data for training: the face of each found, cut upright by the distance of its eyes, and written.
 
 The way of the early FER2013, CK+ and JAFFE pipelines (`mien.face.align.eye_distance_crop`), for many images in
-several processes, with books about what was turned away.
+several processes, with a table of what was rejected and why.
 """
 
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._checks import check_integer, check_number
 from mien.data import table
-from mien.data.prepare._journal import Journal, journal_of
-from mien.data.prepare._workers import Outcome, Settings, outcomes
+from mien.data.prepare.work import Journal, journal_path, run_tasks, write_table
 from mien.data.samples import Samples
-from mien.errors import DatasetError
-from mien.face.prepare import FaceCut, PreparedFace
-from mien.io.paths import format_path
+from mien.errors import DatasetError, InputError, MienError
+from mien.face.detect import DETECTORS, Detector, get_detector
+from mien.face.prepare import FaceCut, PreparedFace, cut_faces
+from mien.io.image import read_image
 
-__all__ = ["REJECTED", "Outcome", "Settings", "Summary", "prepare", "prepare_to", "rejected_of"]
+__all__ = ["REJECTED", "FaceFinder", "Outcome", "Settings", "Summary", "prepare", "prepare_to", "rejected_path"]
 
 REJECTED = ("file", "emotion", "subject", "clip", "split", "kind", "reason")
 """Columns of ``rejected.csv``; the kinds: ``unreadable``, ``no_face``, ``profile``."""
+
+_AT_ONCE = 8
+"""Images a process gets at a time: few enough that a kill loses little, enough that sending costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How faces are found and cut.
+
+    Parameters
+    ----------
+    cut : FaceCut
+        Geometry and tone of the crops.
+    detector : str
+        One of `mien.face.detect.DETECTORS`.
+    all_faces : bool
+        Keep all faces of an image, each with the image's label; by default the largest alone.
+    min_face_px : float, optional
+        Longer side of the smallest face to keep; by default the detector chooses by the size of the image.
+
+    Raises
+    ------
+    InputError
+        If there is no such detector, or the size is none.
+    """
+
+    cut: FaceCut = field(default_factory=FaceCut)
+    detector: str = "mtcnn"
+    all_faces: bool = False
+    min_face_px: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.detector not in DETECTORS:
+            raise InputError(f"detector must be one of {', '.join(DETECTORS)}, but got {self.detector!r}")
+        if self.min_face_px is not None:
+            object.__setattr__(self, "min_face_px", check_number(self.min_face_px, "min_face_px", low=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, the geometry beside the rest."""
+        options: dict[str, Any] = asdict(self)
+        options.update(options.pop("cut"))
+        return options
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an image.
+
+    Parameters
+    ----------
+    faces : tuple of PreparedFace
+        Its faces, largest first.
+    kind : str
+        Why there is none: ``"unreadable"``, ``"no_face"`` or ``"profile"``; empty if there is one.
+    reason : str
+        The same in words.
+    """
+
+    faces: tuple[PreparedFace, ...] = ()
+    kind: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class FaceFinder:
+    """Finds and cuts the faces of images; sent to a process, it loads its detector there."""
+
+    settings: Settings
+
+    @cached_property
+    def _detector(self) -> Detector:
+        return get_detector(self.settings.detector, min_face_px=self.settings.min_face_px, threads=1)
+
+    def find(self, pixels: NDArray[np.uint8]) -> Outcome:
+        """Return the faces of an image, uint8 (H, W, 3) RGB, or why there are none."""
+        settings = self.settings
+        faces, found = cut_faces(pixels, self._detector, settings.cut, most=None if settings.all_faces else 1)
+        if faces:
+            return Outcome(faces)
+        if found:
+            return Outcome(kind="profile", reason=f"{found} found, but none whose two eyes can be told apart")
+        least = "" if settings.min_face_px is None else f" of at least {settings.min_face_px:g} px"
+        return Outcome(kind="no_face", reason=f"no face{least} found")
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """Reads images and cuts their faces."""
+
+    finder: FaceFinder
+
+    def __call__(self, task: tuple[int, str | NDArray[np.uint8]]) -> Outcome:
+        try:
+            image = read_image(task[1])
+        except MienError as error:
+            return Outcome(kind="unreadable", reason=str(error))
+        cut_off = next((warning for warning in image.warnings if "truncated" in warning), None)
+        if cut_off is not None:  # the missing part would be learned as if it were the face
+            return Outcome(kind="unreadable", reason=cut_off)
+        return self.finder.find(image.pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +147,7 @@ class Summary:
     faces : int
         How many faces were written.
     rejected : dict of str to int
-        How many images were turned away, by kind: ``unreadable``, ``no_face``, ``profile``.
+        How many images were rejected, by kind: ``unreadable``, ``no_face``, ``profile``.
     resumed : int
         How many images an earlier run had done.
     rejected_file : str
@@ -60,7 +161,7 @@ class Summary:
     rejected_file: str
 
 
-def rejected_of(out: str | os.PathLike[str]) -> Path:
+def rejected_path(out: str | os.PathLike[str]) -> Path:
     """Return where rejected images are listed: in a folder, or beside a table as ``<name>.rejected.csv``."""
     target = Path(out)
     return target / "rejected.csv" if table.form_of(target) == "folder" else target.with_suffix(".rejected.csv")
@@ -76,7 +177,7 @@ def prepare(
     images : Samples
         What to prepare; files are read by the processes that work on them.
     settings : Settings, optional
-        Detector, geometry, and whether all faces are wanted.
+        Detector, geometry, and whether all faces are taken.
     workers : int
         Processes; with one, everything happens in this one.
     skip : iterable of int
@@ -87,7 +188,7 @@ def prepare(
     number : int
         The image; with several processes not in order.
     outcome : Outcome
-        Its faces, or why there are none.  A bad image stops nothing.
+        Its faces, or why there are none. A bad image stops nothing.
 
     Raises
     ------
@@ -96,9 +197,14 @@ def prepare(
     DatasetError
         If a process dies.
     """
+    check_integer(workers, "workers", low=1, high=256)
     done = set(skip)
-    wanted = (i for i in range(len(images)) if i not in done)
-    yield from outcomes(images, wanted, settings or Settings(), workers=workers)
+    left = [i for i in range(len(images)) if i not in done]
+    tasks = ((i, images.where(i) if images.pixels is None else images.read(i)) for i in left)
+    work = _Preparation(FaceFinder(settings or Settings()))
+    with closing(run_tasks(work, tasks, len(left), workers=workers, at_once=_AT_ONCE)) as outcomes:
+        for (number, _), outcome in outcomes:
+            yield number, outcome
 
 
 def prepare_to(
@@ -112,7 +218,7 @@ def prepare_to(
     """Prepare images and write the faces: a table (CSV, Parquet) or a folder, by the suffix.
 
     What is done is kept in a journal beside ``out`` (hidden, ``.<name>.mien-journal``), so that the same call goes on
-    after Ctrl-C, a kill or a full disk.  ``out`` appears at the end, whole; then the journal goes.  The order is that
+    after Ctrl-C, a kill or a full disk. ``out`` appears at the end, whole; then the journal goes. The order is that
     of the images, whatever the number of processes.
 
     Parameters
@@ -141,76 +247,79 @@ def prepare_to(
         raise DatasetError(f"{images.source} has no images")
     table.form_of(target)
     table.check_free(target)
-    if not journal_of(target).exists():  # a run that goes on may have listed before it was killed
-        table.check_free(rejected_of(target))
-    say = progress or (lambda _: None)
-    with Journal(journal_of(target), _work(images, chosen)) as journal:
+    if not journal_path(target).exists():  # a run that goes on may have listed before it was killed
+        table.check_free(rejected_path(target))
+    advance = progress or (lambda _: None)
+    with Journal(journal_path(target), _describe_work(images, chosen)) as journal:
         resumed = len(journal)
-        say(resumed)
+        advance(resumed)
         done = [i for i in range(len(images)) if i in journal]
-        with closing(prepare(images, chosen, workers=workers, skip=done)) as work:
-            for number, outcome in work:
+        with closing(prepare(images, chosen, workers=workers, skip=done)) as outcomes:
+            for number, outcome in outcomes:
                 journal.add(number, _entry(outcome))
-                say(1)
-        summary = _finish(target, images, journal, chosen)
+                advance(1)
+        summary = _write_result(target, images, journal, chosen, resumed)
         journal.remove()
-    return replace(summary, resumed=resumed)
+    return summary
 
 
-def _work(images: Samples, settings: Settings) -> dict[str, Any]:
-    """Say what makes this work that work."""
+def _describe_work(images: Samples, settings: Settings) -> dict[str, Any]:
+    """Return what makes this work that work."""
     digest = hashlib.sha256()
     for part in (images.files, images.labels, images.splits, images.subjects, images.clips):
         digest.update(repr(part.tolist()).encode("utf-8", "surrogatepass"))
     if images.pixels is not None:
         digest.update(images.pixels.tobytes())
-    options = asdict(settings)
-    options |= options.pop("cut")
-    return {"data": images.name, "source": str(Path(images.source).resolve()), "list": digest.hexdigest()} | options
+    source = str(Path(images.source).resolve())
+    return {"data": images.name, "source": source, "list": digest.hexdigest()} | settings.to_dict()
 
 
 def _entry(outcome: Outcome) -> dict[str, Any]:
     if outcome.reason:
         return {"kind": outcome.kind, "reason": outcome.reason}
-    return {"faces": [_packed(face) for face in outcome.faces]}
+    return {"faces": [_pack(face) for face in outcome.faces]}
 
 
-def _packed(face: PreparedFace) -> dict[str, Any]:
+def _pack(face: PreparedFace) -> dict[str, Any]:
     data = zlib.compress(np.ascontiguousarray(face.pixels).tobytes(), 1)
     return {"box": [round(value, 1) for value in face.box], "data": base64.b64encode(data).decode("ascii")}
 
 
-def _unpacked(packed: dict[str, Any], cut: FaceCut) -> NDArray[np.uint8]:
+def _unpack(packed: dict[str, Any], cut: FaceCut) -> NDArray[np.uint8]:
     pixels = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), np.uint8)
     return pixels.reshape((cut.size, cut.size) if cut.gray else (cut.size, cut.size, 3))
 
 
-def _finish(target: Path, images: Samples, journal: Journal, settings: Settings) -> Summary:
+def _write_result(target: Path, images: Samples, journal: Journal, settings: Settings, resumed: int) -> Summary:
     """Write the result from the journal."""
-    counts: Counter[str] = Counter(e["kind"] for _, e in journal.entries() if "kind" in e)
-    faces = sum(len(e["faces"]) for _, e in journal.entries() if "faces" in e)
-    listed = rejected_of(target)
-    kind = table.form_of(target)
+    rejected = [_about(images, number) | entry for number, entry in journal.entries() if "kind" in entry]
+    faces = sum(len(entry["faces"]) for _, entry in journal.entries() if "faces" in entry)
+    listed = rejected_path(target)
+
+    def write_rejected(path: Path) -> None:
+        if rejected:
+            write_table(path, REJECTED, ({name: row[name] for name in REJECTED} for row in rejected))
+
     # The list comes first: once the result has its name, everything is there.
-    if counts and (kind != "folder" or not faces):
-        listed.parent.mkdir(parents=True, exist_ok=True)
-        _write_rejected(listed, images, journal)
+    if table.form_of(target) != "folder" or not faces:
+        write_rejected(listed)
     if faces:
         table.write(
             target,
-            _rows(images, journal, settings.cut),
+            _faces(images, journal, settings.cut),
             images.label_set,
-            beside=lambda folder: _write_rejected(folder / listed.name, images, journal),
+            beside=lambda folder: write_rejected(folder / listed.name),
         )
-    return Summary(len(images), faces, dict(counts), 0, str(listed) if counts else "")
+    counts = Counter(row["kind"] for row in rejected)
+    return Summary(len(images), faces, dict(counts), resumed, str(listed) if rejected else "")
 
 
-def _rows(images: Samples, journal: Journal, cut: FaceCut) -> Iterator[table.Face]:
+def _faces(images: Samples, journal: Journal, cut: FaceCut) -> Iterator[table.Face]:
     for number, entry in journal.entries():
         about = _about(images, number)
         for face in entry.get("faces", ()):
             yield table.Face(
-                pixels=_unpacked(face, cut),
+                pixels=_unpack(face, cut),
                 emotion=about["emotion"],
                 split=about["split"],
                 subject=about["subject"],
@@ -228,17 +337,3 @@ def _about(images: Samples, number: int) -> dict[str, str]:
         "clip": str(images.clips[number]),
         "split": str(images.splits[number]),
     }
-
-
-def _write_rejected(path: Path, images: Samples, journal: Journal) -> None:
-    rows = [(number, entry) for number, entry in journal.entries() if "kind" in entry]
-    if not rows:
-        return
-    try:
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.DictWriter(file, REJECTED, lineterminator="\n")
-            writer.writeheader()
-            for number, entry in rows:
-                writer.writerow(_about(images, number) | {"kind": entry["kind"], "reason": entry["reason"]})
-    except OSError as error:
-        raise DatasetError(f"cannot write {format_path(path)}: {error.strerror or error}") from error

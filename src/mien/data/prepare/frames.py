@@ -1,44 +1,85 @@
-"""Videos become face frames to train on: of each clip some frames, of each frame the largest face, upright and small.
+"""Videos become face frames to train on: of each video some frames, of each frame the largest face, upright and small.
 
-The way of the early BAUM-2 pipelines (so many frames of a video, evenly spaced, in a tree by clip with the code
+The way of the early BAUM-2 pipelines (so many frames of a video, evenly spaced, in a tree by video with the code
 beside), and that of RAVDESS pipelines (every 15th frame, filed by emotion).
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mien.data.prepare._frames_work import LAYOUTS, FrameSettings, Place, Plan, entries
-from mien.data.prepare._journal import Journal, journal_of
-from mien.data.prepare._sound_work import write_whole
+from mien._checks import check_integer
+from mien.data.baum2 import LABEL_FILE
+from mien.data.prepare.faces import FaceFinder, Settings
+from mien.data.prepare.work import Journal, is_stopped, journal_path, run_tasks, write_bytes, write_table
 from mien.data.samples import Samples
-from mien.errors import DatasetError
+from mien.data.table import encode_gray_png
+from mien.errors import DatasetError, InputError
 from mien.io.paths import format_path
 from mien.labels import BAUM8, mapping
 
 __all__ = ["LAYOUTS", "MANIFEST", "REJECTED", "FrameSettings", "FrameSummary", "frames_to"]
 
+LAYOUTS = ("clips", "emotions")
+"""``SNNN/NNN/frames/<frame>.png`` with ``SNNN/NNN/emotion.txt``, and ``<emotion>/<clip>_<frame>.png``."""
+
 MANIFEST = ("file", "emotion", "subject", "clip", "split", "source", "frame", "box")
-"""Columns of ``manifest.csv``: a row a face; the data set ``folder`` reads it."""
+"""Columns of ``manifest.csv``: a row a face; the dataset ``folder`` reads it."""
 
 REJECTED = ("clip", "frame", "emotion", "subject", "split", "source", "kind", "reason")
-"""Columns of ``rejected.csv``; ``frame`` is empty where it is about the whole clip.  The kinds: ``unreadable`` (nothing
+"""Columns of ``rejected.csv``; ``frame`` is empty where it is about the whole clip. The kinds: ``unreadable`` (nothing
 of the clip), ``damaged`` (its rest), ``no_face``, ``profile``."""
 
 _LONGEST_NAME = 200
 """Bytes of a clip's name in a file's: file systems take 255, and number and suffix follow."""
 
 _LIKE_BAUM = re.compile(r"S\d+/[^/]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSettings:
+    """Which frames are taken of a video, and how their faces are found, cut and filed.
+
+    Parameters
+    ----------
+    count : int or None
+        So many frames of a video, evenly spaced from the first to the last (see `mien.data.samples.choose_frames`).
+    every : int or None
+        Instead of a count: every so many frames, from the first on.
+    layout : {"clips", "emotions"}
+        See `LAYOUTS`.
+    faces : Settings
+        How faces are found and cut; the largest of each frame, in gray.
+
+    Raises
+    ------
+    InputError
+        If a value is wrong, or both or none of count and every are given.
+    """
+
+    count: int | None = 16
+    every: int | None = None
+    layout: str = "clips"
+    faces: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        if (self.count is None) == (self.every is None):
+            raise InputError(f"either count or every must be given, but got {self.count!r} and {self.every!r}")
+        for name in ("count", "every"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, check_integer(getattr(self, name), name, low=1, high=1_000_000))
+        if self.layout not in LAYOUTS:
+            raise InputError(f"layout must be {' or '.join(LAYOUTS)}, but got {self.layout!r}")
+        if not self.faces.cut.gray or self.faces.all_faces:
+            raise InputError("faces must be gray, and the largest of a frame alone: datasets of face frames are")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +125,7 @@ def frames_to(
 
     The layout ``clips`` is the tree that `mien.data.baum2` reads: codes are those
     of ``BAUM8`` (calm counts as neutral), and subjects and clips that are not named as BAUM-2's get numbers, S000 for
-    clips whose subject is not known.  The layout ``emotions`` is what `mien.data.folder` reads.  ``manifest.csv``
+    clips whose subject is not known. The layout ``emotions`` is what the dataset ``folder`` reads. ``manifest.csv``
     has the original names in both.
 
     What is done is kept in a journal beside ``out`` (hidden, ``.<name>.mien-journal``), so that the same call goes on
@@ -116,55 +157,50 @@ def frames_to(
         If a setting is wrong.
     """
     chosen, target = settings or FrameSettings(), Path(out)
+    check_integer(workers, "workers", low=1, high=256)
     if not len(clips):
         raise DatasetError(f"{format_path(clips.source)} has no clips")
-    if not journal_of(target).exists() and os.path.lexists(target):
+    if not journal_path(target).exists() and os.path.lexists(target):
         raise DatasetError(f"will not write over {format_path(target)}: choose another name, or move it away")
-    say = progress or (lambda _: None)
+    advance = progress or (lambda _: None)
     places, notes = _places(clips, chosen.layout)
-    plan = Plan(clips, places, target, chosen)
-    with Journal(journal_of(target), _work(clips, chosen)) as journal:
+    with Journal(journal_path(target), _describe_work(clips, chosen)) as journal:
         # What an earlier run wrote may have been removed since.
         done = {
             clip for clip, entry in journal.entries() if all((target / one["file"]).is_file() for one in entry["faces"])
         }
-        resumed = len(done)
-        say(resumed)
+        advance(len(done))
         left = [i for i in range(len(clips)) if i not in done]
-        with closing(entries(plan, left, workers=workers)) as work:
-            for clip, entry in work:
+        work = _Extraction(clips, places, target, chosen)
+        # Closed here and not by the garbage collector: an interrupted run waits for its processes.
+        with closing(run_tasks(work, left, len(left), workers=workers)) as entries:
+            for clip, entry in entries:
                 journal.add(clip, entry)
-                say(1)
-        summary = _finish(target, clips, journal)
+                advance(1)
+        summary = _write_tables(target, clips, journal, resumed=len(done), notes=notes)
         journal.remove()
-    return replace(summary, resumed=resumed, notes=notes)
+    return summary
 
 
-def _work(clips: Samples, settings: FrameSettings) -> dict[str, Any]:
-    """Say what makes this work that work."""
+def _describe_work(clips: Samples, settings: FrameSettings) -> dict[str, Any]:
+    """Return what makes this work that work."""
     digest = hashlib.sha256()
-    for part in (
-        clips.files.tolist(),
-        clips.frames,
-        clips.labels.tolist(),
-        *(clips.column(key).tolist() for key in _ABOUT),
-    ):
+    columns = [clips.column(name).tolist() for name in ("clip", "subject", "split")]
+    for part in (clips.files.tolist(), clips.frames, clips.labels.tolist(), *columns):
         digest.update(repr(part).encode("utf-8", "surrogatepass"))
     source = str(Path(clips.source).resolve())
-    return {"what": "frames", "data": clips.name, "source": source, "list": digest.hexdigest()} | settings.to_dict()
-
-
-_ABOUT = ("clip", "subject", "split")
+    options = {"count": settings.count, "every": settings.every, "layout": settings.layout} | settings.faces.to_dict()
+    return {"what": "frames", "data": clips.name, "source": source, "list": digest.hexdigest()} | options
 
 
 # --- where faces go -------------------------------------------------------------------------------
 
 
-def _places(clips: Samples, layout: str) -> tuple[tuple[Place, ...], tuple[str, ...]]:
+def _places(clips: Samples, layout: str) -> tuple[tuple[_Place, ...], tuple[str, ...]]:
     """Return where the faces of each clip go, and what has to be said about it."""
     if layout == "emotions":
         return tuple(
-            Place(f"{clips.emotion(i) or 'none'}/{_short(str(clip))}_") for i, clip in enumerate(clips.clips)
+            _Place(f"{clips.emotion(i) or 'none'}/{_short(str(clip))}_") for i, clip in enumerate(clips.clips)
         ), ()
     notes: list[str] = []
     mapped = mapping(clips.label_set, BAUM8)
@@ -178,7 +214,7 @@ def _places(clips: Samples, layout: str) -> tuple[tuple[Place, ...], tuple[str, 
             f"clip {format_path(unlabeled[0])} of {format_path(clips.source)} has no emotion: it has no code"
         )
     return tuple(
-        Place(f"{folder}/frames/", f"{folder}/emotion.txt", int(codes[label]))
+        _Place(f"{folder}/frames/", f"{folder}/{LABEL_FILE}", int(codes[label]))
         for folder, label in zip(folders, clips.labels.tolist(), strict=True)
     ), tuple(notes)
 
@@ -190,7 +226,7 @@ def _folders(clips: Samples, notes: list[str]) -> list[str]:
         return [clip for clip, _ in named]
     subjects = sorted({subject for _, subject in named if subject})
     number_of = {"": 0} | {subject: number for number, subject in enumerate(subjects, 1)}
-    notes.append("subjects and clips get numbers: manifest.csv tells their names")
+    notes.append("subjects and clips get numbers: manifest.csv has their names")
     if any(not subject for _, subject in named):
         notes.append("clips whose subject is not known are those of S000")
     used: Counter[str] = Counter()
@@ -202,7 +238,7 @@ def _folders(clips: Samples, notes: list[str]) -> list[str]:
 
 
 def _short(clip: str) -> str:
-    """Return a clip's name such that a file can have it: in signs of UTF-8, not too long."""
+    """Return a clip's name such that a file can have it: in characters of UTF-8, not too long."""
     path = PurePosixPath(clip.encode("utf-8", "backslashreplace").decode())
     whole = path.name.encode()
     if len(whole) <= _LONGEST_NAME:
@@ -211,10 +247,84 @@ def _short(clip: str) -> str:
     return path.with_name(f"{cut}~{hashlib.sha256(whole).hexdigest()[:12]}").as_posix()
 
 
-# --- the tables -----------------------------------------------------------------------------------
+# --- one video ----------------------------------------------------------------------------------------
 
 
-def _finish(target: Path, clips: Samples, journal: Journal) -> FrameSummary:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the faces of a clip go, relative to the folder that is made.
+
+    Parameters
+    ----------
+    prefix : str
+        Path of a frame up to its number.
+    label : str
+        File of the clip's code, and the code; empty for a tree without.
+    code : int
+        The code.
+    """
+
+    prefix: str
+    label: str = ""
+    code: int = -1
+
+    def frame(self, number: int) -> str:
+        """Return the file of a frame by its number in the clip; names sort as numbers do."""
+        return f"{self.prefix}{number:06d}.png"
+
+
+@dataclass(frozen=True)
+class _Extraction:
+    """Writes the faces of a video, given by its number.
+
+    An entry is ``faces``: number of frame, file and box of each that lies on the disk by now; ``rejected``: number of
+    frame (or None for the video), kind and reason of each that does not.
+    """
+
+    clips: Samples
+    places: tuple[_Place, ...]
+    out: Path
+    settings: FrameSettings
+    finder: FaceFinder = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "finder", FaceFinder(self.settings.faces))
+
+    def __call__(self, clip: int) -> dict[str, Any]:
+        settings, place = self.settings, self.places[clip]
+        faces: list[dict[str, Any]] = []
+        rejected: list[dict[str, Any]] = []
+        with closing(self.clips.iter_frames(clip, settings.count, every=settings.every or 1)) as frames:
+            while not is_stopped():
+                # Only what reading says is about the video: what cannot be written ends the work.
+                try:
+                    frame, image = next(frames)
+                except StopIteration:
+                    break
+                except DatasetError as error:
+                    kind = "damaged" if faces or rejected else "unreadable"
+                    rejected.append({"frame": None, "kind": kind, "reason": str(error)})
+                    break
+                found = self.finder.find(image)
+                if found.faces:
+                    (face,) = found.faces
+                    write_bytes(self.out / place.frame(frame), encode_gray_png(face.pixels))
+                    box = [round(value, 1) for value in face.box]
+                    faces.append({"frame": frame, "file": place.frame(frame), "box": box})
+                else:
+                    rejected.append({"frame": frame, "kind": found.kind, "reason": found.reason})
+        # The code comes last: a video without one is one that was not finished.
+        if faces and place.label and not is_stopped():
+            write_bytes(self.out / place.label, f"{place.code}\n".encode())
+        return {"faces": faces, "rejected": rejected}
+
+
+# --- the tables ---------------------------------------------------------------------------------------
+
+
+def _write_tables(
+    target: Path, clips: Samples, journal: Journal, *, resumed: int, notes: tuple[str, ...]
+) -> FrameSummary:
     """Write the tables from the journal."""
     counts: Counter[str] = Counter()
     faces = used = 0
@@ -223,41 +333,24 @@ def _finish(target: Path, clips: Samples, journal: Journal) -> FrameSummary:
         faces += len(entry["faces"])
         used += bool(entry["faces"])
     listed = target / "rejected.csv"
-    write_whole(target / "manifest.csv", _csv(MANIFEST, _manifest(clips, journal)))
+    write_table(target / "manifest.csv", MANIFEST, _rows(clips, journal, "faces", MANIFEST))
     if counts:
-        write_whole(listed, _csv(REJECTED, _rejected(clips, journal)))
-    return FrameSummary(len(clips), used, faces, dict(counts), 0, (), str(listed) if counts else "")
+        write_table(listed, REJECTED, _rows(clips, journal, "rejected", REJECTED))
+    return FrameSummary(len(clips), used, faces, dict(counts), resumed, notes, str(listed) if counts else "")
 
 
-def _manifest(clips: Samples, journal: Journal) -> Iterator[dict[str, Any]]:
+def _rows(clips: Samples, journal: Journal, what: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for clip, entry in journal.entries():
-        for face in entry["faces"]:
-            box = " ".join(f"{value:.1f}" for value in face["box"])
-            yield _about(clips, clip, face["frame"]) | {"file": face["file"], "frame": face["frame"], "box": box}
-
-
-def _rejected(clips: Samples, journal: Journal) -> Iterator[dict[str, Any]]:
-    for clip, entry in journal.entries():
-        for one in entry["rejected"]:
-            frame = "" if one["frame"] is None else one["frame"]
-            yield _about(clips, clip, one["frame"]) | {"frame": frame, "kind": one["kind"], "reason": one["reason"]}
-
-
-def _about(clips: Samples, clip: int, frame: int | None) -> dict[str, Any]:
-    images = clips.frames[clip]
-    source = images[frame or 0] if images else clips.files[clip]
-    return {
-        "emotion": clips.emotion(clip),
-        "subject": str(clips.subjects[clip]),
-        "clip": str(clips.clips[clip]),
-        "split": str(clips.splits[clip]),
-        "source": f"{clips.name}:{source}",
-    }
-
-
-def _csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> bytes:
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue().encode("utf-8", "backslashreplace")
+        for one in entry[what]:
+            images = clips.frames[clip]
+            row = {
+                "emotion": clips.emotion(clip),
+                "subject": str(clips.subjects[clip]),
+                "clip": str(clips.clips[clip]),
+                "split": str(clips.splits[clip]),
+                "source": f"{clips.name}:{images[one['frame'] or 0] if images else clips.files[clip]}",
+                **one,
+            }
+            if "box" in row:
+                row["box"] = " ".join(f"{value:.1f}" for value in row["box"])
+            yield {name: "" if row[name] is None else row[name] for name in columns}

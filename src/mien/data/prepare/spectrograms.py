@@ -1,13 +1,14 @@
-"""Spectrograms of a corpus: an array for each recording, a table of all, images."""
+"""Spectrograms of a dataset of audio files: an array for each, a table of all, images."""
 
 from __future__ import annotations
 
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from mien._checks import check_integer
 from mien._extras import import_extra
-from mien.data.prepare import _spectrogram_table as _table
-from mien.data.prepare._sound_work import ABOUT, Outcome, SoundWork, Task, about, stems, write_whole
+from mien.data.files import atomic_path
+from mien.data.prepare.audio_work import ABOUT, AudioWork, Outcome, Task
+from mien.data.prepare.work import write_bytes
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MienError
 from mien.io.audio import read_audio
@@ -40,10 +42,10 @@ KINDS = ("stft", "mel", "mfcc")
 """Power spectrum in dB, mel energies in dB, mel-frequency cepstral coefficients."""
 
 SETTINGS: dict[str, Settings] = {"default": Settings(), "mel-cnn": MEL_CNN}
-"""``mel-cnn`` also scales each recording to a peak of 1, and pads or cuts it to 272 frames around its middle."""
+"""``mel-cnn`` also scales each file to a peak of 1, and pads or cuts it to 272 frames around its middle."""
 
 MANIFEST = ("file", "source", *ABOUT, "method", "bands", "frames")
-"""Columns of ``manifest.csv``: the array, the recording, what the corpus says about it, and the array's shape."""
+"""Columns of ``manifest.csv``: the array, the audio file, what the dataset says about it, and the array's shape."""
 
 _TABLE = "spectrograms.parquet"
 _PARTS = ".parts"
@@ -122,16 +124,16 @@ def spectrogram_image(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(_COLORS[levels.round().astype(np.uint8)][::-1])
 
 
-class Spectrograms(SoundWork):
-    """Spectrograms of a corpus in a folder.
+class Spectrograms(AudioWork):
+    """Spectrograms of a dataset in a folder.
 
-    Writes ``<recording>.npy`` (float32, bands x frames) and ``manifest.csv``, or one ``spectrograms.parquet`` with the
-    same columns and the values row by row; ``<recording>.png`` if asked for; ``spectrograms.json`` with the settings.
+    Writes ``<file>.npy`` (float32, bands x frames) and ``manifest.csv``, or one ``spectrograms.parquet`` with the
+    same columns and the values row by row; ``<file>.png`` if asked for; ``spectrograms.json`` with the settings.
 
     Parameters
     ----------
     clips : Samples
-        The corpus.
+        The dataset, of audio files.
     out : str or os.PathLike
         The folder; need not exist.
     kind, settings, coefficients
@@ -173,15 +175,14 @@ class Spectrograms(SoundWork):
         super().__init__(clips, Path(out), record="spectrograms.json", settings=record)
         self._kind, self._name, self._coefficients = kind, settings, coefficients
         self._png, self._parquet = png, parquet
-        self._stems = stems(clips.files.tolist())
 
     def left(self) -> list[Task]:
-        """Return what is not there yet, in the order of the corpus."""
-        there = _table.sources(self.out / _TABLE) if self._parquet else set()
+        """Return what is not there yet, in the order of the dataset."""
+        there = _table_sources(self.out / _TABLE) if self._parquet else set()
         tasks = []
         for row, stem in enumerate(self._stems):
             array, image = self._array(stem), self.out / f"{stem}.png"
-            done = (self.clips.files[row] in there or array.is_file()) and (not self._png or image.is_file())
+            done = (str(self.clips.files[row]) in there or array.is_file()) and (not self._png or image.is_file())
             if not done:
                 targets = (str(array), str(image)) if self._png else (str(array),)
                 tasks.append(Task(row, self.clips.where(row), targets))
@@ -199,7 +200,7 @@ class Spectrograms(SoundWork):
             rows = [{"file": f"{self._stems[row]}.npy", **line} for row, line, _ in self._arrays()]
             self._write_manifest(MANIFEST, rows)
         elif complete:
-            _table.write(self.out / _TABLE, ((line, values) for _, line, values in self._arrays()))
+            _write_parquet(self.out / _TABLE, ((line, values) for _, line, values in self._arrays()))
             shutil.rmtree(self.out / _PARTS, ignore_errors=True)
 
     def _arrays(self) -> Iterator[tuple[int, dict[str, str], NDArray[np.float32]]]:
@@ -215,9 +216,8 @@ class Spectrograms(SoundWork):
                 raise DatasetError(
                     f"{format_path(path)} is damaged; delete it to have it made again: {error}"
                 ) from error
-            method = str(self.clips.column("method")[row])
-            line = {"source": str(self.clips.files[row]), **about(self.clips, row), "method": method}
-            yield row, {**line, "bands": str(bands), "frames": str(frames)}, values
+            shape = {"bands": str(bands), "frames": str(frames)}
+            yield row, self._about(row) | {"method": str(self.clips.column("method")[row])} | shape, values
 
 
 def _make(task: Task, *, kind: str, settings: str, coefficients: int) -> str:
@@ -232,6 +232,64 @@ def _make(task: Task, *, kind: str, settings: str, coefficients: int) -> str:
     array, *image = task.targets
     # The array comes last: where it is, all is there.
     for target in image:
-        write_whole(Path(target), encode_png(spectrogram_image(values)))
-    write_whole(Path(array), stream.getvalue())
+        write_bytes(Path(target), encode_png(spectrogram_image(values)))
+    write_bytes(Path(array), stream.getvalue())
     return ""
+
+
+# --- one table -----------------------------------------------------------------------------------------
+
+TABLE_COLUMNS = ("source", *ABOUT, "method", "bands", "frames", "values")
+"""``values`` is the array row by row, float32, ``bands * frames`` long."""
+
+_AT_ONCE = 64
+"""Rows in memory, and in a group of the file."""
+
+
+def _table_sources(path: Path) -> set[str]:
+    """Return the files whose spectrograms a table holds; none if there is no table."""
+    if not path.exists():
+        return set()
+    arrow, parquet = _arrow()
+    try:
+        return set(parquet.read_table(path, columns=["source"])["source"].to_pylist())
+    except (arrow.ArrowException, OSError, KeyError, ValueError) as error:
+        raise DatasetError(f"cannot read {format_path(path)}: {error}") from error
+
+
+def _write_parquet(path: Path, rows: Iterable[tuple[dict[str, str], NDArray[np.float32]]]) -> None:
+    """Write a table of what the old one holds and of new rows: the columns but ``values`` as text, and the array.
+
+    Without new rows, an old one stays as it is.
+    """
+    arrow, parquet = _arrow()
+    rest = iter(rows)
+    group = list(islice(rest, _AT_ONCE))
+    if not group and path.exists():
+        return
+    types = {"bands": arrow.int32(), "frames": arrow.int32(), "values": arrow.list_(arrow.float32())}
+    schema = arrow.schema([(name, types.get(name, arrow.string())) for name in TABLE_COLUMNS])
+    try:
+        with atomic_path(path) as hidden, parquet.ParquetWriter(hidden, schema) as writer:
+            if path.exists():
+                with parquet.ParquetFile(path) as old:
+                    for batch in old.iter_batches(_AT_ONCE):
+                        writer.write_table(arrow.Table.from_batches([batch]).cast(schema))
+            while group:
+                writer.write_table(arrow.table(_table_columns(group, arrow), schema=schema))
+                group = list(islice(rest, _AT_ONCE))
+    except arrow.ArrowException as error:
+        raise DatasetError(f"cannot write {format_path(path)}: {error}") from error
+
+
+def _table_columns(rows: list[tuple[dict[str, str], NDArray[np.float32]]], arrow: Any) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: [line[name] for line, _ in rows] for name in TABLE_COLUMNS[:-1]}
+    columns |= {name: [int(value) for value in columns[name]] for name in ("bands", "frames")}
+    flat = [np.ascontiguousarray(values).ravel() for _, values in rows]
+    ends = np.concatenate([[0], np.cumsum([len(values) for values in flat])]).astype(np.int32)
+    return columns | {"values": arrow.ListArray.from_arrays(ends, arrow.array(np.concatenate(flat)))}
+
+
+def _arrow() -> tuple[Any, Any]:
+    parquet = import_extra("pyarrow.parquet", extra="parquet", purpose="writing Parquet")
+    return import_extra("pyarrow", extra="parquet", purpose="writing Parquet"), parquet
