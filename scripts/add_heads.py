@@ -15,9 +15,9 @@ import numpy as np
 
 from mien.face.explain import HEADS
 from mien.models import ModelSpec, registry, runtime, store
-from mien.train.heads import heads_file
-from mien.train.init import init_net
-from mien.train.nets import build
+from mien.train.export import heads_file
+from mien.train.init import init_network
+from mien.train.nets import FaceNetwork, build_network
 from mien.train.recipe import load_recipe
 
 
@@ -28,8 +28,9 @@ def add_heads(spec: ModelSpec, source: str | None = None) -> ModelSpec | None:
     """
     assert spec.input is not None
     recipe = load_recipe(str(spec.training["recipe"]))
-    net = build(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options)
-    init_net(net, source or spec.name)
+    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options)
+    assert isinstance(net, FaceNetwork)
+    init_network(net, source or spec.name)
     side = spec.input.size
     crops = np.random.default_rng(0).integers(0, 256, (16, side, side, 3), dtype=np.uint8)
     content = heads_file(net.eval(), runtime.load(spec, threads=1), crops)

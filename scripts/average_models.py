@@ -1,8 +1,8 @@
-"""Say what face models answer together: the accuracy on PublicTest of every combination's averaged probabilities.
+"""Print what face models predict together: the accuracy on PublicTest of every combination's averaged probabilities.
 
     python scripts/average_models.py face-base runs/face-teacher runs/vgg16 --data fer2013.csv [--labels fer2013new.csv]
 
-Tells whether several nets would make a better teacher, or a better answer, than the best of them.  Probabilities are
+Tells whether several nets would make a better teacher, or better predictions, than the best of them.  Probabilities are
 those at temperature 1; FER+ by the majority protocol.
 """
 
@@ -20,8 +20,8 @@ import mien
 from mien import metrics
 from mien.data import Samples
 from mien.data.fer2013 import add_votes, read_fer2013
-from mien.evaluate import answer, softmax
-from mien.evaluate.models import find_model
+from mien.evaluate import predict, softmax
+from mien.evaluate.runs import find_model
 
 
 def combinations(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -48,9 +48,9 @@ def main() -> None:
     truth: list[NDArray[np.int64]] = []
     for name in options.models:
         analyzer = mien.FaceAnalyzer(find_model(name), detector="haar")
-        answers = [answer(analyzer, data, flip=options.flip) for data in cases]
-        found[name] = [softmax(given.logits) for given in answers]
-        truth = [given.truth for given in answers]
+        predictions = [predict(analyzer, data, flip=options.flip) for data in cases]
+        found[name] = [softmax(one.logits) for one in predictions]
+        truth = [one.truth for one in predictions]
     for some in combinations(options.models):
         rights = [
             metrics.accuracy(labels, averaged([found[name][case] for name in some]))

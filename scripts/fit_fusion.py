@@ -1,4 +1,4 @@
-r"""Write the record of the fusion that ships with mien, from reports of its examination.
+r"""Write the record of the fusion that ships with mien, from reports of its evaluation.
 
     mien evaluate --fusion experts --faces fer2013=fer2013.csv --speech ravdess=RAVDESS --speech-folds FOLDS \
         --report fer7
@@ -28,17 +28,17 @@ from mien.models.store import write_record
 
 COMMAND = "mien evaluate --fusion experts --faces {faces}=DATA --speech ravdess=DATA --speech-folds FOLDS"
 FACES = {"fer7": "fer2013", "ferplus8": "ferplus"}
-TOLD = ("clean", "no face", "silence", "all of these")
+CONDITIONS = ("clean", "no face", "silence", "all of these")
 
 
 def results(name: str, report: dict[str, Any], date: dt.date) -> list[dict[str, Any]]:
     """Return the record's rows of results, of one report."""
     rows = []
     for figures in report["figures"]:
-        if figures["condition"] not in TOLD:
+        if figures["condition"] not in CONDITIONS:
             continue
-        side = next(s for s in figures["sides"] if s["name"] == "experts")
-        low, high = side["interval"]
+        method = next(m for m in figures["methods"] if m["name"] == "experts")
+        low, high = method["interval"]
         same = {
             "dataset": f"{FACES[name]}+ravdess",
             "split": "PublicTest, 20 speakers in 5 folds",
@@ -47,9 +47,9 @@ def results(name: str, report: dict[str, Any], date: dt.date) -> list[dict[str, 
             "date": date,
             "command": COMMAND.format(faces=FACES[name]),
         }
-        accuracy, low, high = (round(value, 4) for value in (side["accuracy"], low, high))
+        accuracy, low, high = (round(value, 4) for value in (method["accuracy"], low, high))
         rows.append({**same, "metric": "accuracy", "value": accuracy, "low": low, "high": high})
-        rows.append({**same, "metric": "ece_above_floor", "value": round(side["ece_above_floor"], 4)})
+        rows.append({**same, "metric": "ece_above_floor", "value": round(method["ece_above_floor"], 4)})
     return rows
 
 
@@ -71,10 +71,10 @@ def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
         "fusion": {name: report["weights"] for name, report in reports.items()},
         "training": {
             "protocol": "simulated pairs of FER2013's PublicTest (fer7: its labels; ferplus8: FER+ majority) and "
-            "RAVDESS, actors 01 to 20, with nets that have not heard them; weights fitted on all folds, results "
+            "RAVDESS, actors 01 to 20, with nets that did not learn from them; weights fitted on all folds, results "
             "cross-fitted",
             "command": "python scripts/fit_fusion.py",
-            "pairs": [f"{name}: {r['clips']} recordings, {r['images']} images" for name, r in reports.items()],
+            "pairs": [f"{name}: {r['clips']} clips, {r['images']} images" for name, r in reports.items()],
             "seen_slope": "from the frames of 137 clips of BAUM-2, not from pairs",
             "prior": "midway between the nets' data (of the logarithms), not fitted",
         },
@@ -119,8 +119,8 @@ def frames(folder: Path) -> None:
                 means = np.stack([p[r[s : s + count]].mean(axis=0) for r, s in zip(clips, starts, strict=True)])
                 fits.append(1 / fit_temperature(np.log(np.maximum(means, LEAST)), truth))
                 right.append((means.argmax(axis=1) == truth).mean())
-            told = f"reliability {np.mean(fits):.3f}, accuracy {100 * np.mean(right):.1f} %"
-            print(f"{name}, {count:2d} frames of {len(clips)} clips: {told}")
+            text = f"reliability {np.mean(fits):.3f}, accuracy {100 * np.mean(right):.1f} %"
+            print(f"{name}, {count:2d} frames of {len(clips)} clips: {text}")
 
 
 def main() -> None:
@@ -131,15 +131,15 @@ def main() -> None:
     parser.add_argument("--frames", type=Path, help="folder of BAUM-2 frames")
     parser.add_argument("--date", type=dt.date.fromisoformat, default=dt.date.today(), help="of the record")
     parser.add_argument("--to", type=Path, default=registry.SHIPPED / "fusion-experts.toml", help="where to write it")
-    asked = parser.parse_args()
-    if asked.frames is not None:
-        frames(asked.frames)
+    options = parser.parse_args()
+    if options.frames is not None:
+        frames(options.frames)
         return
-    if asked.fer7 is None or asked.ferplus8 is None:
+    if options.fer7 is None or options.ferplus8 is None:
         parser.error("give --fer7 and --ferplus8, or --frames")
-    reports = {name: json.loads(getattr(asked, name).read_text(encoding="utf-8")) for name in FACES}
-    write_record(record(reports, asked.date), asked.to)
-    print(f"wrote {asked.to}")
+    reports = {name: json.loads(getattr(options, name).read_text(encoding="utf-8")) for name in FACES}
+    write_record(record(reports, options.date), options.to)
+    print(f"wrote {options.to}")
 
 
 if __name__ == "__main__":

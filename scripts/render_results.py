@@ -43,8 +43,8 @@ def table(spec: ModelSpec) -> str:
     for r in spec.results:
         name = f"{r.dataset} {r.split}, {r.protocol}"
         if r.metric in SHARES:
-            segment = f"{100 * r.low:.1f} to {100 * r.high:.1f}" if r.low is not None and r.high is not None else ""
-            lines.append(f"| {name} | `{r.output}` | {SHARES[r.metric]} | {100 * r.value:.1f} % | {segment} | {r.n} |")
+            interval = f"{100 * r.low:.1f} to {100 * r.high:.1f}" if r.low is not None and r.high is not None else ""
+            lines.append(f"| {name} | `{r.output}` | {SHARES[r.metric]} | {100 * r.value:.1f} % | {interval} | {r.n} |")
         else:
             lines.append(f"| {name} | `{r.output}` | {PLAIN[r.metric]} | {r.value:.3f} | | {r.n} |")
     rare = {
@@ -55,14 +55,14 @@ def table(spec: ModelSpec) -> str:
     lines += ["", *(f"Recall by class on {dataset}, in %: {text}." for dataset, text in rare.items())]
     for part in ("sex", "intensity"):
         if found := spec.card.get(f"uar_by_{part}"):
-            told = ", ".join(f"{name} {100 * value:.0f}" for name, value in found.items())
-            lines.append(f"UAR by {part}, in %: {told}.")
+            values = ", ".join(f"{name} {100 * value:.0f}" for name, value in found.items())
+            lines.append(f"UAR by {part}, in %: {values}.")
     if curve := spec.card.get("uar_in_noise"):
-        lines += ["", *noise(curve)]
+        lines += ["", *noise_table(curve)]
     return "\n".join(lines) + "\n"
 
 
-def noise(curve: dict[str, float]) -> list[str]:
+def noise_table(curve: dict[str, float]) -> list[str]:
     """Return the noise curve of a model as a table: a row a kind of noise, a column a ratio."""
     ratios = list(dict.fromkeys(name.split("_")[1] for name in curve if "_" in name))
     kinds = list(dict.fromkeys(name.split("_")[0] for name in curve if "_" in name))
@@ -75,18 +75,18 @@ def noise(curve: dict[str, float]) -> list[str]:
 
 
 def headline(spec: ModelSpec) -> str:
-    """Return the accuracies alone (the UAR of voices), for README."""
+    """Return the accuracies alone (the UAR of speech models), for README."""
     metric = "accuracy" if spec.sound is None else "uar"
     rows = [r for r in spec.results if r.metric == metric and r.low is not None and r.high is not None]
     lines = [f"| data | classes | {SHARES[metric]} | 95 % interval |", "|---|---|---|---|"]
     for r in rows:
         classes = len(spec.output(r.output).labels)
-        segment = f"{100 * (r.low or 0):.1f} to {100 * (r.high or 0):.1f}"
-        lines.append(f"| {r.dataset} {r.split}, {r.protocol} | {classes} | {100 * r.value:.1f} % | {segment} |")
+        interval = f"{100 * (r.low or 0):.1f} to {100 * (r.high or 0):.1f}"
+        lines.append(f"| {r.dataset} {r.split}, {r.protocol} | {classes} | {100 * r.value:.1f} % | {interval} |")
     return "\n".join(lines) + "\n"
 
 
-def rendered(page: Path) -> str:
+def render(page: Path) -> str:
     """Return the page with its tables as the records have them."""
     make = headline if page.name == "README.md" else table
     return PLACE.sub(lambda m: f"{m[1]}\n{make(registry.get(m[2]))}\n{m[3]}", page.read_text("utf-8"))
@@ -96,11 +96,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page differs")
     check = parser.parse_args().check
-    different = [p for p in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if rendered(p) != p.read_text("utf-8")]
+    different = [p for p in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if render(p) != p.read_text("utf-8")]
     for page in different:
         print(page.relative_to(ROOT))
         if not check:
-            page.write_text(rendered(page), "utf-8")
+            page.write_text(render(page), "utf-8")
     return int(check and bool(different))
 
 

@@ -25,8 +25,7 @@ from quantize_model import MOST, ROLE, ROWS, SEED, card, chosen, measure, worst
 import mien
 from mien.data import Samples
 from mien.data.fer2013 import add_votes, read_fer2013
-from mien.evaluate import evaluate
-from mien.evaluate.result import EvaluationResult
+from mien.evaluate import Evaluation, evaluate
 from mien.models import ModelSpec, registry, store
 from mien.train.quantize import quantize
 
@@ -36,7 +35,7 @@ HARD = ("majority", "plurality")
 WEIGHTS = Path(mien.__file__).resolve().parent / "weights"
 
 
-def figures(result: EvaluationResult, command: str) -> list[dict[str, Any]]:
+def figures(result: Evaluation, command: str) -> list[dict[str, Any]]:
     """Return the rows of the record's table for one evaluation."""
     common = {
         "dataset": result.dataset,
@@ -68,7 +67,7 @@ def figures(result: EvaluationResult, command: str) -> list[dict[str, Any]]:
     return rows
 
 
-def by_class(result: EvaluationResult) -> dict[str, float]:
+def by_class(result: Evaluation) -> dict[str, float]:
     """Return the recall of each class."""
     return {row.label: round(row.recall, 3) for row in result.per_class if row.recall is not None}
 

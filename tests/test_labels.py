@@ -99,14 +99,14 @@ def test_a_set_of_ones_own_words() -> None:
     assert LabelSet.from_data("fer7") is FER7
 
 
-def test_contempt_is_dropped_and_the_rest_renormalised() -> None:
+def test_contempt_is_dropped_and_the_rest_renormalized() -> None:
     #        neutral happiness surprise sadness anger disgust fear contempt
     votes = [0.20, 0.10, 0.05, 0.15, 0.10, 0.05, 0.10, 0.25]
     mapped = mapping(FERPLUS8, FER7)
     # anger disgust fear happiness sadness surprise neutral, over the remaining 0.75
     expected = np.array([0.10, 0.05, 0.10, 0.10, 0.15, 0.05, 0.20]) / 0.75
     np.testing.assert_allclose(mapped.apply(np.array(votes)), expected, atol=1e-12)
-    assert mapped.note == "contempt is dropped and the rest renormalised"
+    assert mapped.note == "contempt is dropped and the rest renormalized"
 
 
 def test_calm_merges_into_neutral() -> None:

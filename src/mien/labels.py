@@ -209,7 +209,7 @@ class Mapping:
     note: str
 
     def apply(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Map distributions and renormalise what remains.
+        """Map distributions and renormalize what remains.
 
         Parameters
         ----------
@@ -239,7 +239,7 @@ def mapping(source: LabelSet, target: LabelSet) -> Mapping:
     """Return the mapping between two label sets.
 
     Labels that both sets have map to each other.  Of the rest, ``calm`` merges into ``neutral`` and ``contempt`` is
-    dropped, with the remaining probabilities renormalised.
+    dropped, with the remaining probabilities renormalized.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def mapping(source: LabelSet, target: LabelSet) -> Mapping:
             weights[row, target.emotions.index("neutral")] = 1.0
             notes.append("calm counts as neutral")
         elif emotion == "contempt":
-            notes.append("contempt is dropped and the rest renormalised")
+            notes.append("contempt is dropped and the rest renormalized")
         else:
             raise InputError(f"no mapping from {source.name} to {target.name}: {emotion!r} has no place there")
     return Mapping(source, target, weights, "; ".join(notes) or "one to one")

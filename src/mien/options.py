@@ -114,6 +114,9 @@ class VideoOptions:
         Read the sound, too, where there is some.
     fusion : str
         How face and voice become one emotion, see `mien.fuse`.
+    clip_model : str, os.PathLike or ModelSpec, optional
+        A run folder of ``mien train`` with a recipe for clips: its model predicts one emotion for each person and for
+        the video, beside the frames.
     """
 
     step_s: float = option(0.2, "Seconds from frame to frame.", flag="step", metavar="S")
@@ -134,6 +137,7 @@ class VideoOptions:
         "How face and voice become one emotion.",
         choices=("experts", "average", "most_confident", "rule_table"),
     )
+    clip_model: Any = option(None, "Model for clips, beside that for faces: a run folder.", metavar="DIR")
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def test_labels_as_chooses_the_other_output(model: Path, folder: Path) -> None:
     fixed = ("--data", folder, "--split", "PublicTest", "--json")
     found = json.loads(run(model, "fer2013", *fixed, "--labels-as", "ferplus8").stdout)
     assert (found["output"], found["accuracy"]) == ("ferplus8", 1)
-    assert found["labels_mapping"] == "contempt is dropped and the rest renormalised"
+    assert found["labels_mapping"] == "contempt is dropped and the rest renormalized"
     found = json.loads(run(model, "ferplus", *fixed, "--labels-as", "fer7", "--batch", "7").stdout)
     assert (found["output"], found["n"]) == ("fer7", 69)
     assert found["accuracy"] == pytest.approx(60 / 69)
@@ -163,7 +163,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("m",), "name a data set, or give --on NAME[:SPLIT]=PATH"),
+        (("m",), "name a dataset, or give --on NAME[:SPLIT]=PATH"),
         (("m", "fer2013", "--split", "Training"), "--data must say where fer2013 lies"),
         (("m", "nodata", "--data", "x", "--split", "Training"), "unknown dataset 'nodata': expected fer2013, ferplus"),
         (("m", "fer2013", "--data", "x", "--split", "Training", "--batch", "0"), "0 is not in the range"),
@@ -206,7 +206,7 @@ def test_report_folder(model: Path, folder: Path, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["row"] for row in rows] == [str(i) for i in range(28, 98)]
     assert sum(int(row["right"]) for row in rows) == 60
-    assert rows[0]["true"] == rows[0]["answered"] == "anger"
+    assert rows[0]["true"] == rows[0]["predicted"] == "anger"
     assert float(rows[0]["confidence"]) == float(rows[0]["p_anger"]) > 0.9
     text = (report / "report.md").read_text()
     assert "Measured by `mien evaluate planted fer2013 --data DATA --split PublicTest`." in text
@@ -214,13 +214,13 @@ def test_report_folder(model: Path, folder: Path, tmp_path: Path) -> None:
     assert "Subjects" not in text
 
 
-def test_two_models_are_set_against_each_other(model: Path, folder: Path, tmp_path: Path) -> None:
+def test_two_models_are_compared(model: Path, folder: Path, tmp_path: Path) -> None:
     other = other_model(tmp_path, model)
     fixed = ("--data", folder, "--split", "PublicTest")
     done = run(f"{model},{other}", "fer2013", *fixed, "--report", tmp_path / "r", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert [entry["called"] for entry in found["results"]] == ["planted", "other"]
+    assert [entry["name"] for entry in found["results"]] == ["planted", "other"]
     (paired,) = found["comparisons"]
     assert (paired["first"], paired["second"], paired["accuracy_difference"]) == ("planted", "other", 0)
     assert (paired["p_mcnemar"], paired["accuracy_interval"]) == (1, [0, 0])
@@ -231,7 +231,7 @@ def test_two_models_are_set_against_each_other(model: Path, folder: Path, tmp_pa
     assert "planted against other on fer2013 PublicTest: which is better stays open." in text
 
 
-def test_several_data_sets(model: Path, folder: Path) -> None:
+def test_several_datasets(model: Path, folder: Path) -> None:
     done = run(model, "--on", f"fer2013:PublicTest={folder}", "--on", f"ferplus:PublicTest={folder}", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
@@ -263,7 +263,7 @@ def test_a_split_must_be_chosen_where_there_are_several(model: Path, folder: Pat
 
 @pytest.fixture
 def people() -> Iterator[None]:
-    """A data set of six people without splits: the first two are always misread; some images have no label."""
+    """A dataset of six people without splits: the first two are always misread; some images have no label."""
 
     def load(path: Path) -> Samples:
         n, labels = 60, LabelSet("own", ("sadness", "anger", "surprise"))
@@ -287,18 +287,15 @@ def test_results_by_subject(model: Path, people: None, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert (found["split"], found["n"], found["n_unlabeled"], found["output"]) == ("all", 57, 3, "fer7")
-    assert found["labels_mapping"] == "disgust and fear and happiness and neutral are dropped and the rest renormalised"
+    assert found["labels_mapping"] == "disgust and fear and happiness and neutral are dropped and the rest renormalized"
     assert (found["intervals_by"], found["n_groups"]) == ("subject", 6)
-    assert found["per_subject"][:3] == [
-        {"subject": "S000", "n": 10, "accuracy": 0},
-        {"subject": "S001", "n": 10, "accuracy": 0},
-        {"subject": "S002", "n": 10, "accuracy": 1},
-    ]
+    subjects = [(name, figures["n"], figures["accuracy"]) for name, figures in found["groups"]["subject"].items()]
+    assert subjects[:3] == [("S000", 10, 0), ("S001", 10, 0), ("S002", 10, 1)]
     low, high = found["intervals"]["accuracy"]
     assert high - low > 0.5  # six people, not 57 images
     assert (tmp_path / "r" / "subjects.png").is_file()
     text = (tmp_path / "r" / "report.md").read_text("utf-8")
-    assert "6 subjects: the lowest 0.00 %, the median 100.00 %, the highest 100.00 %." in text
+    assert "6 subjects: UAR of the lowest 0.00 %, the median 100.00 %, the highest 100.00 %." in text
     assert "Intervals: bootstrap over 6 subjects." in text
     assert '"00, ü|*.png",S000,sadness,anger,0' in (tmp_path / "r" / "predictions.csv").read_text("utf-8")
     shown = run(model, "people", "--data", tmp_path).stdout
@@ -363,7 +360,7 @@ def test_data_without_labels(model: Path, tmp_path: Path) -> None:
     write_table(tmp_path / "fer2013new.csv", votes_text([("PublicTest", vote(9))] * 3))
     done = run(model, "ferplus", "--data", tmp_path, "--split", "PublicTest")
     assert done.exit_code == 1
-    assert "fer2013.csv: no row of PublicTest has a label" in done.stderr
+    assert "fer2013.csv: no sample of ferplus PublicTest has a label" in done.stderr
 
 
 def test_a_report_that_cannot_be_written(model: Path, folder: Path, tmp_path: Path) -> None:
@@ -377,4 +374,4 @@ def test_a_report_that_cannot_be_written(model: Path, folder: Path, tmp_path: Pa
 
 def test_one_model_twice_is_told_apart(model: Path, folder: Path) -> None:
     found = json.loads(run(f"{model},{model}", "fer2013", "--data", folder, "--split", "PublicTest", "--json").stdout)
-    assert [entry["called"] for entry in found["results"]] == [f"{model} (1)", f"{model} (2)"]
+    assert [entry["name"] for entry in found["results"]] == [f"{model} (1)", f"{model} (2)"]

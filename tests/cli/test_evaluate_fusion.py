@@ -1,4 +1,4 @@
-"""``mien evaluate --fusion``: pairs of made faces and voices, labeled videos, and what is refused."""
+"""``mien evaluate --fusion``: pairs of made faces and voices, labeled videos, and what is rejected."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def face_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def speech_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with two recordings an emotion."""
+    """Return a folder with two clips an emotion."""
     folder = tmp_path_factory.mktemp("speech")
     for number, emotion in enumerate(FER7.emotions):
         (folder / emotion).mkdir()
@@ -86,13 +86,13 @@ def test_labeled_videos(video_folder: Path, tmp_path: Path) -> None:
     assert done.exit_code == 3
     data = json.loads(done.stdout)
     assert data["n"] == 2
-    by_name = {f["name"]: f for f in data["figures"]}
+    by_name = {m["name"]: m for m in data["methods"]}
     assert set(by_name) == {"face", "voice", *METHODS}
-    assert by_name["face"]["answered"] == 0
-    assert by_name["voice"]["answered"] == by_name["experts"]["answered"] == 1
+    assert by_name["face"]["n_predicted"] == 0
+    assert by_name["voice"]["n_predicted"] == by_name["experts"]["n_predicted"] == 1
     assert len(data["problems"]) == 1
     assert "b_2.mp4" in data["problems"][0]
-    assert "b_2.mp4" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert "b\\_2.mp4" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
     shown = run("--fusion", "average", "--videos", str(video_folder)).stdout
     assert "average *" in shown
 
@@ -108,18 +108,18 @@ def test_labeled_videos(video_folder: Path, tmp_path: Path) -> None:
             ["face-base", "fer2013", "--speech-folds", ".", "--images", "2"],
             "--speech-folds and --images: only with",
         ),
-        (["--fusion", "experts", "--videos", "atlas=x"], "unknown data set 'atlas': expected one of baum2"),
+        (["--fusion", "experts", "--videos", "atlas=x"], "unknown dataset 'atlas': expected baum2"),
         (["face-base", "fer2013", "--fusion", "experts"], "but got 'fer2013'"),
         ([], "Missing argument 'MODEL"),
     ],
 )
-def test_what_makes_no_sense_is_refused(words: list[str], message: str) -> None:
+def test_what_makes_no_sense_is_rejected(words: list[str], message: str) -> None:
     done = run(*words)
     assert done.exit_code == 2
     assert message in " ".join(done.output.split())
 
 
-def test_odd_numbers_of_images_and_models_are_refused(face_table: Path, speech_folder: Path) -> None:
+def test_odd_numbers_of_images_and_models_are_rejected(face_table: Path, speech_folder: Path) -> None:
     data = ["--faces", str(face_table), "--speech", f"speech_folder={speech_folder}"]
     for images in ("0", "1,1", "one"):
         done = run("--fusion", "experts", *data, "--images", images)

@@ -216,7 +216,7 @@ def test_a_net_shows_its_layers() -> None:
     assert lines[-1].split() == ["all", "834,183", "27,799,040"]
     done = _run("nets", "vgg99")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("mien: unknown net 'vgg99': expected one of mlp, cnn")
+    assert done.stderr.startswith("mien: unknown network 'vgg99': expected one of mlp, cnn")
 
 
 def test_nets_without_torch_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_without_the_extra_it_is_named(module: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien.train import run as room
+    from mien.train import run as module
 
     calls = []
 
@@ -69,7 +69,7 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
         calls.append((recipe, options))
         return Path(options["out"])
 
-    monkeypatch.setattr(room, "train", train)
+    monkeypatch.setattr(module, "train", train)
     done = run(
         *("--recipe", "tiny.toml", "--data", "fer.csv", "--labels", "votes.csv", "--epochs", "3", "--seed", "9"),
         *("--device", "cpu", "--precision", "float32", "--threads", "2", "--devices", "3", "--dataset", "fer2013"),
@@ -91,16 +91,16 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_folds_are_a_table(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien.train import folds as room
+    from mien.train import folds as module
 
     calls = []
 
-    def train_folds(recipe: object, **options: object) -> tuple[room.FoldResult, ...]:
+    def train_folds(recipe: object, **options: object) -> tuple[module.FoldResult, ...]:
         calls.append(options)
         segments = (0.4, 0.3, 0.5, 0.35, 0.25, 0.45)
-        return tuple(room.FoldResult(way, "baum8", 100, 9, *segments, 0.22, (0.4, 0.4)) for way in options["ways"])
+        return tuple(module.FoldResult(way, "baum8", 100, 9, *segments, 0.22, (0.4, 0.4)) for way in options["ways"])
 
-    monkeypatch.setattr(room, "train_folds", train_folds)
+    monkeypatch.setattr(module, "train_folds", train_folds)
     done = run(
         *("--recipe", "tiny.toml", "--dataset", "baum2_frames", "--data", "frames", "--folds", "2"),
         *("--split", "subject", "--split", "random"),
@@ -115,14 +115,14 @@ def test_folds_are_a_table(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_way_to_split_needs_folds(here: Path) -> None:
     done = run("--recipe", "tiny.toml", "--data", "x", "--split", "random")
     assert done.exit_code == 2
-    assert "--split, --only and --noise say what --folds does: give --folds, too" in done.stderr
+    assert "--split, --only and --noise need --folds" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--recipe", "tiny.toml", "--data", "x", "--set", "epoch=3"), "has the unknown key epoch"),
-        (("--recipe", "tiny.toml", "--data", "x", "--dataset", "fer"), "unknown data set 'fer'"),
+        (("--recipe", "tiny.toml", "--data", "x", "--dataset", "fer"), "unknown dataset 'fer'"),
         (("--recipe", "face-bass", "--data", "x"), "unknown recipe 'face-bass': expected a file or one of c3d, cnn, "),
         (("--recipe", "tiny.toml", "--data", "no.csv"), "no.csv"),
         (("--recipe", "wrong.toml", "--data", "no.csv"), "recipe wrong.toml has the unknown key epoch"),
@@ -142,7 +142,7 @@ def test_training_after_folds_is_no_cross_validation(tmp_path: Path) -> None:
     words = ["train", "--recipe", "speech-base", "--data", str(tmp_path), "--after", str(tmp_path)]
     done = CliRunner().invoke(main, [*words, "--folds", "5"])
     assert done.exit_code == 2
-    assert "--after trains one net from finished folds: leave out --folds" in done.stderr
+    assert "--after trains one network from finished folds: leave out --folds" in done.stderr
     done = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "run")])
     assert (done.exit_code, done.stdout) == (1, "")
     assert "holds no finished folds over speakers" in done.stderr

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from mien.data import Samples, load_dataset
 from mien.errors import DatasetError, InputError, ModelError
-from mien.evaluate.noise import Waves, can_babble, mixed, noise_curve
-from mien.evaluate.noise_chart import noise_chart
-from mien.evaluate.speech_answers import answer_clips, as_answers
-from mien.evaluate.speech_noise import noise_of
-from mien.evaluate.speech_result import NoiseFigures
+from mien.evaluate import NoiseFigures, Predictions, model_noise_curve, noise_curve, predict
+from mien.evaluate.noise import Waves, can_babble, mix_noise, noise_chart
 from mien.metrics import Interval
 from mien.speech.activity import speech_bounds
 from planted_clips import Planted, record, write_ravdess
@@ -44,7 +41,7 @@ def test_the_ratio_is_met_over_the_part(ratio_db: float) -> None:
     wave = np.concatenate([np.zeros(4000), 0.01 * RNG.standard_normal(8000), np.zeros(4000)]).astype(np.float32)
     noise = RNG.standard_normal(16000).astype(np.float32)
     part = slice(4000, 12000)
-    added = mixed(wave, noise, ratio_db=ratio_db, part=part).astype(np.float64) - wave
+    added = mix_noise(wave, noise, ratio_db=ratio_db, part=part).astype(np.float64) - wave
     ratio = np.mean(wave[part].astype(np.float64) ** 2) / np.mean(added[part] ** 2)
     assert 10 * np.log10(ratio) == pytest.approx(ratio_db, abs=0.01)
     assert np.abs(added[:4000]).max() > 0  # it lies over the pauses too
@@ -52,8 +49,8 @@ def test_the_ratio_is_met_over_the_part(ratio_db: float) -> None:
 
 def test_a_sum_beyond_full_scale_is_turned_down_as_a_whole() -> None:
     wave, noise = tone(level=0.9), RNG.standard_normal(8000).astype(np.float32)
-    loud = mixed(wave, noise, ratio_db=0.0)
-    quiet = mixed(wave / 100, noise, ratio_db=0.0)
+    loud = mix_noise(wave, noise, ratio_db=0.0)
+    quiet = mix_noise(wave / 100, noise, ratio_db=0.0)
     assert np.abs(loud).max() == pytest.approx(1)
     assert loud.dtype == np.float32
     np.testing.assert_allclose(loud, quiet * (loud[100] / quiet[100]), atol=1e-5)
@@ -61,9 +58,9 @@ def test_a_sum_beyond_full_scale_is_turned_down_as_a_whole() -> None:
 
 def test_silence_has_no_ratio() -> None:
     silence, noise = np.zeros(100, np.float32), np.ones(100, np.float32)
-    assert not mixed(silence, noise, ratio_db=0).any()
-    assert not mixed(silence, silence, ratio_db=0).any()
-    assert mixed(noise / 2, silence, ratio_db=0)[0] == 0.5
+    assert not mix_noise(silence, noise, ratio_db=0).any()
+    assert not mix_noise(silence, silence, ratio_db=0).any()
+    assert mix_noise(noise / 2, silence, ratio_db=0)[0] == 0.5
 
 
 def test_the_curve_gives_each_clip_its_noise(clips: Samples) -> None:
@@ -144,8 +141,8 @@ def test_one_speaker_cannot_babble(clips: Samples) -> None:
         ({"waves": []}, "waves must be one for each of 16 clips, but got 0"),
         ({"waves": lambda _i: np.zeros(0, np.float32)}, r"wave 0 must be float32 of shape \(n,\) with n > 0"),
         ({"waves": lambda _i: np.zeros(9)}, "wave 0 must be float32"),
-        ({"answer": lambda _w, _i: np.zeros(3)}, "an answer must be 8 numbers"),
-        ({"answer": lambda _w, _i: np.full(8, np.nan)}, "an answer must be 8 numbers"),
+        ({"answer": lambda _w, _i: np.zeros(3)}, "a prediction must be 8 numbers"),
+        ({"answer": lambda _w, _i: np.full(8, np.nan)}, "a prediction must be 8 numbers"),
     ],
 )
 def test_arguments_that_make_no_sense(clips: Samples, options: dict[str, Any], message: str) -> None:
@@ -164,17 +161,17 @@ def test_clips_must_have_labels(clips: Samples) -> None:
 def test_a_model_hears_less_in_more_noise(tmp_path: Path) -> None:
     write_ravdess(tmp_path, lambda _actor, truth, _intensity: truth, actors=(1, 2))
     listed = load_dataset("ravdess", tmp_path)
-    answers = answer_clips(Planted(), listed.take(np.arange(0, 120, 5)))
-    curve = noise_of(Planted(), answers, kinds=("white",), ratios_db=(20.0, -40.0))
+    answers = predict(Planted(), listed.take(np.arange(0, 120, 5)))
+    curve = model_noise_curve(Planted(), answers, kinds=("white",), ratios_db=(20.0, -40.0))
     assert [entry.accuracy for entry in curve[:2]] == [1, 1]
     assert curve[2].accuracy < 0.5
 
 
 def test_a_model_of_faces_hears_nothing(clips: Samples) -> None:
-    answers = as_answers(clips, np.eye(8)[clips.labels], output="ravdess8")
+    answers = Predictions.from_probabilities(clips, np.eye(8)[clips.labels], model="m", output="ravdess8")
     deaf = Planted(replace(record(), sound=None, task="face-emotion"))
     with pytest.raises(ModelError, match="model 'planted-speech' is for face-emotion, not for speech-emotion"):
-        noise_of(deaf, answers)
+        model_noise_curve(deaf, answers)
 
 
 def test_recordings_stay_in_memory_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +190,15 @@ def test_recordings_stay_in_memory_up_to_a_bound(tmp_path: Path, monkeypatch: py
         waves(5)
 
 
+def noise_figures(kind: str, ratio_db: float | None, share: float, intervals: dict[str, Interval]) -> NoiseFigures:
+    common = {"n": 9, "n_subjects": 3, "accuracy": share, "uar": share}
+    return NoiseFigures(kind=kind, ratio_db=ratio_db, intervals=intervals, **common)  # type: ignore[arg-type]
+
+
 def test_the_chart(tmp_path: Path) -> None:
     ends = {"uar": Interval(0.4, 0.6), "accuracy": Interval(0.4, 0.6)}
-    figures = [NoiseFigures("clean", None, 9, 0.7, 0.7, ends)]
-    figures += [NoiseFigures("white", r, 9, 0.5, 0.5, {} if r == 5 else ends) for r in (20.0, 5.0)]
+    figures = [noise_figures("clean", None, 0.7, ends)]
+    figures += [noise_figures("white", r, 0.5, {} if r == 5 else ends) for r in (20.0, 5.0)]
     (tmp_path / "a.png").write_bytes(noise_chart(figures))
     assert min(image_size(tmp_path / "a.png")) > 300
     assert noise_chart(figures) == noise_chart(figures)

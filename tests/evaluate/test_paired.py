@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,10 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from mien.errors import InputError
-from mien.evaluate.answers import Answers, answer
-from mien.evaluate.paired import compare, mcnemar
+from mien.evaluate import Predictions, compare, mcnemar, predict
 from mien.labels import FER7
-from planted_answers import Fake, data, make_images, output, spec
+from planted_predictions import Fake, data, make_images, output, spec
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
@@ -29,17 +30,21 @@ def test_mcnemar_far_out() -> None:
         mcnemar(-1, 0)
 
 
-def two(right_a: np.ndarray, right_b: np.ndarray, subjects: np.ndarray | None = None) -> tuple[Answers, Answers]:
+def two(
+    right_a: np.ndarray, right_b: np.ndarray, subjects: np.ndarray | None = None
+) -> tuple[Predictions, Predictions]:
     n = len(right_a)
     truth = np.arange(n) % 7
-    rows = data(make_images(n), truth).with_columns(**({} if subjects is None else {"subject": subjects}))
+    rows = data(make_images(n), truth)
+    if subjects is not None:
+        rows = rows.with_columns(subject=subjects)
     models = [
         Fake(
             rows.images, {"fer7": np.eye(7)[np.where(right, truth, (truth + 1) % 7)]}, spec(output(FER7, default=True))
         )
         for right in (right_a, right_b)
     ]
-    first, second = (answer(model, rows) for model in models)
+    first, second = (predict(model, rows) for model in models)
     return first, second
 
 
@@ -83,8 +88,10 @@ def test_by_subject_the_interval_is_wider() -> None:
     assert wide > 4 * narrow
 
 
-def test_other_rows_cannot_be_compared() -> None:
-    a, _ = two(np.ones(70, dtype=bool), np.ones(70, dtype=bool))
-    other, _ = two(np.ones(71, dtype=bool), np.ones(71, dtype=bool))
-    with pytest.raises(InputError, match="two models are compared on the same rows"):
-        compare(a, other)
+def test_other_samples_cannot_be_compared() -> None:
+    a, b = two(np.ones(70, dtype=bool), np.zeros(70, dtype=bool))
+    elsewhere = replace(b, samples=replace(b.samples, source="elsewhere"))
+    relabeled = replace(b, samples=replace(b.samples, labels=(b.truth + 1) % 7))
+    for other in (elsewhere, relabeled):
+        with pytest.raises(InputError, match="two models are compared on the same samples"):
+            compare(a, other)

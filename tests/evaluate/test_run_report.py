@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from mien.errors import DatasetError, ModelError
-from mien.evaluate.machine import machine
-from mien.evaluate.markdown import escaped, section, table
+from mien.evaluate.documents import describe_machine, escape, section, table
 from mien.evaluate.run_report import write_run_report
 from mien.output import plots
 from planted import write_planted
@@ -44,9 +43,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.iterdir() if p.name.startswith(".")) == []
 
 
-@pytest.mark.parametrize(
-    ("record", "unit"), [(write_planted, "images"), (planted_speech, "recordings"), (None, "rows")]
-)
+@pytest.mark.parametrize(("record", "unit"), [(write_planted, "images"), (planted_speech, "clips"), (None, "rows")])
 def test_counts_are_called_what_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Callable[[Path], object] | None, unit: str
 ) -> None:
@@ -139,13 +136,13 @@ def test_labels_of_heads_that_nobody_knows_are_numbers(tmp_path: Path) -> None:
 
 
 def test_markdown_shows_names_as_they_are() -> None:
-    assert escaped("a|b*_[x]<i>\n$") == "a\\|b\\*\\_\\[x\\]\\<i\\>\\\\n\\$"
+    assert escape("a|b*_[x]<i>\n$") == "a\\|b\\*\\_\\[x\\]\\<i\\>\\\\n\\$"
     assert table(("a", "b"), [("|", 1)], right=(1,)) == "| a | b |\n| --- | --: |\n| \\| | 1 |"
     assert section("x", "", "y") == "## x\n\ny"
 
 
-def test_machine() -> None:
-    facts = machine()
+def test_describe_machine() -> None:
+    facts = describe_machine()
     assert {"cores", "system", "Python", "mien", "numpy"} <= set(facts)
     assert all(facts.values())
 

@@ -139,7 +139,7 @@ def test_labels_become_the_common_seven_and_the_notes_say_so() -> None:
     assert segment.emotions["voice"].top == NEUTRAL
     expected = mapping(FERPLUS8, FER7).apply(said("contempt", 0.4, FERPLUS8))
     np.testing.assert_allclose(segment.emotions["face"].to_array(), expected, atol=1e-6)
-    assert "contempt is dropped and the rest renormalised (face)" in result.notes
+    assert "contempt is dropped and the rest renormalized (face)" in result.notes
     assert "calm counts as neutral (voice)" in result.notes
 
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from mien.errors import InputError
-from mien.metrics import bootstrap, bootstrap_interval, recall_sums, uar, uar_of_sums
+from mien.metrics import bootstrap, bootstrap_interval, f1_sums, recall_sums, uar, uar_of_sums
 
 
 def mean(sums: np.ndarray) -> np.ndarray:
@@ -21,6 +22,16 @@ def test_interval_of_a_share_is_the_binomial_one() -> None:
     width = 1.96 * np.sqrt(0.7 * 0.3 / 1000)
     assert low == pytest.approx(0.7 - width, abs=0.003)
     assert high == pytest.approx(0.7 + width, abs=0.003)
+
+
+def test_macro_f1_of_sums_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(3)
+    truth, predicted = rng.integers(0, 5, 80), rng.integers(0, 6, 80)
+    sums = f1_sums(truth, predicted)
+    value = float(uar_of_sums(sums.sum(axis=0, keepdims=True))[0])
+    assert value == pytest.approx(f1_score(truth, predicted, average="macro"))
+    low, high = bootstrap_interval(sums, uar_of_sums, groups=np.arange(80) // 4)
+    assert low <= value <= high
 
 
 def test_level_and_seed() -> None:

@@ -82,8 +82,7 @@ WRONG = [
     (
         _set("task", to="chess"),
         "key 'task' must be 'face-emotion' or 'face-detection' or 'speech-emotion' or 'speech-activity' or "
-        "'emotion-fusion', "
-        "but got 'chess'",
+        "'video-emotion' or 'emotion-fusion', but got 'chess'",
     ),
     (_set("color", to="red"), "key 'color' is not known"),
     (_set("date", to="31.1.2026"), "key 'date' must be a date such as 2026-01-31, but got '31.1.2026'"),

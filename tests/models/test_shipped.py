@@ -86,15 +86,15 @@ def test_a_image_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name: 
 def test_net_and_graph_agree(name: str) -> None:
     pytest.importorskip("torch", reason="parity with the net needs the training extra")
     from mien.train.export import parity
-    from mien.train.init import init_net
-    from mien.train.nets import build
+    from mien.train.init import init_network
+    from mien.train.nets import build_network
     from mien.train.recipe import load_recipe
 
     spec = registry.get(name)
     recipe = load_recipe(str(spec.training["recipe"]))
-    net = build(recipe.net, {output.name: len(output.labels) for output in spec.outputs}, **recipe.net_options)
-    init_net(net, name)
-    assert parity(net.eval(), runtime.load(spec, threads=1), crops_of(spec, 16)) <= 1e-4
+    net = build_network(recipe.net, {output.name: len(output.labels) for output in spec.outputs}, **recipe.net_options)
+    init_network(net, name)
+    assert parity(net, runtime.load(spec, threads=1), [{"crops": crops_of(spec, 16)}]) <= 1e-4
 
 
 @pytest.mark.parametrize("name", FACES)
@@ -155,14 +155,14 @@ def test_a_quiet_recording_gets_the_answer_of_a_loud_one(name: str, gain: float)
 @pytest.mark.parametrize("name", VOICES)
 def test_the_weights_of_a_voice_model_start_a_training(name: str) -> None:
     pytest.importorskip("torch")
-    from mien.train.init import init_net
-    from mien.train.nets import build_speech
+    from mien.train.export import parity
+    from mien.train.init import init_network
+    from mien.train.nets import build_network
     from mien.train.recipe import load_recipe
-    from mien.train.speech_export import speech_parity
 
     spec = registry.get(name)
     recipe = load_recipe(spec.training["recipe"])
-    net = build_speech(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options).eval()
-    init_net(net, name)
+    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options).eval()
+    init_network(net, name)
     waves = [voiced(seconds * 16000, np.random.default_rng(seconds)) for seconds in (1, 3)]
-    assert speech_parity(net, runtime.load(spec, threads=1), waves) < 1e-4
+    assert parity(net, runtime.load(spec, threads=1), [{"wave": wave[None]} for wave in waves]) < 1e-4

@@ -1,4 +1,4 @@
-"""A data set of a few dozen rows and a net of two thousand parameters, so that a run takes a second."""
+"""A dataset of a few dozen rows and a network of two thousand parameters, so that a run takes a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TO_8 = [FERPLUS8.index(emotion) for emotion in FER7.emotions]
 
 
 def faces(n: int, seed: int) -> list[tuple[int, str]]:
-    """Return (class, pixels): a bright band whose height tells the class, under noise."""
+    """Return (class, pixels): a bright band whose height is the class, under noise."""
     generator = np.random.default_rng(seed)
     rows = []
     for number in range(n):
@@ -71,9 +71,9 @@ def options() -> Any:
 @pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the export out where a test is about the weights: it takes longer than all the rest."""
-    from mien.train import kinds
+    from mien.train import run
 
-    monkeypatch.setattr(kinds, "export_run", lambda *arguments, **options: None)
+    monkeypatch.setattr(run, "export_run", lambda *arguments, **options: None)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mien.train.augment_sound import SoundAugmentation  # noqa: E402  - needs torch
+from mien.train.augment import SoundAugmentation  # noqa: E402  - needs torch
 
 NOTHING = SoundAugmentation(**{field.name: 0.0 for field in fields(SoundAugmentation)})
 RATE = 80.0

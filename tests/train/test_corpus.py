@@ -11,7 +11,9 @@ pytest.importorskip("torch")
 
 from face_tables import make_rows, pixels_of, table_text, votes_text, write_table
 from mien.errors import DatasetError, InputError
-from mien.train.corpus import fitted, load_corpus
+from mien.train.corpus import class_weights
+from mien.train.faces import fit_images
+from mien.train.kinds import build_for, load_split
 from mien.train.recipe import Recipe
 
 N_TRAINING, N_PUBLIC, N_COPIES = 35, 14, 3
@@ -19,10 +21,10 @@ RECIPE = Recipe(name="own")
 
 
 def test_both_kinds_of_labels_are_joined(data: Path) -> None:
-    training, validation = load_corpus(RECIPE, data)
+    training, validation = load_split(RECIPE, data)
     assert (len(training), len(validation)) == (N_TRAINING - N_COPIES, N_PUBLIC)
-    assert training.images.dtype == np.uint8
-    assert training.images.shape[1:] == (48, 48)
+    assert training.inputs["images"].dtype == np.uint8
+    assert training.inputs["images"].shape[1:] == (48, 48)
     np.testing.assert_array_equal(validation.truth["fer7"], np.arange(N_PUBLIC) % 7)
     np.testing.assert_allclose(validation.targets["ferplus8"].sum(axis=1), 1, atol=1e-6)
     # anger: eight votes of anger, two of neutral
@@ -35,44 +37,44 @@ def test_both_kinds_of_labels_are_joined(data: Path) -> None:
 
 
 def test_copies_of_the_validation_images_are_dropped_from_training(data: Path) -> None:
-    training, validation = load_corpus(RECIPE, data)
-    held_out = {image.tobytes() for image in validation.images}
-    assert not any(image.tobytes() in held_out for image in training.images)
-    everything, _ = load_corpus(replace(RECIPE, drop_overlap=False), data)
+    training, validation = load_split(RECIPE, data)
+    held_out = {image.tobytes() for image in validation.inputs["images"]}
+    assert not any(image.tobytes() in held_out for image in training.inputs["images"])
+    everything, _ = load_split(replace(RECIPE, drop_overlap=False), data)
     assert len(everything) == N_TRAINING
-    assert sum(image.tobytes() in held_out for image in everything.images) == N_COPIES
-    np.testing.assert_array_equal(everything.images[: len(training)], training.images)
+    assert sum(image.tobytes() in held_out for image in everything.inputs["images"]) == N_COPIES
+    np.testing.assert_array_equal(everything.inputs["images"][: len(training)], training.inputs["images"])
     np.testing.assert_array_equal(everything.truth["fer7"][: len(training)], training.truth["fer7"])
 
 
 def test_votes_may_lie_elsewhere(data: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "votes.csv"
     elsewhere.write_bytes((data / "fer2013new.csv").read_bytes())
-    _, validation = load_corpus(RECIPE, data / "fer2013.csv", votes=elsewhere)
+    _, validation = load_split(RECIPE, data / "fer2013.csv", labels=elsewhere)
     assert len(validation) == N_PUBLIC
 
 
-def test_missing_files_and_splits_are_named(tmp_path: Path) -> None:
+def test_missing_files_and_splits_raise(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere"):
-        load_corpus(RECIPE, tmp_path / "nowhere")
+        load_split(RECIPE, tmp_path / "nowhere")
     rows = make_rows(["Training"] * 4)
     write_table(tmp_path / "fer2013.csv", table_text(rows))
     with pytest.raises(DatasetError, match=r"fer2013new\.csv"):
-        load_corpus(RECIPE, tmp_path)
+        load_split(RECIPE, tmp_path)
     write_table(tmp_path / "fer2013new.csv", votes_text([("Training", [10] + [0] * 9)] * 4))
     with pytest.raises(DatasetError, match="lacks the split PublicTest: training needs both"):
-        load_corpus(RECIPE, tmp_path)
+        load_split(RECIPE, tmp_path)
     assert pixels_of(rows).shape == (4, 48, 48)
 
 
-def test_one_data_set_alone_is_one_head(data: Path) -> None:
-    training, validation = load_corpus(Recipe(name="x", dataset="fer2013"), data)
+def test_one_dataset_alone_is_one_head(data: Path) -> None:
+    training, validation = load_split(Recipe(name="x", dataset="fer2013"), data)
     assert training.heads == validation.heads == {"fer7": 7}
     assert training.voted == ()
     np.testing.assert_array_equal(training.targets["fer7"].argmax(axis=1), training.truth["fer7"])
-    votes, _ = load_corpus(Recipe(name="x", dataset="ferplus"), data)
+    votes, _ = load_split(Recipe(name="x", dataset="ferplus"), data)
     assert (votes.heads, votes.voted) == ({"ferplus8": 8}, ("ferplus8",))
-    hard, _ = load_corpus(Recipe(name="x", dataset="ferplus", labels="hard"), data)
+    hard, _ = load_split(Recipe(name="x", dataset="ferplus", labels="hard"), data)
     assert hard.voted == ()
     assert set(np.unique(hard.targets["ferplus8"])) == {0.0, 1.0}
 
@@ -90,25 +92,25 @@ def tree(tmp_path: Path) -> Path:
 
 def test_without_a_split_a_share_of_every_class_is_held_out(tree: Path) -> None:
     recipe = Recipe(name="x", dataset="folder", validation_share=0.2)
-    training, validation = load_corpus(recipe, tree)
+    training, validation = load_split(recipe, tree)
     assert (len(training), len(validation)) == (48, 12)
     for part, each in ((training, 16), (validation, 4)):
         assert sorted(np.unique(part.truth["fer7"], return_counts=True)[1]) == [each] * 3
-    again, _ = load_corpus(recipe, tree)
-    np.testing.assert_array_equal(again.images, training.images)
-    other, _ = load_corpus(replace(recipe, seed=2), tree)
-    assert not np.array_equal(other.images, training.images)
+    again, _ = load_split(recipe, tree)
+    np.testing.assert_array_equal(again.inputs["images"], training.inputs["images"])
+    other, _ = load_split(replace(recipe, seed=2), tree)
+    assert not np.array_equal(other.inputs["images"], training.inputs["images"])
 
 
 def test_copies_are_not_held_out_from_each_other(tree: Path) -> None:
     for number in range(20):  # every image of one class is the same
         (tree / "sad" / f"{number}.png").write_bytes((tree / "sad" / "0.png").read_bytes())
-    training, validation = load_corpus(Recipe(name="x", dataset="folder", validation_share=0.2), tree)
+    training, validation = load_split(Recipe(name="x", dataset="folder", validation_share=0.2), tree)
     sad = [int((part.truth["fer7"] == 4).sum()) for part in (training, validation)]
     assert sorted(sad) == [0, 20]
 
 
-def test_an_examination_is_not_read(tree: Path) -> None:
+def test_a_test_split_is_not_read(tree: Path) -> None:
     for split in ("train", "val", "test"):
         (tree / split).mkdir()
     for emotion in ("happy", "sad", "angry"):
@@ -117,19 +119,36 @@ def test_an_examination_is_not_read(tree: Path) -> None:
             (tree / split / emotion).mkdir()
             image = np.random.default_rng(len(emotion + split)).integers(0, 255, (48, 48), dtype=np.uint8)
             cv2.imwrite(str(tree / split / emotion / "a.png"), image)
-    training, validation = load_corpus(Recipe(name="x", dataset="folder"), tree)
-    assert (set(training.splits.tolist()), set(validation.splits.tolist())) == ({"train"}, {"val"})
+    training, validation = load_split(Recipe(name="x", dataset="folder"), tree)
+    assert (set(training.samples.splits.tolist()), set(validation.samples.splits.tolist())) == ({"train"}, {"val"})
     assert (len(training), len(validation)) == (60, 3)
 
 
-def test_an_unknown_data_set_is_named() -> None:
-    with pytest.raises(InputError, match=r"unknown dataset 'fer': expected one of fer2013\+ferplus, .*, ravdess, "):
+def test_an_unknown_dataset_raises() -> None:
+    with pytest.raises(InputError, match=r"unknown dataset 'fer': expected one of fer2013, .*, ravdess, "):
         Recipe(name="x", dataset="fer")
 
 
 def test_crops_of_another_size_are_sampled_as_at_use() -> None:
     images = np.random.default_rng(0).integers(0, 255, (3, 48, 48), dtype=np.uint8)
-    assert fitted(images, 48) is images
-    halved = fitted(images, 24)
+    assert fit_images(images, 48) is images
+    halved = fit_images(images, 24)
     expected = images.reshape(3, 24, 2, 24, 2).mean(axis=(2, 4))  # by area
     np.testing.assert_allclose(halved, expected, atol=0.51)
+
+
+def test_a_network_of_another_kind_raises(tree: Path) -> None:
+    recipe = Recipe(name="x", dataset="folder", net="mel_cnn")
+    with pytest.raises(InputError, match="recipe 'x': mel_cnn is for audio, but folder is image"):
+        build_for(recipe, {"fer7": 7})
+
+
+def test_class_weights_are_those_of_scikit_learn(tree: Path) -> None:
+    utils = pytest.importorskip("sklearn.utils.class_weight")
+    corpus, _ = load_split(Recipe(name="x", dataset="folder"), tree)
+    corpus = corpus.take(np.arange(len(corpus)) % 5 > 0)
+    weights = class_weights(corpus)["fer7"]
+    present = np.unique(corpus.labels)
+    expected = utils.compute_class_weight("balanced", classes=present, y=corpus.labels)
+    np.testing.assert_allclose(weights[present], expected, rtol=1e-5)
+    assert not np.delete(weights, present).any()

@@ -7,24 +7,33 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from mien.data import Samples  # noqa: E402
+from mien.labels import FER7, FERPLUS8  # noqa: E402
 from mien.train.augment import Augmentation  # noqa: E402
 from mien.train.corpus import Corpus  # noqa: E402
-from mien.train.data import Batch, FaceBatches, training_loader, validation_loader  # noqa: E402
+from mien.train.data import Batch, TrainingBatches  # noqa: E402
+from mien.train.faces import Faces  # noqa: E402
+from mien.train.nets import FaceNetwork, build_network  # noqa: E402
+from mien.train.recipe import Loss, Recipe  # noqa: E402
+
+NET = build_network("face_resnet", {"ferplus8": 8, "fer7": 7}, stem=2, widths=[2], strides=[4])
+assert isinstance(NET, FaceNetwork)
+RECIPE = Recipe(name="own", batch=8)
 
 
 def corpus(n: int) -> Corpus:
-    """Return a corpus whose labels tell which image they belong to."""
+    """Return a corpus whose labels are the numbers of its images."""
     generator = np.random.default_rng(0)
     images = generator.integers(30, 220, (n, 48, 48), dtype=np.uint8)
     images[:, 24, 24] = 100 + np.arange(n)
     number = np.arange(n)
     return Corpus(
-        name="own",
-        images=images,
+        samples=Samples(name="own", kind="image", source="x", labels=number, label_set=FERPLUS8),
+        inputs={"images": images},
         targets={"ferplus8": np.eye(8, dtype=np.float32)[number % 8], "fer7": np.eye(7, dtype=np.float32)[number % 7]},
         truth={"ferplus8": number, "fer7": number % 7},
+        label_sets={"ferplus8": FERPLUS8, "fer7": FER7},
         group=number,
-        splits=np.full(n, "Training"),
     )
 
 
@@ -32,18 +41,21 @@ def order(batches: list[Batch]) -> list[int]:
     return torch.cat([batch.truth["ferplus8"] for batch in batches]).tolist()
 
 
-def loaded(own: Corpus, epoch: int, *, seed: int = 1, batch: int = 8, **more: object) -> list[Batch]:
-    batches = FaceBatches(own, Augmentation(), seed=seed, **more)  # type: ignore[arg-type]
-    loader = training_loader(batches, batch=batch, seed=seed)
-    loader.sampler.set_epoch(epoch)
+def loaded(own: Corpus, epoch: int, **changes: object) -> list[Batch]:
+    loader, _ = Faces().loaders(replace(RECIPE, **changes), NET, own, None)  # type: ignore[arg-type]
+    loader.sampler.set_epoch(epoch)  # type: ignore[union-attr]
     return list(loader)
+
+
+def validated(own: Corpus) -> list[Batch]:
+    return list(Faces().loaders(RECIPE, NET, own, own)[1])  # type: ignore[arg-type]
 
 
 def same(one: list[Batch], two: list[Batch]) -> bool:
     return len(one) == len(two) and all(torch.equal(a.inputs[0], b.inputs[0]) for a, b in zip(one, two, strict=True))
 
 
-def test_an_epoch_shows_each_image_once_and_leaves_the_short_batch_out() -> None:
+def test_an_epoch_has_each_image_once_and_leaves_the_short_batch_out() -> None:
     seen = order(loaded(corpus(35), 0))
     assert len(seen) == len(set(seen)) == 32
     assert sorted(order(loaded(corpus(32), 3))) == list(range(32))
@@ -64,7 +76,7 @@ def test_batches_depend_on_seed_epoch_and_step_alone() -> None:
         assert not same(first, other)
         assert order(first) != order(other)
     # A step alone, without those before it.
-    batches = FaceBatches(own, Augmentation(), seed=1)
+    batches = TrainingBatches(own, Faces().augment(RECIPE, NET, own), seed=1)
     alone = batches[2, 3, torch.tensor(order(first)[24:32])]
     assert torch.equal(alone.inputs[0], first[3].inputs[0])
 
@@ -72,12 +84,12 @@ def test_batches_depend_on_seed_epoch_and_step_alone() -> None:
 def test_labels_stay_with_their_image() -> None:
     own = corpus(32)
     nothing = Augmentation(**dict.fromkeys(Augmentation.__slots__, 0.0))
-    loader = training_loader(FaceBatches(own, nothing, seed=1), batch=8, seed=1)
-    for batch in loader:
+    images = own.inputs["images"]
+    for batch in loaded(own, 0, augmentation=nothing):
         which = batch.truth["ferplus8"]
-        shift = (batch.inputs[0][:, 0] - torch.from_numpy(own.images[which.numpy()])).mean(dim=(1, 2))
-        images = (batch.inputs[0][:, 0] - shift.view(-1, 1, 1)).round().to(torch.uint8)
-        np.testing.assert_array_equal(images.numpy(), own.images[which.numpy()])
+        shift = (batch.inputs[0][:, 0] - torch.from_numpy(images[which.numpy()])).mean(dim=(1, 2))
+        plain = (batch.inputs[0][:, 0] - shift.view(-1, 1, 1)).round().to(torch.uint8)
+        np.testing.assert_array_equal(plain.numpy(), images[which.numpy()])
         assert torch.equal(batch.truth["fer7"], which % 7)
         assert torch.equal(batch.targets["fer7"].argmax(1), which % 7)
         assert torch.equal(batch.targets["ferplus8"].argmax(1), which % 8)
@@ -89,26 +101,26 @@ def test_labels_stay_with_their_image() -> None:
 
 
 def test_the_last_epochs_are_calm() -> None:
-    own = corpus(16)
-    calm = replace(Augmentation(), jpeg=1.0, erase=0.0)  # JPEG leaves whole gray levels
-    whole = [
-        all(
-            torch.equal(batch.inputs[0], batch.inputs[0].round())
-            for batch in loaded(own, epoch, calm=calm, calm_from=2)
+    nothing = Augmentation(**dict.fromkeys(Augmentation.__slots__, 0.0))
+    flat = [  # erasing leaves a flat rectangle, which calm epochs do without
+        any(
+            (batch.inputs[0][:, 0].diff(dim=2) == 0).float().mean() > 0.01
+            for batch in loaded(corpus(16), epoch, epochs=4, calm_epochs=2, augmentation=replace(nothing, erase=1.0))
         )
         for epoch in range(4)
     ]
-    assert whole == [False, False, True, True]
+    assert flat == [True, True, False, False]
 
 
-def test_validation_is_plain_and_in_order() -> None:
+def test_validation_is_plain_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     own = corpus(20)
-    batches = list(validation_loader(own, batch=8))
+    monkeypatch.setattr(Faces, "batch", 8)
+    batches = validated(own)
     assert [len(batch.inputs[0]) for batch in batches] == [8, 8, 4]
     assert order(batches) == list(range(20))
     found = torch.cat([batch.inputs[0] for batch in batches])[:, 0]
-    np.testing.assert_array_equal(found.numpy(), own.images.astype(np.float32))
-    assert same(batches, list(validation_loader(own, batch=8)))
+    np.testing.assert_array_equal(found.numpy(), own.inputs["images"].astype(np.float32))
+    assert same(batches, validated(own))
 
 
 def test_a_batch_moves_whole() -> None:
@@ -122,10 +134,9 @@ def test_processes_share_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [set(order([batch])) for batch in loaded(corpus(32), 1)]
     parts = []
     for rank in range(2):
-        monkeypatch.setattr("mien.train.data.place", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr("mien.train.data.rank_and_size", lambda rank=rank: (rank, 2))
         parts.append(loaded(corpus(32), 1))
-        validated = order(list(validation_loader(corpus(32), batch=8)))
-        assert validated == list(range(rank, 32, 2))
+        assert order(validated(corpus(32))) == list(range(rank, 32, 2))
     for one, two, both in zip(*parts, whole, strict=True):
         assert len(one.inputs[0]) == len(two.inputs[0]) == 4
         assert set(order([one])) | set(order([two])) == both
@@ -135,12 +146,8 @@ def test_balanced_batches_draw_every_class_equally_often() -> None:
     own = corpus(100)
     rare = np.where(np.arange(100) < 95, 0, 1)
     own = replace(own, truth={"fer7": rare}, targets={"fer7": np.eye(7, dtype=np.float32)[rare]})
-    batches = FaceBatches(own, Augmentation(), seed=1)
-    loader = training_loader(batches, batch=50, seed=1, balanced=True)
-    drawn = []
-    for epoch in range(10):
-        loader.sampler.set_epoch(epoch)
-        drawn += [batch.truth["fer7"] for batch in loader]
+    balanced = Loss(balance="sampling")
+    drawn = [batch.truth["fer7"] for epoch in range(10) for batch in loaded(own, epoch, batch=50, loss=balanced)]
     share = float(torch.cat(drawn).float().mean())
     assert share == pytest.approx(0.5, abs=0.06)  # 1,000 draws: four standard deviations
 
@@ -152,7 +159,7 @@ def test_labels_are_drawn_from_their_distribution() -> None:
     own = replace(own, targets={"ferplus8": votes})
     drawn: list[torch.Tensor] = []
     for epoch in range(20):
-        for batch in loaded(own, epoch, batch=64, drawn=True):
+        for batch in loaded(own, epoch, batch=64, labels="probability"):
             target, nobody = batch.targets["ferplus8"], batch.truth["ferplus8"] < 8
             assert bool((target[nobody] == 0).all())
             assert bool((target[~nobody].max(dim=1).values == 1).all())

@@ -13,12 +13,13 @@ pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
 
-from mien.data.splits import fold_ids
+from mien.data.splits import folds
 from mien.errors import DatasetError, InputError
 from mien.train import folds as module
-from mien.train.corpus import Corpus, load_all
+from mien.train.corpus import Corpus
+from mien.train.faces import COPIES, Faces
 from mien.train.folds import train_folds
-from mien.train.kinds import COPIES, Faces
+from mien.train.kinds import load_corpus
 from mien.train.recipe import Optimizer, Recipe
 
 RECIPE = Recipe(
@@ -49,24 +50,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Record what each net would be trained on; its answers tell the number of the call."""
+    """Record what each network would be trained on; its predictions are the number of the call."""
     calls: list[dict[str, Any]] = []
 
     def fit(recipe: Recipe, training: Any, validation: Any, folder: Path, **more: Any) -> str:
         calls.append({"training": training, "validation": validation, "folder": folder, **more})
         return f"net {len(calls)}"
 
-    def answered(kind: Faces, net: str, corpus: Corpus) -> dict[str, np.ndarray]:
-        calls[-1]["tested"] = corpus.images
+    def predict(kind: Faces, net: str, corpus: Corpus) -> dict[str, np.ndarray]:
+        calls[-1]["tested"] = corpus.inputs["images"]
         return {"baum8": np.eye(8, dtype=np.float32)[np.full(len(corpus), int(net.split()[1]) % 8)]}
 
     monkeypatch.setattr(module, "fit", fit)
-    monkeypatch.setattr(Faces, "answered", answered)
+    monkeypatch.setattr(Faces, "predict", predict)
     return calls
 
 
 def sets(call: dict[str, Any]) -> tuple[set[bytes], set[bytes], set[bytes]]:
-    parts = (call["training"].images, call["validation"].images, call["tested"])
+    parts = (call["training"].inputs["images"], call["validation"].inputs["images"], call["tested"])
     return tuple({image.tobytes() for image in part} for part in parts)  # type: ignore[return-value]
 
 
@@ -94,7 +95,7 @@ def test_random_folds_mix_subjects(data: Path, no_training: list[dict[str, Any]]
     assert all(set(call["training"].subjects) & set(call["validation"].subjects) for call in no_training)
 
 
-def test_copies_lie_on_both_sides_and_a_continued_net_goes_on(
+def test_copies_are_on_both_sides_and_a_continued_network_goes_on(
     data: Path, no_training: list[dict[str, Any]], options: Any, tmp_path: Path
 ) -> None:
     train_folds(RECIPE, data=data, out=tmp_path, k=3, ways=["copies", "continued"], options=options)
@@ -104,13 +105,13 @@ def test_copies_lie_on_both_sides_and_a_continued_net_goes_on(
     assert [call["start"] for call in continued] == [None, "net 4", "net 5"]
 
 
-def test_results_are_those_of_the_answers(
+def test_results_are_those_of_the_predictions(
     data: Path, no_training: list[dict[str, Any]], options: Any, tmp_path: Path
 ) -> None:
     (result,) = train_folds(RECIPE, data=data, out=tmp_path, k=3, options=options)
-    corpus = load_all(RECIPE, data)
-    fold = fold_ids(corpus.truth["baum8"], corpus.group, 3, seed=RECIPE.seed)
-    right = corpus.truth["baum8"] == fold + 1  # the first net says 1, the second 2, the third 3
+    corpus = load_corpus(RECIPE, data)
+    fold = folds(corpus.samples, 3, seed=RECIPE.seed)
+    right = corpus.truth["baum8"] == fold + 1  # the first network predicts 1, the second 2, the third 3
     assert result.accuracy == pytest.approx(right.mean())
     assert result.folds == pytest.approx([right[fold == f].mean() for f in range(3)])
     assert (result.n, result.groups, result.chance) == (48, 6, 0.25)
@@ -126,7 +127,7 @@ def test_finished_folds_are_not_repeated(
     first = train_folds(RECIPE, data=data, out=tmp_path, k=3, options=options)
     (tmp_path / "subject-3" / "fold-1" / "test.npz").unlink()
     no_training.clear()
-    no_training.append({})  # so that the answers of the second fold are again those of net 2
+    no_training.append({})  # so that the predictions of the second fold are again those of net 2
     assert train_folds(RECIPE, data=data, out=tmp_path, k=3, options=options) == first
     assert [call["folder"].name for call in no_training[1:]] == ["fold-1"]
     (tmp_path / "subject-3" / "fold-1" / "test.npz").write_bytes(b"PK damaged")

@@ -17,27 +17,27 @@ from safetensors.torch import save_file  # noqa: E402
 from mien.errors import InputError, MissingExtraError, ModelError, UnknownModelError  # noqa: E402
 from mien.models import registry, runtime  # noqa: E402
 from mien.train import init  # noqa: E402
-from mien.train.init import freeze, init_net, read_state  # noqa: E402
-from mien.train.nets import FaceNet, build  # noqa: E402
+from mien.train.init import freeze, init_network, read_state  # noqa: E402
+from mien.train.nets import FaceNetwork, build_network  # noqa: E402
 
 HEADS = {"ferplus8": 8, "fer7": 7}
 
 
-def tiny(seed: int = 0, heads: dict[str, int] | None = None, **more: object) -> FaceNet:
+def tiny(seed: int = 0, heads: dict[str, int] | None = None, **more: object) -> FaceNetwork:
     torch.manual_seed(seed)
     options = {"stem": 4, "widths": [6, 8], "strides": [4, 2], "dropout": 0.0, **more}
-    net = build("face_resnet", heads or HEADS, **options).train()
+    net = build_network("face_resnet", heads or HEADS, **options).train()
     with torch.no_grad():
         net(torch.rand(8, 1, 48, 48) * 255)  # statistics that are not the fresh ones
     return net
 
 
-def states_equal(first: FaceNet, second: FaceNet, *, but: tuple[str, ...] = ()) -> bool:
+def states_equal(first: FaceNetwork, second: FaceNetwork, *, but: tuple[str, ...] = ()) -> bool:
     a, b = first.state_dict(), second.state_dict()
     return all(torch.equal(a[key], b[key]) for key in a if not key.endswith("num_batches_tracked") and key not in but)
 
 
-def write(kind: str, net: FaceNet, folder: Path) -> str:
+def write(kind: str, net: FaceNetwork, folder: Path) -> str:
     """Write a net in one of the forms; return the source that names it."""
     state = {k: v.contiguous() for k, v in net.state_dict().items()}
     if kind == "onnx":
@@ -63,7 +63,7 @@ def test_every_form_gives_the_same_weights(kind: str, tmp_path: Path) -> None:
     told: list[str] = []
     trained, net = tiny(1), tiny(2)
     assert not states_equal(trained, net)
-    init_net(net, write(kind, trained, tmp_path), report=told.append)
+    init_network(net, write(kind, trained, tmp_path), report=told.append)
     assert states_equal(trained, net)
     assert len(told) == 1
     assert "with the heads fer7, ferplus8" in told[0]
@@ -76,31 +76,31 @@ def test_a_shipped_model_answers_as_its_graph_does() -> None:
 
     spec = registry.get("face-base")
     recipe = load_recipe("face-base")
-    net = build(recipe.net, HEADS, **recipe.net_options)
-    init_net(net, "face-base")
+    net = build_network(recipe.net, HEADS, **recipe.net_options)
+    init_network(net, "face-base")
     crops = torch.randint(0, 256, (4, 48, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    assert parity(net.eval(), runtime.load(spec, threads=1), crops.numpy()) < 1e-4
+    assert parity(net, runtime.load(spec, threads=1), [{"crops": crops.numpy()}]) < 1e-4
 
 
 def test_a_shallower_net_starts_from_the_first_blocks_of_a_deeper_one(tmp_path: Path) -> None:
     sizes = {"fer7": 7, "other": 3}
-    deep = build("face_resnet", sizes, stem=4, widths=[6, 8, 8], strides=[2, 2, 1])
-    shallow = build("face_resnet", sizes, stem=4, widths=[6, 8], strides=[2, 2])
+    deep = build_network("face_resnet", sizes, stem=4, widths=[6, 8, 8], strides=[2, 2, 1])
+    shallow = build_network("face_resnet", sizes, stem=4, widths=[6, 8], strides=[2, 2])
     save_file(deep.state_dict(), tmp_path / "model.safetensors")
     told: list[str] = []
-    init_net(shallow, str(tmp_path), report=told.append)
+    init_network(shallow, str(tmp_path), report=told.append)
     for key, value in shallow.state_dict().items():
         assert torch.equal(value, deep.state_dict()[key]), key
     assert told[0].endswith("left out: blocks.2")
     save_file(shallow.state_dict(), tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=r"it has no blocks\.2\.\w+"):
-        init_net(deep, str(tmp_path))
+        init_network(deep, str(tmp_path))
 
 
 def test_a_net_of_fewer_inner_channels_takes_those_that_give_something(tmp_path: Path) -> None:
     sizes, options = {"fer7": 7, "other": 3}, {"stem": 4, "widths": [6, 8], "strides": [2, 2]}
-    wide = build("face_resnet", sizes, **options).eval()
-    narrow = build("face_resnet", sizes, **options, inner=[4, 5]).eval()
+    wide = build_network("face_resnet", sizes, **options).eval()
+    narrow = build_network("face_resnet", sizes, **options, inner=[4, 5]).eval()
     with torch.no_grad():
         for number, gone in ((0, [0, 3]), (1, [1, 2, 7])):
             block = wide.get_submodule(f"blocks.{number}")
@@ -112,7 +112,7 @@ def test_a_net_of_fewer_inner_channels_takes_those_that_give_something(tmp_path:
             block.norm2.bias[gone[0]] = -1
     save_file(wide.state_dict(), tmp_path / "model.safetensors")
     told: list[str] = []
-    init_net(narrow, str(tmp_path), report=told.append)
+    init_network(narrow, str(tmp_path), report=told.append)
     assert told[-1] == "inner channels kept: blocks.0 4 of 6, blocks.1 5 of 8"
     crops = torch.rand(3, 1, 16, 16) * 255
     for head, logits in wide(crops).items():
@@ -120,10 +120,8 @@ def test_a_net_of_fewer_inner_channels_takes_those_that_give_something(tmp_path:
     state = wide.state_dict()
     del state["blocks.1.norm2.running_mean"]
     save_file(state, tmp_path / "model.safetensors")
-    with pytest.raises(
-        ModelError, match=r"blocks\.1\.conv1\.weight has the shape \(8, 6, 3, 3\), but the net's has \(5, 6"
-    ):
-        init_net(narrow, str(tmp_path))
+    with pytest.raises(ModelError, match=r"blocks\.1\.conv1\.weight has the shape \(8, 6, 3, 3\), but needs \(5, 6"):
+        init_network(narrow, str(tmp_path))
 
 
 def test_heads_of_another_size_or_name_stay_fresh_and_are_named(tmp_path: Path) -> None:
@@ -131,7 +129,7 @@ def test_heads_of_another_size_or_name_stay_fresh_and_are_named(tmp_path: Path) 
     source = write("safetensors", tiny(1), tmp_path)
     net = tiny(2, {"ferplus8": 8, "fer7": 5, "own": 3})
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    init_net(net, source, report=told.append)
+    init_network(net, source, report=told.append)
     own = net.state_dict()
     for name in ("fer7", "own"):
         assert torch.equal(own[f"heads.{name}.weight"], before[f"heads.{name}.weight"])
@@ -139,23 +137,23 @@ def test_heads_of_another_size_or_name_stay_fresh_and_are_named(tmp_path: Path) 
         assert torch.equal(own[key], tiny(1).state_dict()[key])
     assert told == [f"started from {source}: 34 tensors, with the heads ferplus8; fresh: fer7, own"]
     told.clear()
-    init_net(tiny(2, {"own": 3}), source, report=told.append)
+    init_network(tiny(2, {"own": 3}), source, report=told.append)
     assert told[0].endswith("fresh: own; left out: fer7, ferplus8")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stem.weight": None}, r"it has no stem\.weight, which the net has with the shape \(4, 1, 3, 3\)"),
+        ({"stem.weight": None}, r"it has no stem\.weight, which the network has with the shape \(4, 1, 3, 3\)"),
         (
             {"blocks.0.conv1.weight": torch.zeros(6, 4, 5, 5)},
-            r"blocks\.0\.conv1\.weight has the shape \(6, 4, 5, 5\), but the net's has \(6, 4, 3, 3\)",
+            r"blocks\.0\.conv1\.weight has the shape \(6, 4, 5, 5\), but needs \(6, 4, 3, 3\)",
         ),
-        ({"blocks.1.conv9.weight": torch.zeros(2)}, r"the net has no blocks\.1\.conv9\.weight, .* \(2,\)"),
+        ({"blocks.1.conv9.weight": torch.zeros(2)}, r"the network has no blocks\.1\.conv9\.weight, .* \(2,\)"),
         ({"norm.running_mean": torch.full((8,), torch.nan)}, r"norm\.running_mean holds numbers that are not finite"),
         (
             {"heads.fer7.weight": torch.zeros(7, 9)},
-            r"heads\.fer7\.weight has the shape \(7, 9\), but the net's has \(7, 8\)",
+            r"heads\.fer7\.weight has the shape \(7, 9\), but needs \(7, 8\)",
         ),
     ],
 )
@@ -166,7 +164,7 @@ def test_the_first_wrong_key_is_named_and_nothing_is_changed(
     save_file({k: v.contiguous() for k, v in state.items() if v is not None}, tmp_path / "w.safetensors")
     net = tiny(2)
     with pytest.raises(ModelError, match=message):
-        init_net(net, str(tmp_path / "w.safetensors"))
+        init_network(net, str(tmp_path / "w.safetensors"))
     assert states_equal(net, tiny(2))
 
 
@@ -201,7 +199,7 @@ def test_files_that_are_none_are_one_error(case: str, tmp_path: Path) -> None:
     name, content, message = hostile()[case]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=message):
-        init_net(tiny(), str(tmp_path / name))
+        init_network(tiny(), str(tmp_path / name))
 
 
 def test_a_source_that_is_not_there_says_what_could_be(tmp_path: Path) -> None:
@@ -223,8 +221,8 @@ def test_the_hub_is_asked_for_the_named_file(monkeypatch: pytest.MonkeyPatch, tm
 
     monkeypatch.setattr(init, "import_extra", lambda *_, **__: SimpleNamespace(hf_hub_download=download))
     net = tiny(2)
-    init_net(net, "hub:someone/faces")
-    init_net(net, "hub:someone/faces:weights/last.safetensors")
+    init_network(net, "hub:someone/faces")
+    init_network(net, "hub:someone/faces:weights/last.safetensors")
     assert asked == [("someone/faces", "model.safetensors"), ("someone/faces", "weights/last.safetensors")]
     assert states_equal(net, tiny(1))
     with pytest.raises(ModelError, match=r"cannot load hub:a/b:gone\.pt: 404: Entry Not Found"):
@@ -243,7 +241,7 @@ def test_without_the_hub_package_the_extra_is_named(monkeypatch: pytest.MonkeyPa
 # --- freezing ---------------------------------------------------------------------------------------------------------
 
 
-def step(net: FaceNet) -> dict[str, torch.Tensor]:
+def step(net: FaceNetwork) -> dict[str, torch.Tensor]:
     """Do one step of training; return the state before it."""
     net.train()
     before = {k: v.clone() for k, v in net.state_dict().items()}
@@ -255,7 +253,7 @@ def step(net: FaceNet) -> dict[str, torch.Tensor]:
     return before
 
 
-def changed(net: FaceNet, before: dict[str, torch.Tensor]) -> set[str]:
+def changed(net: FaceNetwork, before: dict[str, torch.Tensor]) -> set[str]:
     return {k for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
 
 
@@ -288,7 +286,7 @@ def test_patterns_freeze_what_they_say_and_nothing_else(patterns: list[str], pre
 
 def test_layer_names_of_vgg16_are_those_of_the_paper() -> None:
     for batch_norm in (False, True):
-        net = build("vgg16", HEADS, batch_norm=batch_norm)
+        net = build_network("vgg16", HEADS, batch_norm=batch_norm)
         conv = [n for n, m in net.named_modules() if isinstance(m, torch.nn.Conv2d)]
         assert [places[0] for places in net.layer_names().values()] == conv
         assert list(net.layer_names())[::4] == ["conv1_1", "conv3_1", "conv4_2", "conv5_3"]
@@ -305,7 +303,7 @@ def test_layer_names_of_vgg16_are_those_of_the_paper() -> None:
     ("pattern", "count"), [("conv1_1-conv4_3", 20), ("block2", 4), ("conv3_2", 2), ("block1-conv2_1", 6)]
 )
 def test_ranges_of_layer_names_include_both_ends(pattern: str, count: int) -> None:
-    assert len(freeze(build("vgg16", HEADS), [pattern])) == count
+    assert len(freeze(build_network("vgg16", HEADS), [pattern])) == count
 
 
 def test_frozen_norms_answer_in_training_whatever_the_order() -> None:
@@ -333,7 +331,7 @@ def test_frozen_norms_answer_in_training_whatever_the_order() -> None:
 )
 def test_a_pattern_that_fits_nothing_says_what_there_is(name: str, pattern: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        freeze(build(name, HEADS), [pattern])
+        freeze(build_network(name, HEADS), [pattern])
 
 
 def test_freezing_everything_is_refused_and_nothing_is_left_frozen() -> None:

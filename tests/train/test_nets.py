@@ -11,11 +11,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mien.errors import InputError  # noqa: E402  - needs torch
-from mien.train.nets import NETS, SPEECH_NETS, FaceNet, build, build_any  # noqa: E402
-from mien.train.nets.base import Deployed, multiply_adds, parameters, standardize, summary  # noqa: E402
+from mien.train.export import DeployedFace, deploy, export_graph, parity  # noqa: E402
+from mien.train.nets import NETWORKS, FaceNetwork, build_network  # noqa: E402
+from mien.train.nets.base import count_multiply_adds, count_parameters, standardize, summary  # noqa: E402
 from mien.train.nets.vgg16 import INPUTS  # noqa: E402
 
 HEADS = {"ferplus8": 8, "fer7": 7}
+FACES = [name for name in NETWORKS if NETWORKS[name].kind == "image"]
+SPEECH = [name for name in NETWORKS if NETWORKS[name].kind == "audio"]
 TINY = {"stem": 4, "widths": [8], "strides": [4], "dropout": 0.0}
 
 # Small forms of each net, so that steps and exports take no time; without dropout, so that a loss must fall.
@@ -29,33 +32,33 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny(**more: object) -> FaceNet:
+def tiny(**more: object) -> FaceNetwork:
     torch.manual_seed(0)
-    return build("face_resnet", HEADS, **{**TINY, **more})
+    return build_network("face_resnet", HEADS, **{**TINY, **more})
 
 
-def small(name: str) -> FaceNet:
+def small(name: str) -> FaceNetwork:
     torch.manual_seed(0)
-    return build(name, HEADS, **SMALL[name])
+    return build_network(name, HEADS, **SMALL[name])
 
 
 def crops(n: int, size: int = 48) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8))
 
 
-def test_every_net_has_a_small_form() -> None:
-    assert list(SMALL) == list(NETS)
+def test_every_face_network_has_a_small_form() -> None:
+    assert list(SMALL) == FACES
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_every_net_answers_each_head(name: str) -> None:
+@pytest.mark.parametrize("name", FACES)
+def test_every_network_has_logits_for_each_head(name: str) -> None:
     net = small(name).eval()
     for n in (1, 3):
         gray = torch.rand(n, 1, net.size, net.size) * 255
         with torch.no_grad():
             found = net(gray)
             features = net.maps(net.prepare(gray))
-            logits, embedding = net.answer(features)
+            logits, embedding = net.classify(features)
         assert {head: tuple(v.shape) for head, v in found.items()} == {"ferplus8": (n, 8), "fer7": (n, 7)}
         assert features.ndim == 4
         assert embedding.ndim == 2
@@ -82,12 +85,12 @@ def test_every_net_answers_each_head(name: str) -> None:
 def test_the_last_map_has_the_shape_of_the_papers(
     name: str, options: dict[str, Any], shape: tuple[int, int, int]
 ) -> None:
-    net = build(name, {"fer7": 7}, **options).eval()
+    net = build_network(name, {"fer7": 7}, **options).eval()
     with torch.no_grad():
         assert net.maps(net.prepare(torch.zeros(1, 1, net.size, net.size))).shape == (1, *shape)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", FACES)
 def test_a_few_steps_lower_the_loss(name: str) -> None:
     net = small(name).train()
     torch.manual_seed(1)
@@ -108,11 +111,10 @@ def test_a_few_steps_lower_the_loss(name: str) -> None:
     assert losses[-1] < losses[0] - 0.1
 
 
-@pytest.mark.parametrize("name", [n for n in NETS if n != "face_resnet"])  # that one: test_export
-def test_net_and_graph_agree(name: str) -> None:
+@pytest.mark.parametrize("name", [n for n in FACES if n != "face_resnet"])  # that one: test_export
+def test_network_and_graph_agree(name: str) -> None:
     pytest.importorskip("onnxscript")
     from mien.models.runtime import Session
-    from mien.train.export import export_graph, parity
 
     net = small(name).train()
     with torch.no_grad():
@@ -120,7 +122,7 @@ def test_net_and_graph_agree(name: str) -> None:
             net(torch.rand(8, 1, net.size, net.size) * 255)
     session = Session(export_graph(net), name=name, threads=1, device="cpu")
     for n in (1, 3):
-        assert parity(net.eval(), session, crops(n, net.size).numpy()) < 1e-4
+        assert parity(deploy(net), session, [{"crops": crops(n, net.size).numpy()}]) < 1e-4
     assert session.output_names == ("logits_ferplus8", "logits_fer7", "embedding", "features")
 
 
@@ -132,65 +134,65 @@ def test_costs_are_those_counted_by_hand() -> None:
     stem = 48 * 48 * 4 * 9
     conv1, conv2, skip = 12 * 12 * 8 * 4 * 9, 12 * 12 * 8 * 8 * 9, 12 * 12 * 8 * 4
     heads = 8 * 8 + 8 * 7
-    assert multiply_adds(net) == stem + conv1 + conv2 + skip + heads
+    assert count_multiply_adds(net) == stem + conv1 + conv2 + skip + heads
     weights = 4 * 9 + 8 * 4 * 9 + 8 * 8 * 9 + 8 * 4 + heads
     norms, biases = 2 * (4 + 8 + 8), 8 + 7
-    assert parameters(net) == weights + norms + biases
+    assert count_parameters(net) == weights + norms + biases
 
 
-def of(net: FaceNet, part: str) -> int:
+def of(net: FaceNetwork, part: str) -> int:
     return sum(p.numel() for n, p in net.named_parameters() if n.startswith(part))
 
 
-def test_dexpression_has_the_parameters_of_system_b() -> None:
-    net = build("dexpression", {"fer7": 7})
+def test_small_dexpression_has_the_known_parameters() -> None:
+    net = build_network("dexpression", {"fer7": 7})
     parts = [of(net, part) for part in ("conv1", "norm1", "block2", "block3", "heads")]
     assert parts == [3200, 128, 190320, 223600, 68551]
-    assert parameters(net) == sum(parts) == 485_799
+    assert count_parameters(net) == sum(parts) == 485_799
 
 
 def test_vgg16_has_the_convolutions_of_the_paper() -> None:
     # Simonyan and Zisserman, configuration D: 138,357,544 parameters, of which its three dense layers, with 1,000
     # classes on a 7 x 7 map, are these.
     dense = (512 * 7 * 7 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 1000
-    net = build("vgg16", {"fer7": 7})
+    net = build_network("vgg16", {"fer7": 7})
     assert of(net, "features") == 138_357_544 - dense == 14_714_688
-    assert parameters(net) - of(net, "features") == 513 * 512 + 513 * 7
-    normed = build("vgg16", {"fer7": 7}, batch_norm=True)
+    assert count_parameters(net) - of(net, "features") == 513 * 512 + 513 * 7
+    normed = build_network("vgg16", {"fer7": 7}, batch_norm=True)
     assert of(normed, "features") - of(net, "features") == 2 * 4224
     # The same thirteen layers at 224 x 224 take 15.3 billion multiply-adds (widely tabled); ours scale with the area.
-    assert multiply_adds(net) == pytest.approx(15.3466e9 * (48 / 224) ** 2, rel=1e-3)
+    assert count_multiply_adds(net) == pytest.approx(15.3466e9 * (48 / 224) ** 2, rel=1e-3)
 
 
 def test_mini_xception_has_the_parameters_of_its_authors() -> None:
     # The authors' summary for seven classes: 58,423 in all, of which 1,472 are statistics of batch norms.
-    net = build("mini_xception", {"fer7": 7})
+    net = build_network("mini_xception", {"fer7": 7})
     statistics = sum(b.numel() for n, b in net.named_buffers() if "running" in n)
-    assert (parameters(net), statistics, parameters(net) + statistics) == (56_951, 1_472, 58_423)
+    assert (count_parameters(net), statistics, count_parameters(net) + statistics) == (56_951, 1_472, 58_423)
 
 
-def test_mlp_and_cnn_have_the_layers_of_system_a() -> None:
+def test_mlp_and_cnn_have_the_known_layers() -> None:
     dense = [(48 * 48 + 1) * 512, 513 * 256, 257 * 128, 129 * 7]
-    assert parameters(build("mlp", {"fer7": 7})) == sum(dense)
+    assert count_parameters(build_network("mlp", {"fer7": 7})) == sum(dense)
     convolutions = [(9 * before + 1) * after for before, after in ((1, 32), (32, 64), (64, 128), (128, 128))]
-    assert parameters(build("cnn", {"fer7": 7})) == sum(convolutions) + (128 * 9 + 1) * 512 + 513 * 7
+    assert count_parameters(build_network("cnn", {"fer7": 7})) == sum(convolutions) + (128 * 9 + 1) * 512 + 513 * 7
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", FACES)
 def test_a_summary_accounts_for_every_parameter_in_the_order_of_work(name: str) -> None:
     net = small(name)
     rows = summary(net)
-    assert sum(row.parameters for row in rows) == parameters(net)
-    assert sum(row.multiply_adds for row in rows) == multiply_adds(net)
+    assert sum(row.parameters for row in rows) == count_parameters(net)
+    assert sum(row.multiply_adds for row in rows) == count_multiply_adds(net)
     assert len({row.name for row in rows}) == len(rows)
     assert [row.name for row in rows[-2:]] == ["heads.ferplus8", "heads.fer7"]
     assert all(row.multiply_adds == 0 for row in rows if "Norm" in row.kind)
 
 
-def test_counting_leaves_the_net_as_it_was() -> None:
+def test_counting_leaves_the_network_as_it_was() -> None:
     net = tiny().train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    multiply_adds(net)
+    count_multiply_adds(net)
     assert net.training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not any(module._forward_hooks for module in net.modules())
@@ -208,10 +210,10 @@ def test_counting_leaves_the_net_as_it_was() -> None:
         ("mini_xception", SMALL["mini_xception"]),
     ],
 )
-def test_cells_look_where_the_net_says(name: str, options: dict[str, Any]) -> None:
+def test_cells_look_where_the_network_says(name: str, options: dict[str, Any]) -> None:
     """The middle of what a cell depends on, far from the border of a large crop, by gradients."""
     torch.manual_seed(0)
-    net = build(name, {"fer7": 7}, **options).eval()
+    net = build_network(name, {"fer7": 7}, **options).eval()
     said = net.cells()
     assert said is not None
     first, step = said
@@ -246,7 +248,7 @@ def test_standardizing_a_flat_image_gives_zeros() -> None:
     assert torch.equal(standardize(torch.full((2, 1, 8, 8), 200.0)), torch.zeros(2, 1, 8, 8))
 
 
-def test_brightness_does_not_change_the_answer() -> None:
+def test_brightness_does_not_change_the_logits() -> None:
     net = tiny().eval()
     gray = torch.rand(3, 1, 48, 48) * 100
     with torch.no_grad():
@@ -256,8 +258,8 @@ def test_brightness_does_not_change_the_answer() -> None:
 
 
 @pytest.mark.parametrize("inputs", ["standardized", *INPUTS])
-def test_vgg16_gives_public_weights_the_channels_that_they_expect(inputs: str) -> None:
-    net = build("vgg16", {"fer7": 7}, inputs=inputs)
+def test_vgg16_prepares_the_channels_that_public_weights_expect(inputs: str) -> None:
+    net = build_network("vgg16", {"fer7": 7}, inputs=inputs)
     gray = torch.rand(2, 1, 48, 48) * 255
     found = net.prepare(gray)
     assert found.shape == (2, 3, 48, 48)
@@ -274,12 +276,12 @@ def test_vgg16_gives_public_weights_the_channels_that_they_expect(inputs: str) -
         np.testing.assert_allclose(found[:, channel].numpy(), expected, atol=1e-4)
 
 
-def test_deployed_takes_color_and_answers_as_the_net_does() -> None:
+def test_deployed_takes_color_and_gives_the_same_logits() -> None:
     net = tiny().eval()
     images = crops(3)
     luma = (images.double() * torch.tensor([0.299, 0.587, 0.114]).double()).sum(dim=3).float()[:, None]
     with torch.no_grad():
-        *logits, embedding, features = Deployed(net)(images)
+        *logits, embedding, features = DeployedFace(net)(images)
         expected = net(luma)
     for head, found in zip(HEADS, logits, strict=True):
         torch.testing.assert_close(found, expected[head], atol=1e-4, rtol=0)
@@ -290,16 +292,20 @@ def test_deployed_takes_color_and_answers_as_the_net_does() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("vgg99", {}, "unknown net 'vgg99': expected one of mlp, cnn, vgg16, dexpression, mini_xception, face_resnet"),
-        ("face_resnet", {"depth": 3}, "net 'face_resnet': .*unexpected keyword argument 'depth'"),
+        (
+            "vgg99",
+            {},
+            "unknown network 'vgg99': expected one of mlp, cnn, vgg16, dexpression, mini_xception, face_resnet",
+        ),
+        ("face_resnet", {"depth": 3}, "network 'face_resnet': .*unexpected keyword argument 'depth'"),
         ("face_resnet", {**TINY, "widths": [8, 8]}, r"needs a stride for each width, but got \[8, 8\] and \[4\]"),
         ("face_resnet", {"widths": [], "strides": []}, "needs a stride for each width"),
         ("face_resnet", {**TINY, "inner": [8, 8]}, r"inner channels for each width, but got \[8\] and \[8, 8\]"),
-        ("face_resnet", {"stem": "wide"}, "net 'face_resnet': "),
+        ("face_resnet", {"stem": "wide"}, "network 'face_resnet': "),
         ("dexpression", {"size": 64}, "dexpression takes crops of 48 or 224 pixels, but got 64"),
         ("vgg16", {"size": 24}, "vgg16 takes crops of at least 32 pixels, but got 24"),
         ("vgg16", {"inputs": "rgb"}, "inputs must be one of standardized, imagenet, caffe, .* but got 'rgb'"),
-        ("mlp", {"stem": 4}, "net 'mlp': .*unexpected keyword argument 'stem'"),
+        ("mlp", {"stem": 4}, "network 'mlp': .*unexpected keyword argument 'stem'"),
         ("cnn", {"size": 8}, "cnn takes crops of at least 16 pixels for 4 convolutions, but got 8"),
         ("cnn", {"widths": []}, "cnn needs at least one convolution"),
         ("mlp", {"widths": []}, "mlp needs at least one hidden layer"),
@@ -307,25 +313,25 @@ def test_deployed_takes_color_and_answers_as_the_net_does() -> None:
         ("mini_xception", {"size": 4}, "mini_xception takes crops of at least 8 pixels, but got 4"),
     ],
 )
-def test_wrong_nets_are_named(name: str, options: dict[str, object], message: str) -> None:
+def test_wrong_options_raise(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build(name, HEADS, **options)
+        build_network(name, HEADS, **options)
 
 
 def test_the_page_on_networks_says_what_they_cost() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "networks.md").read_text("utf-8")
     rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `") and " | 48" in line}
-    assert set(rows) == set(NETS)
+    assert set(rows) == set(FACES)
     for name, row in rows.items():
         sizes = (48, 224) if name == "dexpression" else (48,)
-        nets = [build(name, {"fer7": 7}, size=size) for size in sizes]
-        assert f"| {' or '.join(f'{parameters(net):,}' for net in nets)} |" in row
-        costs = [multiply_adds(net) / 1e6 for net in nets]
+        nets = [build_network(name, {"fer7": 7}, size=size) for size in sizes]
+        assert f"| {' or '.join(f'{count_parameters(net):,}' for net in nets)} |" in row
+        costs = [count_multiply_adds(net) / 1e6 for net in nets]
         assert f"| {' or '.join(f'{cost:.0f} M' if cost > 100 else f'{cost:.1f} M' for cost in costs)} |" in row
     voices = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `") and " | 48" not in line}
-    for name in SPEECH_NETS:
-        speech = build_any(name, {"ravdess8": 8})
+    for name in SPEECH:
+        speech = build_network(name, {"ravdess8": 8})
         shape = " x ".join(map(str, speech.example()[0].shape[2:]))
-        cost = multiply_adds(speech) / 1e6
+        cost = count_multiply_adds(speech) / 1e6
         shown = f"{cost:.0f} M" if cost > 100 else f"{cost:.1f} M"
-        assert f"| {shape} | {parameters(speech):,} | {shown} |" in voices[name]
+        assert f"| {shape} | {count_parameters(speech):,} | {shown} |" in voices[name]

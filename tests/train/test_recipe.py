@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("torch")
 
 from mien.errors import DatasetError, InputError
-from mien.models._table import dump_toml
-from mien.train.nets import build_any
-from mien.train.nets.base import multiply_adds
-from mien.train.recipe import Distillation, Loss, Optimizer, Recipe, load_recipe, overridden, recipe_names
+from mien.models.record import dump_toml
+from mien.train.nets import build_network
+from mien.train.nets.base import count_multiply_adds
+from mien.train.recipe import Distillation, Loss, Optimizer, Recipe, load_recipe, override, recipe_names
 
 HEADS = {"ferplus8": 8, "fer7": 7}
 
@@ -53,8 +53,8 @@ def test_whole_numbers_stand_for_floats() -> None:
         ({"name": "x", "loss": {"mixup": "a"}}, r"recipe, \[loss\], mixup must be of type float, but got 'a'"),
         ({"name": "x", "augmentation": {"flip": True}}, r"\[augmentation\], flip must be of type float, but got True"),
         ({"name": "x", "net_options": 3}, "recipe, net_options must be a table, but got 3"),
-        ({"name": "x", "distillation": {"teachers": "runs/a"}}, "teachers must be a list of words, but got 'runs/a'"),
-        ({"name": "x", "distillation": {"teachers": [1]}}, r"teachers must be a list of words, but got \[1\]"),
+        ({"name": "x", "distillation": {"teachers": "runs/a"}}, "teachers must be a list of strings, but got 'runs/a'"),
+        ({"name": "x", "distillation": {"teachers": [1]}}, r"teachers must be a list of strings, but got \[1\]"),
         ({"name": "x", "labels": "votes"}, "labels must be one of soft, hard, probability, but got 'votes'"),
         ({"name": "x", "crop": "tight"}, "crop must be one of fer2013, eye-distance, but got 'tight'"),
         ({"name": "x", "optimizer": {"kind": "adam"}}, "kind of optimizer must be one of sgd, adamw, but got 'adam'"),
@@ -70,14 +70,14 @@ def test_wrong_values_are_named(data: dict[str, object], message: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_shipped_recipes_are_whole_and_build_their_net(name: str) -> None:
+def test_shipped_recipes_are_whole_and_build_their_network(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
     assert recipe.drop_overlap
-    net = build_any(recipe.net, HEADS, **recipe.net_options)
-    # A net for clips that reads a face model's answers costs next to nothing itself.
-    assert multiply_adds(net) > (0 if recipe.is_video else 1e6)
+    net = build_network(recipe.net, HEADS, **recipe.net_options)
+    # A network for clips that takes a face model's outputs costs next to nothing itself.
+    assert count_multiply_adds(net) > (0 if recipe.kind == "video" else 1e6)
 
 
 def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
@@ -95,19 +95,27 @@ def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
         load_recipe(str(path))
 
 
+def test_the_names_of_version_0_1_are_still_read() -> None:
+    data = {"name": "x", "optimiser": {"rate": 0.5}, "augmentation": {"equalise": 0.3}, "film": {"frames": 8}}
+    recipe = Recipe.from_dict({**data, "dataset": "film_folder"})
+    assert (recipe.optimizer.rate, recipe.augmentation.equalize, recipe.video.frames) == (0.5, 0.3, 8)
+    assert (recipe.dataset, recipe.kind) == ("video_folder", "video")
+    assert override(recipe, ["optimiser.rate=0.1"]).optimizer.rate == 0.1
+
+
 def test_an_unknown_recipe_is_named() -> None:
     with pytest.raises(InputError, match="unknown recipe 'face-bass': expected a file or one of c3d, cnn, cnn-lstm, "):
         load_recipe("face-bass")
 
 
 def test_single_values_can_be_replaced() -> None:
-    recipe = overridden(
+    recipe = override(
         Recipe(name="own"),
         ["epochs=3", "optimizer.kind=adamw", "optimizer.rate = 1e-3", "net_options.widths=[32, 64]", 'init="runs/a"'],
     )
     assert (recipe.epochs, recipe.optimizer.kind, recipe.optimizer.rate) == (3, "adamw", 0.001)
     assert (recipe.net_options, recipe.init) == ({"widths": [32, 64]}, "runs/a")
-    assert overridden(recipe, []) == recipe
+    assert override(recipe, []) == recipe
 
 
 @pytest.mark.parametrize(
@@ -123,4 +131,4 @@ def test_single_values_can_be_replaced() -> None:
 )
 def test_wrong_settings_are_named(setting: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        overridden(Recipe(name="own"), [setting])
+        override(Recipe(name="own"), [setting])

@@ -23,9 +23,15 @@ from mien import FaceAnalyzer  # noqa: E402
 from mien.errors import DatasetError, InputError, ModelError  # noqa: E402
 from mien.models import registry, store  # noqa: E402
 from mien.train.augment import Augmentation  # noqa: E402
-from mien.train.folder import best_net, load_net, read_config  # noqa: E402
-from mien.train.history import read_history  # noqa: E402
-from mien.train.nets.base import Deployed, multiply_adds, parameters  # noqa: E402
+from mien.train.export import deploy  # noqa: E402
+from mien.train.folder import (  # noqa: E402
+    AtomicCheckpointIO,
+    load_checkpoint,
+    load_network,
+    read_config,
+    read_history,
+)
+from mien.train.nets.base import count_multiply_adds, count_parameters  # noqa: E402
 from mien.train.recipe import Distillation, Optimizer, Recipe, load_recipe  # noqa: E402
 from mien.train.run import RunOptions, best_precision, train  # noqa: E402
 
@@ -90,16 +96,16 @@ def test_the_folder_is_a_model(finished: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
     found = FaceAnalyzer(finished, threads=1).logits(crops)
     with torch.no_grad():
-        expected = Deployed(load_net(finished)).eval()(torch.from_numpy(crops))
+        expected = deploy(load_network(finished))(torch.from_numpy(crops))
     np.testing.assert_allclose(found["ferplus8"], expected[0].numpy(), atol=1e-4)
     np.testing.assert_allclose(found["fer7"], expected[1].numpy(), atol=1e-4)
 
 
 def test_the_record_tells_what_was_measured(finished: Path, data: Path) -> None:
     spec = registry.get(finished)
-    net = load_net(finished)
-    assert spec.training["parameters"] == parameters(net)
-    assert spec.training["multiply_adds"] == multiply_adds(net)
+    net = load_network(finished)
+    assert spec.training["parameters"] == count_parameters(net)
+    assert spec.training["multiply_adds"] == count_multiply_adds(net)
     results = {(r.output, r.metric): r for r in spec.results}
     assert set(results) == {(o, m) for o in ("ferplus8", "fer7") for m in ("accuracy", "uar")}
     with (data / "fer2013.csv").open(newline="") as file:
@@ -115,8 +121,8 @@ def test_the_best_epoch_is_the_model(finished: Path, recipe: Recipe) -> None:
     scores = [float(row["val_score"]) for row in read_history(finished / "history.csv")]
     state = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
     assert state["epoch"] == int(np.argmax(scores))
-    best = best_net(finished, recipe)
-    for name, values in load_net(finished).state_dict().items():
+    best = load_checkpoint(finished, recipe)
+    for name, values in load_network(finished).state_dict().items():
         torch.testing.assert_close(values, best.state_dict()[name])
 
 
@@ -137,7 +143,7 @@ def test_one_epoch_and_another_are_two(
     assert not (tmp_path / "model.toml").exists()
     lines: list[str] = []
     train(recipe, data=data, out=tmp_path, options=options, report=lines.append)
-    assert any(line.startswith("going on from ") for line in lines)
+    assert any(line.startswith("resuming from ") for line in lines)
     assert figures(tmp_path) == figures(finished)
     assert_same_weights(tmp_path, finished)
     # Once more changes nothing.
@@ -149,7 +155,8 @@ def test_one_epoch_and_another_are_two(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mien.train.run import RunOptions, read_config, train
+from mien.train.folder import read_config
+from mien.train.run import RunOptions, train
 
 def report(line):
     if line.startswith("epoch 2/"):  # its row is written, its checkpoint is not
@@ -197,7 +204,7 @@ def test_a_run_starts_from_another_and_learns_from_it(
         distillation=Distillation(teachers=(str(finished), str(finished)), weight=0.5),
     )
     train(still, data=data, out=tmp_path, options=options)
-    teacher = load_net(finished).state_dict()
+    teacher = load_network(finished).state_dict()
     for name, values in last_weights(tmp_path).items():
         if name.endswith(("weight", "bias")):  # at a rate of 0 only the norms' statistics move
             np.testing.assert_allclose(values, teacher[name.removeprefix("net.")].numpy(), atol=1e-6, err_msg=name)
@@ -216,7 +223,7 @@ def test_other_weights_to_start_from_are_refused(
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "config.toml").write_bytes((finished / "config.toml").read_bytes())
     with pytest.raises(ModelError, match="c has no checkpoint yet"):
-        load_net(tmp_path / "c")
+        load_network(tmp_path / "c")
 
 
 # --- what cannot be done --------------------------------------------------------------------------
@@ -254,7 +261,7 @@ def test_a_folder_that_cannot_be_made_is_one_error(
     data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="cannot write to the run folder"):
+    with pytest.raises(DatasetError, match=r"cannot write .*config.toml"):
         train(recipe, data=data, out=tmp_path / "file" / "run", options=options)
 
 
@@ -316,8 +323,8 @@ def test_frozen_parts_stay_as_they_are(
     part = replace(recipe, init=str(finished), freeze=("body",))
     lines: list[str] = []
     train(part, data=data, out=tmp_path, options=options, report=lines.append)
-    assert any("stay as they are: body" in line for line in lines)
-    start, state = load_net(finished).state_dict(), last_weights(tmp_path)
+    assert any("are frozen: body" in line for line in lines)
+    start, state = load_network(finished).state_dict(), last_weights(tmp_path)
     for name, value in start.items():
         same = np.array_equal(state[f"net.{name}"], value.numpy())
         assert same == (not name.startswith("heads.")), name
@@ -361,3 +368,47 @@ def test_two_processes_learn_what_one_does(data: Path, tmp_path: Path) -> None:
     for one, two in zip(rows[1], rows[2], strict=True):
         assert float(two["val_loss"]) == pytest.approx(float(one["val_loss"]), abs=0.25)
         assert float(two["val_fer7_accuracy"]) == pytest.approx(float(one["val_fer7_accuracy"]), abs=0.3)
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+FULL = """
+import resource, signal, sys
+import torch
+from mien.errors import DatasetError
+from mien.train.folder import AtomicCheckpointIO
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # as a full disk: writing fails in the middle
+try:
+    AtomicCheckpointIO().save_checkpoint({"values": torch.zeros(1_000_000)}, sys.argv[1])
+except DatasetError as error:
+    print(error)
+"""
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"values": torch.arange(5)}, path)
+    assert torch.load(path, weights_only=True)["values"].tolist() == [0, 1, 2, 3, 4]
+    assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on files")
+@pytest.mark.parametrize("before", [True, False])
+def test_a_full_disk_leaves_the_old_one(tmp_path: Path, before: bool) -> None:
+    path = tmp_path / "last.ckpt"
+    if before:
+        AtomicCheckpointIO().save_checkpoint({"values": torch.arange(5)}, path)
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
+    assert f"cannot save the checkpoint {path}: " in done.stdout, done.stderr
+    assert ("the one before is unharmed" if before else "there is none before it") in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"] * before
+    if before:
+        assert torch.load(path, weights_only=True)["values"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot save the checkpoint"):
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "file" / "last.ckpt")

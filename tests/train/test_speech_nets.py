@@ -13,11 +13,10 @@ torch = pytest.importorskip("torch")
 from mien.errors import InputError  # noqa: E402  - needs torch
 from mien.models.runtime import Session  # noqa: E402
 from mien.speech.features import SYSTEM_A, Settings, log_mel, peak_normalized  # noqa: E402
-from mien.train.export import PARITY, rounded  # noqa: E402
-from mien.train.nets import SPEECH_NETS, SpeechNet, SpeechResNet, build_any, build_speech  # noqa: E402
-from mien.train.nets.base import multiply_adds, parameters, summary  # noqa: E402
-from mien.train.nets.speech import DeployedSpeech, FrontEnd, at_rms, under_peak  # noqa: E402
-from mien.train.speech_export import speech_graph, speech_parity  # noqa: E402
+from mien.train.export import PARITY, FrontEnd, deploy, export_graph, parity, round_weights  # noqa: E402
+from mien.train.nets import NETWORKS, SpeechNetwork, build_network  # noqa: E402
+from mien.train.nets.base import at_rms, count_multiply_adds, count_parameters, summary, under_peak  # noqa: E402
+from mien.train.nets.speech_resnet import SpeechResNet  # noqa: E402
 
 HEADS = {"ravdess8": 8}
 SMALL: dict[str, dict[str, Any]] = {
@@ -26,9 +25,11 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def small(name: str, **more: Any) -> SpeechNet:
+def small(name: str, **more: Any) -> SpeechNetwork:
     torch.manual_seed(0)
-    return build_speech(name, HEADS, **{**SMALL[name], **more}).eval()
+    net = build_network(name, HEADS, **{**SMALL[name], **more}).eval()
+    assert isinstance(net, SpeechNetwork)
+    return net
 
 
 def noise(seconds: float, rate_hz: int, level: float = 0.1) -> np.ndarray:
@@ -36,8 +37,8 @@ def noise(seconds: float, rate_hz: int, level: float = 0.1) -> np.ndarray:
     return (level * np.random.default_rng(n).standard_normal(n)).astype(np.float32)
 
 
-def test_every_net_has_a_small_form() -> None:
-    assert list(SMALL) == list(SPEECH_NETS)
+def test_every_speech_network_has_a_small_form() -> None:
+    assert list(SMALL) == [name for name in NETWORKS if NETWORKS[name].kind == "audio"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_padding_is_silence_and_changes_nothing(level: Any) -> None:
 
 
 @pytest.mark.parametrize("recurrent", [0, 5])
-def test_masked_steps_have_no_share_in_the_answer(recurrent: int) -> None:
+def test_masked_steps_have_no_share_in_the_embedding(recurrent: int) -> None:
     net = small("speech_resnet", recurrent=recurrent)
     assert isinstance(net, SpeechResNet)
     values = torch.randn(1, 2 * recurrent or 8, 6)
@@ -97,26 +98,26 @@ def test_masked_steps_have_no_share_in_the_answer(recurrent: int) -> None:
     torch.testing.assert_close(member._pooled(values, inside), member._pooled(values[..., :4], None))
 
 
-def test_the_answer_is_the_mean_of_the_members() -> None:
+def test_logits_are_the_mean_of_the_members() -> None:
     net = small("speech_resnet", members=3)
     x, mask = torch.randn(2, 1, 64, 80), torch.ones(2, 80)
-    each = net.each(x, mask)["ravdess8"]
+    each = net.training_logits(x, mask)["ravdess8"]
     assert each.shape == (2, 8, 3)
     torch.testing.assert_close(each.mean(dim=2), net(x, mask)["ravdess8"])
     assert each.std(dim=2).min() > 0
 
 
-def test_a_member_learns_by_its_own_answers_alone() -> None:
+def test_a_member_learns_by_its_own_logits_alone() -> None:
     net = small("speech_resnet", members=2)
     assert isinstance(net, SpeechResNet)
-    each = net.each(torch.randn(2, 1, 64, 80), torch.ones(2, 80))["ravdess8"]
+    each = net.training_logits(torch.randn(2, 1, 64, 80), torch.ones(2, 80))["ravdess8"]
     each[..., 0].logsumexp(dim=1).sum().backward()
     moved = [sum(float(p.grad.abs().sum()) for p in part.parameters() if p.grad is not None) for part in net.nets]
     assert moved[0] > 0
     assert moved[1] == 0
 
 
-@pytest.mark.parametrize("name", SPEECH_NETS)
+@pytest.mark.parametrize("name", SMALL)
 def test_a_step_lowers_the_loss(name: str) -> None:
     net = small(name).train()
     x, mask = torch.randn(4, 1, net.settings.mels, 64), torch.ones(4, 64)
@@ -133,25 +134,25 @@ def test_a_step_lowers_the_loss(name: str) -> None:
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("name", SPEECH_NETS)
-def test_a_graph_says_what_its_net_says(name: str) -> None:
-    net = rounded(small(name))
-    graph = speech_graph(net)
+@pytest.mark.parametrize("name", SMALL)
+def test_network_and_graph_agree(name: str) -> None:
+    net = round_weights(small(name))
+    graph = export_graph(net)
     session = Session(graph, name=name, threads=1, device="cpu")
     assert session.input_names == ("wave",)
     assert session.output_names == ("logits_ravdess8", "embedding")
     rate_hz = net.settings.rate_hz
-    waves = [noise(seconds, rate_hz) for seconds in (net.least_s, net.least_s + 0.013, 3 * net.least_s)]
-    assert speech_parity(net, session, [*waves, np.zeros_like(waves[0])]) < PARITY
+    waves = [noise(seconds, rate_hz) for seconds in (net.min_s, net.min_s + 0.013, 3 * net.min_s)]
+    assert parity(deploy(net), session, [{"wave": wave[None]} for wave in [*waves, np.zeros_like(waves[0])]]) < PARITY
     with torch.no_grad():
-        own = DeployedSpeech(net)(torch.from_numpy(waves[0])[None])
+        own = deploy(net)(torch.from_numpy(waves[0])[None])
     np.testing.assert_allclose(session.run({"wave": waves[0][None]})["embedding"], own[-1].numpy(), atol=PARITY)
 
 
 def test_large_weights_are_stored_in_half_the_size_by_their_names() -> None:
     onnx = pytest.importorskip("onnx")
-    net = rounded(build_speech("speech_resnet", HEADS, members=1).eval())
-    proto = onnx.load_from_string(speech_graph(net))
+    net = round_weights(build_network("speech_resnet", HEADS, members=1).eval())
+    proto = onnx.load_from_string(export_graph(net))
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     weight = stored["net.nets.0.blocks.1.conv1.weight"]
     assert weight.dtype == np.float16
@@ -163,26 +164,26 @@ def test_large_weights_are_stored_in_half_the_size_by_their_names() -> None:
 
 @pytest.mark.parametrize(("name", "count"), [("mel_cnn", 65_896), ("speech_resnet", 764_272)])
 def test_costs(name: str, count: int) -> None:
-    net = build_speech(name, HEADS)
-    assert parameters(net) == count
+    net = build_network(name, HEADS)
+    assert count_parameters(net) == count
     rows = summary(net)
     assert sum(row.parameters for row in rows) == count
-    assert multiply_adds(net) == sum(row.multiply_adds for row in rows) > 5e7
+    assert count_multiply_adds(net) == sum(row.multiply_adds for row in rows) > 5e7
     # A recurrent layer is counted once for every step.
-    assert multiply_adds(small("speech_resnet", recurrent=4)) > multiply_adds(small("speech_resnet"))
+    assert count_multiply_adds(small("speech_resnet", recurrent=4)) > count_multiply_adds(small("speech_resnet"))
 
 
 def test_a_long_transform_is_computed_by_the_runtime_and_not_stored() -> None:
     net = small("speech_resnet", n_fft=2048)
     assert 2 * 1025 * 2048 * 4 > 16e6  # bytes of its kernel
-    assert len(speech_graph(net)) < 4 * parameters(net) + 4 * 64 * 1025 + 100_000
+    assert len(export_graph(net)) < 4 * count_parameters(net) + 4 * 64 * 1025 + 100_000
 
 
-def test_system_a_is_as_it_was() -> None:
-    net = build_speech("mel_cnn", HEADS)
+def test_mel_cnn_has_the_known_layers() -> None:
+    net = build_network("mel_cnn", HEADS)
     assert (net.settings, net.frames) == (SYSTEM_A, 272)
-    assert not net.trimmed
-    assert 1 + round(net.least_s * net.settings.rate_hz) // net.settings.hop == 272
+    assert not net.trim
+    assert 1 + round(net.min_s * net.settings.rate_hz) // net.settings.hop == 272
     kinds = [type(layer).__name__ for layer in net.body]  # type: ignore[union-attr]
     pair = ["Conv2d", "LeakyReLU", "BatchNorm2d"] * 2
     assert kinds == [*pair, "MaxPool2d", "Dropout2d", *pair, "Dropout2d"]
@@ -193,19 +194,12 @@ def test_system_a_is_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("chess", {}, "unknown net 'chess': expected one of mel_cnn, speech_resnet"),
-        ("mlp", {}, "unknown net 'mlp'"),
         ("speech_resnet", {"widths": [8]}, "needs strides for each width"),
         ("speech_resnet", {"members": 0}, "at least one member"),
         ("speech_resnet", {"n_fft": 511}, "n_fft must be even"),
-        ("speech_resnet", {"layers": 3}, "net 'speech_resnet': .*layers"),
+        ("speech_resnet", {"layers": 3}, "network 'speech_resnet': .*layers"),
     ],
 )
-def test_what_makes_no_net_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+def test_wrong_options_raise(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build_speech(name, HEADS, **options)
-
-
-def test_nets_of_either_kind_are_built_by_name() -> None:
-    assert isinstance(build_any("mel_cnn", HEADS), SpeechNet)
-    assert not isinstance(build_any("mlp", HEADS), SpeechNet)
+        build_network(name, HEADS, **options)

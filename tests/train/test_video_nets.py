@@ -10,11 +10,20 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402  - needs the extra train
 
 from mien.errors import InputError  # noqa: E402
-from mien.train.nets import C3D, CNNLSTM, VIDEO_NETS, Temporal, build_video  # noqa: E402
-from mien.train.nets.base import multiply_adds, parameters, summary  # noqa: E402
-from mien.train.nets.hybrid import best_shares, blended  # noqa: E402
-from mien.train.nets.temporal import POOLS  # noqa: E402
-from mien.train.nets.video import in_front, stretched  # noqa: E402
+from mien.models.runtime import Session  # noqa: E402
+from mien.train.export import PARITY, DeployedVideo, deploy, export_graph, parity  # noqa: E402
+from mien.train.nets import NETWORKS, build_network  # noqa: E402
+from mien.train.nets.base import (  # noqa: E402
+    count_multiply_adds,
+    count_parameters,
+    frames_first,
+    repeat_frames,
+    summary,
+)
+from mien.train.nets.c3d import C3D  # noqa: E402
+from mien.train.nets.cnn_lstm import CNNLSTM  # noqa: E402
+from mien.train.nets.hybrid import best_shares, blend  # noqa: E402
+from mien.train.nets.temporal import POOLS, Temporal  # noqa: E402
 
 T, ANSWERS, EMBEDDING, SIZE = 8, 5, 7, 16
 HEADS = {"baum8": 8}
@@ -37,13 +46,40 @@ def clips(seed: int = 0) -> tuple[Any, Any, Any]:
 
 def made(name: str) -> Any:
     torch.manual_seed(1)
-    net = build_video(name, HEADS, **OPTIONS[name]).eval()
+    net = build_network(name, HEADS, **OPTIONS[name]).eval()
     for head in net.heads.values():
         nn.init.normal_(head.weight)
     return net
 
 
-@pytest.mark.parametrize("name", VIDEO_NETS)
+def test_every_network_for_clips_has_a_small_form() -> None:
+    assert set(OPTIONS) == {name for name in NETWORKS if NETWORKS[name].kind == "video"}
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", [*OPTIONS, "hybrid"])
+def test_network_and_graph_agree(name: str, engine: str) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip(engine)
+    names = ["cnn_lstm", "c3d"] if name == "hybrid" else [name]
+    nets = [made(own) for own in names]
+    deployed = DeployedVideo(nets, (0.3, 0.7)).eval() if name == "hybrid" else deploy(nets[0])
+    session = Session(export_graph(deployed), name=name, threads=1, device="cpu", engine=engine)
+    assert session.input_names == tuple(deployed.example())
+    images, features, mask = clips()
+    crops = np.repeat(images.round().byte().permute(0, 2, 3, 4, 1).numpy(), 3, axis=4)
+    every = {"crops": crops, "features": features.numpy(), "mask": mask.numpy()}
+    feeds = [{key: every[key][row : row + 1] for key in session.input_names} for row in range(len(LENGTHS))]
+    assert parity(deployed, session, feeds) < PARITY
+    gray = torch.from_numpy(crops[..., 0]).float().unsqueeze(1)
+    with torch.no_grad():
+        shares = [net(gray, features, mask)["baum8"].softmax(1) for net in nets]
+    expected = 0.3 * shares[0] + 0.7 * shares[1] if name == "hybrid" else shares[0]
+    logits = np.concatenate([session.run(feed)["logits_baum8"] for feed in feeds])
+    np.testing.assert_allclose(torch.from_numpy(logits).softmax(1).numpy(), expected.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
 def test_what_lies_behind_the_last_frame_changes_nothing(name: str) -> None:
     net = made(name)
     images, features, mask = clips()
@@ -57,7 +93,7 @@ def test_what_lies_behind_the_last_frame_changes_nothing(name: str) -> None:
     assert len({tuple(row) for row in answers.round(decimals=4).tolist()}) == 4
 
 
-@pytest.mark.parametrize("name", VIDEO_NETS)
+@pytest.mark.parametrize("name", OPTIONS)
 def test_a_frame_left_out_is_a_frame_that_was_never_there(name: str) -> None:
     net = made(name)
     images, features, _ = clips()
@@ -72,11 +108,11 @@ def test_a_frame_left_out_is_a_frame_that_was_never_there(name: str) -> None:
     torch.testing.assert_close(net(*moved, front)["baum8"], net(images, features, mask)["baum8"])
 
 
-@pytest.mark.parametrize("name", VIDEO_NETS)
+@pytest.mark.parametrize("name", OPTIONS)
 def test_every_weight_learns(name: str) -> None:
     net = made(name).train()
     images, features, mask = clips()
-    net.begin(features, mask)
+    net.set_statistics(features, mask)
     net(images, features, mask)["baum8"].logsumexp(dim=1).sum().backward()
     for key, parameter in net.named_parameters():
         assert parameter.grad is not None, key
@@ -84,17 +120,17 @@ def test_every_weight_learns(name: str) -> None:
         assert bool((parameter.grad != 0).any()) or key == "attention.bias", key  # a softmax does not see its bias
 
 
-@pytest.mark.parametrize("name", VIDEO_NETS)
-def test_what_a_net_says_it_takes_it_takes(name: str) -> None:
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_example_fits(name: str) -> None:
     net = made(name)
     assert net(*net.example())["baum8"].shape == (1, 8)
-    assert multiply_adds(net) > 0
-    assert parameters(net) == sum(p.numel() for p in net.parameters())
+    assert count_multiply_adds(net) > 0
+    assert count_parameters(net) == sum(p.numel() for p in net.parameters())
 
 
 def test_frames_move_to_the_front_in_their_order() -> None:
     values = torch.arange(10.0).reshape(2, 5, 1)
-    front, lengths = in_front(values, torch.tensor([[0, 1, 0, 1, 1], [1, 0, 0, 0, 0]]).float())
+    front, lengths = frames_first(values, torch.tensor([[0, 1, 0, 1, 1], [1, 0, 0, 0, 0]]).float())
     assert front[0, :3, 0].tolist() == [1, 3, 4]
     assert front[1, 0, 0] == 5
     assert lengths.tolist() == [3, 1]
@@ -103,7 +139,7 @@ def test_frames_move_to_the_front_in_their_order() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
 def test_a_short_clip_is_stretched_evenly(count: int) -> None:
     values = torch.arange(8.0).reshape(1, 8, 1)
-    found = stretched(values, (torch.arange(8)[None] < count).float())[0, :, 0].long().numpy()
+    found = repeat_frames(values, (torch.arange(8)[None] < count).float())[0, :, 0].long().numpy()
     assert found.tolist() == sorted(found.tolist())
     times = np.bincount(found, minlength=count)
     assert len(times) == count
@@ -128,17 +164,17 @@ def test_pools_are_those_of_each_clip_alone() -> None:
         np.testing.assert_allclose(found[row], np.concatenate([expected[name] for name in POOLS]), atol=1e-6)
 
 
-def test_statistics_are_levelled_by_the_training_clips() -> None:
+def test_statistics_are_standardized_by_the_training_clips() -> None:
     net = Temporal(heads=HEADS, pools=["mean"], frames=T, answers=ANSWERS, embedding=EMBEDDING)
     _, features, mask = clips()
-    net.begin(features, mask)
+    net.set_statistics(features, mask)
     level = net.embed(torch.zeros(4, 1, T, 0, 0), features, mask)
     torch.testing.assert_close(level.mean(dim=0), torch.zeros(ANSWERS), atol=1e-5, rtol=0)
     pooled = net.pooled(features, mask).std(dim=0, correction=0)
     torch.testing.assert_close(level.std(dim=0, correction=0), (pooled / pooled.clamp(min=0.05)))
 
 
-def test_the_lstm_answers_as_on_packed_clips() -> None:
+def test_the_lstm_is_that_of_packed_clips() -> None:
     net = made("cnn_lstm")
     assert isinstance(net, CNNLSTM)
     _, features, mask = clips()
@@ -148,7 +184,7 @@ def test_the_lstm_answers_as_on_packed_clips() -> None:
     torch.testing.assert_close(net.embed(torch.zeros(0), features, mask), state[0])
 
 
-def test_c3d_sees_motion_and_not_the_light() -> None:
+def test_c3d_depends_on_motion_and_not_on_light() -> None:
     net = made("c3d")
     images, features, mask = clips()
     answers = net(images, features, mask)["baum8"]
@@ -167,12 +203,12 @@ def test_costs_are_counted_over_time() -> None:
 def test_scores_add_by_their_shares() -> None:
     first = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
     second = np.array([[0.5, 0.5], [0.6, 0.4]], dtype=np.float32)
-    np.testing.assert_allclose(blended([first, second], (3, 1)), 0.75 * first + 0.25 * second, atol=1e-7)
-    with pytest.raises(InputError, match=r"2 nets need as many shares, not below 0 nor all 0, but got \[0, 0\]"):
-        blended([first, second], (0, 0))
+    np.testing.assert_allclose(blend([first, second], (3, 1)), 0.75 * first + 0.25 * second, atol=1e-7)
+    with pytest.raises(InputError, match=r"2 networks need as many shares, not below 0 nor all 0, but got \[0, 0\]"):
+        blend([first, second], (0, 0))
 
 
-def test_the_net_that_knows_gets_the_share() -> None:
+def test_the_network_that_is_right_gets_the_share() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 4, 200)
     knows = np.full((200, 4), 0.1, np.float32)
@@ -202,12 +238,10 @@ def test_shares_are_those_of_the_least_loss() -> None:
 
 def test_wrong_options_are_named() -> None:
     with pytest.raises(InputError, match=r"pools must be some of mean, top, .*, but got median"):
-        build_video("temporal", HEADS, pools=["mean", "median"])
+        build_network("temporal", HEADS, pools=["mean", "median"])
     with pytest.raises(InputError, match=r"pools must be some of .*, but got none"):
-        build_video("temporal", HEADS, pools=[])
+        build_network("temporal", HEADS, pools=[])
     with pytest.raises(InputError, match="5 widths are too many for 8 frames of 16 pixels"):
         C3D(heads=HEADS, widths=[2] * 5, frames=8, size=16)
-    with pytest.raises(InputError, match="unknown net 'cnn': expected one of cnn_lstm, c3d, temporal"):
-        build_video("cnn", HEADS)
-    with pytest.raises(InputError, match=r"net 'c3d': .*pools"):
-        build_video("c3d", HEADS, pools=["mean"])
+    with pytest.raises(InputError, match=r"network 'c3d': .*pools"):
+        build_network("c3d", HEADS, pools=["mean"])

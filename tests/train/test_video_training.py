@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,33 @@ pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
 
 from click.testing import CliRunner  # noqa: E402
-from sklearn.metrics import f1_score  # noqa: E402
 
+import mien  # noqa: E402
 from mien.cli import main as cli  # noqa: E402
+from mien.data.splits import folds  # noqa: E402
 from mien.errors import DatasetError, InputError, ModelError  # noqa: E402
+from mien.evaluate import measure, predict  # noqa: E402
+from mien.face.align import model_crop  # noqa: E402
 from mien.face.analyzer import FaceAnalyzer  # noqa: E402  - needs the extra train
 from mien.labels import BAUM8  # noqa: E402
+from mien.models import registry, store  # noqa: E402
+from mien.models.record import dump_toml  # noqa: E402
 from mien.train import nested  # noqa: E402
 from mien.train.augment import Augmentation  # noqa: E402
-from mien.train.folder import load_net  # noqa: E402
+from mien.train.corpus import Corpus, split_corpus  # noqa: E402
+from mien.train.data import TrainingBatches  # noqa: E402
+from mien.train.folder import load_network  # noqa: E402
 from mien.train.folds import train_folds  # noqa: E402
-from mien.train.kinds import Videos, kind_of  # noqa: E402
-from mien.train.nested import CHOICE, choose, member_recipes, plain, settle  # noqa: E402
-from mien.train.nets import build_video  # noqa: E402
+from mien.train.kinds import build_for, load_corpus  # noqa: E402
+from mien.train.nested import CHOICE, choose_settings, train_members  # noqa: E402
 from mien.train.preview import preview  # noqa: E402
-from mien.train.recipe import Optimizer, Recipe, Video  # noqa: E402
+from mien.train.recipe import Optimizer, Recipe, Video, member_recipes  # noqa: E402
 from mien.train.run import train  # noqa: E402
-from mien.train.video_corpus import VideoCorpus, load_videos, mirrored, split_videos  # noqa: E402
-from mien.train.video_data import VideoBatches, video_validation_loader  # noqa: E402
-from mien.train.video_evaluate import examine_videos  # noqa: E402
-from mien.train.video_features import FrameReader, frames_averaged  # noqa: E402
-from mien.train.video_report import figures  # noqa: E402
+from mien.train.task import Predicted  # noqa: E402
+from mien.train.videos import Videos  # noqa: E402
+from mien.video.clips import ClipModel, FaceFeatures, average_frames  # noqa: E402
+from planted_faces import planted  # noqa: E402
+from planted_videos import write_video  # noqa: E402
 
 SUBJECTS, CLIPS, T = 6, 2, 4
 FAST = Optimizer(kind="adamw", rate=0.03, warmup_epochs=0.0, average=0.0, schedule="constant")
@@ -71,7 +78,7 @@ def emotion(subject: int, clip: int) -> int:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six subjects with two clips of one to four frames: four emotions, told by the height of a bright band."""
+    """Six subjects with two clips of one to four frames: the emotion is the height of a bright band."""
     root = tmp_path_factory.mktemp("videos")
     generator = np.random.default_rng(0)
     for subject in range(SUBJECTS):
@@ -88,163 +95,168 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def corpus(data: Path) -> VideoCorpus:
-    return load_videos(TEMPORAL, data)
+def corpus(data: Path) -> Corpus:
+    return load_corpus(TEMPORAL, data)
 
 
-def test_a_corpus_holds_its_frames_in_order(corpus: VideoCorpus, data: Path) -> None:
+def row_of(corpus: Corpus, clip: str) -> int:
+    return corpus.samples.clips.tolist().index(clip)
+
+
+def test_a_corpus_holds_its_frames_in_order(corpus: Corpus) -> None:
     assert len(corpus) == SUBJECTS * CLIPS
-    assert corpus.images.shape == (12, T, 48, 48)
-    row = corpus.names.tolist().index("S002/001")
-    assert corpus.mask[row].tolist() == [1, 1, 1, 1]
-    assert corpus.images[row, :, 0, 0].tolist() == [0, 1, 2, 3]
-    row = corpus.names.tolist().index("S000/001")
-    assert corpus.mask[row].tolist() == [1, 1, 0, 0]
-    assert not corpus.images[row, 2:].any()
-    assert not corpus.features[row, :, 2:].any()
+    images, mask = corpus.inputs["images"], corpus.inputs["mask"]
+    assert images.shape == (12, T, 48, 48)
+    row = row_of(corpus, "S002/001")
+    assert mask[row].tolist() == [1, 1, 1, 1]
+    assert images[row, :, 0, 0].tolist() == [0, 1, 2, 3]
+    row = row_of(corpus, "S000/001")
+    assert mask[row].tolist() == [1, 1, 0, 0]
+    assert not images[row, 2:].any()
+    assert not corpus.inputs["features"][row, :, 2:].any()
     assert corpus.truth["baum8"][row] == emotion(0, 1)
     assert corpus.heads == {"baum8": 8}
     assert len(np.unique(corpus.group)) == SUBJECTS
 
 
-def test_features_are_what_the_face_model_says(corpus: VideoCorpus) -> None:
+def test_features_are_the_outputs_of_the_face_model(corpus: Corpus) -> None:
     analyzer = FaceAnalyzer("face-base")
-    row = corpus.names.tolist().index("S002/001")
-    for side, images in enumerate((corpus.images[row], np.ascontiguousarray(corpus.images[row, ..., ::-1]))):
-        logits = analyzer.logits(images)
+    row = row_of(corpus, "S002/001")
+    images, features = corpus.inputs["images"][row], corpus.inputs["features"]
+    for view, shown in enumerate((images, np.ascontiguousarray(images[..., ::-1]))):
+        logits = analyzer.logits(shown)
         at = 0
         for output in analyzer.spec.outputs:
             scaled = torch.from_numpy(logits[output.name]).double() / output.temperature
-            shares = corpus.features[row, side, :, at : at + len(output.labels)]
+            shares = features[row, view, :, at : at + len(output.labels)]
             np.testing.assert_allclose(shares, scaled.softmax(dim=1).numpy(), atol=1e-5)
             at += len(output.labels)
-    assert corpus.features.shape[3] == at + 256
+    assert features.shape[3] == at + 256
 
 
-def test_the_untrained_answer_is_the_mean_over_frames(corpus: VideoCorpus) -> None:
-    found = frames_averaged(corpus.features, corpus.mask, "face-base", BAUM8)
-    reader = FrameReader("face-base")
-    row = corpus.names.tolist().index("S001/000")
-    shares = reader(corpus.images[row, :2])[:, :8].mean(axis=0)  # ferplus8, the default output
-    names = reader.spec.outputs[0].labels.emotions
+def test_the_untrained_prediction_is_the_mean_over_frames(corpus: Corpus) -> None:
+    found = average_frames(corpus.inputs["features"][:, 0], corpus.inputs["mask"], "face-base", BAUM8)
+    model = FaceFeatures("face-base")
+    row = row_of(corpus, "S001/000")
+    crops = np.repeat(corpus.inputs["images"][row, :2, ..., None], 3, axis=3)
+    shares = model(crops)[:, :8].mean(axis=0)  # ferplus8, the default output
+    names = model.spec.outputs[0].labels.emotions
     np.testing.assert_allclose(found[row], [shares[names.index(e)] for e in BAUM8.emotions], atol=1e-5)
 
 
-def test_mirrored_copies_stay_in_their_groups(corpus: VideoCorpus) -> None:
-    both = mirrored(corpus)
+def test_mirrored_copies_stay_in_their_groups(corpus: Corpus) -> None:
+    both, recipe = Videos().with_copies(TEMPORAL, corpus)
     assert both.group.tolist() == corpus.group.tolist() * 2
-    np.testing.assert_array_equal(both.images[12:], corpus.images[..., ::-1])
-    np.testing.assert_array_equal(both.features[12:, 0], corpus.features[:, 1])
-    copies, recipe = Videos().with_copies(corpus, TEMPORAL)
-    assert len(copies) == 24
+    np.testing.assert_array_equal(both.inputs["images"][12:], corpus.inputs["images"][..., ::-1])
+    np.testing.assert_array_equal(both.inputs["features"][12:, 0], corpus.inputs["features"][:, 1])
+    assert both.samples.clips[12] == f"{corpus.samples.clips[0]}, mirrored"
     assert recipe.epochs == 2
 
 
-def test_batches_leave_frames_out_and_say_the_same_again(corpus: VideoCorpus) -> None:
-    net = build_video("temporal", HEADS, **TEMPORAL.net_options)
-    batches = VideoBatches(corpus, Augmentation(), net, drop=0.9, seed=5)
+def test_batches_leave_frames_out_and_are_the_same_again(corpus: Corpus) -> None:
+    recipe = replace(TEMPORAL, video=Video(frames=T, drop=0.9))
+    batches = TrainingBatches(corpus, Videos().augment(recipe, build_for(recipe, HEADS), corpus), seed=5)
     every = torch.arange(12)
     first, again, other = (batches[epoch, 0, every] for epoch in (0, 0, 1))
     for a, b in zip(first.inputs, again.inputs, strict=True):
         torch.testing.assert_close(a, b)
     images, features, mask = first.inputs
     assert images.numel() == 0
-    whole = torch.from_numpy(corpus.mask)
+    whole = torch.from_numpy(corpus.inputs["mask"])
     assert bool((mask <= whole).all())
     assert bool((mask.sum(dim=1) >= 1).all())
     assert bool((mask.sum(dim=1) < whole.sum(dim=1)).any())
     assert not torch.equal(other.inputs[2], mask)
-    sides = torch.from_numpy(corpus.features)
-    plain_side = (features == sides[:, 0]).all(dim=2)
-    assert bool((plain_side | (features == sides[:, 1]).all(dim=2)).all())
-    assert 0 < plain_side[whole > 0].float().mean() < 1
+    views = torch.from_numpy(corpus.inputs["features"])
+    is_plain = (features == views[:, 0]).all(dim=2)
+    assert bool((is_plain | (features == views[:, 1]).all(dim=2)).all())
+    assert 0 < is_plain[whole > 0].float().mean() < 1
 
 
 def test_all_frames_of_a_clip_are_augmented_alike(data: Path) -> None:
-    corpus = load_videos(C3D, data)
-    same = replace(corpus, images=np.repeat(corpus.images[:, :1], T, axis=1))
-    net = build_video("c3d", HEADS, **C3D.net_options)
-    images, features, _ = VideoBatches(same, Augmentation(), net, drop=0.0, seed=5)[0, 0, torch.arange(12)].inputs
+    recipe = replace(C3D, augmentation=Augmentation(), video=replace(C3D.video, drop=0.0))
+    corpus = load_corpus(recipe, data)
+    images = np.repeat(corpus.inputs["images"][:, :1], T, axis=1)
+    same = replace(corpus, inputs={**corpus.inputs, "images": images})
+    augment = Videos().augment(recipe, build_for(recipe, HEADS), same)
+    changed, features, _ = augment(0, torch.arange(12), torch.Generator().manual_seed(5))
     assert features.numel() == 0
     for frame in range(1, T):
-        torch.testing.assert_close(images[:, :, frame], images[:, :, 0])
-    assert not torch.equal(images[:, :, 0], torch.from_numpy(same.images[:, :1]).float())
+        torch.testing.assert_close(changed[:, :, frame], changed[:, :, 0])
+    assert not torch.equal(changed[:, :, 0], torch.from_numpy(images[:, :1]).float())
 
 
-def test_answers_are_to_the_plain_clips(corpus: VideoCorpus) -> None:
-    net = build_video("temporal", HEADS, **TEMPORAL.net_options)
-    (batch,) = video_validation_loader(corpus, net)
-    np.testing.assert_allclose(batch.inputs[1].numpy(), corpus.features.mean(axis=1))
-    assert batch.truth["baum8"].tolist() == corpus.truth["baum8"].tolist()
-
-
-def test_a_held_out_share_shares_no_subject(corpus: VideoCorpus) -> None:
-    training, validation = split_videos(corpus, replace(TEMPORAL, validation_share=0.34), "here")
-    assert not set(training.subjects) & set(validation.subjects)  # type: ignore[arg-type]
+def test_a_held_out_share_shares_no_subject(corpus: Corpus) -> None:
+    training, validation = split_corpus(corpus, replace(TEMPORAL, validation_share=0.34))
+    assert not set(training.subjects) & set(validation.subjects)
     assert len(training) + len(validation) == 12
-    with pytest.raises(DatasetError, match="here needs clips both for training and for validation"):
-        split_videos(replace(corpus, splits=np.full(12, "val")), TEMPORAL, "here")
+    with pytest.raises(DatasetError, match="has no rows for training"):
+        split_corpus(replace(corpus, samples=corpus.samples.with_columns(split=["val"] * 12)), TEMPORAL)
 
 
-def test_the_net_begins_with_the_means_of_the_training_clips(corpus: VideoCorpus) -> None:
+def test_the_network_starts_with_the_means_of_the_training_clips(corpus: Corpus) -> None:
     some = corpus.take(np.arange(12) < 6)
-    task = kind_of(TEMPORAL).task(TEMPORAL, some, [])
-    shares = some.features[..., :15].mean(axis=1)
-    means = (shares * some.mask[..., None]).sum(axis=1) / some.mask.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(task.net.middle.numpy(), means.mean(axis=0), atol=1e-6)
+    net = build_for(TEMPORAL, HEADS)
+    Videos().prepare(net, some)
+    mask = some.inputs["mask"]
+    shares = some.inputs["features"][..., :15].mean(axis=1)
+    means = (shares * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(net.middle.numpy(), means.mean(axis=0), atol=1e-6)
 
 
 def test_inner_folds_choose_the_likeliest_setting_and_epoch(
-    corpus: VideoCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Planted answers: the second setting is sure of the truth at its third epoch, else all is even."""
+    """Planted predictions: the second setting is sure of the truth at its third epoch, else all is even."""
     pairs: list[tuple[set[str], set[str]]] = []
 
-    def watched(recipe: Recipe, training: Any, validation: Any, watcher: Any, **_: Any) -> None:
+    def fit_and_watch(recipe: Recipe, training: Corpus, validation: Corpus, callback: Any, **_: Any) -> None:
         pairs.append((set(training.subjects), set(validation.subjects)))
-        truth = validation.truth["baum8"]
-        curve = np.full((recipe.epochs, len(validation), 8), 1 / 8, np.float32)
-        if recipe.net_options["pools"] == ["top"]:
-            curve[2] = 0.9 * np.eye(8)[truth] + 0.0125
-        monkeypatch.setattr(watcher, "curves", lambda: {"baum8": curve})
+        even = np.full((len(validation), 8), 1 / 8, np.float32)
+        right = np.asarray(0.9 * np.eye(8)[validation.labels] + 0.0125, np.float32)
+        is_top = recipe.net_options["pools"] == ["top"]
+        for epoch in range(recipe.epochs):
+            shares = right if is_top and epoch == 2 else even
+            callback.probabilities.setdefault("baum8", []).append(Predicted(validation.labels, shares).probabilities)
 
-    monkeypatch.setattr(nested, "watched", watched)
-    fold = Videos().dealt(corpus, 2, 0)
-    chosen = choose(TEMPORAL, corpus, fold, tmp_path)
-    assert chosen.settings == TEMPORAL.choices[1]
-    assert chosen.epochs == 3
-    assert chosen.accuracy == 1
-    assert chosen.nll == pytest.approx(-np.log(0.9125), abs=1e-3)
-    assert [part["nll"] for part in chosen.tried] == pytest.approx([np.log(8), -np.log(0.9125)], abs=1e-3)
-    np.testing.assert_allclose(chosen.inner["baum8"].argmax(axis=1), corpus.truth["baum8"])
+    monkeypatch.setattr(nested, "fit_and_watch", fit_and_watch)
+    fold = folds(corpus.samples, 2, seed=0)
+    choice = choose_settings(TEMPORAL, corpus, fold, tmp_path)
+    assert choice.settings == TEMPORAL.choices[1]
+    assert choice.epochs == 3
+    assert choice.accuracy == 1
+    assert choice.nll == pytest.approx(-np.log(0.9125), abs=1e-3)
+    assert [part["nll"] for part in choice.tried] == pytest.approx([np.log(8), -np.log(0.9125)], abs=1e-3)
+    np.testing.assert_allclose(choice.inner["baum8"].argmax(axis=1), corpus.labels)
     assert len(pairs) == 4
     assert not any(training & validation for training, validation in pairs)
     pairs.clear()
-    assert choose(TEMPORAL, corpus, fold, tmp_path).epochs == 3  # from the kept answers
+    assert choose_settings(TEMPORAL, corpus, fold, tmp_path).epochs == 3  # from the kept predictions
     assert not pairs
     with pytest.raises(InputError, match=r"inner-0\.npz is of other folds"):
-        choose(TEMPORAL, corpus.take(np.arange(11)), fold[:11], tmp_path)
+        choose_settings(TEMPORAL, corpus.take(np.arange(11)), fold[:11], tmp_path)
     (tmp_path / "inner-0.npz").write_bytes(b"PK damaged")
     with pytest.raises(DatasetError, match=r"cannot read .*inner-0\.npz: .*; remove it to choose again"):
-        choose(TEMPORAL, corpus, fold, tmp_path)
+        choose_settings(TEMPORAL, corpus, fold, tmp_path)
 
 
-def test_the_tested_clips_choose_nothing(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settled: list[set[str]] = []
+def test_the_tested_clips_choose_nothing(
+    corpus: Corpus, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[set[str]] = []
 
-    def spy(kind: Any, recipe: Recipe, rows: VideoCorpus, folder: Path, **more: Any) -> Any:
-        settled.append(set(rows.names.tolist()))
+    def spy(recipe: Recipe, rows: Corpus, folder: Path, **more: Any) -> Any:
+        trained.append(set(rows.samples.clips.tolist()))
         assert more["by"] == "subject"
-        raise RuntimeError("seen")
+        raise RuntimeError("called")
 
     from mien.train import folds as module
 
-    monkeypatch.setattr(module, "settle", spy)
-    with pytest.raises(RuntimeError, match="seen"):
+    monkeypatch.setattr(module, "train_members", spy)
+    with pytest.raises(RuntimeError, match="called"):
         train_folds(TEMPORAL, data=data, out=tmp_path, k=3)
-    corpus = load_videos(TEMPORAL, data)
-    fold = Videos().dealt(corpus, 3, TEMPORAL.seed)
-    assert settled == [set(corpus.names[fold != 0].tolist())]
+    fold = folds(corpus.samples, 3, seed=TEMPORAL.seed)
+    assert trained == [set(corpus.samples.clips[fold != 0].tolist())]
 
 
 def test_folds_from_a_folder_to_a_report(data: Path, options: Any, tmp_path: Path) -> None:
@@ -254,33 +266,34 @@ def test_folds_from_a_folder_to_a_report(data: Path, options: Any, tmp_path: Pat
     assert all(1 <= epoch <= TEMPORAL.epochs for epoch in result.epochs)
     where = tmp_path / "subject-2"
     summary = json.loads((where / "out-of-fold.json").read_text())
-    assert [part["net"] for part in summary] == ["tiny-temporal", "face-base, averaged over frames, not trained"]
-    assert summary[0]["accuracy"][0] == pytest.approx(result.accuracy)
+    assert [part["model"] for part in summary] == ["tiny-temporal", "face-base, averaged over frames, not trained"]
+    assert summary[0]["accuracy"] == pytest.approx(result.accuracy)
     report = (where / "report" / "report.md").read_text()
     assert "Settings and epochs were chosen on inner folds" in report
     assert (where / "report" / "confusion.png").stat().st_size > 1000
     lines = (where / "report" / "predictions.csv").read_text().splitlines()
     assert len(lines) == 13
-    assert sum(int(line.split(",")[5]) for line in lines[1:]) == round(12 * result.accuracy)
+    right = lines[0].split(",").index("right")
+    assert sum(int(line.split(",")[right]) for line in lines[1:]) == round(12 * result.accuracy)
     assert result.choices[0] in (tmp_path / "folds.md").read_text()
     times = {path: path.stat().st_mtime_ns for path in where.glob("fold-*/**/*.*")}
     assert train_folds(TEMPORAL, data=data, out=tmp_path, k=2, options=options) == (result,)
     assert {path: path.stat().st_mtime_ns for path in where.glob("fold-*/**/*.*")} == times
 
 
-def test_scores_of_members_are_added(data: Path, options: Any, tmp_path: Path) -> None:
-    from mien.models.record import dump_toml
-
-    videos = replace(C3D.video, size=24)
+@pytest.fixture
+def hybrid(tmp_path: Path) -> Recipe:
     for recipe in (replace(TEMPORAL, choices=(), epochs=2), C3D):
         (tmp_path / f"{recipe.name}.toml").write_text(dump_toml(recipe.to_dict()))
     members = tuple(str(tmp_path / f"{name}.toml") for name in ("tiny-temporal", "tiny-c3d"))
-    hybrid = replace(TEMPORAL, name="tiny-hybrid", choices=(), members=members, video=videos)
+    return replace(TEMPORAL, name="tiny-hybrid", choices=(), members=members, video=replace(C3D.video, size=24))
+
+
+def test_probabilities_of_members_are_added(hybrid: Recipe, data: Path, options: Any, tmp_path: Path) -> None:
     both, first, second = train_folds(hybrid, data=data, out=tmp_path / "run", k=2, options=options)
     assert [part.net for part in (both, first, second)] == ["", "tiny-temporal", "tiny-c3d"]
     assert "tiny-c3d" in both.choices[0]
-    corpus = load_videos(hybrid, data)
-    fold = Videos().dealt(corpus, 2, hybrid.seed)
+    fold = folds(load_corpus(hybrid, data).samples, 2, seed=hybrid.seed)
     for number in range(2):
         place = tmp_path / "run" / "subject-2" / f"fold-{number}"
         shares = json.loads((place / CHOICE).read_text())["shares"]
@@ -299,59 +312,125 @@ def test_the_leaking_ways_of_clips(data: Path, options: Any, tmp_path: Path) -> 
     ways = ("random", "copies", "continued")
     results = train_folds(recipe, data=data, out=tmp_path, k=2, ways=ways, options=options)
     assert [(r.way, r.n) for r in results] == [("random", 12), ("copies", 24), ("continued", 12)]
-    assert "This split leaks" in (tmp_path / "random-2" / "report" / "report.md").read_text()
+    assert "this split leaks" in (tmp_path / "random-2" / "report" / "report.md").read_text()
 
 
-def test_a_plain_run_chooses_and_keeps_its_net(data: Path, options: Any, tmp_path: Path) -> None:
-    lines: list[str] = []
-    folder = train(
-        TEMPORAL, data=data, out=tmp_path / "run", options=options, report=lambda text: lines.append(str(text))
-    )
-    place = folder / "tiny-temporal" / "net"
-    choice = json.loads((folder / CHOICE).read_text())["chosen"]["tiny-temporal"]
-    net = load_net(place)
-    corpus = load_videos(TEMPORAL, data)
-    kept = settle(Videos(), TEMPORAL, corpus, folder, options=options).nets["tiny-temporal"]
-    again = Videos().answered(kept, corpus)["baum8"]
-    np.testing.assert_allclose(Videos().answered(net, corpus)["baum8"], again, atol=1e-6)  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def run(data: Path, options: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a finished run of one network."""
+    return train(TEMPORAL, data=data, out=tmp_path_factory.mktemp("runs") / "run", options=options)
+
+
+def test_a_run_keeps_its_network(run: Path, corpus: Corpus, options: Any) -> None:
+    place = run / "tiny-temporal" / "net"
+    choice = json.loads((run / CHOICE).read_text())["chosen"]["tiny-temporal"]
+    kept = train_members(TEMPORAL, corpus, run, options=options).nets["tiny-temporal"]
+    again, net = Videos().predict(kept, corpus)["baum8"], load_network(place)  # type: ignore[arg-type]
+    np.testing.assert_allclose(Videos().predict(net, corpus)["baum8"], again, atol=1e-6)  # type: ignore[arg-type]
     assert len((place / "history.csv").read_text().splitlines()) == 1 + choice["epochs"]
-    assert any("wrote" in line for line in lines)
 
 
-def test_a_kept_net_is_examined_on_other_clips(data: Path, options: Any, tmp_path: Path) -> None:
-    folder = train(replace(TEMPORAL, choices=(), epochs=2), data=data, out=tmp_path / "run", options=options)
-    found = examine_videos(str(folder), "baum2", data)
-    corpus = load_videos(TEMPORAL, data)
-    net = load_net(folder / "tiny-temporal" / "net")
-    logits = Videos().answered(net, corpus)["baum8"]  # type: ignore[arg-type]
-    np.testing.assert_allclose(found.answers, torch.from_numpy(logits).softmax(dim=1).numpy(), atol=1e-5)
-    assert found.figures.accuracy[0] == pytest.approx((logits.argmax(axis=1) == corpus.truth["baum8"]).mean())
-    assert found.seen == tuple(f"S{subject:03d}" for subject in range(SUBJECTS))
+@pytest.mark.parametrize("several", [False, True])
+def test_a_run_is_a_model_for_clips(
+    several: bool, run: Path, hybrid: Recipe, data: Path, options: Any, tmp_path: Path
+) -> None:
+    folder = train(hybrid, data=data, out=tmp_path / "run", options=options) if several else run
+    recipe = hybrid if several else TEMPORAL
+    spec = registry.get(folder)
+    store.verify(spec)
+    assert (spec.task, spec.name) == ("video-emotion", recipe.name)
+    assert spec.clip is not None
+    assert (spec.clip.frames, spec.clip.size) == (T, recipe.video.size)
+    assert spec.training["subjects"] == [f"S{subject:03d}" for subject in range(SUBJECTS)]
+    assert {result.metric for result in spec.results} == {"accuracy", "uar"}
+    corpus = load_corpus(recipe, data)
+    shares, _ = train_members(recipe, corpus, folder, options=options).predict(recipe, corpus)
+    model = ClipModel(folder)
+    for row in range(len(corpus)):
+        clip = corpus.inputs["images"][row][corpus.inputs["mask"][row] > 0]
+        logits = torch.from_numpy(model.logits(clip))
+        np.testing.assert_allclose(logits.softmax(0).numpy(), shares["baum8"][row], atol=1e-5)
+        scaled = (logits / model.output.temperature).softmax(0)
+        np.testing.assert_allclose(model.predict(clip).to_array(), scaled.numpy(), atol=1e-5)
+
+
+def test_a_run_without_inner_folds_is_a_model_too(data: Path, options: Any, tmp_path: Path) -> None:
+    recipe = replace(TEMPORAL, inner_folds=0, choices=(), validation_share=0.34)
+    folder = train(recipe, data=data, out=tmp_path / "run", options=options)
+    corpus = load_corpus(recipe, data)
+    net = load_network(folder)
+    logits = Videos().predict(net, corpus)["baum8"]  # type: ignore[arg-type]
+    model = ClipModel(folder)
+    row = row_of(corpus, "S002/001")
+    np.testing.assert_allclose(model.logits(corpus.inputs["images"][row]), logits[row], atol=1e-4)
+    assert (folder / "report.md").is_file()
+
+
+def test_a_model_of_another_kind_or_with_another_face_model_raises(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match="model 'face-base' is for face-emotion: reading clips needs one for video-emotion"
+    ):
+        ClipModel("face-base")
+    record = (run / "model.toml").read_text()
+    digest = registry.get("face-base").file().sha256
+    for name in ("model.onnx", "model.toml"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    (tmp_path / "model.toml").write_text(record.replace(digest, "0" * 64))
+    with pytest.raises(ModelError, match="model 'tiny-temporal' was trained with another face-base: train it again"):
+        ClipModel(tmp_path).predict(np.zeros((1, 48, 48, 3), np.uint8))
+
+
+def test_a_model_is_evaluated_on_clips(run: Path, corpus: Corpus, data: Path, tmp_path: Path) -> None:
+    found = predict(ClipModel(run), corpus.samples.with_columns(split=[""] * len(corpus)))
+    net = load_network(run / "tiny-temporal" / "net")
+    logits = Videos().predict(net, corpus)["baum8"]  # type: ignore[arg-type]
+    np.testing.assert_allclose(found.logits, logits, atol=1e-4)
+    evaluation = measure(found)
+    assert evaluation.accuracy == pytest.approx((logits.argmax(axis=1) == corpus.labels).mean())
+    assert evaluation.seen_in_training == tuple(f"S{subject:03d}" for subject in range(SUBJECTS))
     place = tmp_path / "report"
-    words = ["evaluate", str(folder), "baum2", "--data", str(data)]
+    words = ["evaluate", str(run), "baum2", "--data", str(data)]
     assert CliRunner().invoke(cli, [*words, "--report", str(place)]).exit_code == 0
-    assert "learned from 6 of these subjects" in (place / "report.md").read_text()
-    done = CliRunner().invoke(cli, [*words[:1], f"face-base,{tmp_path / 'none'}", *words[2:], "--json"])
-    assert done.exit_code == 3
-    (only,) = json.loads(done.stdout)
-    assert only["net"] == "face-base, averaged over frames"
+    assert "was trained on all 6 subjects of these clips" in (place / "report.md").read_text()
+    done = CliRunner().invoke(cli, [*words[:1], f"face-base,{run}", *words[2:], "--json"])
+    assert done.exit_code == 0
+    both = json.loads(done.stdout)
+    assert [entry["model"] for entry in both["results"]] == ["face-base, averaged over frames", "tiny-temporal"]
+    assert both["comparisons"][0]["intervals_by"] == "subject"
     done = CliRunner().invoke(cli, [*words, "--labels-as", "fer7", "--flip"])
     assert done.exit_code == 2
     assert "--flip and --labels-as: not for clips" in done.stderr
-    (folder / CHOICE).write_text("{}")
-    with pytest.raises(ModelError, match=r"cannot read .*choice\.json: 'shares'"):
-        examine_videos(str(folder), "baum2", data)
 
 
-def test_macro_f1_is_that_of_scikit_learn() -> None:
-    rng = np.random.default_rng(3)
-    truth, said = rng.integers(0, 5, 80), rng.integers(0, 6, 80)
-    found = figures("x", truth, said, np.arange(80) // 4)
-    assert found.macro_f1[0] == pytest.approx(f1_score(truth, said, average="macro"))
-    assert found.accuracy[0] == pytest.approx((truth == said).mean())
-    assert found.uar[0] == pytest.approx(np.mean([(said[truth == c] == c).mean() for c in range(5)]))
-    assert found.macro_f1[1] <= found.macro_f1[0] <= found.macro_f1[2]
-    assert (found.n, found.groups) == (80, 20)
+def test_a_model_reads_a_video(run: Path, tmp_path: Path) -> None:
+    paths = {number: [(0.0, x, 120.0, 110.0), (2.0, x, 125.0, 110.0)] for number, x in enumerate((80.0, 240.0))}
+    shots = [(image, Fraction(n, 10)) for n, (image, _, _) in enumerate(planted(paths, seed=3, rate=10, seconds=2))]
+    path = tmp_path / "film.mp4"
+    write_video(path, shots, rate=10)
+    video = mien.analyze_video(path, clip_model=run, voice=False)
+    assert video.clip_model == "tiny-temporal"
+    assert [track.number for track in video.tracks if track.clip is not None] == [1, 2]
+    # As if the faces were cut by hand.
+    model = ClipModel(run)
+    images = [image for image, _ in shots]
+    for track in video.tracks:
+        rows = [images[round(10 * time_s)] for time_s in track.times_s]
+        crops = [
+            model_crop(image, box, landmarks, model.crop, video.detector)
+            for image, box, landmarks in zip(rows, track.boxes, track.landmarks, strict=True)  # type: ignore[arg-type]
+        ]
+        np.testing.assert_allclose(track.clip.to_array(), model.predict(np.stack(crops)).to_array(), atol=0.05)  # type: ignore[union-attr]
+    done = CliRunner().invoke(cli, ["analyze", str(path), "--clip-model", str(run), "--only", "face", "--json"])
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["clip_model"] == "tiny-temporal"
+    assert found["tracks"][0]["clip"]["labels"] == "baum8"
+    assert found["summary"]["clip"]["probabilities"] == pytest.approx(list(video.summary.clip.probabilities))  # type: ignore[union-attr]
+    done = CliRunner().invoke(cli, ["analyze", str(path), "--clip-model", str(run), "--only", "face"])
+    assert f"; as a clip: {video.summary.clip.top}" in done.stdout  # type: ignore[union-attr]
+    done = CliRunner().invoke(cli, ["analyze", str(path), "--clip-model", "face-base"])
+    assert done.exit_code == 1
+    assert "model 'face-base' is for face-emotion: reading clips needs one for video-emotion" in done.stderr
 
 
 def test_members_take_the_data_of_the_whole() -> None:
@@ -369,15 +448,6 @@ def test_members_take_the_data_of_the_whole() -> None:
         member_recipes(replace(recipe, members=("cnn",)))
 
 
-def test_a_choice_made_is_a_plain_recipe() -> None:
-    own = plain(TEMPORAL, TEMPORAL.choices[1])
-    assert own.net_options["pools"] == ["top"]
-    assert own.optimizer.weight_decay == 2.0
-    assert (own.inner_folds, own.choices) == (0, ())
-    assert plain(TEMPORAL, "").optimizer == TEMPORAL.optimizer
-    assert Recipe.from_dict(TEMPORAL.to_dict()) == TEMPORAL
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -391,29 +461,25 @@ def test_wrong_recipes_are_named(changes: dict[str, Any], message: str) -> None:
         replace(TEMPORAL, **changes)
 
 
-def test_what_does_not_fit_is_named(data: Path, corpus: VideoCorpus, options: Any, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"its net takes 4 frames of 48 pixels, but .video. gives 6 of 48"):
-        load_videos(replace(TEMPORAL, video=Video(frames=6)), data)
-    with pytest.raises(
-        InputError, match=r"face-base tells 15 answers and an embedding of 256: .* which are 15 and 128"
-    ):
-        load_videos(replace(TEMPORAL, net_options={"frames": T, "embedding": 128}), data)
-    with pytest.raises(InputError, match="clips are read by a face model, but 'speech-base' is one for speech-emotion"):
-        FrameReader("speech-base")
-    with pytest.raises(InputError, match="baum2 takes no file of labels"):
+def test_what_does_not_fit_raises(data: Path, options: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"its network takes 4 frames of 48 pixels, but .video. gives 6 of 48"):
+        load_corpus(replace(TEMPORAL, video=Video(frames=6)), data)
+    with pytest.raises(InputError, match=r"face-base has 15 probabilities and an embedding of 256: .* are 15 and 128"):
+        load_corpus(replace(TEMPORAL, net_options={"frames": T, "embedding": 128}), data)
+    with pytest.raises(InputError, match="clips need a face model, but 'speech-base' is for speech-emotion"):
+        FaceFeatures("speech-base")
+    with pytest.raises(InputError, match="dataset 'baum2' has no option 'labels'"):
         train_folds(TEMPORAL, data=data, labels=data, out=tmp_path, options=options)
     with pytest.raises(InputError, match="is for clips: only recordings are measured in noise"):
         train_folds(TEMPORAL, data=data, noise=True, out=tmp_path, options=options)
-    mixed = replace(TEMPORAL, loss=replace(TEMPORAL.loss, mixup=0.2))
     with pytest.raises(InputError, match="clips take neither mixup nor teachers"):
-        kind_of(mixed).task(mixed, corpus, [])
+        replace(TEMPORAL, loss=replace(TEMPORAL.loss, mixup=0.2))
     faces = Recipe(name="faces", inner_folds=2)
-    with pytest.raises(InputError, match="only nets for clips choose on inner folds without --folds"):
+    with pytest.raises(InputError, match="only networks for clips choose on inner folds without --folds"):
         train(faces, data=data, out=tmp_path / "faces", options=options)
     with pytest.raises(InputError, match="frames and size must be at least 1 and drop in"):
         Video(drop=1.0)
     with pytest.raises(InputError, match="recipe 'tiny-temporal' is for clips: a preview shows images"):
         preview(TEMPORAL, data=data, out=tmp_path / "preview.png")
-    split = replace(TEMPORAL, dataset="video_folder")
     with pytest.raises(DatasetError):
-        load_videos(split, tmp_path / "nothing")
+        load_corpus(replace(TEMPORAL, dataset="video_folder"), tmp_path / "nothing")

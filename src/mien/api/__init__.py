@@ -487,7 +487,11 @@ def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type) -> Pipeline:
         from mien.api.analysis import check_video_options
 
         check_video_options(video)
-    cached = _analyzers(models, VideoOptions(max_faces=video.max_faces, smooth_s=video.smooth_s), audio)
+        if video.clip_model is not None:
+            video = replace(video, clip_model=registry.get(video.clip_model))
+    cached = _analyzers(
+        models, VideoOptions(max_faces=video.max_faces, smooth_s=video.smooth_s, clip_model=video.clip_model), audio
+    )
     return Pipeline(cached, video=video)
 
 

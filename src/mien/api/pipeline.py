@@ -162,6 +162,7 @@ class Analyzers:
             self.models.model,
             max_faces=self.video.max_faces,
             smooth_s=self.video.smooth_s,
+            clip_model=self.video.clip_model,
             # Decoding takes a thread of its own.
             threads=self.models.threads or 1,
             **self._face_options(),

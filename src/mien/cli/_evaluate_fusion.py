@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,13 +11,13 @@ import click
 from click.core import ParameterSource
 
 from mien.cli import _shell
-from mien.cli.data.options import choose, open_images
+from mien.cli.data.options import choose, choose_named, note_some, open_images
 
 if TYPE_CHECKING:
     from mien.data import Samples
-    from mien.evaluate.fusion_answers import SideAnswers
+    from mien.evaluate.fusion import FusionEvaluation, VideoFusionEvaluation
 
-__all__ = ["fusion_asked", "fusion_options"]
+__all__ = ["evaluate_fusion", "fusion_options"]
 
 _METHODS = ("experts", "average", "most_confident", "rule_table")
 """Those of `mien.fusion`, which is not imported for the sake of a help text."""
@@ -25,12 +26,18 @@ _OPTIONS = ("faces", "speech", "speech_folds", "videos", "images")
 
 _FOLDS = 5
 _SPLIT = "PublicTest"
-"""Faces of FER2013 that the face nets did not learn from; PrivateTest is the examination."""
+"""Faces of FER2013 that the face models did not learn from; PrivateTest is kept for releases."""
+
+
+class _Faces(NamedTuple):
+    samples: Samples
+    prior: Any
+    predict: Callable[[Any], Any]
 
 
 class _Voices(NamedTuple):
-    clips: Samples
-    answer: Callable[[Any, int], Any]
+    samples: Samples
+    predict: Callable[[Any, int], Any]
     fold: Any
     rate_hz: int
 
@@ -40,16 +47,16 @@ def fusion_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--fusion", type=click.Choice(_METHODS), help="Examine fusions of face and voice; show this one."
+                "--fusion", type=click.Choice(_METHODS), help="Evaluate fusions of face and voice; show this one."
             ),
             click.option(
                 "--faces", metavar="[NAME=]PATH", help="Fusion: labeled faces, by default FER2013's PublicTest."
             ),
-            click.option("--speech", metavar="[NAME=]PATH", help="Fusion: a corpus of speech, by default RAVDESS."),
+            click.option("--speech", metavar="[NAME=]PATH", help="Fusion: a dataset of speech, by default RAVDESS."),
             click.option(
                 "--speech-folds",
                 type=click.Path(path_type=Path, file_okay=False),
-                help="Fusion: folder of `mien train --folds`; each net answers speakers that it has not heard.",
+                help="Fusion: folder of `mien train --folds`; each network predicts subjects it did not learn from.",
             ),
             click.option("--videos", metavar="[NAME=]PATH", help="Fusion: labeled videos instead of simulated pairs."),
             click.option("--images", default="1,3", show_default=True, help="Fusion: images of a pair, one or more."),
@@ -59,8 +66,8 @@ def fusion_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def fusion_asked(
-    fused: dict[str, Any],
+def evaluate_fusion(
+    options: dict[str, Any],
     models: list[str],
     dataset: str | None,
     *,
@@ -68,109 +75,115 @@ def fusion_asked(
     as_json: bool,
     threads: int | None,
 ) -> int | None:
-    """Examine fusions where that is asked for, and return the exit code; None where it is not."""
+    """Evaluate fusions where ``--fusion`` is given, and return the exit code; None where it is not."""
     context = click.get_current_context()
     given = [name for name in _OPTIONS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     flags = {name: f"--{name.replace('_', '-')}" for name in given}
-    if fused["fusion"] is None:
+    method = options["fusion"]
+    if method is None:
         if given:
             raise click.UsageError(f"{' and '.join(flags.values())}: only with --fusion")
         return None
     if dataset is not None:
         raise click.UsageError(f"--fusion takes its data by --faces and --speech, or --videos, but got {dataset!r}")
-    if fused["videos"] is not None:
+    if len(models) > 2:
+        raise click.UsageError(f"--fusion takes a face model and a speech model, but got {len(models)} models")
+    face_model, speech_model = [*models, *("face-base", "speech-base")[len(models) :]]
+    evaluation: FusionEvaluation | VideoFusionEvaluation
+    if options["videos"] is not None:
         if others := [flags[name] for name in given if name != "videos"]:
             raise click.UsageError(f"--videos goes without {' and '.join(others)}")
-        return _videos(fused["fusion"], models, fused["videos"], threads=threads, report=report, as_json=as_json)
-    if fused["faces"] is None or fused["speech"] is None:
-        raise click.UsageError("--fusion needs --faces and --speech, or --videos")
-    chosen = {name: context.params[name] for name in ("split", "labels", "protocol")}
-    return _pairs(fused, models, chosen, threads=threads, report=report, as_json=as_json)
+        evaluation = videos = _evaluate_videos(options["videos"], face_model, speech_model, threads)
+        note_some(videos.problems)
+        command, code = "--videos DATA", _shell.SOME_FAILED if videos.problems else 0
+    else:
+        if options["faces"] is None or options["speech"] is None:
+            raise click.UsageError("--fusion needs --faces and --speech, or --videos")
+        images = {name: context.params[name] for name in ("split", "labels", "protocol")}
+        evaluation = _evaluate_pairs(options, face_model, speech_model, images, threads)
+        folds = " --speech-folds FOLDS" if options["speech_folds"] else ""
+        command, code = f"--faces DATA --speech DATA{folds}", 0
+    if report is not None:
+        from mien.evaluate.fusion import write_fusion_report
+
+        write_fusion_report(report, evaluation, command=f"mien evaluate --fusion {method} {command}")
+        _shell.note(f"wrote {report}")
+    plain = evaluation.to_dict()
+    _shell.write(
+        json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False) if as_json else evaluation.to_text(method)
+    )
+    return code
 
 
-def _pairs(
-    fused: dict[str, Any],
-    models: list[str],
-    chosen: dict[str, Any],
-    *,
-    threads: int | None,
-    report: Path | None,
-    as_json: bool,
-) -> int:
-    """Examine fusions on simulated pairs, show and write what comes of it, and return the exit code."""
+def _evaluate_pairs(
+    options: dict[str, Any], face_model: str, speech_model: str, images: dict[str, Any], threads: int | None
+) -> FusionEvaluation:
+    """Evaluate fusions on simulated pairs."""
     import numpy as np
 
-    from mien.evaluate.fusion import Material, examine_fusion
-    from mien.evaluate.fusion_answers import FACE_CASES, VOICE_CASES
-    from mien.evaluate.fusion_answers import faces as face_answers
-    from mien.evaluate.fusion_answers import voices as voice_answers
-    from mien.evaluate.fusion_pairs import common_labels, image_folds
-    from mien.evaluate.fusion_report import fusion_json, fusion_text, write_fusion_folder
+    from mien.evaluate import fusion
+    from mien.evaluate import fusion_pairs as simulation
     from mien.evaluate.noise import Waves
-    from mien.evaluate.speech_answers import together
+    from mien.evaluate.predictions import resampling_groups
 
-    method, lengths = fused["fusion"], _lengths(fused["images"])
-    face_model, speech_model = _models(models)
-    data, face_prior, answer = _faces(fused["faces"], face_model, threads=threads, **chosen)
-    heard = _voices(fused["speech"], speech_model, fused["speech_folds"], threads)
-    face_labels, voice_labels = (common_labels(d.labels, d.label_set) for d in (data, heard.clips))
-    with _shell.progress(len(data) * len(FACE_CASES), "looking", unit="images") as advance:
-        seen = {case: face_answers(answer, data, case, progress=advance) for case in FACE_CASES}
-    read = Waves(heard.clips, rate_hz=heard.rate_hz)
-    told: dict[str, SideAnswers] = {}
-    with _shell.progress(len(heard.clips) * len(VOICE_CASES), "listening", unit="recordings") as advance:
-        for case in VOICE_CASES:
-            told[case] = voice_answers(heard.answer, heard.clips, read, case, rate_hz=heard.rate_hz, progress=advance)
-    counts = np.bincount(voice_labels[voice_labels >= 0], minlength=7) + 1.0
-    material = Material(
-        seen,
-        told,
+    lengths = _parse_lengths(options["images"])
+    faces = _open_faces(options["faces"], face_model, threads=threads, **images)
+    voices = _open_voices(options["speech"], speech_model, options["speech_folds"], threads)
+    face_labels, voice_labels = (
+        simulation.common_labels(s.labels, s.label_set) for s in (faces.samples, voices.samples)
+    )
+    count = len(faces.samples) * len(simulation.FACE_CASES)
+    with _shell.progress(count, "predicting faces", unit="images") as advance:
+        by_face = {
+            case: simulation.predict_faces(faces.predict, faces.samples, case, progress=advance)
+            for case in simulation.FACE_CASES
+        }
+    waves = Waves(voices.samples, rate_hz=voices.rate_hz)
+    count = len(voices.samples) * len(simulation.VOICE_CASES)
+    with _shell.progress(count, "predicting speech", unit="clips") as advance:
+        by_voice = {
+            case: simulation.predict_voices(
+                voices.predict, voices.samples, waves, case, rate_hz=voices.rate_hz, progress=advance
+            )
+            for case in simulation.VOICE_CASES
+        }
+    material = simulation.Material(
+        by_face,
+        by_voice,
         face_labels,
         voice_labels,
-        image_folds(data, face_labels, int(heard.fold.max()) + 1),
-        heard.fold,
-        together(heard.clips)[0],
-        face_prior,
-        counts / counts.sum(),
+        simulation.image_folds(faces.samples, face_labels, int(voices.fold.max()) + 1),
+        voices.fold,
+        resampling_groups(voices.samples)[0],
+        faces.prior,
+        _prior(np, voice_labels),
     )
-    result = examine_fusion(material, lengths=lengths, report=_shell.note)
-    if report is not None:
-        folds = " --speech-folds FOLDS" if fused["speech_folds"] else ""
-        write_fusion_folder(
-            report, result, command=f"mien evaluate --fusion {method} --faces DATA --speech DATA{folds}"
-        )
-        _shell.note(f"wrote {report}")
-    _shell.write(fusion_json(result) if as_json else fusion_text(result, method=method))
-    return 0
+    return fusion.evaluate_fusion(material, lengths=lengths, report=_shell.note)
 
 
-def _videos(
-    method: str, models: list[str], videos: str, *, threads: int | None, report: Path | None, as_json: bool
-) -> int:
-    """Examine fusions on labeled videos, show and write what comes of it, and return the exit code."""
-    from mien.data import dataset_names, load_dataset
-    from mien.evaluate.fusion_videos import examine_videos, videos_json, videos_text, write_videos_folder
-    from mien.evaluate.models import find_model
+def _prior(np: Any, labels: Any) -> Any:
+    """Return how frequent the seven emotions are, float64 (7,), each counted once more than it occurs."""
+    counts = np.bincount(labels[labels >= 0], minlength=7) + 1.0
+    return counts / counts.sum()
+
+
+def _evaluate_videos(videos: str, face_model: str, speech_model: str, threads: int | None) -> VideoFusionEvaluation:
+    """Evaluate fusions on labeled videos."""
+    from mien.data import load_dataset
+    from mien.evaluate.fusion import evaluate_fusion_on_videos
+    from mien.evaluate.runs import find_model
     from mien.speech.analyzer import SpeechAnalyzer
     from mien.video.analyzer import VideoAnalyzer
 
-    name, path = _named(videos, "video_folder", dataset_names("video"))
-    clips = load_dataset(name, path)
-    face_model, speech_model = _models(models)
-    watcher = VideoAnalyzer(find_model(face_model), threads=threads or 1)
-    listener = SpeechAnalyzer(find_model(speech_model), threads=threads or 1)
-    with _shell.progress(len(clips), "watching", unit="videos") as advance:
-        result = examine_videos(clips, watcher, listener, progress=advance)
-    for problem in result.problems[:10]:
-        _shell.note(problem)
-    if report is not None:
-        write_videos_folder(report, result, command=f"mien evaluate --fusion {method} --videos DATA")
-        _shell.note(f"wrote {report}")
-    _shell.write(videos_json(result) if as_json else videos_text(result, method=method))
-    return _shell.SOME_FAILED if result.problems else 0
+    choice = choose_named(videos if "=" in videos else f"video_folder={videos}", kinds=("video",))
+    samples = load_dataset(choice.name, choice.path)
+    faces = VideoAnalyzer(find_model(face_model), threads=threads or 1)
+    voices = SpeechAnalyzer(find_model(speech_model), threads=threads or 1)
+    with _shell.progress(len(samples), "analyzing", unit="videos") as advance:
+        return evaluate_fusion_on_videos(samples, faces, voices, progress=advance)
 
 
-def _lengths(images: str) -> tuple[int, ...]:
+def _parse_lengths(images: str) -> tuple[int, ...]:
     try:
         found = tuple(int(word) for word in images.split(","))
     except ValueError:
@@ -180,33 +193,16 @@ def _lengths(images: str) -> tuple[int, ...]:
     return found
 
 
-def _models(models: list[str]) -> tuple[str, str]:
-    if len(models) > 2:
-        raise click.UsageError(f"--fusion takes a face model and a speech model, but got {len(models)} models")
-    face, speech = [*models, "face-base", "speech-base"][:1], [*models[1:], "speech-base"][:1]
-    return face[0], speech[0]
-
-
-def _named(words: str, default: str, known: Any) -> tuple[str, Path]:
-    name, sign, path = words.partition("=")
-    if not sign:
-        return default, Path(words)
-    if name not in known:
-        raise click.UsageError(f"unknown data set {name!r}: expected one of {', '.join(known)}")
-    return name, Path(path)
-
-
-def _faces(
+def _open_faces(
     words: str, model: str, *, split: str | None, labels: Path | None, protocol: str | None, threads: int | None
-) -> tuple[Samples, Any, Callable[[Any], Any]]:
-    """Return the faces, how frequent emotions are in what the model learned from, and what answers."""
+) -> _Faces:
+    """Return the faces, how frequent emotions are in what the model learned from, and what predicts them."""
     import numpy as np
 
-    from mien.evaluate.answers import choose_output
-    from mien.evaluate.calibration import softmax
-    from mien.evaluate.examine import take_split
+    from mien.evaluate import softmax, take_split
     from mien.evaluate.fusion_pairs import common_labels
-    from mien.evaluate.models import find_model
+    from mien.evaluate.predictions import choose_output
+    from mien.evaluate.runs import find_model
     from mien.face.analyzer import FaceAnalyzer
     from mien.labels import FER7, mapping
 
@@ -214,64 +210,60 @@ def _faces(
     name, sign, path = words.partition("=")
     choice = choose(name, Path(path), labels=labels, protocol=protocol) if sign else choose(words, labels=labels)
     whole = open_images(choice, size=analyzer.size)
-    usual = _SPLIT if _SPLIT in whole.split_names() else None
-    rows, training = take_split(whole, split or usual)
-    output = choose_output(analyzer.spec, rows.label_set)
-    learned = common_labels((rows if training is None else training).labels, rows.label_set)
-    counts = np.bincount(learned[learned >= 0], minlength=len(FER7)) + 1.0
+    samples, training = take_split(whole, split or (_SPLIT if _SPLIT in whole.split_names() else None))
+    output = choose_output(analyzer.spec, samples.label_set)
+    learned = common_labels((samples if training is None else training).labels, samples.label_set)
     common = mapping(output.labels, FER7)
 
-    def answer(crops: Any) -> Any:
+    def predict(crops: Any) -> Any:
         return common.apply(softmax(analyzer.logits(crops)[output.name], temperature=output.temperature))
 
-    return rows, counts / counts.sum(), answer
+    return _Faces(samples, _prior(np, learned), predict)
 
 
-def _voices(words: str, model: str, folds: Path | None, threads: int | None) -> _Voices:
-    """Return recordings with what answers to each: nothing that has heard its speaker in training."""
-    from mien.data import dataset_names, load_dataset
+def _open_voices(words: str, model: str, folds: Path | None, threads: int | None) -> _Voices:
+    """Return clips with what predicts each: nothing that saw its subject in training."""
+    from mien.data import load_dataset
 
-    name, path = _named(words, "ravdess", dataset_names("audio"))
-    clips = load_dataset(name, path)
-    if folds is not None:
-        from mien._extras import import_extra
+    choice = choose_named(words if "=" in words else f"ravdess={words}", kinds=("audio",))
+    samples = load_dataset(choice.name, choice.path)
+    if folds is None:
+        return _open_unseen_voices(samples, model, threads)
+    from mien._extras import import_extra
 
-        import_extra("torch", extra="train", purpose="--speech-folds")
-        from mien.train.fusion_folds import FoldVoices
+    import_extra("torch", extra="train", purpose="--speech-folds")
+    from mien.train.after_folds import FoldVoices
 
-        nets = FoldVoices(folds, clips, report=_shell.note)
-        return _Voices(clips, nets, nets.fold, nets.rate_hz)
-    return _unheard(clips, model, threads)
+    models = FoldVoices(folds, samples, report=_shell.note)
+    return _Voices(samples, models, models.fold, models.rate_hz)
 
 
-def _unheard(clips: Samples, model: str, threads: int | None) -> _Voices:
+def _open_unseen_voices(samples: Samples, model: str, threads: int | None) -> _Voices:
     import numpy as np
 
     from mien.data.splits import folds
-    from mien.evaluate.models import find_model
-    from mien.evaluate.speech_answers import heard_speakers
+    from mien.evaluate.predictions import training_subjects
+    from mien.evaluate.runs import find_model
     from mien.labels import FER7, mapping
     from mien.speech.analyzer import SpeechAnalyzer
 
     analyzer = SpeechAnalyzer(find_model(model), threads=threads or 1)
-    heard = heard_speakers(analyzer.spec.training, clips.name) or frozenset()
-    new = ~np.isin(clips.subjects, sorted(heard))
-    if not new.any():
+    name = analyzer.spec.name
+    seen = training_subjects(analyzer.spec.training, samples.name) or frozenset()
+    unseen = ~np.isin(samples.subjects, sorted(seen))
+    if not unseen.any():
         raise click.UsageError(
-            f"{analyzer.spec.name} has heard all speakers of {clips.name} in training: give --speech-folds, "
-            "or recordings of others"
+            f"{name} learned from all subjects of {samples.name}: give --speech-folds, or clips of others"
         )
-    if not new.all():
-        _shell.note(
-            f"{int((~new).sum())} recordings left out: {analyzer.spec.name} has heard their speakers in training"
-        )
-    clips = clips.take(new)
+    if not unseen.all():
+        _shell.note(f"{int((~unseen).sum())} clips left out: {name} learned from their subjects")
+    samples = samples.take(unseen)
     common = mapping(analyzer.output.labels, FER7)
     rate_hz = analyzer.sound.rate_hz
 
-    def answer(wave: Any, _: int) -> Any:
+    def predict(wave: Any, _: int) -> Any:
         logits = analyzer.clip_logits(wave, rate_hz=rate_hz)[analyzer.output.name]
         return common.apply(analyzer.probabilities(logits))
 
-    speakers = len(np.unique(clips.subjects))
-    return _Voices(clips, answer, folds(clips, min(_FOLDS, max(speakers, 2))), rate_hz)
+    subjects = len(np.unique(samples.subjects))
+    return _Voices(samples, predict, folds(samples, min(_FOLDS, max(subjects, 2))), rate_hz)

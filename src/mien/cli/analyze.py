@@ -126,7 +126,7 @@ _PATH = click.Path(path_type=Path)
 )
 @add_options(VideoOptions, "step_s", group=_VIDEOS)
 @option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same as frames a second.")
-@add_options(VideoOptions, "from_s", "to_s", "max_faces", "smooth_s", "method", "fusion", group=_VIDEOS)
+@add_options(VideoOptions, "from_s", "to_s", "max_faces", "smooth_s", "method", "fusion", "clip_model", group=_VIDEOS)
 @option(
     "--table",
     group=_VIDEOS,

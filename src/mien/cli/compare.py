@@ -51,7 +51,7 @@ def command(folders: tuple[Path, ...], metric: str | None, chart: Path | None, a
     else:
         _shell.write(_table(runs, column if metric is not None else None))
     if chart is not None:
-        from mien.evaluate.files import write_bytes
+        from mien.evaluate.documents import write_bytes
         from mien.output.plots import compare_runs
 
         write_bytes(chart, compare_runs(chart_series(runs, column), column))

@@ -1,43 +1,59 @@
-"""``mien evaluate``: measure models on data sets."""
+"""``mien evaluate``: measure models on datasets."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
 from mien._extras import import_extra
-from mien.cli._evaluate_faces import evaluate_faces, face_analyzers
-from mien.cli._evaluate_fusion import fusion_asked, fusion_options
-from mien.cli._evaluate_speech import evaluate_speech, is_speech
-from mien.cli._evaluate_videos import evaluate_videos, is_videos
+from mien.cli import _shell
+from mien.cli._evaluate_fusion import evaluate_fusion, fusion_options
 from mien.cli._options import ENGINE_OPTIONS, engine_options
-from mien.cli.data.options import Choice, choose
+from mien.cli.data.options import Choice, choose, note_some, open_images
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.data import Samples
+    from mien.evaluate import Evaluation, NoiseFigures, PairedResult, Predictions
 
 __all__ = ["command"]
 
+_NOUNS = {"image": "faces", "audio": "speech", "video": "clips"}
 
 _NOT_FOR = {
-    "faces": ("noise",),
-    "speech": ("labels", "protocol", "flip", "batch", *ENGINE_OPTIONS),
-    "clips": ("labels", "protocol", "flip", "batch", "noise", "labels_as", "threads", *ENGINE_OPTIONS),
+    "image": ("noise",),
+    "audio": ("labels", "protocol", "flip", "batch", *ENGINE_OPTIONS),
+    "video": ("labels", "protocol", "flip", "batch", "noise", "labels_as", *ENGINE_OPTIONS),
     "--fusion": ENGINE_OPTIONS,
 }
 """Options that mean nothing for a kind of data."""
 
 
+class _Done(NamedTuple):
+    name: str
+    model: Any
+    choice: Choice
+    predictions: Predictions
+    evaluation: Evaluation
+
+
 @click.command(name="evaluate")
 @click.argument("models", metavar="MODEL[,MODEL]...", required=False)
 @click.argument("dataset", metavar="[NAME|PATH]", required=False)
-@click.option("--data", type=click.Path(path_type=Path), help="File or folder of the data set, as published.")
-@click.option("--split", metavar="NAME", help="Which split to measure on; `all` for every row.")
+@click.option("--data", type=click.Path(path_type=Path), help="File or folder of the dataset, as published.")
+@click.option("--split", metavar="NAME", help="Which split to measure on; `all` for every sample.")
 @click.option("--labels", type=click.Path(path_type=Path), help="File of labels, such as FER+ votes.")
 @click.option("--protocol", metavar="NAME", help="How annotations become labels, where there is a choice.")
-@click.option("--option", "pairs", multiple=True, metavar="KEY=VALUE", help="Another option of the data set.")
-@click.option("--on", multiple=True, metavar="NAME[:SPLIT]=PATH", help="A data set more; may be given several times.")
-@click.option("--labels-as", metavar="OUTPUT", help="Which output answers, if not the one that fits the data best.")
+@click.option("--option", "pairs", multiple=True, metavar="KEY=VALUE", help="Another option of the dataset.")
+@click.option("--on", multiple=True, metavar="NAME[:SPLIT]=PATH", help="Another dataset; may be given several times.")
+@click.option("--labels-as", metavar="OUTPUT", help="Which output to use, if not the one that fits the data best.")
 @click.option("--noise", is_flag=True, help="Speech: measure in white noise and babble too, at 20, 10, 5 and 0 dB.")
 @click.option("--flip", is_flag=True, help="Average each image with its mirror image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the model's runtime.")
@@ -67,57 +83,233 @@ def command(
     batch: int,
     report: Path | None,
     as_json: bool,
-    **fused: Any,
+    **fusion: Any,
 ) -> int:
-    """Measure face models on labeled faces, speech models on corpora of speech, and nets for clips on clips.
+    """Measure face models on labeled faces, speech models on audio files, and models for clips on videos.
 
-    MODEL is a shipped name, a model.toml, a run folder, or an .onnx file with its record beside it; several are set
-    against each other on the same rows.  NAME is a data set, see `mien data`; or give the path of a folder or table.
-    By default the output answers whose labels fit the data best.
+    MODEL is a shipped name, a model.toml, a run folder, or an .onnx file with its record beside it; several are
+    compared on the same samples.  NAME is a dataset, see `mien data`; or give the path of a folder or table.  By
+    default the output whose labels fit the data best is used.
 
     Figures are accuracy and UAR with 95 % intervals (by subject where the data names them), the accuracy without
-    images that also occur in Training (where those rows are in the data), scores by class, the confusion matrix, and
-    calibration.  For speech also by sex, intensity and speaker, and apart over speakers not heard in training.  On
-    corpora of clips MODEL is a folder of 'mien train' with a recipe for clips, or a face model, whose answers to 16
-    frames of each clip are averaged; accuracy, UAR and macro F1.
+    images that also occur in Training (where those are in the data) and without subjects seen in training, scores by
+    class, the confusion matrix, calibration, and figures by sex, intensity, corpus and subject.  On videos MODEL is a
+    folder of 'mien train' with a recipe for clips, or a face model, whose predictions for 16 frames of each clip are
+    averaged.
 
     With --fusion, faces and voices together: simulated pairs of --faces and --speech, or labeled --videos; MODEL may
     then name a face model and a speech model.
     """
-    from mien.evaluate.models import split_names
+    from mien.evaluate.runs import split_names
 
     words = split_names(models) if models else []
-    if fused["fusion"] is not None:
-        _refuse(_given(*_NOT_FOR["--fusion"]), "--fusion")
-    code = fusion_asked(fused, words, dataset, report=report, as_json=as_json, threads=threads)
+    if fusion["fusion"] is not None:
+        _reject("--fusion")
+    code = evaluate_fusion(fusion, words, dataset, report=report, as_json=as_json, threads=threads)
     if code is not None:
         return code
     if models is None:
         raise click.UsageError("Missing argument 'MODEL[,MODEL]...'.")
     names = [name for name in (dataset, *(part.partition("=")[0].partition(":")[0] for part in on)) if name]
-    kind = "clips" if is_videos(names) else "speech" if is_speech(names, words) else "faces"
-    _refuse(_given(*_NOT_FOR[kind]), kind)
+    kind = _detect_kind(names, words)
+    _reject(kind)
     choices = _choices(dataset, data, split, labels, protocol, pairs, on, kind=kind)
     if report is not None:
-        # Nobody should wait for the answers to learn that the charts cannot be drawn.
+        # Nobody should wait for the predictions to learn that the charts cannot be drawn.
         import_extra("matplotlib", extra="plot", purpose="--report")
     if not words:
         raise click.UsageError(f"MODEL must name at least one model, but is {models!r}")
-    if kind == "clips":
-        return evaluate_videos(words, choices, report=report, as_json=as_json)
-    if kind == "speech":
-        return evaluate_speech(
-            words, choices, labels_as=labels_as, threads=threads, noise=noise, report=report, as_json=as_json
-        )
-    options = {"labels_as": labels_as, "flip": flip, "batch_size": batch}
-    how = {"device": device, "engine": engine, "precision": precision}
-    given = _given(*how)
-    told = "".join(f" --{name} {value}" for name, value in how.items() if given[f"--{name}"])
-    analyzers = face_analyzers(words, threads=threads, **how)
-    return evaluate_faces(words, analyzers, choices, options, report=report, as_json=as_json, told=told)
+    engines = {"device": device, "engine": engine, "precision": precision}
+    # The models first: a wrong name must not wait for the data to be read.
+    loaded = [_load_model(word, kind, threads=threads, engines=engines) for word in words]
+    options: dict[str, Any] = {"labels_as": labels_as, "flip": flip, "batch_size": batch}
+    named = list(zip(_distinct_names(words, [model.spec.name for model in loaded]), loaded, strict=True))
+    several = len(choices) * len(words) > 1
+    done: list[_Done] = []
+    comparisons: list[PairedResult] = []
+    for choice in choices:
+        some = _evaluate(choice, named, kind, options, noise=noise, several=several)
+        comparisons += _compare(some)
+        done += some
+    if not done:
+        return _shell.FAILED
+    if report is not None:
+        _write_reports(report, done, comparisons, forced=labels_as is not None, engines=engines, several=several)
+        _shell.note(f"wrote {report}")
+    _show(done, comparisons, as_json=as_json, several=several)
+    failed = len(done) < len(choices) * len(words) or any(d.evaluation.n_unreadable for d in done)
+    return _shell.SOME_FAILED if failed else 0
 
 
-_DATA_KINDS = {"faces": "image", "speech": "audio", "clips": "video"}
+def _detect_kind(names: Sequence[str], models: Sequence[str]) -> str:
+    """Return the kind of data: that of a dataset among the names, or, for folders, what the first model is for."""
+    from mien.data import dataset_names
+    from mien.evaluate.runs import find_model
+
+    for kind in ("video", "audio"):
+        if not set(names).isdisjoint(dataset_names(kind)):
+            return kind
+    if models and any(name not in dataset_names() and Path(name).is_dir() for name in names):
+        try:
+            return {"speech-emotion": "audio", "video-emotion": "video"}.get(find_model(models[0]).task, "image")
+        except MienError:
+            pass  # what is wrong with it is said where it is needed
+    return "image"
+
+
+def _load_model(word: str, kind: str, *, threads: int | None, engines: dict[str, Any]) -> Any:
+    from mien.evaluate.runs import find_model
+
+    spec = find_model(word)
+    if kind == "audio":
+        from mien.speech.analyzer import SpeechAnalyzer
+
+        return SpeechAnalyzer(spec, threads=threads)
+    if kind == "video":
+        from mien.video.clips import ClipModel, FaceFeatures
+
+        return (ClipModel if spec.task == "video-emotion" else FaceFeatures)(spec, threads=threads)
+    from mien.face.analyzer import FaceAnalyzer
+
+    return FaceAnalyzer(spec, threads=threads, **engines)
+
+
+def _distinct_names(words: list[str], names: list[str]) -> list[str]:
+    """Return what to call each model: as its record does, or, where two records have one name, as it was given."""
+    if len(set(names)) == len(names):
+        return names
+    return words if len(set(words)) == len(words) else [f"{word} ({i})" for i, word in enumerate(words, start=1)]
+
+
+def _evaluate(
+    choice: Choice,
+    models: list[tuple[str, Any]],
+    kind: str,
+    options: dict[str, Any],
+    *,
+    noise: bool,
+    several: bool,
+) -> list[_Done]:
+    """Evaluate all models on one dataset; where there is more to do, what fails is noted and passed over."""
+    from mien.evaluate import measure, predict
+    from mien.evaluate.predictions import UNITS
+
+    done: list[_Done] = []
+    # Models of one input size share the images, read at that size.
+    opened: dict[int | None, tuple[Samples, Samples | None]] = {}
+    for name, model in models:
+        try:
+            samples, training = _open(choice, kind, model, opened)
+            count, unit = int((samples.labels >= 0).sum()), UNITS[kind]
+            with _shell.progress(count, f"evaluating {name}" if several else "evaluating", unit=unit) as advance:
+                predictions = predict(model, samples, progress=advance, **options)
+            curve = _noise_curve(model, predictions, name if several else "") if noise else ()
+            evaluation = measure(predictions, training=training, noise=curve)
+        except MienError as error:
+            if not several:
+                raise
+            _shell.note(f"{name} on {choice.name}: {error}")
+            continue
+        if evaluation.caveat:
+            _shell.note(f"caution: {evaluation.caveat}")
+        note_some([f"left out {line}" for line in predictions.unreadable])
+        done.append(_Done(name, model, choice, predictions, evaluation))
+    return done
+
+
+def _open(
+    choice: Choice, kind: str, model: Any, opened: dict[int | None, tuple[Samples, Samples | None]]
+) -> tuple[Samples, Samples | None]:
+    """Return the samples to measure on, and those of Training where they are at hand."""
+    from mien.data import DATASETS, load_dataset
+    from mien.evaluate import take_split
+
+    size = model.size if kind == "image" and not DATASETS[choice.name].in_memory else None
+    if size not in opened:
+        # All splits are read: copies of Training's images can be found only where those are at hand.
+        if kind == "image":
+            samples = open_images(replace(choice, split=None), size=size)
+        else:
+            samples = load_dataset(choice.name, choice.path, **choice.options)
+        # Whole datasets of videos were always measured where no split is named.
+        opened[size] = take_split(samples, choice.split or ("all" if kind == "video" else None))
+    return opened[size]
+
+
+def _noise_curve(model: Any, predictions: Predictions, name: str) -> tuple[NoiseFigures, ...]:
+    from mien.evaluate.noise import KINDS, can_babble, model_noise_curve
+
+    kinds = KINDS if can_babble(predictions.samples) else ("white",)
+    if kinds != KINDS:
+        _shell.note(f"no babble: all clips of {predictions.samples.name} are of one subject")
+    what = f"evaluating {name} in noise" if name else "evaluating in noise"
+    with _shell.progress(len(predictions.samples), what, unit="clips") as advance:
+        return model_noise_curve(model, predictions, kinds=kinds, progress=advance)
+
+
+def _compare(done: list[_Done]) -> list[PairedResult]:
+    from mien.evaluate import compare
+
+    return [compare(a.predictions, b.predictions, names=(a.name, b.name)) for a, b in combinations(done, 2)]
+
+
+def _show(done: list[_Done], comparisons: list[PairedResult], *, as_json: bool, several: bool) -> None:
+    from mien.evaluate import report
+
+    if as_json and not several:
+        _shell.write(report.to_json(done[0].evaluation))
+    elif as_json:
+        plain = {
+            "results": [{"name": d.name, **d.evaluation.to_dict()} for d in done],
+            "comparisons": [comparison.to_dict() for comparison in comparisons],
+        }
+        _shell.write(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        parts = [report.to_text(d.evaluation) for d in done]
+        if len(done) > 1:
+            parts.append(report.summary([(d.name, d.evaluation) for d in done]))
+        unit = done[0].predictions.unit
+        parts += ["\n".join(report.paired_lines(comparison, unit=unit)) for comparison in comparisons]
+        _shell.write("\n\n".join(parts))
+
+
+def _write_reports(
+    folder: Path,
+    done: list[_Done],
+    comparisons: list[PairedResult],
+    *,
+    forced: bool,
+    engines: dict[str, Any],
+    several: bool,
+) -> None:
+    """Write the report of each evaluation; where there are several, the overview that leads to them, too."""
+    from mien.evaluate.report import attention_maps, folder_names, write_overview, write_report
+
+    places = [folder]
+    if several:
+        names = folder_names([f"{d.name}-{d.evaluation.dataset}-{d.evaluation.split}" for d in done])
+        listed = [(d.name, name, d.evaluation) for d, name in zip(done, names, strict=True)]
+        write_overview(folder, listed, comparisons, unit=done[0].predictions.unit)
+        places = [folder / name for name in names]
+    for d, place in zip(done, places, strict=True):
+        command = _describe_command(d, forced=forced, engines=engines)
+        attention = attention_maps(d.model, d.predictions) if d.evaluation.kind == "image" else []
+        write_report(place, d.evaluation, d.predictions, attention=attention, command=command)
+
+
+def _describe_command(d: _Done, *, forced: bool, engines: dict[str, Any]) -> str:
+    """Return the command that makes a report, without the paths of data."""
+    parts = [f"mien evaluate {d.name} {d.choice.name} --data DATA"]
+    if d.choice.split or d.evaluation.split != "all":
+        parts.append(f"--split {d.choice.split or d.evaluation.split}")
+    for key, value in d.choice.options.items():
+        named = {"labels": "--labels LABELS", "protocol": f"--protocol {value}"}
+        parts.append(named.get(key, f"--option {key}={value}"))
+    if forced:
+        parts.append(f"--labels-as {d.evaluation.output}")
+    parts += [flag for flag, used in (("--flip", d.evaluation.views == 2), ("--noise", d.evaluation.noise)) if used]
+    parts += [f"--{name} {value}" for name, value in engines.items() if _is_given(name)]
+    return " ".join(parts)
 
 
 def _choices(
@@ -132,29 +324,28 @@ def _choices(
     kind: str,
 ) -> list[Choice]:
     found = []
-    kinds = (_DATA_KINDS[kind],)
     if dataset is not None:
-        found.append(choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs, kinds=kinds))
+        found.append(choose(dataset, data, split=split, labels=labels, protocol=protocol, pairs=pairs, kinds=(kind,)))
     elif data or split or labels or protocol or pairs:
-        raise click.UsageError("--data, --split, --labels, --protocol and --option are for the data set NAME")
+        raise click.UsageError("--data, --split, --labels, --protocol and --option are for the dataset NAME")
     for words in on:
         named, sign, path = words.partition("=")
         name, _, part = named.partition(":")
         if not sign or not path or not name:
             raise click.UsageError(f"--on must be NAME[:SPLIT]=PATH, but is {words!r}")
-        found.append(choose(name, Path(path), split=part or None, kinds=kinds))
+        found.append(choose(name, Path(path), split=part or None, kinds=(kind,)))
     if not found:
-        raise click.UsageError("name a data set, or give --on NAME[:SPLIT]=PATH")
+        raise click.UsageError("name a dataset, or give --on NAME[:SPLIT]=PATH")
     return found
 
 
-def _given(*names: str) -> dict[str, bool]:
-    """Return which options stand on the command line, by their flags."""
-    source = click.get_current_context().get_parameter_source
-    return {f"--{name.replace('_', '-')}": source(name) is ParameterSource.COMMANDLINE for name in names}
+def _is_given(name: str) -> bool:
+    """Return whether an option stands on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _refuse(given: dict[str, bool], kind: str) -> None:
-    wrong = [flag for flag, stands in given.items() if stands]
+def _reject(kind: str) -> None:
+    """Raise a usage error for options on the command line that mean nothing for a kind of data."""
+    wrong = [f"--{name.replace('_', '-')}" for name in _NOT_FOR[kind] if _is_given(name)]
     if wrong:
-        raise click.UsageError(f"{' and '.join(wrong)}: not for {kind}")
+        raise click.UsageError(f"{' and '.join(wrong)}: not for {_NOUNS.get(kind, kind)}")

@@ -14,6 +14,7 @@ from mien.cli import _shell
 __all__ = ["command"]
 
 _SEVEN, _EIGHT = {"fer7": 7}, {"ravdess8": 8}
+_NOUNS = {"image": "faces", "audio": "speech", "video": "clips"}
 
 
 @click.group(name="models")
@@ -138,25 +139,27 @@ def nets(net: str | None, as_json: bool) -> None:
     """List the networks that can be trained: parameters and multiply-adds for one face, audio file or clip.
 
     Networks for faces have seven classes here, the others eight; audio and clips are as long as in training.  Some
-    networks for clips take the output of a face network for each frame, whose own cost is not counted.  With NET, its
+    networks for clips take the outputs of a face model for each frame, whose own cost is not counted.  With NET, its
     layers.
     """
     import_extra("torch", extra="train", purpose="building networks")
-    from mien.train.nets import NETS, SPEECH_NETS, VIDEO_NETS, build_any
-    from mien.train.nets.base import multiply_adds, parameters, summary
+    from mien.train.nets import NETWORKS, build_network
+    from mien.train.nets.base import count_multiply_adds, count_parameters, summary
+
+    def build(name: str) -> Any:
+        return build_network(name, _SEVEN if NETWORKS[name].kind == "image" else _EIGHT)
 
     if net is None:
-        built = [(name, "faces", build_any(name, _SEVEN)) for name in NETS]
-        built += [(name, "speech", build_any(name, _EIGHT)) for name in SPEECH_NETS]
-        built += [(name, "clips", build_any(name, _EIGHT)) for name in VIDEO_NETS]
         head: tuple[str, ...] = ("name", "for", "input", "parameters", "multiply_adds")
+        built = [(name, build(name)) for name in NETWORKS]
         rows: list[tuple[Any, ...]] = [
-            (name, kind, _input(net), parameters(net), multiply_adds(net)) for name, kind, net in built
+            (name, _NOUNS[net.kind], _input(net), count_parameters(net), count_multiply_adds(net))
+            for name, net in built
         ]
         right: tuple[int, ...] = (2, 3, 4)
     else:
         head = ("layer", "kind", "output", "parameters", "multiply_adds")
-        layers = summary(build_any(net, _SEVEN if net in NETS else _EIGHT))
+        layers = summary(build(net))
         rows = [(r.name, r.kind, " x ".join(map(str, r.shape)), r.parameters, r.multiply_adds) for r in layers]
         rows.append(("all", "", "", sum(r.parameters for r in layers), sum(r.multiply_adds for r in layers)))
         right = (3, 4)
@@ -168,7 +171,7 @@ def nets(net: str | None, as_json: bool) -> None:
 
 
 def _input(net: Any) -> str:
-    """Return the shape of the first thing that a net takes any of."""
+    """Return the shape of the first input that a network uses."""
     first = next(part for part in net.example() if part.numel())
     return " x ".join(str(side) for side in first.shape if side > 1)
 

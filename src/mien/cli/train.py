@@ -14,41 +14,42 @@ from mien._extras import import_extra
 from mien.cli import _shell
 
 if TYPE_CHECKING:
-    from mien.train.recipe import Recipe
+    from mien.train.folds import FoldResult
 
 __all__ = ["command"]
 
 
 @click.command(name="train")
 @click.option("--recipe", "recipe_name", required=True, metavar="NAME|FILE", help="A recipe of mien, or a TOML file.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="File or folder of the data set.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="File or folder of the dataset.")
 @click.option(
     "--labels", type=click.Path(path_type=Path), help="FER+ votes.  [default: fer2013new.csv beside the data]"
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder.  [default: runs/NAME]")
 @click.option("--name", help="Name of the run and its model.  [default: the recipe's]")
-@click.option("--dataset", metavar="NAME", help="Another data set than the recipe's (mien data inspect --list).")
+@click.option("--dataset", metavar="NAME", help="Another dataset than the recipe's (mien data inspect --list).")
 @click.option("--init", metavar="NAME|RUN|FILE", help="Start from a shipped model, a run folder or a weights file.")
-@click.option("--freeze", multiple=True, metavar="PART", help="Keep a part of the net as it starts, such as 'body'.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Another length than the recipe's.")
-@click.option("--batch", type=click.IntRange(min=2), help="Another number of images a step.")
-@click.option("--seed", type=click.IntRange(min=0), help="Another seed than the recipe's.")
+@click.option("--freeze", multiple=True, metavar="PART", help="Freeze a part of the network, such as 'body'.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Number of epochs.  [default: the recipe's]")
+@click.option("--batch", type=click.IntRange(min=2), help="Batch size.  [default: the recipe's]")
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed.  [default: the recipe's]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other value: optimizer.rate=0.01 ...")
-@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate: a fresh net for every fold.")
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate: a new network for every fold.")
 @click.option(
     "--split",
     "ways",
     multiple=True,
     type=click.Choice(("subject", "random", "copies", "continued")),
-    help="How --folds deals rows out; only 'subject' is honest, the others show what leaks add.  [default: subject]",
+    help="How --folds splits the data; only 'subject' is free of leaks, the others show what leaks add."
+    "  [default: subject]",
 )
 @click.option("--only", multiple=True, type=click.IntRange(min=1), help="Train this fold alone, to share the work.")
-@click.option("--noise", is_flag=True, help="With --folds of recordings: measure the answers in noise, too.")
+@click.option("--noise", is_flag=True, help="With --folds on speech: evaluate in noise, too.")
 @click.option(
     "--after",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Train on every recording, for the epochs and with the temperature that these folds gave.",
+    help="Speech: train on all recordings, with the number of epochs and the temperature of these folds.",
 )
 @click.option("--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs, or CPU processes.")
@@ -57,7 +58,7 @@ __all__ = ["command"]
     type=click.Choice(("auto", "float32", "bfloat16")),
     default="auto",
     show_default=True,
-    help="auto takes bfloat16 where the processor multiplies in it.",
+    help="auto is bfloat16 where the processor has instructions for it.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: PyTorch's choice]")
 def command(
@@ -79,9 +80,9 @@ def command(
 ) -> int:
     r"""Train a model from a recipe.
 
-    Run the same command again to go on after an interruption: the run continues after the last finished epoch.  The
-    run folder then holds report.md with its plots, config.toml, history.csv, checkpoints, and model.onnx with
-    model.toml, which 'mien analyze --model DIR' and 'mien evaluate DIR ...' take.
+    Run the same command again to resume after an interruption, from the last finished epoch.  The run folder then holds
+    report.md with its plots, config.toml, history.csv, checkpoints, and model.onnx with model.toml, which
+    'mien analyze --model DIR' and 'mien evaluate DIR ...' take; models for clips are for --clip-model DIR.
 
     \b
     mien train --recipe face-base --data fer2013.csv --labels fer2013new.csv
@@ -93,23 +94,37 @@ def command(
     """
     for module in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "matplotlib"):
         import_extra(module, extra="train", purpose="training")
-    from mien.train.recipe import load_recipe
+    from mien.train.recipe import load_recipe, override
     from mien.train.run import RunOptions, train
 
     if (ways or only or noise) and folds is None:
-        raise click.UsageError("--split, --only and --noise say what --folds does: give --folds, too")
+        raise click.UsageError("--split, --only and --noise need --folds")
     if after is not None and folds is not None:
-        raise click.UsageError("--after trains one net from finished folds: leave out --folds")
-    recipe = _changed(load_recipe(recipe_name), settings, **changes)
+        raise click.UsageError("--after trains one network from finished folds: leave out --folds")
+    given = {key: value for key, value in changes.items() if value not in (None, ())}
+    recipe = override(dataclasses.replace(load_recipe(recipe_name), **given), settings)
     folder = out or Path("runs") / recipe.name
     options = RunOptions(
         device=device, devices=devices, precision=precision, threads=threads, progress=sys.stderr.isatty()
     )
     if folds is not None:
-        more: dict[str, Any] = {"only": only, "noise": noise, "options": options}
-        _cross_validate(recipe, data, labels, folder, folds, ways or ("subject",), more)
+        from mien.train.folds import train_folds
+
+        results = train_folds(
+            recipe,
+            data=data,
+            labels=labels,
+            out=folder,
+            k=folds,
+            ways=ways or ("subject",),
+            noise=noise,
+            only=only,
+            options=options,
+            report=_shell.note,
+        )
+        _write_results(results)
     elif after is not None:
-        from mien.train.speech_final import train_final
+        from mien.train.after_folds import train_final
 
         train_final(recipe, data=data, after=after, out=folder, options=options, report=_shell.note)
     else:
@@ -118,25 +133,7 @@ def command(
     return 0
 
 
-def _changed(recipe: Recipe, settings: Sequence[str], **changes: Any) -> Recipe:
-    from mien.train.recipe import overridden
-
-    given = {key: value for key, value in changes.items() if value not in (None, ())}
-    return overridden(dataclasses.replace(recipe, **given), settings)
-
-
-def _cross_validate(
-    recipe: Recipe,
-    data: Path,
-    labels: Path | None,
-    folder: Path,
-    k: int,
-    ways: Sequence[str],
-    more: dict[str, Any],
-) -> None:
-    from mien.train.folds import train_folds
-
-    results = train_folds(recipe, data=data, labels=labels, out=folder, k=k, ways=ways, report=_shell.note, **more)
+def _write_results(results: Sequence[FoldResult]) -> None:
     if not results:
         return
     rows = [

@@ -18,6 +18,7 @@ from mien.errors import DatasetError, InputError, MienError
 from mien.io.image import read_image
 from mien.io.paths import format_path
 from mien.labels import LabelSet
+from mien.video.clips import choose_frames
 
 __all__ = ["COLUMNS", "KINDS", "Row", "Samples", "choose_frames", "concatenate", "content_hashes", "count_frames"]
 
@@ -533,31 +534,6 @@ def content_hashes(images: NDArray[Any] | Sequence[NDArray[Any]]) -> list[bytes]
         header = repr(image.shape).encode()
         digests.append(hashlib.blake2b(header + image.tobytes(), digest_size=16).digest())
     return digests
-
-
-def choose_frames(n: int, count: int | None = None, every: int = 1) -> list[int]:
-    """Return the numbers of the frames to take of ``n``, in order.
-
-    Parameters
-    ----------
-    n : int
-        Frames of the video.
-    count : int, optional
-        So many, evenly spaced from the first to the last; all where the video has no more. The k-th of c is
-        ``k (n - 1) / (c - 1)``, rounded to the nearest (halves up); a single one is the middle, ``(n - 1) // 2``.
-    every : int
-        Without a count: frames 0, ``every``, 2 ``every`` and so on.
-    """
-    check_integer(every, "every", low=1)
-    if count is None:
-        return list(range(0, n, every))
-    check_integer(count, "count", low=1)
-    if count >= n:
-        return list(range(n))
-    if count == 1:
-        return [(n - 1) // 2]
-    gaps = count - 1
-    return [(2 * k * (n - 1) + gaps) // (2 * gaps) for k in range(count)]
 
 
 def count_frames(path: str) -> int:

@@ -1,41 +1,66 @@
-"""The examination of fusions on simulated pairs: fitted on some speakers and images, measured on the others.
+"""Evaluation of fusions: on simulated pairs of faces and voices, and on labeled videos.
 
-What it can and cannot show: a pair is no video (see `mien.evaluate.fusion_pairs`).  Its two sides err independently of
-each other, its emotions are posed and about equally frequent, and its images are stills.  So the figures tell how
-fusions compare with each other, and what quality of image and sound does to them, rather than what to expect of a
-video.
+Pairs: weights are fitted on some subjects and images, and measured on the others. What it can and cannot show: a pair
+is no video (see `mien.evaluate.fusion_pairs`). Its two modalities err independently of each other, its emotions are
+acted and about equally frequent, and its images are stills. So the figures tell how fusions compare with each other,
+and what quality of image and sound does to them, rather than what to expect of a video.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DatasetError
-from mien.evaluate.figures import accuracy_interval, calibration_figures
-from mien.evaluate.fusion_answers import SideAnswers
+from mien.api.analysis import SpeechAnalysis, VideoAnalysis
+from mien.data.samples import Samples
+from mien.errors import DatasetError, MienError
+from mien.evaluate.documents import (
+    describe_machine,
+    escape,
+    format_percent,
+    join_parts,
+    make_folder,
+    section,
+    table,
+    text_table,
+    write_text,
+)
+from mien.evaluate.evaluation import accuracy_interval, calibration_figures
 from mien.evaluate.fusion_fit import Evidence, fit_experts
-from mien.evaluate.fusion_pairs import Pairs, simulated_pairs
-from mien.evaluate.fusion_result import Contradiction, Difference, FusionEvaluation, FusionFigures, SideFigures
-from mien.fusion import ExpertWeights, average, experts, most_confident, rule_table
+from mien.evaluate.fusion_pairs import Material, Pairs, common_labels
+from mien.fusion import METHODS, ExpertWeights, average, experts, fuse, most_confident, rule_table
+from mien.io.paths import format_path
 from mien.labels import FER7
-from mien.metrics import accuracy, bootstrap_interval, uar
-from mien.results import UNSURE_BELOW
+from mien.metrics import Interval, bootstrap_interval, uar
+from mien.options import VideoOptions
+from mien.results import UNSURE_BELOW, SpeechResult, VideoResult
+from mien.speech.analyzer import SpeechAnalyzer
+from mien.video.analyzer import VideoAnalyzer
 
 __all__ = [
     "CONDITIONS",
     "DEGRADED",
     "ONE_SIDED",
     "PRIOR_SHARE",
-    "STILL_S",
     "TYPICAL",
-    "Material",
-    "examine_fusion",
+    "ConditionFigures",
+    "Contradiction",
+    "Difference",
+    "FusionEvaluation",
+    "MethodFigures",
+    "VideoFusionEvaluation",
+    "analyze_with_sound",
+    "evaluate_fusion",
+    "evaluate_fusion_on_videos",
     "fit_all",
+    "write_fusion_report",
 ]
 
 Floats = NDArray[np.float64]
@@ -53,20 +78,17 @@ CONDITIONS: dict[str, tuple[str | None, str | None]] = {
     "no face": (None, "clean"),
     "silence": ("clean", None),
 }
-"""How the face is shown and the voice is played (see `mien.evaluate.fusion_answers`); None where it is missing."""
+"""How face and voice are changed (see `mien.evaluate.fusion_pairs`); None where one is missing."""
 
 DEGRADED = tuple(name for name in CONDITIONS if name not in ("clean", "no face", "silence"))
-"""Where both sides say something, and one or both are worse than they could be."""
+"""Where both modalities say something, and one or both are worse than they could be."""
 
 ONE_SIDED = ("white noise alone", "babble alone", "no face", "silence")
-"""Where only one side knows anything."""
-
-STILL_S = 0.2
-"""What a still image stands for: one frame of a video, at the step in which videos are looked at."""
+"""Where only one modality knows anything."""
 
 PRIOR_SHARE = 0.5
-"""How far the prior that is taken out is the face's (see `mien.evaluate.fusion_fit.fit_experts`).  It is not fitted,
-because the pairs cannot tell it: they have about as much disgust as happiness, which the world has not.  Fitted, it
+"""How far the prior that is taken out is the face's (see `mien.evaluate.fusion_fit.fit_experts`). It is not fitted,
+because the pairs cannot tell it: they have about as much disgust as happiness, which the world has not. Fitted, it
 would be the face's nearly alone, and a hint of disgust in a video would count thirty times a hint of happiness."""
 
 TYPICAL: tuple[dict[str, float], dict[str, float]] = (
@@ -74,6 +96,15 @@ TYPICAL: tuple[dict[str, float], dict[str, float]] = (
     {"speech_s": 2.0, "snr_db": 20.0},
 )
 """What is assumed of face and voice where it was not measured: an ordinary video."""
+
+STEP_S = 0.2
+"""Seconds from one analyzed frame of a video to the next, as ``mien analyze`` takes them."""
+
+SIMULATION = (
+    "A simulation: images and speech of one emotion by different people are put together. Given the emotion, their "
+    "errors are independent of each other, which those of a video are not; emotions are acted, and about equally "
+    "frequent. The figures compare fusions and conditions; they do not tell what to expect of videos."
+)
 
 _MIXTURE: tuple[tuple[str | None, str | None], ...] = (
     ("clean", "clean"),
@@ -84,64 +115,301 @@ _MIXTURE: tuple[tuple[str | None, str | None], ...] = (
 """What weights are fitted on, in equal parts."""
 
 _RULES = {"average": average, "most_confident": most_confident, "rule_table": rule_table}
+_QUALITY = ("face_quality", "voice_quality")
+_METHODS = ("face", "voice", *METHODS)
+_NUMBERS = tuple(range(1, 1 + len(_METHODS)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Material:
-    """All answers that an examination needs, with what is known of images and recordings.
+# --- figures ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MethodFigures:
+    """Figures of one modality alone, or of one fusion.
 
     Parameters
     ----------
-    faces, voices : mapping of str to SideAnswers
-        By case: all of `mien.evaluate.fusion_answers.FACE_CASES` and ``VOICE_CASES``.
-    face_labels, voice_labels : numpy.ndarray
-        int64 (n,), (m,): in `mien.labels.FER7`; -1 for none.
-    face_fold, voice_fold : numpy.ndarray
-        int64 (n,), (m,): no image and no speaker is in two folds.
-    speakers : numpy.ndarray
-        str or int (m,): who speaks.
-    face_prior, voice_prior : numpy.ndarray
-        float64 (7,): how frequent the emotions are in what the nets learned from.
+    name : str
+        ``"face"``, ``"voice"``, or one of `mien.fusion.METHODS`.
+    n_predicted : int
+        Samples that it says something of; the others count as wrong.
+    accuracy, uar : float
+        Over all samples, from 0 to 1.
+    interval : Interval or None
+        95 % interval of the accuracy, drawn over subjects; None for one sample.
+    ece, ece_floor, ece_above_floor, brier, nll : float or None
+        Calibration (see `mien.metrics.ece` and `mien.metrics.ece_floor`) and proper scores over the samples that it
+        says something of.
     """
 
-    faces: Mapping[str, SideAnswers]
-    voices: Mapping[str, SideAnswers]
-    face_labels: NDArray[np.int64]
-    voice_labels: NDArray[np.int64]
-    face_fold: NDArray[np.int64]
-    voice_fold: NDArray[np.int64]
-    speakers: NDArray[Any]
-    face_prior: Floats
-    voice_prior: Floats
+    name: str
+    n_predicted: int
+    accuracy: float
+    uar: float
+    interval: Interval | None
+    ece: float | None = None
+    ece_floor: float | None = None
+    ece_above_floor: float | None = None
+    brier: float | None = None
+    nll: float | None = None
 
-    def pairs(self, length: int, *, contradict: bool = False, seed: int = 0) -> Pairs:
-        """Return simulated pairs (see `mien.evaluate.fusion_pairs.simulated_pairs`)."""
-        return simulated_pairs(
-            self.face_labels,
-            self.face_fold,
-            self.voice_labels,
-            self.voice_fold,
-            length=length,
-            contradict=contradict,
-            seed=seed,
+
+def _method_figures(
+    name: str, p: Floats, truth: NDArray[np.int64], groups: NDArray[Any], resamples: int, seed: int
+) -> MethodFigures:
+    """Return the figures of probabilities (n, 7), NaN where there is no prediction."""
+    there = ~np.isnan(p[:, 0])
+    predicted = np.where(there, np.nan_to_num(p).argmax(axis=1), p.shape[1])
+    interval = None
+    if len(np.unique(groups)) > 1:
+        interval = accuracy_interval(truth, predicted, groups, resamples=resamples, seed=seed)
+    calibration = calibration_figures(p[there], truth[there], seed) if there.any() else {}
+    share = float(np.mean(predicted == truth))
+    return MethodFigures(name, int(there.sum()), share, uar(truth, predicted), interval, **calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFigures:
+    """Figures of all modalities and fusions under one condition.
+
+    Parameters
+    ----------
+    condition : str
+        See `CONDITIONS`.
+    length : int
+        Images of a pair.
+    n : int
+        Pairs.
+    methods : tuple of MethodFigures
+        Modalities that are missing are left out.
+    """
+
+    condition: str
+    length: int
+    n: int
+    methods: tuple[MethodFigures, ...]
+
+    def method(self, name: str) -> MethodFigures | None:
+        """Return the figures of one modality or fusion, None where it is missing."""
+        return next((method for method in self.methods if method.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much more accurate the experts are than something else, on the same pairs.
+
+    Parameters
+    ----------
+    condition, length
+        See `ConditionFigures`.
+    than : str
+        The better single modality, or a rule.
+    value : float
+        Difference of the accuracies.
+    interval : Interval
+        Its 95 % interval, drawn over subjects.
+    """
+
+    condition: str
+    length: int
+    than: str
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Which modality a prediction follows where face and voice show different emotions: nobody is right then.
+
+    Parameters
+    ----------
+    name : str
+        ``"face"``, ``"voice"``, or one of `mien.fusion.METHODS`.
+    length, n : int
+        Images of a pair; pairs.
+    follows_face, follows_voice : float
+        Share of pairs with the emotion of either modality.
+    confidence : float
+        Mean probability of the predicted class.
+    unsure : float
+        Share of predictions that are unsure.
+    """
+
+    name: str
+    length: int
+    n: int
+    follows_face: float
+    follows_voice: float
+    confidence: float
+    unsure: float
+
+
+@dataclass(frozen=True, slots=True)
+class FusionEvaluation:
+    """The evaluation of all fusions on simulated pairs.
+
+    Parameters
+    ----------
+    figures : tuple of ConditionFigures
+        By length and condition; the last of each length is all conditions together.
+    differences : tuple of Difference
+        The experts against the others.
+    contradictions : tuple of tuple of Contradiction
+        By length.
+    folds, subjects, images, clips, seed : int
+        What it was measured on.
+    weights : ExpertWeights
+        Fitted on all folds: for use, not what the figures are of.
+    fold_weights : tuple of ExpertWeights
+        Fitted without each fold: what the figures are of.
+    """
+
+    figures: tuple[ConditionFigures, ...]
+    differences: tuple[Difference, ...]
+    contradictions: tuple[tuple[Contradiction, ...], ...]
+    folds: int
+    subjects: int
+    images: int
+    clips: int
+    seed: int
+    weights: ExpertWeights
+    fold_weights: tuple[ExpertWeights, ...]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Images of the pairs."""
+        return tuple(dict.fromkeys(figures.length for figures in self.figures))
+
+    def of(self, condition: str, length: int) -> ConditionFigures:
+        """Return the figures of a condition (a KeyError where there are none)."""
+        for figures in self.figures:
+            if (figures.condition, figures.length) == (condition, length):
+                return figures
+        raise KeyError((condition, length))
+
+    def difference(self, condition: str, length: int, than: str | None = None) -> Difference | None:
+        """Return how the experts compare with a rule, or by default with the better modality; None for none."""
+        for found in self.differences:
+            same = (found.condition, found.length) == (condition, length)
+            if same and (found.than == than or (than is None and found.than in ("face", "voice"))):
+                return found
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `json` can write."""
+        return {
+            "note": SIMULATION,
+            "simulation": True,
+            **{name: getattr(self, name) for name in ("folds", "subjects", "images", "clips", "seed")},
+            "figures": [dataclasses.asdict(part) for part in self.figures],
+            "differences": [dataclasses.asdict(part) for part in self.differences],
+            "contradictions": [dataclasses.asdict(part) for group in self.contradictions for part in group],
+            "weights": self.weights.to_dict(),
+            "fold_weights": [weights.to_dict() for weights in self.fold_weights],
+        }
+
+    def to_text(self, method: str = "experts") -> str:
+        """Return text: accuracies by condition, intervals and calibration of one method, contradictions."""
+        parts = [self._about(), SIMULATION]
+        for length in self.lengths:
+            head = _method_head(method)
+            parts += [
+                text_table((_pair_title(length), *_METHODS), self._rows(length, _accuracy_cell), right=_NUMBERS),
+                text_table(head, self._method_rows(length, method), right=(1, 3, 4)),
+                text_table(_FOLLOWS, self._contradiction_rows(length), right=(1, 2, 3, 4)),
+            ]
+        return join_parts(*parts)
+
+    def to_markdown(self, command: str = "") -> str:
+        """Return the report as Markdown."""
+        parts = ["# Faces and voices together", SIMULATION, f"{self._about()}."]
+        for length in self.lengths:
+            title, head = _pair_title(length), ("", *_METHODS)
+            experts_table = table(_method_head("experts"), self._method_rows(length, "experts"), right=(1, 3, 4))
+            parts += [
+                section(f"Accuracy, {title}", table(head, self._rows(length, _accuracy_cell), right=_NUMBERS)),
+                section(f"ECE above its floor, {title}", table(head, self._rows(length, _ece_cell), right=_NUMBERS)),
+                section(f"The experts, {title}", experts_table),
+                section(
+                    f"Contradicting modalities, {title}",
+                    table(_FOLLOWS, self._contradiction_rows(length), right=(1, 2, 3, 4)),
+                ),
+            ]
+        weights = "```json\n" + json.dumps(self.weights.to_dict(), indent=2) + "\n```"
+        return join_parts(
+            *parts,
+            section("Weights of the experts, for use", weights),
+            section("Made by", command and f"`{command}`", table(("", ""), list(describe_machine().items()))),
         )
 
-    def evidence(self, pairs: Pairs, face_case: str | None, voice_case: str | None) -> Evidence:
-        """Return what both sides say of pairs under some conditions; what is missing is NaN."""
-        n = len(pairs)
-        face, voice = np.full((2, n, len(FER7)), np.nan)
-        face_quality: dict[str, Floats] = {}
-        voice_quality: dict[str, Floats] = {}
-        if face_case is not None:
-            told = self.faces[face_case]
-            face = told.probabilities[pairs.images].mean(axis=1)
-            face_quality = {name: values[pairs.images].mean(axis=1) for name, values in told.quality.items()}
-            face_quality["seen_s"] = np.full(n, STILL_S)
-        if voice_case is not None:
-            heard = self.voices[voice_case]
-            voice = heard.probabilities[pairs.clips]
-            voice_quality = {name: values[pairs.clips] for name, values in heard.quality.items()}
-        return Evidence(face, voice, face_quality, voice_quality, pairs.voice, np.full(n, float(pairs.length)))
+    def _about(self) -> str:
+        return (
+            f"{self.clips} clips of {self.subjects} subjects with {self.images} images, in {self.folds} folds: weights "
+            "fitted on the other folds' subjects and images; 95 % intervals over subjects"
+        )
+
+    def _rows(self, length: int, cell: Callable[[MethodFigures | None], str]) -> list[tuple[str, ...]]:
+        some = [figures for figures in self.figures if figures.length == length]
+        return [(f.condition, *(cell(f.method(name)) for name in _METHODS)) for f in some]
+
+    def _method_rows(self, length: int, method: str) -> list[tuple[str, ...]]:
+        rows = []
+        for figures in self.figures:
+            found = figures.method(method)
+            if figures.length != length or found is None:
+                continue
+            over = [self.difference(figures.condition, length, than) for than in (None, "average")]
+            cells = (f"{found.ece:.3f}", f"{found.ece_above_floor:.3f}")
+            better = map(_points, over if method == "experts" else (None, None))
+            rows.append((figures.condition, format_percent(found.accuracy), _ends(found.interval), *cells, *better))
+        return rows
+
+    def _contradiction_rows(self, length: int) -> list[tuple[str, ...]]:
+        group = next(g for g in self.contradictions if g and g[0].length == length)
+        return [
+            (
+                c.name,
+                format_percent(c.follows_face),
+                format_percent(c.follows_voice),
+                f"{c.confidence:.2f}",
+                format_percent(c.unsure),
+            )
+            for c in group
+        ]
+
+
+_FOLLOWS = ("face and voice differ", "predicts the face's", "predicts the voice's", "confidence", "unsure")
+
+
+def _method_head(method: str) -> tuple[str, ...]:
+    return method, "accuracy", "95 % interval", "ECE", "above", "over the better modality", "over average"
+
+
+def _pair_title(length: int) -> str:
+    return f"{length} image{'s' * (length != 1)} a pair"
+
+
+def _accuracy_cell(figures: MethodFigures | None) -> str:
+    return "" if figures is None else format_percent(figures.accuracy)
+
+
+def _ece_cell(figures: MethodFigures | None) -> str:
+    return "" if figures is None or figures.ece_above_floor is None else f"{figures.ece_above_floor:.3f}"
+
+
+def _ends(interval: Interval | None) -> str:
+    return "" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+
+
+def _points(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    low, high = found.interval
+    than = f" {found.than}" if found.than in ("face", "voice") else ""
+    return f"{100 * found.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{than}"
+
+
+# --- simulated pairs ----------------------------------------------------------------------------------
 
 
 def fit_all(
@@ -157,7 +425,7 @@ def fit_all(
     Parameters
     ----------
     material : Material
-        The answers.
+        The predictions.
     lengths : sequence of int
         Images of a pair; all lengths together are fitted to.
     but : int, optional
@@ -178,16 +446,19 @@ def fit_all(
         pairs = pairs if but is None else pairs.take(pairs.fold != but)
         parts += [material.evidence(pairs, *cases) for cases in _MIXTURE]
     priors = material.face_prior, material.voice_prior
-    return fit_experts(_joined(parts), priors=priors, typical=TYPICAL, share=share)
+    return fit_experts(_join_evidence(parts), priors=priors, typical=TYPICAL, share=share)
 
 
-def _joined(parts: Sequence[Evidence]) -> Evidence:
-    def column(side: str, name: str) -> Floats:
-        return np.concatenate([np.asarray(getattr(p, side).get(name, np.full(len(p.truth), np.nan))) for p in parts])
+def _join_evidence(parts: Sequence[Evidence]) -> Evidence:
+    def column(modality: str, name: str) -> Floats:
+        missing = (np.full(len(p.truth), np.nan) for p in parts)
+        return np.concatenate(
+            [np.asarray(getattr(p, modality).get(name, none)) for p, none in zip(parts, missing, strict=True)]
+        )
 
-    measures = ({name for p in parts for name in getattr(p, side)} for side in ("face_quality", "voice_quality"))
     faces, voices = (
-        {n: column(side, n) for n in sorted(names)} for side, names in zip(_QUALITY, measures, strict=True)
+        {name: column(modality, name) for name in sorted({name for p in parts for name in getattr(p, modality)})}
+        for modality in _QUALITY
     )
     face, voice, truth, looks = (
         np.concatenate([getattr(p, name) for p in parts]) for name in ("face", "voice", "truth", "looks")
@@ -195,10 +466,7 @@ def _joined(parts: Sequence[Evidence]) -> Evidence:
     return Evidence(face, voice, faces, voices, truth, looks)
 
 
-_QUALITY = ("face_quality", "voice_quality")
-
-
-def examine_fusion(
+def evaluate_fusion(
     material: Material,
     *,
     lengths: Sequence[int] = (1, 3),
@@ -209,19 +477,19 @@ def examine_fusion(
 ) -> FusionEvaluation:
     """Measure all fusions on simulated pairs, under every one of `CONDITIONS`.
 
-    Every recording is in one pair of each length.  The weights of the experts are fitted once for each fold, on pairs
-    of the other folds, and answer about the pairs of that fold.
+    Every clip is in one pair of each length. The weights of the experts are fitted once for each fold, on pairs of the
+    other folds, and used for the pairs of that fold.
 
     Parameters
     ----------
     material : Material
-        The answers.
+        The predictions.
     lengths : sequence of int
         Images of a pair.
     seed : int
         Of the drawing of pairs and of the bootstrap.
     resamples : int
-        Of the bootstrap, which draws speakers.
+        Of the bootstrap, which draws subjects.
     share : float, optional
         See `mien.evaluate.fusion_fit.fit_experts`.
     report : callable
@@ -239,30 +507,30 @@ def examine_fusion(
     """
     numbers = np.unique(material.voice_fold[material.voice_labels >= 0]).tolist()
     if len(numbers) < 2:
-        raise DatasetError("the examination of fusions needs recordings in two folds at least")
+        raise DatasetError("the evaluation of fusions needs clips in two folds at least")
     fitted = {}
     for number in numbers:
         report(f"fitting without fold {number + 1} of {len(numbers)}")
         fitted[number] = fit_all(material, lengths=lengths, but=number, seed=seed, share=share)
-    figures, differences = [], []
-    contradictions = []
+    figures, differences, contradictions = [], [], []
     for length in lengths:
         pairs = material.pairs(length, seed=seed)
-        told = {name: _answers(material, pairs, cases, fitted) for name, cases in CONDITIONS.items()}
-        speakers = material.speakers[pairs.clips]
-        for name, answers in {**told, "all of these": _stacked(list(told.values()))}.items():
-            truth, drawn = (np.tile(rows, len(answers["average"]) // len(pairs)) for rows in (pairs.voice, speakers))
-            sides = tuple(_side(side, p, truth, drawn, resamples, seed) for side, p in answers.items())
-            figures.append(FusionFigures(name, length, len(truth), sides))
-            differences += _differences(name, length, sides, answers, truth, drawn, resamples, seed)
-        contradictions.append(_contradiction(material, length, fitted, seed))
+        by_condition = {name: _predict_pairs(material, pairs, cases, fitted) for name, cases in CONDITIONS.items()}
+        by_condition["all of these"] = _stack(list(by_condition.values()))
+        for name, by_method in by_condition.items():
+            times = len(by_method["average"]) // len(pairs)
+            truth, groups = np.tile(pairs.voice, times), np.tile(material.speakers[pairs.clips], times)
+            methods = tuple(_method_figures(m, p, truth, groups, resamples, seed) for m, p in by_method.items())
+            figures.append(ConditionFigures(name, length, len(truth), methods))
+            differences += _differences(figures[-1], by_method, truth, groups, resamples, seed)
+        contradictions.append(_contradictions(material, length, fitted, seed))
         report(f"measured pairs of {length} image{'s' * (length != 1)}")
     return FusionEvaluation(
         figures=tuple(figures),
         differences=tuple(differences),
         contradictions=tuple(contradictions),
         folds=len(numbers),
-        speakers=len(np.unique(material.speakers[material.voice_labels >= 0])),
+        subjects=len(np.unique(material.speakers[material.voice_labels >= 0])),
         images=int((material.face_labels >= 0).sum()),
         clips=int((material.voice_labels >= 0).sum()),
         seed=seed,
@@ -271,10 +539,10 @@ def examine_fusion(
     )
 
 
-def _answers(
+def _predict_pairs(
     material: Material, pairs: Pairs, cases: tuple[str | None, str | None], fitted: Mapping[int, ExpertWeights]
 ) -> dict[str, Floats]:
-    """Return the answers of both sides alone and of all fusions, float64 (n, 7) each."""
+    """Return the probabilities of both modalities alone and of all fusions, float64 (n, 7) each."""
     evidence = material.evidence(pairs, *cases)
     found: dict[str, Floats] = {"face": evidence.face, "voice": evidence.voice}
     product = np.full(evidence.face.shape, np.nan)
@@ -293,59 +561,227 @@ def _answers(
     return {name: rows for name, rows in found.items() if not np.isnan(rows).any()}
 
 
-def _stacked(told: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
-    names = [name for name in told[0] if all(name in answers for answers in told)]
-    return {name: np.concatenate([answers[name] for answers in told]) for name in names}
-
-
-def _side(
-    name: str, p: Floats, truth: NDArray[np.int64], drawn: NDArray[Any], resamples: int, seed: int
-) -> SideFigures:
-    said = p.argmax(axis=1)
-    interval = accuracy_interval(truth, said, drawn, resamples=resamples, seed=seed)
-    return SideFigures(name, accuracy(truth, said), interval, uar(truth, said), **calibration_figures(p, truth, seed))
+def _stack(conditions: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
+    names = [name for name in conditions[0] if all(name in found for found in conditions)]
+    return {name: np.concatenate([found[name] for found in conditions]) for name in names}
 
 
 def _differences(
-    condition: str,
-    length: int,
-    sides: Sequence[SideFigures],
-    answers: Mapping[str, Floats],
+    figures: ConditionFigures,
+    by_method: Mapping[str, Floats],
     truth: NDArray[np.int64],
-    drawn: NDArray[Any],
+    groups: NDArray[Any],
     resamples: int,
     seed: int,
 ) -> list[Difference]:
-    """Compare the experts with the better single side and with each rule, pair by pair."""
-    alone = [side for side in sides if side.name in ("face", "voice")]
-    others = [max(alone, key=lambda side: side.accuracy).name] if alone else []
-    right = {name: (p.argmax(axis=1) == truth).astype(np.float64) for name, p in answers.items()}
+    """Compare the experts with the better single modality and with each rule, pair by pair."""
+    alone = [method for method in figures.methods if method.name in ("face", "voice")]
+    others = [max(alone, key=lambda method: method.accuracy).name] if alone else []
+    right = {name: (p.argmax(axis=1) == truth).astype(np.float64) for name, p in by_method.items()}
     found = []
     for other in (*others, *_RULES):
         sums = np.stack([right["experts"] - right[other], np.ones(len(truth))], axis=1)
-        interval = bootstrap_interval(sums, lambda s: s[:, 0] / s[:, 1], groups=drawn, resamples=resamples, seed=seed)
-        found.append(Difference(condition, length, other, float(sums[:, 0].mean()), interval))
+        interval = bootstrap_interval(sums, lambda s: s[:, 0] / s[:, 1], groups=groups, resamples=resamples, seed=seed)
+        found.append(Difference(figures.condition, figures.length, other, float(sums[:, 0].mean()), interval))
     return found
 
 
-def _contradiction(
+def _contradictions(
     material: Material, length: int, fitted: Mapping[int, ExpertWeights], seed: int
 ) -> tuple[Contradiction, ...]:
-    """Tell whom each fusion follows where face and voice show different emotions."""
+    """Return which modality each fusion follows where face and voice show different emotions."""
     pairs = material.pairs(length, contradict=True, seed=seed)
-    answers = _answers(material, replace(pairs), CONDITIONS["clean"], fitted)
     found = []
-    for name, p in answers.items():
-        said, sure = p.argmax(axis=1), p.max(axis=1)
+    for name, p in _predict_pairs(material, pairs, CONDITIONS["clean"], fitted).items():
+        predicted, confidence = p.argmax(axis=1), p.max(axis=1)
         found.append(
             Contradiction(
                 name,
                 length,
                 len(pairs),
-                float(np.mean(said == pairs.face)),
-                float(np.mean(said == pairs.voice)),
-                float(sure.mean()),
-                float(np.mean(sure < UNSURE_BELOW)),
+                float(np.mean(predicted == pairs.face)),
+                float(np.mean(predicted == pairs.voice)),
+                float(confidence.mean()),
+                float(np.mean(confidence < UNSURE_BELOW)),
             )
         )
     return tuple(found)
+
+
+# --- labeled videos -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFusionEvaluation:
+    """The evaluation of fusions on videos.
+
+    Parameters
+    ----------
+    dataset, source : str
+        The dataset.
+    n : int
+        Videos that could be analyzed.
+    methods : tuple of MethodFigures
+        Of each modality and each fusion.
+    problems : tuple of str
+        A line for every video that could not.
+    """
+
+    dataset: str
+    source: str
+    n: int
+    methods: tuple[MethodFigures, ...]
+    problems: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `json` can write."""
+        return dataclasses.asdict(self)
+
+    def to_text(self, method: str = "experts") -> str:
+        """Return text, the chosen method marked."""
+        rows = [(f"{cells[0]} *" if cells[0] == method else cells[0], *cells[1:]) for cells in self._rows()]
+        return join_parts(self._about(), text_table(_VIDEO_HEAD, rows, right=(1, 2, 4)))
+
+    def to_markdown(self, command: str = "") -> str:
+        """Return the report as Markdown."""
+        problems = "\n".join(f"- {escape(line)}" for line in self.problems)
+        return join_parts(
+            "# Faces and voices of videos together",
+            f"{self._about()}.",
+            table(_VIDEO_HEAD, self._rows(), right=(1, 2, 4)),
+            problems and f"Videos that could not be analyzed:\n\n{problems}",
+            command and f"Made by `{command}`.",
+        )
+
+    def _about(self) -> str:
+        return f"{self.n} videos of {self.dataset}, seven emotions; a video without a prediction counts as wrong"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                f.name,
+                str(f.n_predicted),
+                format_percent(f.accuracy),
+                "" if f.interval is None else f"{format_percent(f.interval[0])} to {format_percent(f.interval[1])}",
+                _ece_cell(f),
+            )
+            for f in self.methods
+        ]
+
+
+_VIDEO_HEAD = ("", "predicted", "accuracy", "95 % interval", "ECE above floor")
+
+
+def analyze_with_sound(
+    path: str, faces: VideoAnalyzer, voices: SpeechAnalyzer
+) -> tuple[VideoResult, SpeechResult | None]:
+    """Return the results for the faces and for the sound of a video; None for a video without sound."""
+    has_sound: list[bool] = []
+    video = VideoAnalysis(
+        faces, path, VideoOptions(step_s=STEP_S), on_open=lambda stream: has_sound.append(stream.has_audio)
+    )
+    for _ in video.frames():
+        pass
+    if not all(has_sound):
+        return video.result(), None
+    sound = SpeechAnalysis(voices, path)
+    for _ in sound.segments():
+        pass
+    return video.result(), sound.result()
+
+
+def evaluate_fusion_on_videos(
+    samples: Samples,
+    faces: VideoAnalyzer,
+    voices: SpeechAnalyzer,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    progress: Callable[[int], None] | None = None,
+) -> VideoFusionEvaluation:
+    """Analyze labeled videos and compare face, voice and all fusions with their labels.
+
+    The prediction for a video is the mean of its segments by time.
+
+    Parameters
+    ----------
+    samples : Samples
+        Videos; those without a label in `mien.labels.FER7`, and sequences of images, are left out.
+    faces, voices : VideoAnalyzer, SpeechAnalyzer
+        The models.
+    seed, resamples : int
+        Of the bootstrap, which draws subjects, or videos where those are not known.
+    progress : callable, optional
+        Called with 1 after each video.
+
+    Returns
+    -------
+    VideoFusionEvaluation
+        The figures.
+
+    Raises
+    ------
+    DatasetError
+        If no video with a label could be analyzed.
+    """
+    labels = common_labels(samples.labels, samples.label_set)
+    predictions: list[dict[str, Floats]] = []
+    rows: list[int] = []
+    problems: list[str] = []
+    for index in range(len(samples)):
+        if labels[index] >= 0 and not samples.frames[index]:
+            try:
+                predictions.append(_predict_video(*analyze_with_sound(samples.where(index), faces, voices)))
+                rows.append(index)
+            except MienError as error:
+                problems.append(f"{format_path(samples.where(index))}: {error}")
+        if progress is not None:
+            progress(1)
+    if not rows:
+        raise DatasetError(f"{format_path(samples.source)}: no video with a label of {FER7.name} could be analyzed")
+    truth = labels[rows]
+    subjects = samples.subjects[rows]
+    groups = subjects if len(set(subjects.tolist())) > 1 else np.arange(len(truth))
+    methods = tuple(
+        _method_figures(name, np.stack([p[name] for p in predictions]), truth, groups, resamples, seed)
+        for name in _METHODS
+    )
+    return VideoFusionEvaluation(samples.name, samples.source, len(truth), methods, tuple(problems))
+
+
+def _predict_video(video: VideoResult, speech: SpeechResult | None) -> dict[str, Floats]:
+    """Return the probabilities of both modalities and of all fusions, float64 (7,) each, NaN for no prediction."""
+    none = np.full(len(FER7), np.nan)
+    found = {}
+    for method in METHODS:
+        result = fuse(video, speech, method=method)
+        found[method] = none if result.emotion is None else result.emotion.to_array()
+        for modality in ("face", "voice"):
+            alone = result.mean(modality)
+            found[modality] = none if alone is None else alone.to_array()
+    return found
+
+
+def write_fusion_report(
+    folder: str | Path, evaluation: FusionEvaluation | VideoFusionEvaluation, *, command: str = ""
+) -> None:
+    """Write ``report.json`` and ``report.md``.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Where to; it is made if need be, and files of an older report are replaced.
+    evaluation : FusionEvaluation or VideoFusionEvaluation
+        The figures.
+    command : str
+        What was run.
+
+    Raises
+    ------
+    DatasetError
+        If a file cannot be written.
+    """
+    where = make_folder(folder)
+    plain = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(where / "report.json", plain + "\n")
+    write_text(where / "report.md", evaluation.to_markdown(command) + "\n")

@@ -21,12 +21,12 @@ __all__ = ["MOST", "SEEN_SLOPE", "Evidence", "fit_experts", "minimize"]
 Floats = NDArray[np.float64]
 
 MOST = 2.0
-"""No reliability of one look exceeds this: a side twice as sure as it says would need another calibration."""
+"""No reliability of one look exceeds this: a modality twice as certain as it says would need another calibration."""
 
 SEEN_SLOPE = 0.11
-"""Slope of ``seen_s``, which pairs of stills cannot tell.  On the 137 labeled clips of BAUM-2, seven emotions, the
-reliability under which the mean of the frames' answers fits best grows from 0.74 for one frame to 0.93 for all 16 of a
-clip, a few seconds: by 0.44 in the exponent over four doublings (``scripts/fit_fusion.py``)."""
+"""Slope of ``seen_s``, which pairs of stills cannot tell. On the 137 labeled clips of BAUM-2, seven emotions, the
+reliability under which the mean of the frames' predictions fits best grows from 0.74 for one frame to 0.93 for all 16
+of a clip, a few seconds: by 0.44 in the exponent over four doublings (``scripts/fit_fusion.py``)."""
 
 _PULL = 1e-3
 _FIXED = {"seen_s": SEEN_SLOPE}
@@ -36,12 +36,12 @@ _ROUNDS, _ENOUGH, _GAIN = 200, 1e-6, 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What both sides say about items whose emotion is known.
+    """What both modalities say about samples whose emotion is known.
 
     Parameters
     ----------
     face, voice : numpy.ndarray
-        float64 (n, 7): distributions, NaN where a side is missing.
+        float64 (n, 7): distributions, NaN where a modality is missing.
     face_quality, voice_quality : mapping of str to array_like
         By measure: float (n,).
     truth : numpy.ndarray
@@ -70,9 +70,9 @@ def fit_experts(
     Parameters
     ----------
     evidence : Evidence
-        With and without each side, good and bad.
+        With and without each modality, good and bad.
     priors : tuple of numpy.ndarray
-        float64 (7,) each: how frequent the emotions are in what the face's and the voice's net learned from.
+        float64 (7,) each: how frequent the emotions are in what the face's and the voice's model learned from.
     typical : tuple of dict
         Of face and voice, by measure: what is assumed where it is not measured.
     share : float, optional
@@ -134,7 +134,7 @@ class _Prepared:
         return np.array([*parts[0], *parts[1], 0.0, np.log(0.1), 0.0])
 
     def split(self, point: Floats) -> tuple[Floats, Floats, float, float, Floats]:
-        """Return both sides' numbers, the growth with looks, the temperature, and the logarithm of the prior."""
+        """Return both modalities' weights, the growth with looks, the temperature, and the logarithm of the prior."""
         cut = 2 + self._scaled[0].shape[1]
         share = 1 / (1 + np.exp(-point[-1])) if self._share is None else self._share
         prior = share * self._priors[0] + (1 - share) * self._priors[1]

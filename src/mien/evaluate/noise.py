@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -10,14 +11,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from mien._checks import check_integer, check_number, describe
 from mien.data.samples import Samples
-from mien.errors import InputError
-from mien.evaluate.figures import accuracy_interval, uar_interval
-from mien.evaluate.speech_answers import together
-from mien.evaluate.speech_result import NoiseFigures
-from mien.metrics import accuracy, uar
+from mien.errors import InputError, ModelError
+from mien.evaluate.calibration import softmax
+from mien.evaluate.evaluation import NoiseFigures, figures_of
+from mien.evaluate.predictions import AudioModel, Predictions, mapping_to, resampling_groups
+from mien.output import plots
 from mien.speech.activity import speech_bounds
 
-__all__ = ["KINDS", "RATIOS_DB", "VOICES", "Waves", "can_babble", "mixed", "noise_curve"]
+__all__ = [
+    "KINDS",
+    "RATIOS_DB",
+    "VOICES",
+    "NoiseMaker",
+    "Waves",
+    "can_babble",
+    "mix_noise",
+    "model_noise_curve",
+    "noise_chart",
+    "noise_curve",
+]
 
 Wave = NDArray[np.float32]
 
@@ -35,7 +47,7 @@ _HELD_SAMPLES = 100_000_000
 
 
 def noise_curve(
-    answer: Callable[[Wave, int], ArrayLike],
+    predict: Callable[[Wave, int], ArrayLike],
     clips: Samples,
     waves: Sequence[Wave] | Callable[[int], Wave],
     *,
@@ -46,20 +58,20 @@ def noise_curve(
     resamples: int = 2000,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[NoiseFigures, ...]:
-    """Measure answers to the same clips without noise and with more and more of it.
+    """Measure predictions for the same clips without noise and with more and more of it.
 
     Each clip gets one white noise and one babble, drawn by the seed and its place in the list, and the same at every
-    ratio.  A babble is made of `VOICES` clips (all there are, if fewer) of other speakers, each at the same power,
-    repeated from a random place on.  The ratio is that of mean powers over the part in which somebody speaks
+    ratio. A babble is made of `VOICES` clips (all there are, if fewer) of other subjects, each at the same power,
+    repeated from a random place on. The ratio is that of mean powers over the part in which somebody speaks
     (`mien.speech.activity.speech_bounds`, without padding), so that silence around it does not count; the noise lies
-    over the whole recording.  A sum beyond full scale is turned down as a whole.
+    over the whole recording. A sum beyond full scale is turned down as a whole.
 
     Parameters
     ----------
-    answer : callable
-        Takes a noisy recording, float32 (n,), and the place of its clip; returns the probabilities (or anything whose
-        largest value is the answer) in the labels of the corpus, shape (k,).  Which model answers which clip is its
-        choice, such as the net of the clip's fold.
+    predict : callable
+        Takes a noisy wave, float32 (n,), and the row of its clip; returns the probabilities (or anything whose largest
+        value is the prediction) in the labels of the samples, shape (k,). Which model predicts which clip is its
+        choice, such as the network of the clip's fold.
     clips : Samples
         The clips, all with a label.
     waves : sequence of numpy.ndarray, or callable
@@ -87,29 +99,33 @@ def noise_curve(
     """
     read = _checked(clips, waves, kinds, ratios_db)
     check_integer(rate_hz, "rate_hz", low=1)
-    noises = _Noises(clips, read, rate_hz, seed)
+    noises = NoiseMaker(clips, read, rate_hz=rate_hz, seed=seed)
     cases = [(kind, float(ratio)) for kind in kinds for ratio in ratios_db]
-    said = np.empty((1 + len(cases), len(clips)), dtype=np.int64)
+    predicted = np.empty((1 + len(cases), len(clips)), dtype=np.int64)
     size = len(clips.label_set)
     for index in range(len(clips)):
         wave = read(index)
         begin, end = noises.bounds(index)
-        said[0, index] = _top(answer(wave, index), size)
+        predicted[0, index] = _top(predict(wave, index), size)
         made = {kind: noises.make(kind, index, len(wave)) for kind in kinds}
         for place, (kind, ratio) in enumerate(cases, start=1):
-            noisy = mixed(wave, made[kind], ratio_db=ratio, part=slice(begin, end))
-            said[place, index] = _top(answer(noisy, index), size)
+            noisy = mix_noise(wave, made[kind], ratio_db=ratio, part=slice(begin, end))
+            predicted[place, index] = _top(predict(noisy, index), size)
         if progress is not None:
             progress(1)
+    groups, _ = resampling_groups(clips)
     named: list[tuple[str, float | None]] = [("clean", None), *cases]
-    return tuple(
-        _figures(kind, ratio, clips, row, resamples, seed) for (kind, ratio), row in zip(named, said, strict=True)
-    )
+    curve = []
+    for (kind, ratio_db), row in zip(named, predicted, strict=True):
+        figures = figures_of(clips, row, groups, resamples=resamples, seed=seed)
+        values = {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
+        curve.append(NoiseFigures(kind=kind, ratio_db=ratio_db, **values))
+    return tuple(curve)
 
 
 def can_babble(clips: Samples) -> bool:
-    """Tell whether there is a clip of somebody else for each clip."""
-    return len(clips) > 0 and _voices_of(clips).max() > 0
+    """Return whether there is a clip of somebody else for each clip."""
+    return len(clips) > 0 and bool(clips.groups().max() > 0)
 
 
 class Waves:
@@ -141,8 +157,8 @@ class Waves:
         return wave
 
 
-def mixed(wave: Wave, noise: Wave, *, ratio_db: float, part: slice | None = None) -> Wave:
-    """Return a recording with noise laid over it at a ratio of mean powers over one part of it.
+def mix_noise(wave: Wave, noise: Wave, *, ratio_db: float, part: slice | None = None) -> Wave:
+    """Return a wave with noise added at a ratio of mean powers over one part of it.
 
     Parameters
     ----------
@@ -156,7 +172,7 @@ def mixed(wave: Wave, noise: Wave, *, ratio_db: float, part: slice | None = None
     Returns
     -------
     numpy.ndarray
-        float32 (n,), within [-1, 1]: the sum, turned down where it would go beyond.  Where either is silent in the
+        float32 (n,), within [-1, 1]: the sum, turned down where it would go beyond. Where either is silent in the
         part there is no ratio, and the wave is returned as it is.
     """
     here = slice(None) if part is None else part
@@ -173,14 +189,24 @@ def _power(wave: Wave) -> float:
     return float(np.mean(wave.astype(np.float64) ** 2)) if wave.size else 0.0
 
 
-class _Noises:
-    """The noise of each clip."""
+class NoiseMaker:
+    """The noise of each clip.
 
-    def __init__(self, clips: Samples, read: Callable[[int], Wave], rate_hz: int, seed: int) -> None:
+    Parameters
+    ----------
+    clips : Samples
+        The clips.
+    read : callable
+        Returns the wave of a clip by its row, float32 (n,).
+    rate_hz, seed : int
+        Their samples per second; seed of the noise.
+    """
+
+    def __init__(self, clips: Samples, read: Callable[[int], Wave], *, rate_hz: int, seed: int) -> None:
         self._read = read
         self._rate_hz = rate_hz
         self._seed = check_integer(seed, "seed", low=0)
-        self._speaker = _voices_of(clips)
+        self._speaker = clips.groups()
         self._bounds: dict[int, tuple[int, int]] = {}
 
     def bounds(self, index: int) -> tuple[int, int]:
@@ -190,6 +216,7 @@ class _Noises:
         return self._bounds[index]
 
     def make(self, kind: str, index: int, length: int) -> Wave:
+        """Return noise of one of `KINDS` for a clip, float32 (length,)."""
         # A generator for each clip and kind: a shorter list of kinds or ratios changes nothing.
         generator = np.random.default_rng([self._seed, KINDS.index(kind), index])
         if kind == "white":
@@ -205,10 +232,6 @@ class _Noises:
                 repeated = np.take(voice, np.arange(start, start + length), mode="wrap")
                 total += repeated / np.float32(np.sqrt(power))
         return total
-
-
-def _voices_of(clips: Samples) -> NDArray[np.int64]:
-    return clips.groups()
 
 
 def _checked(
@@ -238,19 +261,73 @@ def _checked(
 def _top(scores: ArrayLike, size: int) -> int:
     values = np.asarray(scores, dtype=np.float64)
     if values.shape != (size,) or np.isnan(values).any():
-        raise InputError(f"an answer must be {size} numbers, but got {describe(values)}")
+        raise InputError(f"a prediction must be {size} numbers, but got {describe(values)}")
     return int(values.argmax())
 
 
-def _figures(
-    kind: str, ratio: float | None, clips: Samples, said: NDArray[np.int64], resamples: int, seed: int
-) -> NoiseFigures:
-    truth, (drawn, _) = clips.labels, together(clips)
-    fixed = {"resamples": resamples, "seed": seed}
-    intervals = {}
-    if drawn.max() > 0:
-        intervals = {
-            "accuracy": accuracy_interval(truth, said, drawn, **fixed),
-            "uar": uar_interval(truth, said, drawn, **fixed),
-        }
-    return NoiseFigures(kind, ratio, len(truth), accuracy(truth, said), uar(truth, said), intervals)
+def model_noise_curve(
+    model: AudioModel,
+    predictions: Predictions,
+    *,
+    kinds: Sequence[str] = KINDS,
+    ratios_db: Sequence[float] = RATIOS_DB,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[NoiseFigures, ...]:
+    """Measure a model on the same clips again, in noise, with the output that was used before.
+
+    Parameters
+    ----------
+    model : AudioModel
+        The model.
+    predictions : Predictions
+        Its predictions without noise.
+    kinds, ratios_db, seed, progress
+        See `mien.evaluate.noise.noise_curve`.
+
+    Returns
+    -------
+    tuple of NoiseFigures
+        The curve.
+
+    Raises
+    ------
+    ModelError
+        If the model is none for speech.
+    InputError
+        See `mien.evaluate.noise.noise_curve`.
+    """
+    output = model.spec.output(predictions.output)
+    mapped = mapping_to(output.labels, predictions.label_set)
+    if model.spec.sound is None:
+        raise ModelError(f"model {model.spec.name!r} is for {model.spec.task}, not for speech-emotion")
+    rate_hz = model.spec.sound.rate_hz
+
+    def predict(wave: Wave, index: int) -> NDArray[np.float64]:  # noqa: ARG001 - one model for all
+        z = np.asarray(model.clip_logits(wave, rate_hz=rate_hz)[output.name], dtype=np.float64)
+        return mapped.apply(softmax(z[None], temperature=output.temperature)).ravel()
+
+    waves = Waves(predictions.samples, rate_hz=rate_hz)
+    return noise_curve(
+        predict,
+        predictions.samples,
+        waves,
+        rate_hz=rate_hz,
+        kinds=kinds,
+        ratios_db=ratios_db,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def noise_chart(figures: Sequence[NoiseFigures]) -> bytes:
+    """Draw the figures of `mien.evaluate.noise.noise_curve` as `mien.output.plots.noise_curves` does."""
+    kinds: dict[str, list[tuple[float, float, float | None, float | None]]] = {}
+    clean = None
+    for entry in figures:
+        if entry.ratio_db is None:
+            clean = entry.uar
+        else:
+            ends = entry.intervals.get("uar", (None, None))
+            kinds.setdefault(entry.kind, []).append((entry.ratio_db, entry.uar, *ends))
+    return plots.noise_curves(kinds, clean=clean)

@@ -1,4 +1,4 @@
-"""Is one model better than another?  Tests on the same rows, which see more than two separate intervals do."""
+"""Is one model better than another?  Tests on the same samples, which see more than two separate intervals do."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from mien._checks import check_integer
 from mien.errors import InputError
-from mien.evaluate.answers import Answers
-from mien.evaluate.speech_answers import SpeechAnswers, together
+from mien.evaluate.predictions import Predictions, resampling_groups
 from mien.metrics import Interval, accuracy, bootstrap_interval, recall_sums, uar, uar_of_sums
 
-__all__ = ["PairedResult", "compare", "compare_clips", "mcnemar"]
+__all__ = ["PairedResult", "compare", "mcnemar"]
 
 
 @dataclass(frozen=True, slots=True)
 class PairedResult:
-    """How the answers of two models to the same rows differ; differences are the first minus the second.
+    """How the predictions of two models for the same samples differ; differences are the first minus the second.
 
     Parameters
     ----------
@@ -33,14 +32,14 @@ class PairedResult:
     only_first_right, only_second_right : int
         Rows that one model alone has right: all that tells the two apart.
     p_mcnemar : float
-        Exact two-sided p value of McNemar's test: how often equally good models would differ by this much or more.  It
+        Exact two-sided p value of McNemar's test: how often equally good models would differ by this much or more. It
         takes rows as independent; where several show one person, trust the intervals.
     accuracy_difference, uar_difference : float
         From -1 to 1.
     accuracy_interval, uar_interval : Interval
         95 % intervals of a paired bootstrap; one that holds 0 leaves open which is better.
     intervals_by : str
-        What was drawn: ``"subject"``, ``"speaker"``, ``"clip"`` or ``"image"``.
+        What was drawn: ``"subject"``, ``"clip"`` or ``"image"``.
     """
 
     first: str
@@ -64,19 +63,19 @@ class PairedResult:
 
 
 def compare(
-    first: Answers,
-    second: Answers,
+    first: Predictions,
+    second: Predictions,
     *,
     names: tuple[str, str] | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> PairedResult:
-    """Test whether two models differ on the same rows.
+    """Test whether two models differ on the samples that both have predicted.
 
     Parameters
     ----------
-    first, second : Answers
-        Of two models, to the same rows.
+    first, second : Predictions
+        Of two models, for one dataset; samples that one of them could not predict are left out.
     names : (str, str), optional
         What to call the models; by default as their records do.
     resamples, seed : int
@@ -90,67 +89,27 @@ def compare(
     Raises
     ------
     InputError
-        If the answers are to other rows or labels.
+        If the predictions are for other samples or labels, or no sample was predicted by both.
 
     References
     ----------
     McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 12, 1947; the
-    exact form is the sign test on the rows that differ.  Dietterich, "Approximate statistical tests for comparing
+    exact form is the sign test on the rows that differ. Dietterich, "Approximate statistical tests for comparing
     supervised classification learning algorithms", Neural Computation 10, 1998.
     """
-    truth = first.truth
-    same = first.rows.source == second.rows.source and np.array_equal(first.rows.rows, second.rows.rows)
-    if not same or not np.array_equal(truth, second.truth):
-        raise InputError("two models are compared on the same rows, but got answers to different ones")
-    return PairedResult(
-        *(names or (first.spec.name, second.spec.name)),
-        dataset=first.rows.name,
-        split=first.split,
-        **_figures(truth, first.answered, second.answered, first.groups, resamples, seed),
-        intervals_by=first.groups_by,
-    )
-
-
-def compare_clips(
-    first: SpeechAnswers,
-    second: SpeechAnswers,
-    *,
-    names: tuple[str, str] | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> PairedResult:
-    """Test whether two speech models differ on the clips that both have answered.
-
-    Parameters
-    ----------
-    first, second : SpeechAnswers
-        Of two models, about one corpus; clips that one of them could not answer are left out.
-    names, resamples, seed
-        See `compare`.
-
-    Returns
-    -------
-    PairedResult
-        The differences.
-
-    Raises
-    ------
-    InputError
-        If the answers are about different corpora, or no clip was answered by both.
-    """
-    one, other = first.clips, second.clips
-    place = {file: row for row, file in enumerate(other.files)}
-    rows = np.array([row for row, file in enumerate(one.files) if file in place], dtype=np.int64)
-    matching = np.array([place[one.files[row]] for row in rows], dtype=np.int64)
+    one, other = first.samples, second.samples
+    _, rows, matching = np.intersect1d(one.rows, other.rows, return_indices=True)
+    order = np.argsort(rows)
+    rows, matching = rows[order], matching[order]
     alike = (one.name, one.source, one.label_set) == (other.name, other.source, other.label_set)
     if not alike or not len(rows) or not np.array_equal(one.labels[rows], other.labels[matching]):
-        raise InputError("two models are compared on the same clips, but got answers to different ones")
-    groups, by = together(one.take(rows))
+        raise InputError("two models are compared on the same samples, but got predictions for different ones")
+    groups, by = resampling_groups(one.take(rows))
     return PairedResult(
         *(names or (first.model, second.model)),
         dataset=one.name,
         split=first.split,
-        **_figures(one.labels[rows], first.answered[rows], second.answered[matching], groups, resamples, seed),
+        **_figures(one.labels[rows], first.classes[rows], second.classes[matching], groups, resamples, seed),
         intervals_by=by,
     )
 
@@ -211,7 +170,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
         check_integer(count, name, low=0) for count, name in ((only_first, "only_first"), (only_second, "only_second"))
     )
     n = low + high
-    # Whole numbers throughout: for thousands of rows the binomial coefficients leave the range of floats.
+    # Integers throughout: for thousands of rows the binomial coefficients leave the range of floats.
     term = total = 1
     for i in range(low):
         term = term * (n - i) // (i + 1)

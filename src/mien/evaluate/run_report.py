@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import InputError, MissingExtraError, ModelError
-from mien.evaluate.files import write_bytes, write_words
-from mien.evaluate.machine import machine
-from mien.evaluate.markdown import escaped, section, table
+from mien.evaluate.documents import describe_machine, escape, join_parts, section, table, write_bytes, write_text
 from mien.evaluate.runs import Run, read_run
 from mien.labels import LABEL_SETS
 from mien.metrics import class_scores, confusion_matrix
@@ -23,17 +21,17 @@ from mien.output import plots
 
 __all__ = ["write_run_report"]
 
-ANSWERS = "validation.npz"
-"""Truth and answers of the validation rows, within a run folder."""
+PREDICTIONS = "validation.npz"
+"""Truth and predictions of the validation rows, within a run folder."""
 
-_Answers = dict[str, tuple[NDArray[np.int64], NDArray[np.int64], int]]
-"""By head: truth and answers, int64 (n,), of the labeled rows, and the number of classes."""
+_Predictions = dict[str, tuple[NDArray[np.int64], NDArray[np.int64], int]]
+"""By head: truth and predictions, int64 (n,), of the labeled rows, and the number of classes."""
 
 
 def write_run_report(folder: Path) -> None:
     """Write ``report.md``, ``curves.png`` and ``confusion.png`` into a run folder.
 
-    An unfinished run has a report too: it says what is not there yet.  Charts that cannot be drawn (nothing to draw,
+    An unfinished run has a report too: it says what is not there yet. Charts that cannot be drawn (nothing to draw,
     or matplotlib is not installed) are left out, and the report says why.
 
     Parameters
@@ -51,21 +49,21 @@ def write_run_report(folder: Path) -> None:
         If the files cannot be written.
     """
     run = read_run(folder)
-    answers = _answers(run)
-    images = _images(run, answers)
+    predictions = _predictions(run)
+    images = _images(run, predictions)
     parts = [
-        f"# {escaped(run.config.get('name') or run.name)}",
-        escaped(run.config.get("description", "")),
+        f"# {escape(run.config.get('name') or run.name)}",
+        escape(run.config.get("description", "")),
         _state(run),
         section("Result", _results(run), images.get("curves.png", "")),
         section("Trained on", _data(run)),
-        section("Net", _net(run)),
-        section("Classes", images.get("confusion.png", ""), *_classes(run, answers)),
+        section("Network", _net(run)),
+        section("Classes", images.get("confusion.png", ""), *_classes(run, predictions)),
         section("Epochs", _epochs(run), "All columns: `history.csv`." if run.history else ""),
         section("Recipe", table(("option", "value"), list(_flat(run.config)))),
-        section("Machine", table(("what", "value"), list(machine().items()))),
+        section("Machine", table(("what", "value"), list(describe_machine().items()))),
     ]
-    write_words(run.folder / "report.md", "\n\n".join(part for part in parts if part) + "\n")
+    write_text(run.folder / "report.md", join_parts(*parts) + "\n")
 
 
 def _state(run: Run) -> str:
@@ -77,18 +75,18 @@ def _state(run: Run) -> str:
         words.append(f"best epoch {run.best_epoch}")
     if run.spec is not None:
         words.append(f"finished {run.spec.date.isoformat()}")
-    return "\n\n".join([f"{', '.join(words)}.", *(f"Note: {escaped(note)}." for note in run.notes)])
+    return "\n\n".join([f"{', '.join(words)}.", *(f"Note: {escape(note)}." for note in run.notes)])
 
 
 def _results(run: Run) -> str:
     if run.spec is not None and run.spec.results:
         chosen = run.spec.training.get("selected_on")
-        note = f"The epoch was chosen on {escaped(chosen)}: expect a little less on new {_unit(run)}." if chosen else ""
+        note = f"The epoch was chosen on {escape(chosen)}: expect a little less on new {_unit(run)}." if chosen else ""
         rows = [
             (r.output, r.dataset, r.split, r.protocol, r.metric, f"{r.value:.4f}", _ends(r.low, r.high), r.n)
             for r in run.spec.results
         ]
-        head = ("output", "data set", "split", "protocol", "metric", "value", "95 % interval", "rows")
+        head = ("output", "dataset", "split", "protocol", "metric", "value", "95 % interval", "rows")
         return "\n\n".join(filter(None, [table(head, rows, right=(5, 7)), note]))
     known = [
         (head, metric, f"{figure.value:.4f}")
@@ -107,7 +105,7 @@ def _unit(run: Run) -> str:
     """Return what the rows are; without a record that is not known."""
     if run.spec is None:
         return "rows"
-    return "recordings" if run.spec.task == "speech-emotion" else "images"
+    return "clips" if run.spec.task == "speech-emotion" else "images"
 
 
 def _ends(low: float | None, high: float | None) -> str:
@@ -117,14 +115,14 @@ def _ends(low: float | None, high: float | None) -> str:
 def _data(run: Run) -> str:
     if run.spec is None:
         named = run.config.get("dataset")
-        return f"Data set {escaped(named)}." if named else "See the recipe."
+        return f"Dataset {escape(named)}." if named else "See the recipe."
     learned = run.spec.training.get("data", [])
-    lines = [f"- {escaped(line)}" for line in (learned if isinstance(learned, list) else [learned])]
-    return "\n".join([*lines, f"- Terms of the data: {escaped(run.spec.license.data)}"])
+    lines = [f"- {escape(line)}" for line in (learned if isinstance(learned, list) else [learned])]
+    return "\n".join([*lines, f"- Terms of the data: {escape(run.spec.license.data)}"])
 
 
 def _net(run: Run) -> str:
-    rows: list[tuple[str, str]] = [("net", run.net or "?"), ("heads", ", ".join(run.heads) or "?")]
+    rows: list[tuple[str, str]] = [("network", run.net or "?"), ("heads", ", ".join(run.heads) or "?")]
     if run.spec is not None:
         training = run.spec.training
         counts = [(name.replace("_", "-"), training.get(name)) for name in ("parameters", "multiply_adds")]
@@ -134,37 +132,37 @@ def _net(run: Run) -> str:
     return table(("what", "value"), rows)
 
 
-def _images(run: Run, answers: _Answers) -> dict[str, str]:
+def _images(run: Run, predictions: _Predictions) -> dict[str, str]:
     """Draw the charts, and return what the report shows in the place of each: a link to it, or why there is none."""
     shown = {}
     try:
         if run.history:
             write_bytes(run.folder / "curves.png", plots.curves(run.history, run.heads))
             shown["curves.png"] = "![Training against validation](curves.png)"
-        if answers:
+        if predictions:
             matrices = [
-                (head, confusion_matrix(truth, said, n_classes=k), _labels(run, head, k))
-                for head, (truth, said, k) in answers.items()
+                (head, confusion_matrix(truth, predicted, n_classes=k), _labels(run, head, k))
+                for head, (truth, predicted, k) in predictions.items()
             ]
             write_bytes(run.folder / "confusion.png", plots.confusion_pairs(matrices, unit=_unit(run)))
             shown["confusion.png"] = "![Confusion matrices of the validation rows](confusion.png)"
         else:
-            shown["confusion.png"] = f"Not yet: there is no `{ANSWERS}`."
+            shown["confusion.png"] = f"Not yet: there is no `{PREDICTIONS}`."
     except (MissingExtraError, InputError) as error:
-        return dict.fromkeys(("curves.png", "confusion.png"), f"No chart: {escaped(error)}.") | shown
+        return dict.fromkeys(("curves.png", "confusion.png"), f"No chart: {escape(error)}.") | shown
     return shown
 
 
-def _classes(run: Run, answers: _Answers) -> list[str]:
+def _classes(run: Run, predictions: _Predictions) -> list[str]:
     found = []
-    for head, (truth, said, k) in answers.items():
-        scores = class_scores(truth, said, n_classes=k)
+    for head, (truth, predicted, k) in predictions.items():
+        scores = class_scores(truth, predicted, n_classes=k)
         columns = (scores.precision, scores.recall, scores.f1)
         rows = [
             (label, *(_percent(column[i]) for column in columns), scores.support[i], scores.predicted[i])
             for i, label in enumerate(_labels(run, head, k))
         ]
-        titles = (head, "precision %", "recall %", "F1 %", "true", "answered")
+        titles = (head, "precision %", "recall %", "F1 %", "true", "predicted")
         found.append(table(titles, rows, right=range(1, 6)))
     return found
 
@@ -210,8 +208,8 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _answers(run: Run) -> _Answers:
-    path = run.folder / ANSWERS
+def _predictions(run: Run) -> _Predictions:
+    path = run.folder / PREDICTIONS
     if not path.is_file():
         return {}
     try:

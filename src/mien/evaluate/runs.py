@@ -1,4 +1,4 @@
-"""Run folders, read without the packages that made them: what was trained, how it went, what came out.
+"""Run folders, read without the packages that made them: what was trained, how it went, what came out; models by name.
 
 An unfinished run is a run: what it lacks, or what of it cannot be read, is said in its notes.
 """
@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from mien.errors import InputError, ModelError
 from mien.metrics import SCORES
+from mien.models import registry
 from mien.models.registry import RECORD
 from mien.models.spec import ModelSpec
 from mien.models.store import read_record
 
-__all__ = ["CONFIG", "HISTORY", "Figure", "Run", "best_metric", "chart_series", "read_run"]
+__all__ = ["CONFIG", "HISTORY", "Figure", "Run", "best_metric", "chart_series", "find_model", "read_run", "split_names"]
 
 CONFIG, HISTORY, FOLDS = "config.toml", "history.csv", "folds.json"
 """Names within a run folder."""
@@ -64,12 +65,12 @@ class Run:
 
     @property
     def net(self) -> str:
-        """The net's name; empty where it is not known."""
+        """The network's name; empty where it is not known."""
         return str(self.config.get("net", ""))
 
     @property
     def parameters(self) -> int | None:
-        """Number of the net's parameters, by the record."""
+        """Number of the network's parameters, by the record."""
         value = None if self.spec is None else self.spec.training.get("parameters")
         return value if isinstance(value, int) else None
 
@@ -220,7 +221,7 @@ def _history(path: Path, notes: list[str]) -> list[dict[str, str]]:
 
 
 def _whole(row: dict[str, Any]) -> bool:
-    """Tell whether a row has a number, or nothing, in every column, and an epoch."""
+    """Return whether a row has a number, or nothing, in every column, and an epoch."""
     if None in row or None in row.values() or not str(row.get("epoch", "")).isdecimal():
         return False
     try:
@@ -261,3 +262,52 @@ def chart_series(runs: Sequence[Run], metric: str) -> dict[str, list[tuple[int, 
     """Return a metric of each run over its epochs; runs of one name are told apart by their folders."""
     names = [run.name for run in runs]
     return {run.name if names.count(run.name) == 1 else str(run.folder): run.series(metric) for run in runs}
+
+
+def find_model(name: str) -> ModelSpec:
+    """Return the record of a model.
+
+    Parameters
+    ----------
+    name : str
+        The name of a shipped model, the path of a record, a run folder, or an ``.onnx`` file with its record beside it
+        (of the same name, or ``model.toml``).
+
+    Returns
+    -------
+    ModelSpec
+        Its record; the weights are not looked at.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is no such model.
+    ModelError
+        If the record is wrong or of another graph, or the run is not finished.
+    """
+    path = Path(name)
+    if path.suffix.lower() == ".onnx":
+        return _graph_record(path)
+    if name not in registry.names() and (path / CONFIG).is_file() and not (path / RECORD).is_file():
+        raise ModelError(f"{path} has no model yet: {'; '.join(read_run(path).notes)}")
+    return registry.get(name)
+
+
+def _graph_record(path: Path) -> ModelSpec:
+    if not path.is_file():
+        raise ModelError(f"no file {path}")
+    beside = (path.with_suffix(".toml"), path.with_name(RECORD))
+    record = next((p for p in beside if p.is_file()), None)
+    if record is None:
+        raise ModelError(f"{path} has no record beside it: expected {beside[0].name} or {RECORD}")
+    spec = registry.get(record)
+    if path.name not in (file.file for file in spec.files):
+        raise ModelError(f"{record} is the record of {', '.join(f.file for f in spec.files)}, not of {path.name}")
+    return spec
+
+
+def split_names(words: str) -> list[str]:
+    """Return the models that are named in one word, separated by commas; a path that exists is one, commas or not."""
+    if Path(words).exists():
+        return [words]
+    return [word for word in words.split(",") if word]

@@ -6,7 +6,7 @@ models or files; every function rejects empty input, because a number about noth
 
 from __future__ import annotations
 
-from mien.metrics.bootstrap import Interval, bootstrap_interval, recall_sums, uar_of_sums
+from mien.metrics.bootstrap import Interval, bootstrap_interval, f1_sums, recall_sums, uar_of_sums
 from mien.metrics.calibration import ReliabilityBins, brier, ece, ece_floor, nll, reliability_bins
 from mien.metrics.classification import (
     SCORES,
@@ -37,6 +37,7 @@ __all__ = [
     "confusion_matrix",
     "ece",
     "ece_floor",
+    "f1_sums",
     "macro_f1",
     "nll",
     "precision",

@@ -12,7 +12,7 @@ from mien._checks import check_integer, check_number, describe
 from mien.errors import InputError
 from mien.metrics.arrays import class_pair
 
-__all__ = ["Interval", "bootstrap_interval", "recall_sums", "uar_of_sums"]
+__all__ = ["Interval", "bootstrap_interval", "f1_sums", "recall_sums", "uar_of_sums"]
 
 _CHUNK_VALUES = 4_000_000
 """Drawn row numbers held at a time."""
@@ -115,8 +115,37 @@ def recall_sums(targets: ArrayLike, predictions: ArrayLike) -> NDArray[np.float6
     return np.concatenate([member & right, member], axis=1).astype(np.float64)
 
 
+def f1_sums(targets: ArrayLike, predictions: ArrayLike) -> NDArray[np.float64]:
+    """Return what each row adds to both sides of the F1 of each class, for `bootstrap_interval` with `uar_of_sums`.
+
+    An F1 is a ratio of sums as a recall is, so that the mean over classes is made alike.
+
+    Parameters
+    ----------
+    targets, predictions : array_like of int
+        Class numbers of shape (n,).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 of shape (n, 2 c), c being the classes that are true or predicted: twice the hits, then true rows and
+        predictions together.
+
+    Raises
+    ------
+    InputError
+        If the arrays are empty, of different length, or no class numbers.
+    """
+    truth, predicted = class_pair(targets, predictions)
+    classes = np.union1d(truth, predicted)
+    true, said = truth[:, None] == classes, predicted[:, None] == classes
+    return np.concatenate([2.0 * (true & said), true * 1.0 + said], axis=1)
+
+
 def uar_of_sums(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the UAR of each row of sums made by `recall_sums`, over the classes that the resample holds.
+    """Return the mean over classes of each row of sums made by `recall_sums` or `f1_sums`: UAR, or macro F1.
+
+    It is over the classes that the resample holds.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from typing import Any
 from mien.errors import InputError, ModelError
 from mien.labels import LabelSet, label_set
 from mien.models._table import Table, dump_toml
-from mien.models.spec import TASKS, License, ModelFile, ModelInput, ModelSpec, Output, Result, SoundInput
+from mien.models.spec import TASKS, ClipInput, License, ModelFile, ModelInput, ModelSpec, Output, Result, SoundInput
 
 __all__ = ["dump_toml", "parse_record"]
 
@@ -51,7 +51,9 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
             raise ModelError(f"{where}: not a TOML file: {error}") from error
     top = Table(record, where)
     task = top.text("task", among=TASKS)
-    faces, voices, fusion = (task == name for name in ("face-emotion", "speech-emotion", "emotion-fusion"))
+    faces, voices, clips, fusion = (
+        task == name for name in ("face-emotion", "speech-emotion", "video-emotion", "emotion-fusion")
+    )
     spec = ModelSpec(
         name=top.text("name", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*"),
         task=task,
@@ -63,8 +65,9 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
         path=where,
         input=_input(top.table("input")) if faces else None,
         sound=_sound(top.table("sound")) if voices else None,
-        crop=top.free("crop", required=faces),
-        outputs=tuple(_output(t) for t in top.tables("outputs")) if faces or voices else (),
+        clip=_clip(top.table("clip")) if clips else None,
+        crop=top.free("crop", required=faces or clips),
+        outputs=tuple(_output(t) for t in top.tables("outputs")) if faces or voices or clips else (),
         results=tuple(_result(t) for t in top.tables("results", required=False)),
         training=top.free("training", required=False),
         card=top.free("card", required=False),
@@ -138,6 +141,20 @@ def _sound(table: Table) -> SoundInput:
         raise table.wrong("pad_s", f"must be from 0 to {_LONGEST_S:g}, but got {entry.pad_s!r}")
     if entry.window_s < entry.min_s or entry.hop_s > entry.window_s:
         raise table.wrong("window_s", "must be no shorter than 'min_s' and 'hop_s'")
+    table.done()
+    return entry
+
+
+def _clip(table: Table) -> ClipInput:
+    entry = ClipInput(
+        frames=table.whole("frames", low=1),
+        size=table.whole("size", low=8),
+        crops=table.flag("crops", default=False),
+        face_model=table.text("face_model", default=""),
+        face_sha256=table.text("face_sha256", default=""),
+    )
+    if not entry.crops and not entry.face_model:
+        raise table.wrong("crops", "must be true where there is no 'face_model'")
     table.done()
     return entry
 

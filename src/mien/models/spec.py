@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mien.errors import ModelError
 from mien.labels import LABEL_SETS, LabelSet
 
-__all__ = ["TASKS", "License", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result", "SoundInput"]
+__all__ = ["TASKS", "ClipInput", "License", "ModelFile", "ModelInput", "ModelSpec", "Output", "Result", "SoundInput"]
 
-TASKS = ("face-emotion", "face-detection", "speech-emotion", "speech-activity", "emotion-fusion")
+TASKS = ("face-emotion", "face-detection", "speech-emotion", "speech-activity", "video-emotion", "emotion-fusion")
 """What a model can do."""
 
 
@@ -132,6 +132,35 @@ class SoundInput:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipInput:
+    """What the graph of a video-emotion model takes: the faces of one person in a video.
+
+    Always ``mask``, float32 (1, T), 1 for frames that are there; before it ``crops``, uint8 (1, T, S, S, 3) RGB, or
+    ``features``, float32 (1, T, D), or both.
+
+    Parameters
+    ----------
+    frames : int
+        Frames at most, T; evenly spaced over those in which the person is seen, or all of them if there are fewer.
+    size : int
+        Side S of the square crops in pixels.
+    crops : bool
+        Whether it takes ``crops``.
+    face_model : str
+        The face model of which it takes ``features``: the probabilities of all its outputs and its embedding, means of
+        each face and its mirror image. A shipped model, or the path of a record or run folder; empty for no features.
+    face_sha256 : str
+        Digest of that model's graph.
+    """
+
+    frames: int
+    size: int
+    crops: bool
+    face_model: str = ""
+    face_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One head of a model.
 
@@ -211,6 +240,8 @@ class ModelSpec:
         Given for face-emotion models.
     sound : SoundInput or None
         Given for speech-emotion models.
+    clip : ClipInput or None
+        Given for video-emotion models.
     crop : dict
         Geometry of the model's own crop, as `mien.face.align` reads it; empty for a detector.
     outputs : tuple of Output
@@ -233,6 +264,7 @@ class ModelSpec:
     path: Path
     input: ModelInput | None = None
     sound: SoundInput | None = None
+    clip: ClipInput | None = None
     crop: dict[str, Any] = field(default_factory=dict, hash=False)
     outputs: tuple[Output, ...] = ()
     results: tuple[Result, ...] = ()
@@ -304,6 +336,8 @@ class ModelSpec:
                 del record["input"]["mean"], record["input"]["std"]
         if self.sound is not None:
             record["sound"] = dataclasses.asdict(self.sound)
+        if self.clip is not None:
+            record["clip"] = dataclasses.asdict(self.clip)
         for key in ("crop", "fusion", "training", "card"):
             if table := getattr(self, key):
                 record[key] = copy.deepcopy(table)

@@ -15,6 +15,7 @@ from mien.output.summary import (
     describe_rest,
     format_minutes,
     format_time,
+    list_shares,
     person_shares,
     printable,
     sound_summaries,
@@ -286,10 +287,12 @@ def _video_rows(item: VideoResult | FailedItem, ascii_only: bool) -> Iterator[tu
     people = item.summary.people
     if not people:
         yield name, "", "", Text("no face", style="dim"), ""
-    warnings = {track.number: track.warnings for track in item.tracks}
+    tracks = {track.number: track for track in item.tracks}
     for place, person in enumerate(people[:_MAX_PEOPLE]):
         yield (name if place == 0 else Text(""), *_person_cells(person, item.end_s, ascii_only))
-        if notes := "; ".join(warnings[person.track]):
+        if (clip := tracks[person.track].clip) is not None:
+            yield "", "", "", Text(f"as a clip: {list_shares(clip.ranked())}", style="dim"), ""
+        if notes := "; ".join(tracks[person.track].warnings):
             yield "", "", "", Text(notes, style="dim"), ""
     if rest := describe_rest(people, _MAX_PEOPLE):
         yield "", "", "", Text(rest, style="dim"), ""

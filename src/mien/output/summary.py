@@ -220,7 +220,8 @@ def video_summary(video: VideoResult, *, ascii_only: bool = False) -> str:
     For example ``team.mp4: 12 min 4 s, 3 people, faces in view for 11 min 2 s: happiness 62%, neutral 30%``.  The
     shares are of the time that all people are in view.  Where the video has sound, the voice and both together follow:
     ``; voice for 4 min 8 s: anger 51%, neutral 40%; both: neutral 55%, anger 38%``.  Another method than the timeline
-    is named: ``by majority-vote happiness 80%``.
+    is named: ``by majority-vote happiness 80%``.  The prediction of a model for clips follows the faces: ``; as a clip:
+    happiness 71%, neutral 12%``.
     """
     summary = video.summary
     name = "" if video.path is None else f"{printable(video.path, ascii_only)}: "
@@ -228,7 +229,8 @@ def video_summary(video: VideoResult, *, ascii_only: bool = False) -> str:
     whole = format_duration(video.duration_s)
     if part < video.duration_s - 0.5:
         whole = f"{format_duration(part)} of {whole} (from {format_minutes(video.start_s, video.end_s)})"
-    sound = "".join(f"; {_describe_sound(one)}" for one in sound_summaries(video))
+    clip = "" if summary.clip is None else f"; as a clip: {list_shares(summary.clip.ranked())}"
+    sound = clip + "".join(f"; {_describe_sound(one)}" for one in sound_summaries(video))
     if not summary.people or summary.emotion is None:
         return f"{name}{whole}, no face{sound}"
     way = "" if video.method == "timeline" else f"by {video.method} "

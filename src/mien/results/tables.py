@@ -93,6 +93,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("start_s", float, "s", 6, "when the person is seen first"),
         Column("end_s", float, "s", 6, "when the person is seen last"),
         Column("seen_s", float, "s", 6, "for how long the person is in view"),
+        Column("clip", str, help="most probable emotion by the model for clips"),
+        Column("clip_confidence", float, help="its probability"),
     ),
     "segments": (_TRACK, _SEGMENT, *_TIMES),
     "fused": _fused_columns(MODALITIES),

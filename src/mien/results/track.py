@@ -133,6 +133,8 @@ class FaceTrack:
         What the person shows, stretch by stretch.
     moments : tuple of Moment
         The strongest moments, strongest first.
+    clip : Emotion or None
+        One prediction for all of the person's faces by a model for clips, in its own labels; None without such a model.
     warnings : tuple of str
         What makes the person hard to read.
 
@@ -155,6 +157,7 @@ class FaceTrack:
     sharpness: NDArray[np.float32] | None = None
     timeline: tuple[EmotionSegment, ...] = ()
     moments: tuple[Moment, ...] = ()
+    clip: Emotion | None = None
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -265,6 +268,7 @@ class FaceTrack:
             "seen_s": self.seen_s,
             "emotion": self.emotion.to_dict(),
             "seconds": self.seconds,
+            "clip": None if self.clip is None else self.clip.to_dict(),
             "warnings": list(self.warnings),
             "moments": [moment.to_dict() for moment in self.moments],
             "timeline": [segment.to_dict() for segment in self.timeline],

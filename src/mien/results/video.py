@@ -167,6 +167,8 @@ class VideoSummary:
         What the voice sounds like, averaged by time; None where nobody speaks or the sound was not read.
     fused : Emotion or None
         What the faces and the voice say together, averaged by time; None where that was not asked.
+    clip : Emotion or None
+        The predictions of a model for clips for all people, averaged by the time in view; None without such a model.
     """
 
     duration_s: float
@@ -176,6 +178,7 @@ class VideoSummary:
     speech_s: float = 0.0
     voice: Emotion | None = None
     fused: Emotion | None = None
+    clip: Emotion | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write; the people are in the video's tracks."""
@@ -187,6 +190,7 @@ class VideoSummary:
             "speech_s": self.speech_s,
             "voice": None if self.voice is None else self.voice.to_dict(),
             "fused": None if self.fused is None else self.fused.to_dict(),
+            "clip": None if self.clip is None else self.clip.to_dict(),
         }
 
 
@@ -214,8 +218,8 @@ class VideoResult(Result):
         Frames per second on the average, as the video declares it.
     path : str or None
         The file, as it was given; None for arrays and bytes.
-    model, detector : str
-        Names of what made the answer.
+    model, detector, clip_model : str
+        Names of what made the predictions; ``clip_model`` is empty where no model for clips was used.
     method : str
         How the video's one answer (``summary.emotion``) comes about.  ``"timeline"``: all smoothed distributions,
         averaged by time and person.  ``"middle-frame"``: the largest face of the frame in the middle.
@@ -255,6 +259,7 @@ class VideoResult(Result):
     speech: SpeechResult | None = None
     fused: FusedResult | None = None
     labels: LabelSet = None  # type: ignore[assignment]  # set below
+    clip_model: str = ""
     preview: Callable[[VideoResult], bytes | None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -304,6 +309,7 @@ class VideoResult(Result):
             speech_s=0.0 if voice is None else voice.speech_s,
             voice=None if voice is None else voice.emotion,
             fused=None if self.fused is None else self.fused.emotion,
+            clip=_mean_by_time([(track.clip, track.seen_s) for track in self.tracks if track.clip is not None]),
         )
 
     def _answer(self) -> Emotion | None:
@@ -311,13 +317,10 @@ class VideoResult(Result):
             return None
         labels = self.tracks[0].labels
         if self.method == "timeline":
-            weights = [track.seen_s for track in self.tracks]
-            rows = np.array([track.emotion.to_array() for track in self.tracks])
-            mean = np.average(rows, axis=0, weights=weights if any(weights) else None)
-        else:
-            answers = _of_largest(self.tracks)
-            votes = np.eye(len(labels))[answers.argmax(axis=1)]
-            mean = (votes if self.method == "majority-vote" else answers).mean(axis=0)
+            return _mean_by_time([(track.emotion, track.seen_s) for track in self.tracks])
+        answers = _of_largest(self.tracks)
+        votes = np.eye(len(labels))[answers.argmax(axis=1)]
+        mean = (votes if self.method == "majority-vote" else answers).mean(axis=0)
         return Emotion(labels, tuple((mean / mean.sum()).tolist()))
 
     def columns(self, table: str | None = None) -> tuple[Column, ...]:
@@ -368,7 +371,14 @@ class VideoResult(Result):
                 "tracks",
                 self.labels,
                 self.path,
-                {"track": track.number, "start_s": track.start_s, "end_s": track.end_s, "seen_s": track.seen_s},
+                {
+                    "track": track.number,
+                    "start_s": track.start_s,
+                    "end_s": track.end_s,
+                    "seen_s": track.seen_s,
+                    "clip": None if track.clip is None else track.clip.top,
+                    "clip_confidence": None if track.clip is None else track.clip.confidence,
+                },
                 emotion=track.emotion,
                 warnings=track.warnings,
             )
@@ -427,6 +437,7 @@ class VideoResult(Result):
             "model": self.model,
             "detector": self.detector,
             "method": self.method,
+            "clip_model": self.clip_model,
             "labels": self.labels.to_data(),
             "warnings": list(self.warnings),
             "cuts": list(self.cuts),
@@ -451,7 +462,10 @@ class VideoResult(Result):
                 found.setdefault(tracked.track, []).append((place, tracked))
         names = ("width", "height", "duration_s", "start_s", "end_s", "frames_read", "frames_failed", "frame_rate")
         return cls(
-            **{name: data[name] for name in (*names, "path", "model", "detector", "method", "warnings", "cuts")},
+            **{
+                name: data[name]
+                for name in (*names, "path", "model", "detector", "method", "clip_model", "warnings", "cuts")
+            },
             times_s=times_s,
             tracks=tuple(_rebuilt(track, found[track["track"]], times_s, lengths_s) for track in data["tracks"]),
             speech=None if data["speech"] is None else SpeechResult.from_dict(data["speech"]),
@@ -489,6 +503,16 @@ def _union_s(stretches: Sequence[tuple[float, float]]) -> float:
     return covered
 
 
+def _mean_by_time(parts: Sequence[tuple[Emotion, float]]) -> Emotion | None:
+    """Return the mean of emotions by the seconds that each was in view; None of none."""
+    if not parts:
+        return None
+    weights = [seconds for _, seconds in parts]
+    rows = np.array([emotion.to_array() for emotion, _ in parts])
+    mean = np.average(rows, axis=0, weights=weights if any(weights) else None)
+    return Emotion(parts[0][0].labels, tuple((mean / mean.sum()).tolist()))
+
+
 def _of_largest(tracks: Sequence[FaceTrack]) -> NDArray[np.float64]:
     """Return the answers to the largest face of each frame that has one, float64 (frames, k)."""
     times_s = np.concatenate([track.times_s for track in tracks])
@@ -523,5 +547,6 @@ def _rebuilt(
         sharpness=None if None in sharp else np.array(sharp, np.float32),
         timeline=tuple(EmotionSegment.from_dict(segment) for segment in data["timeline"]),
         moments=tuple(Moment.from_dict(moment) for moment in data["moments"]),
+        clip=None if data["clip"] is None else Emotion.from_dict(data["clip"]),
         warnings=tuple(data["warnings"]),
     )

@@ -1,26 +1,71 @@
-"""The run folder: who may write there, and what can be read back from it."""
+"""The run folder: its recipe, history and checkpoints, and the networks that can be read back from it."""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
+import os
+import time
 import tomllib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from mien.errors import DatasetError, InputError, ModelError
 from mien.labels import FER7, FERPLUS8
 from mien.models.record import dump_toml
-from mien.train.nets import EmotionNet, build_any
+from mien.train.nets import EmotionNetwork, build_network
 from mien.train.recipe import Recipe
 
-__all__ = ["best_net", "claim", "heads_of", "load_net", "read_config"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "HistoryWriter",
+    "best_epoch",
+    "checkpoint_callbacks",
+    "claim_folder",
+    "load_checkpoint",
+    "load_network",
+    "read_config",
+    "read_history",
+    "write_file",
+    "write_weights_file",
+]
+
+WEIGHTS = "model.safetensors"
+"""Name of the file of a trained network's weights."""
 
 
-def claim(folder: Path, recipe: Recipe) -> None:
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all; its folder is made.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be written; what stood there before is untouched.
+    """
+    temporary = path.with_suffix(path.suffix + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise DatasetError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def claim_folder(folder: Path, recipe: Recipe) -> None:
     """Write ``config.toml``, or make sure that the one which is there is of the same recipe.
 
     Raises
@@ -31,17 +76,10 @@ def claim(folder: Path, recipe: Recipe) -> None:
         If it cannot be written to.
     """
     path = folder / "config.toml"
-    if path.is_file():
-        if read_config(folder) != Recipe.from_dict(recipe.to_dict()):
-            raise InputError(f"{folder} holds a run of another recipe: choose another folder, or remove it")
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(dump_toml(recipe.to_dict()), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DatasetError(f"cannot write to the run folder {folder}: {error.strerror or error}") from error
+    if not path.is_file():
+        write_file(path, dump_toml(recipe.to_dict()))
+    elif replace(read_config(folder), description="") != replace(recipe, description=""):
+        raise InputError(f"{folder} holds a run of another recipe: choose another folder, or remove it")
 
 
 def read_config(folder: Path) -> Recipe:
@@ -54,32 +92,135 @@ def read_config(folder: Path) -> Recipe:
     """
     path = folder / "config.toml"
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        return Recipe.from_dict(tomllib.loads(path.read_text("utf-8")), source=str(path))
     except FileNotFoundError:
         raise ModelError(f"{folder} is no run folder: it has no config.toml") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
-    try:
-        return Recipe.from_dict(data, source=str(path))
     except InputError as error:
         raise ModelError(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {error}") from error
 
 
-def heads_of(state: dict[str, Tensor]) -> dict[str, int]:
-    """Return the number of classes of each head, by the weights of a net."""
-    found = {}
-    for key, value in state.items():
-        first, _, rest = key.partition(".")
-        name, _, last = rest.rpartition(".")
-        if first == "heads" and last == "weight":
-            found[name] = len(value)
-    # Files of weights are sorted by name; the order of the outputs is not.
-    first_ones = [name for name in (FERPLUS8.name, FER7.name) if name in found]
-    return {name: found[name] for name in (*first_ones, *(n for n in found if n not in first_ones))}
+# --- history ----------------------------------------------------------------------------------------------------------
 
 
-def best_net(folder: Path, recipe: Recipe, *, epoch: str = "best") -> EmotionNet:
-    """Return the averaged weights of the best epoch of a run, or of the last.
+def read_history(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a history file, oldest first; an absent file has none."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def best_epoch(path: Path) -> int:
+    """Return the first epoch with the highest score of a history file, the last where nothing chose; 0 without any."""
+    rows = read_history(path)
+    known = [(float(row["val_score"]), -int(row["epoch"])) for row in rows if row.get("val_score")]
+    if known:
+        return -max(known)[1]
+    return int(rows[-1]["epoch"]) if rows else 0
+
+
+class HistoryWriter(Callback):
+    """Writes ``history.csv`` after every epoch, and reports it.
+
+    Rows of epochs that a killed run had not yet saved are dropped on resumption, so that the file always holds exactly
+    the epochs that made the weights.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    report : callable
+        Gets one line a finished epoch.
+    """
+
+    def __init__(self, path: Path, report: Callable[[str], object]) -> None:
+        self._path, self._report = path, report
+        self._rows: list[dict[str, Any]] = []
+        self._started = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the rows of the epochs that the checkpoint holds."""
+        self._rows = [dict(row) for row in read_history(self._path) if int(row["epoch"]) <= trainer.current_epoch]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the row of the epoch; of several processes, the first does."""
+        if not trainer.is_global_zero:
+            return
+        seconds = time.monotonic() - self._started
+        values = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "seconds": round(seconds, 1)}
+        row["rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row.update((name, round(value, 6)) for name, value in values.items())
+        self._rows.append(row)
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, fieldnames=list(row), extrasaction="ignore", restval="")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_file(self._path, stream.getvalue())
+        metrics = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        self._report(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {seconds:.0f} s  {metrics}")
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the old checkpoint, on the same disk, and puts the new one in its place only when it is complete.
+
+    A full disk or a kill in the middle leaves the old one as it was.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Raises
+        ------
+        DatasetError
+            If it cannot be written.
+        """
+        target = Path(path)
+        temporary = target.with_suffix(target.suffix + ".part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as stream:
+                torch.save(checkpoint, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(target)
+        except (OSError, RuntimeError) as error:
+            # torch's writer turns a failed write into a RuntimeError, with the system's error as its context.
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            if isinstance(error, RuntimeError) and not _is_write_error(error):
+                raise
+            state = "the one before is unharmed" if target.is_file() else "there is none before it"
+            raise DatasetError(f"cannot save the checkpoint {target}: {error}; {state}") from error
+
+
+def _is_write_error(error: RuntimeError) -> bool:
+    return isinstance(error.__context__, OSError) or "write" in str(error).lower()
+
+
+def checkpoint_callbacks(folder: Path, *, has_validation: bool = True) -> list[Callback]:
+    """Return what keeps ``best.ckpt`` and ``last.ckpt`` in a folder; without validation the last alone."""
+    options: dict[str, Any] = {"dirpath": folder, "save_top_k": 1, "enable_version_counter": False}
+    # One callback each: Lightning's save_last renews last.ckpt only when the score improves, so that a killed run would
+    # go on from its best epoch.  The last comes last, to hold the other's state of the same epoch.
+    best = [ModelCheckpoint(filename="best", monitor="val_score", mode="max", **options)] if has_validation else []
+    return [*best, ModelCheckpoint(filename="last", **options)]
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+def load_checkpoint(folder: Path, recipe: Recipe, *, epoch: str = "best") -> EmotionNetwork:
+    """Return the network with the averaged weights of the best epoch of a run, or of the last.
 
     Parameters
     ----------
@@ -103,11 +244,17 @@ def best_net(folder: Path, recipe: Recipe, *, epoch: str = "best") -> EmotionNet
         state = {k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")}
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, AttributeError) as error:
         raise ModelError(f"cannot read the checkpoint {path}: {error}") from error
-    return _filled(recipe, state, path)
+    return _build(recipe, state, path)
 
 
-def load_net(folder: Path) -> EmotionNet:
-    """Return the trained net of a run folder.
+def write_weights_file(folder: Path, net: EmotionNetwork) -> None:
+    """Write ``model.safetensors``."""
+    weights = {name: values.contiguous() for name, values in net.state_dict().items()}
+    write_file(folder / WEIGHTS, save_safetensors(weights))
+
+
+def load_network(folder: Path) -> EmotionNetwork:
+    """Return the trained network of a run folder.
 
     Parameters
     ----------
@@ -120,21 +267,34 @@ def load_net(folder: Path) -> EmotionNet:
         If the folder is no run, or has no weights yet, or they are damaged.
     """
     recipe = read_config(folder)
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS
     if not path.is_file():
-        return best_net(folder, recipe)
+        return load_checkpoint(folder, recipe)
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read the weights {path}: {error}") from error
-    return _filled(recipe, state, path)
+    return _build(recipe, state, path)
 
 
-def _filled(recipe: Recipe, state: dict[str, Tensor], path: Path) -> EmotionNet:
-    net = build_any(recipe.net, heads_of(state), **recipe.net_options)
+def _build(recipe: Recipe, state: dict[str, Tensor], path: Path) -> EmotionNetwork:
+    net: EmotionNetwork = build_network(recipe.net, _heads_of(state), **recipe.net_options)
     try:
         net.load_state_dict(state)
     except RuntimeError as error:  # torch lists every tensor, a line each
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise ModelError(f"{path} does not fit the net of its config.toml: {reason}") from error
+        raise ModelError(f"{path} does not fit the network of its config.toml: {reason}") from error
     return net.eval()
+
+
+def _heads_of(state: dict[str, Tensor]) -> dict[str, int]:
+    """Return the number of classes of each head, by the weights of a network."""
+    found = {}
+    for key, value in state.items():
+        first, _, rest = key.partition(".")
+        name, _, last = rest.rpartition(".")
+        if first == "heads" and last == "weight":
+            found[name] = len(value)
+    # Files of weights are sorted by name; the order of the outputs is not.
+    first_ones = [name for name in (FERPLUS8.name, FER7.name) if name in found]
+    return {name: found[name] for name in (*first_ones, *(n for n in found if n not in first_ones))}

@@ -1,4 +1,4 @@
-"""Where a net's first weights come from, and which of its parts stay as they are."""
+"""Where a network's first weights come from, and which of its parts stay as they are."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from torch import Tensor
 from mien._extras import import_extra
 from mien.errors import InputError, ModelError, UnknownModelError
 from mien.models import registry, store
-from mien.train.nets.base import EmotionNet
-from mien.train.nets.vgg16 import VGG16
-from mien.train.nets.vgg_weights import translate
+from mien.train.nets.base import EmotionNetwork
+from mien.train.nets.vgg16 import VGG16, translate
 
-__all__ = ["BODY", "freeze", "init_net", "read_state"]
+__all__ = ["BODY", "freeze", "init_network", "read_state"]
 
 BODY = "body"
 """Pattern of `freeze` for everything but the heads."""
@@ -31,23 +30,23 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _RANGE = re.compile(r"(?P<stem>.*\.)(?P<first>\d+)-(?P<last>\d+)")
 
 
-def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = str) -> None:
-    """Give a net the weights of a model, a run, a file or a public collection.
+def init_network(net: EmotionNetwork, source: str, *, report: Callable[[str], object] = str) -> None:
+    """Give a network the weights of a model, a run, a file or a public collection.
 
-    Heads with the same name and number of classes are taken over; other heads stay as they are.  Residual blocks that
-    come after the net's last are left out, so that a shallower net can start from a deeper one: such a net answers much
-    as before without one of its blocks (Veit et al. 2016, arXiv:1605.06431).  Where the net's blocks have fewer inner
-    channels, those are taken over that give most to the block's output.
+    Heads with the same name and number of classes are copied; other heads stay as they are.  Residual blocks that come
+    after the network's last are left out, so that a shallower one can start from a deeper one: its predictions change
+    little without one of its blocks (Veit et al. 2016, arXiv:1605.06431).  Where the network's blocks have fewer inner
+    channels, those are copied that contribute most to the block's output.
 
     Parameters
     ----------
-    net : EmotionNet
-        The net; changed in place.
+    net : EmotionNetwork
+        The network; changed in place.
     source : str
-        See `read_state`.  For `VGG16` also public weights in the layouts of `mien.train.nets.vgg_weights`, which
-        leave the dense layer and the heads as they are.
+        See `read_state`.  For `VGG16` also public weights (see `mien.train.nets.vgg16.translate`), which leave the
+        dense layer and the heads as they are.
     report : callable
-        Gets a line on what was taken and what not; the default, `str`, drops it.
+        Gets a line on what was copied and what not; the default, `str`, drops it.
 
     Raises
     ------
@@ -56,7 +55,7 @@ def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = 
         finite; names the first such key.
     """
     state = read_state(source)
-    _finite(state, source)
+    _check_finite(state, source)
     own = net.state_dict()
     fresh: set[str] = set()
     if isinstance(net, VGG16):
@@ -72,15 +71,15 @@ def init_net(net: EmotionNet, source: str, *, report: Callable[[str], object] = 
                 report(f"warning: {advice}")
     later = _later_blocks(state, own)
     state = {key: value for key, value in state.items() if _block(key) not in later}
-    state, pruned = _pruned(state, own)
+    state, pruned = _prune(state, own)
     heads = _fitting_heads(state, own)
     fresh |= {key for key in own if _head(key) and _head(key) not in heads}
     _check(state, own, fresh, source)
-    taken = {key: value for key, value in state.items() if key in own and key not in fresh}
+    copied = {key: value for key, value in state.items() if key in own and key not in fresh}
     with torch.no_grad():
-        for key, value in taken.items():
+        for key, value in copied.items():
             own[key].copy_(value)
-    _tell(report, source, len(taken), fresh, heads, state, later)
+    _report(report, source, len(copied), fresh, heads, state, later)
     if pruned:
         report(f"inner channels kept: {', '.join(pruned)}")
 
@@ -99,7 +98,7 @@ def read_state(source: str) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to torch.Tensor
-        By name of the net's parameter or statistic.
+        By name of the network's parameter or statistic.
 
     Raises
     ------
@@ -193,7 +192,7 @@ def _of_graph(content: bytes, source: str) -> dict[str, Tensor]:
     return {name: torch.from_numpy(onnx.numpy_helper.to_array(entry).copy()) for name, entry in named.items()}
 
 
-def _finite(state: Mapping[str, Tensor], source: str) -> None:
+def _check_finite(state: Mapping[str, Tensor], source: str) -> None:
     for key, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise ModelError(f"cannot start from {source}: {key} holds numbers that are not finite")
@@ -212,7 +211,7 @@ def _block(key: str) -> str:
 
 
 def _later_blocks(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:
-    """Return the blocks of the source that come after the net's last."""
+    """Return the blocks of the source that come after the network's last."""
     count = len({_block(key) for key in own} - {""})
     blocks = {_block(key) for key in state} - {""}
     return {block for block in blocks if count and int(block.split(".")[1]) >= count}
@@ -229,23 +228,23 @@ _INNER = {
 """Tensors of a residual block that have its inner channels, and along which axis."""
 
 
-def _pruned(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Leave out inner channels of residual blocks that have more than the net's, and say how many were kept."""
-    result, told = dict(state), []
+def _prune(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Leave out inner channels of residual blocks that have more than the network's; return how many were kept, too."""
+    result, lines = dict(state), []
     for block in sorted({_block(key) for key in own} - {""}):
         inner = {f"{block}.{name}": axis for name, axis in _INNER.items()}
-        if not _only_wider(state, own, inner):
+        if not _is_only_wider(state, own, inner):
             continue  # the check of all tensors says what does not fit
         weight, bias, after = (state[f"{block}.{name}"] for name in ("norm2.weight", "norm2.bias", "conv2.weight"))
         count = len(own[f"{block}.conv1.weight"])
-        kept = _given(weight.double(), bias.double(), after.double()).topk(count).indices.sort().values
+        kept = _contribution(weight.double(), bias.double(), after.double()).topk(count).indices.sort().values
         result |= {key: state[key].index_select(axis, kept) for key, axis in inner.items()}
-        told.append(f"{block} {count} of {len(weight)}")
-    return result, told
+        lines.append(f"{block} {count} of {len(weight)}")
+    return result, lines
 
 
-def _only_wider(state: Mapping[str, Tensor], own: Mapping[str, Tensor], inner: Mapping[str, int]) -> bool:
-    """Tell whether these tensors differ from the net's only in more channels along their axes, all as many."""
+def _is_only_wider(state: Mapping[str, Tensor], own: Mapping[str, Tensor], inner: Mapping[str, int]) -> bool:
+    """Return whether these tensors differ from the network's only in more channels along their axes, all as many."""
     if not all(key in state and key in own and state[key].ndim == own[key].ndim for key in inner):
         return False
     counts = {(state[key].shape[axis], own[key].shape[axis]) for key, axis in inner.items()}
@@ -258,12 +257,12 @@ def _only_wider(state: Mapping[str, Tensor], own: Mapping[str, Tensor], inner: M
     return others and len(counts) == 1 and all(have > want for have, want in counts)
 
 
-def _given(weight: Tensor, bias: Tensor, after: Tensor) -> Tensor:
-    """Return what each inner channel gives to its block, (n,), by its norm (n,) and what takes it (m, n, 3, 3).
+def _contribution(weight: Tensor, bias: Tensor, after: Tensor) -> Tensor:
+    """Return what each inner channel contributes to its block, (n,), by its norm (n,) and next weights (m, n, 3, 3).
 
     Between the two convolutions of a block nothing else hangs on a channel, so that only it is missing without it (Li
-    et al. 2017, arXiv:1608.08710).  It gives the size of its weights in the second convolution, times the root mean
-    square of what they see: of the positive part of a normal variable with the mean and deviation that the norm sets.
+    et al. 2017, arXiv:1608.08710).  It contributes the size of its weights in the second convolution, times the root
+    mean square of their input: the positive part of a normal variable with the mean and deviation that the norm sets.
     """
     deviation = weight.abs().clamp_min(1e-12)
     ratio = bias / deviation
@@ -288,20 +287,24 @@ def _check(state: Mapping[str, Tensor], own: Mapping[str, Tensor], fresh: set[st
             continue
         shape = tuple(value.shape)
         if key not in state:
-            raise ModelError(f"cannot start from {source}: it has no {key}, which the net has with the shape {shape}")
+            raise ModelError(
+                f"cannot start from {source}: it has no {key}, which the network has with the shape {shape}"
+            )
         if tuple(state[key].shape) != shape:
             raise ModelError(
-                f"cannot start from {source}: {key} has the shape {tuple(state[key].shape)}, but the net's has {shape}"
+                f"cannot start from {source}: {key} has the shape {tuple(state[key].shape)}, but needs {shape}"
             )
     for key, value in state.items():
         if key not in own and not _head(key):
-            raise ModelError(f"cannot start from {source}: the net has no {key}, which it has as {tuple(value.shape)}")
+            raise ModelError(
+                f"cannot start from {source}: the network has no {key}, which it has as {tuple(value.shape)}"
+            )
 
 
-def _tell(
+def _report(
     report: Callable[[str], object],
     source: str,
-    taken: int,
+    copied: int,
     fresh: set[str],
     heads: set[str],
     state: Mapping[str, Tensor],
@@ -309,31 +312,31 @@ def _tell(
 ) -> None:
     others = sorted({_head(key) or key.split(".")[0] for key in fresh})
     unused = sorted({_head(key) for key in state if _head(key)} - heads - set(others)) + sorted(later)
-    text = f"started from {source}: {taken} tensors"
+    text = f"started from {source}: {copied} tensors"
     text += f", with the heads {', '.join(sorted(heads))}" if heads else ""
     text += f"; fresh: {', '.join(others)}" if others else ""
     text += f"; left out: {', '.join(unused)}" if unused else ""
     report(text)
 
 
-def freeze(net: EmotionNet, patterns: Sequence[str]) -> list[str]:
-    """Keep parts of a net as they are in training.
+def freeze(net: EmotionNetwork, patterns: Sequence[str]) -> list[str]:
+    """Keep parts of a network as they are in training.
 
     Batch norms whose parameters are all frozen use and keep their statistics, also after ``net.train()``.
 
     Parameters
     ----------
-    net : EmotionNet
-        The net; changed in place.
+    net : EmotionNetwork
+        The network; changed in place.
     patterns : sequence of str
         ``"body"`` (everything but the heads); the beginning of a parameter's name, up to a dot (``"stem"``,
-        ``"blocks.0"``); a range of numbered parts, both ends included (``"blocks.0-2"``); for nets with layer names,
-        such as VGG16, a name or range of names in their order (``"block1-block4"``, ``"conv1_1-conv4_3"``).
+        ``"blocks.0"``); a range of numbered parts, both ends included (``"blocks.0-2"``); for VGG16
+        and others with layer names, a name or range of names in their order (``"block1-block4"``, ``"conv1_1"``).
 
     Returns
     -------
     list of str
-        Names of the frozen parameters, in the net's order.
+        Names of the frozen parameters, in the network's order.
 
     Raises
     ------
@@ -357,7 +360,7 @@ def freeze(net: EmotionNet, patterns: Sequence[str]) -> list[str]:
     return [name for name in names if name in frozen]
 
 
-def _prefixes(net: EmotionNet, pattern: str) -> list[str]:
+def _prefixes(net: EmotionNetwork, pattern: str) -> list[str]:
     if pattern == BODY:
         return [name for name, _ in net.named_children() if name != "heads"]
     layers = net.layer_names()
@@ -381,7 +384,7 @@ def _layers(layers: Mapping[str, Sequence[str]], word: str) -> list[str]:
     return [name for name in layers if word != number and name.startswith(f"conv{number}_")]
 
 
-def _choices(net: EmotionNet, names: Sequence[str]) -> list[str]:
+def _choices(net: EmotionNetwork, names: Sequence[str]) -> list[str]:
     """Return what can be frozen, short: the parts of the first level, numbered ones as a range, and layer names."""
     parts: dict[str, set[int]] = {}
     for name in names:

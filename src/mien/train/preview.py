@@ -1,4 +1,4 @@
-"""A look at what training sees: the images of a recipe under its augmentation."""
+"""A sheet of the images of a recipe under its augmentation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from mien.errors import InputError
-from mien.labels import LABEL_SETS
 from mien.output.sheet import sheet
 from mien.output.write import encode_png
-from mien.train.corpus import Corpus, load_corpus
-from mien.train.export import write_file
+from mien.train.corpus import Corpus
+from mien.train.folder import write_file
+from mien.train.kinds import kind_of, load_split
 from mien.train.recipe import Recipe
 
 __all__ = ["preview"]
@@ -33,9 +33,9 @@ def preview(
     Parameters
     ----------
     recipe : Recipe
-        Its data set, augmentation and seed are used.
+        Its dataset, augmentation and seed are used.
     data : str or pathlib.Path
-        File or folder of the data set.
+        File or folder of the dataset.
     out : str or pathlib.Path
         The PNG to write.
     votes : str or pathlib.Path, optional
@@ -55,21 +55,20 @@ def preview(
     DatasetError
         If the data cannot be read or the sheet not be written.
     """
-    if recipe.is_speech or recipe.is_video:
-        what = "speech" if recipe.is_speech else "clips"
-        raise InputError(f"recipe {recipe.name!r} is for {what}: a preview shows images")
-    training, _ = load_corpus(recipe, data, votes=votes)
+    if recipe.kind != "image":
+        raise InputError(f"recipe {recipe.name!r} is for {kind_of(recipe).noun}: a preview shows images")
+    training, _ = load_split(recipe, data, labels=votes)
     chosen = np.random.default_rng(recipe.seed).permutation(len(training))[:rows]
     generator = torch.Generator().manual_seed(recipe.seed)
     images: list[NDArray[np.uint8]] = []
     captions: list[str] = []
     for row in chosen:
-        plain = training.images[row]
+        plain = training.inputs["images"][row]
         gray = torch.from_numpy(np.repeat(plain[None, None], columns, axis=0)).to(torch.float32)
         changed = recipe.augmentation(gray, generator).round().clamp(0, 255).to(torch.uint8).numpy()
         images += [plain, *changed[:, 0]]
         captions += [_label(training, int(row)), *[""] * columns]
-    drawn = sheet(images, captions, columns=columns + 1, title=f"{recipe.name}: as it is, and as training sees it")
+    drawn = sheet(images, captions, columns=columns + 1, title=f"{recipe.name}: as it is, and as in training")
     write_file(Path(out), encode_png(drawn))
     return drawn
 
@@ -77,5 +76,5 @@ def preview(
 def _label(corpus: Corpus, row: int) -> str:
     for head, truth in corpus.truth.items():
         if truth[row] >= 0:
-            return str(LABEL_SETS[head].emotions[int(truth[row])])
+            return str(corpus.label_sets[head].emotions[int(truth[row])])
     return ""

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mien.data import DATASETS
 from mien.errors import DatasetError, InputError
-from mien.train.augment import Augmentation
-from mien.train.augment_sound import SoundAugmentation
+from mien.train.augment import Augmentation, SoundAugmentation
 
-__all__ = ["BOTH", "Distillation", "Loss", "Optimizer", "Recipe", "Video", "load_recipe", "overridden", "recipe_names"]
+__all__ = [
+    "BOTH",
+    "FER2013",
+    "Distillation",
+    "Loss",
+    "Optimizer",
+    "Recipe",
+    "Video",
+    "load_recipe",
+    "member_recipes",
+    "override",
+    "recipe_names",
+]
 
 T = TypeVar("T")
 
+_FORMER = {
+    "optimiser": "optimizer",
+    "film": "video",
+    "equalise": "equalize",
+    "film_folder": "video_folder",
+    "ravdess_films": "ravdess_videos",
+}
+"""Keys and datasets by the names that recipes of mien 0.1 have for them."""
+
 BOTH = "fer2013+ferplus"
 """FER2013's images with FER2013's labels and FER+'s votes: two heads learn together."""
+
+FER2013 = (BOTH, "fer2013", "ferplus")
+"""Names of the datasets with FER2013's images, whose validation rows are the split PublicTest."""
 
 
 def _one_of(value: str, allowed: tuple[str, ...], what: str) -> None:
@@ -29,7 +52,7 @@ def _one_of(value: str, allowed: tuple[str, ...], what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """How weights move: the method, its rate over time, and averaging.
+    """How weights are updated: the method, its rate over time, and averaging.
 
     Parameters
     ----------
@@ -104,18 +127,18 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """Learning from trained nets (Hinton et al. 2015, arXiv:1503.02531).
+    """Learning from trained networks (Hinton et al. 2015, arXiv:1503.02531).
 
-    The teachers see the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237).
+    The teachers get the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237).
 
     Parameters
     ----------
     teachers : tuple of str
         Run folders; their probabilities are averaged.
     weight : float
-        Share of the teachers' answer in the target; the rest is the labels'.
+        Share of the teachers' probabilities in the target; the rest is the labels'.
     temperature : float
-        Softens the teachers' answers before they are mixed into the target; 1 leaves them as they are.
+        Softens the teachers' probabilities before they are mixed into the target; 1 leaves them as they are.
     """
 
     teachers: tuple[str, ...] = ()
@@ -130,12 +153,12 @@ class Video:
     Parameters
     ----------
     frames : int
-        Frames of a clip, evenly spaced; a clip that has fewer gives what it has.
+        Frames of a clip, evenly spaced; of a shorter clip all.
     size : int
         Side of the faces in pixels.
     model : str
-        The face model whose answers and embedding some nets take in place of images: a shipped one, or the path of a
-        record or run folder.
+        The face model whose probabilities and embedding some networks take in place of images: a shipped one, or the
+        path of a record or run folder.
     drop : float
         Share of a clip's frames that are left out while training, another choice each time.
     """
@@ -162,14 +185,14 @@ class Recipe:
     description : str
         One line for people.
     net : str
-        Architecture (see `mien.train.nets.NETS`).
+        Architecture (see `mien.train.nets.NETWORKS`).
     net_options : dict
         Options of the architecture.
     dataset : str
-        ``fer2013+ferplus`` (FER2013's images with both kinds of labels, one head each), one of
+        ``fer2013+ferplus`` (FER2013's images with both kinds of labels, one head each), or one of
         `mien.data.DATASETS`.
     dataset_options : dict
-        Options of the data set.
+        Options of the dataset.
     labels : {"soft", "hard", "probability"}
         Where annotators voted: train against their distribution (FER+'s cross-entropy mode), against the one label that
         the protocol makes of it (majority), or against a label drawn from it anew in every epoch (probability mode).
@@ -188,20 +211,20 @@ class Recipe:
     init : str
         Where the weights start: a shipped model, a run folder or a file (see `mien.train.init`); empty for random.
     freeze : tuple of str
-        Parts of the net that stay as they start (see `mien.train.init.freeze`).
+        Parts of the network that stay as they start (see `mien.train.init.freeze`).
     calm_epochs : int
         Last epochs without the augmentations other than half-strength geometry and mirroring.
     inner_folds : int
         Parts of the training rows among which settings and epoch are chosen (nested cross-validation, see
         `mien.train.nested`); 0 holds out one share of them that chooses the epoch alone.
     choices : tuple of str
-        Settings to choose from on the inner folds, each some ``KEY=VALUE`` between semicolons, as `overridden` takes
+        Settings to choose from on the inner folds, each some ``KEY=VALUE`` between semicolons, as `override` takes
         them; the empty text is the recipe as it stands.
     members : tuple of str
-        Recipes whose nets are trained alone, and whose scores are added (see `mien.train.nets.hybrid`); data, seed,
-        and how clips are read are this recipe's.
+        Recipes whose networks are trained alone, and whose probabilities are added (see `mien.train.nested`); data,
+        seed, and how clips are read are this recipe's.
     optimizer, loss, augmentation, sound, video, distillation
-        See their classes; ``augmentation`` is for faces, ``sound`` for voices, ``video`` for clips.
+        See their classes; ``augmentation`` is for faces, ``sound`` for speech, ``video`` for clips.
     """
 
     name: str
@@ -236,12 +259,11 @@ class Recipe:
             raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         _one_of(self.crop, ("fer2013", "eye-distance"), "crop")
-        known = (BOTH, *DATASETS)
-        if self.dataset not in known:
-            raise InputError(f"unknown dataset {self.dataset!r}: expected one of {', '.join(known)}")
-        self._check_choosing()
+        if self.kind == "video" and (self.loss.mixup > 0 or self.distillation.teachers):
+            raise InputError(f"recipe {self.name!r}: clips take neither mixup nor teachers")
+        self._check_inner_folds()
 
-    def _check_choosing(self) -> None:
+    def _check_inner_folds(self) -> None:
         if self.inner_folds < 0 or self.inner_folds == 1:
             raise InputError(f"recipe {self.name!r}: inner_folds must be 0 or at least 2, but is {self.inner_folds}")
         if (self.choices or self.members) and not self.inner_folds:
@@ -251,14 +273,9 @@ class Recipe:
             raise InputError(f"recipe {self.name!r}: with inner_folds the schedule must be cosine or constant")
 
     @property
-    def is_speech(self) -> bool:
-        """Whether it trains on voices."""
-        return self.dataset != BOTH and DATASETS[self.dataset].kind == "audio"
-
-    @property
-    def is_video(self) -> bool:
-        """Whether it trains on clips."""
-        return self.dataset != BOTH and DATASETS[self.dataset].kind == "video"
+    def kind(self) -> str:
+        """What it trains on: ``"image"``, ``"audio"`` or ``"video"``."""
+        return "image" if self.dataset == BOTH else DATASETS[self.dataset].kind
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that TOML can hold."""
@@ -278,7 +295,9 @@ class Recipe:
         InputError
             If a key is unknown or a value has the wrong type; the message names it.
         """
-        parts: dict[str, Any] = dict(data)
+        parts = {_FORMER.get(key, key): value for key, value in data.items()}
+        if parts.get("dataset") in _FORMER:
+            parts["dataset"] = _FORMER[parts["dataset"]]
         for key, kind in _PARTS.items():
             if key in parts:
                 parts[key] = _build(kind, parts[key], f"{source}, [{key}]")
@@ -298,36 +317,36 @@ _PARTS: dict[str, type] = {
 def _build(kind: type[T], data: Any, where: str) -> T:
     if not isinstance(data, dict):
         raise InputError(f"{where} must be a table, but got {data!r}")
-    known = {f.name: str(f.type) for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(data) - set(known))
+    data = {_FORMER.get(key, key): value for key, value in data.items()}
+    types = {f.name: str(f.type) for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - set(types))
     if unknown:
-        raise InputError(f"{where} has the unknown key {', '.join(unknown)}: expected {', '.join(known)}")
+        raise InputError(f"{where} has the unknown key {', '.join(unknown)}: expected {', '.join(types)}")
     values: dict[str, Any] = {}
     for key, value in data.items():
-        values[key] = _value(value, known[key], f"{where}, {key}")
+        values[key] = _check_value(value, types[key], f"{where}, {key}")
     try:
         return kind(**values)
     except TypeError as error:
         raise InputError(f"{where}: {error}") from None
 
 
-def _value(value: Any, kind: str, where: str) -> Any:
+def _check_value(value: Any, kind: str, where: str) -> Any:
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind.startswith("tuple"):
         if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-            raise InputError(f"{where} must be a list of words, but got {value!r}")
+            raise InputError(f"{where} must be a list of strings, but got {value!r}")
         return tuple(value)
     if kind.startswith("dict") and not isinstance(value, dict):
         raise InputError(f"{where} must be a table, but got {value!r}")
     expected: dict[str, type] = {"float": float, "int": int, "str": str, "bool": bool}
-    wanted = expected.get(kind)
-    if wanted is not None and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
+    if kind in expected and (not isinstance(value, expected[kind]) or (kind == "int" and isinstance(value, bool))):
         raise InputError(f"{where} must be of type {kind}, but got {value!r}")
     return value
 
 
-def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Return a recipe with some of its values replaced.
 
     Parameters
@@ -335,7 +354,7 @@ def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     recipe : Recipe
         Where to start from.
     settings : sequence of str
-        ``KEY=VALUE`` or ``TABLE.KEY=VALUE``, the value as in TOML; a value that is no TOML is taken as a word:
+        ``KEY=VALUE`` or ``TABLE.KEY=VALUE``, the value as in TOML; a value that is no TOML is a string:
         ``epochs=10``, ``optimizer.kind=adamw``, ``net_options.widths=[32, 64]``.
 
     Raises
@@ -348,13 +367,13 @@ def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
             raise InputError(f"a setting must be KEY=VALUE, but got {setting!r}")
-        *tables, last = key.strip().split(".")
-        place = data
+        *tables, last = (_FORMER.get(part, part) for part in key.strip().split("."))
+        target = data
         for table in tables:
-            place = place.setdefault(table, {})
-            if not isinstance(place, dict):
+            target = target.setdefault(table, {})
+            if not isinstance(target, dict):
                 raise InputError(f"{setting}: {table!r} is no table")
-        place[last] = _toml_value(text.strip())
+        target[last] = _toml_value(text.strip())
     return Recipe.from_dict(data, source=f"recipe {recipe.name} with {', '.join(settings)}")
 
 
@@ -401,3 +420,25 @@ def load_recipe(name_or_path: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name_or_path}: {error}") from None
     return Recipe.from_dict(data, source=f"recipe {name_or_path}")
+
+
+def member_recipes(recipe: Recipe) -> dict[str, Recipe]:
+    """Return the recipes of all members by their names; of a recipe without any, itself.
+
+    Raises
+    ------
+    InputError
+        If a member is unknown or there twice, has no inner folds, or has members itself.
+    """
+    if not recipe.members:
+        return {recipe.name: recipe}
+    found = {}
+    for name in recipe.members:
+        member = load_recipe(name)
+        if member.members or not member.inner_folds:
+            raise InputError(f"recipe {recipe.name!r}: the member {name!r} must have inner_folds and no members")
+        common = {key: getattr(recipe, key) for key in ("dataset", "dataset_options", "seed", "inner_folds", "video")}
+        found[member.name] = replace(member, **common)
+    if len(found) < len(recipe.members):
+        raise InputError(f"recipe {recipe.name!r}: two members have the same name")
+    return found

@@ -21,17 +21,23 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAverag
 
 from mien.errors import InputError
 from mien.evaluate.run_report import write_run_report
-from mien.train.checkpoints import WholeCheckpoints, checkpoint_callbacks
-from mien.train.corpus import Rows
-from mien.train.folder import best_net, claim, load_net, read_config
-from mien.train.history import HistoryWriter
-from mien.train.init import init_net
-from mien.train.kinds import Kind, kind_of
-from mien.train.nets import EmotionNet
+from mien.train.corpus import Corpus, class_weights, split_corpus
+from mien.train.folder import (
+    AtomicCheckpointIO,
+    HistoryWriter,
+    checkpoint_callbacks,
+    claim_folder,
+    load_checkpoint,
+    load_network,
+)
+from mien.train.init import init_network
+from mien.train.kinds import build_for, kind_of, load_corpus
+from mien.train.nets import EmotionNetwork
 from mien.train.recipe import Recipe
+from mien.train.record import describe_data, export_run
 from mien.train.task import EmotionTask
 
-__all__ = ["RunOptions", "best_precision", "fit", "load_net", "read_config", "train", "watched"]
+__all__ = ["RunOptions", "best_precision", "fit", "fit_and_watch", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class RunOptions:
         Processes (CPU) or GPUs that share each batch.  More than one runs the program's own command once more for each,
         so it works from the command line and from scripts, not from a notebook.
     precision : {"auto", "float32", "bfloat16"}
-        ``auto`` takes bfloat16 autocast where the processor has instructions for it.
+        ``auto`` is bfloat16 autocast where the processor has instructions for it.
     threads : int or None
         CPU threads of torch; by default its own choice.
     progress : bool
@@ -81,7 +87,7 @@ def train(
     recipe : Recipe
         What to train.
     data : str or pathlib.Path
-        File or folder of the recipe's data set.
+        File or folder of the recipe's dataset.
     out : str or pathlib.Path
         The run folder.
     labels : str or pathlib.Path, optional
@@ -112,125 +118,103 @@ def train(
         return train_nested(recipe, data=data, out=out, options=options, report=report)
     options = options or RunOptions()
     folder = Path(out)
-    claim(folder, recipe)
-    if not _first_process():
+    claim_folder(folder, recipe)
+    if not _is_first_process():
         report = str
     if (folder / "model.toml").is_file():
         report(f"{folder} holds the finished run already")
         return folder
     report(f"reading {data}")
-    kind = kind_of(recipe)
-    training, validation = kind.split(kind.load(recipe, data, votes=labels), recipe, str(data))
-    report(f"{len(training)} training {kind.noun}, {len(validation)} for validation")
+    training, validation = split_corpus(load_corpus(recipe, data, labels=labels), recipe)
+    report(f"{len(training)} training {kind_of(recipe).noun}, {len(validation)} for validation")
     net = fit(recipe, training, validation, folder, options=options, report=report)
-    if net is not None and _first_process():
-        learned = described(recipe, training)
-        kind.export(folder, recipe, net, training, validation, training_data=learned, report=report)
+    if net is not None and _is_first_process():
+        about = describe_data(recipe, training)
+        export_run(folder, recipe, net, training, validation, training_data=about, report=report)
         write_run_report(folder)
     return folder
 
 
-def described(recipe: Recipe, training: Rows, *, validation: bool = True) -> list[str]:
-    """Return what a net learned from, one line each, for its record; beside validation rows or not."""
-    splits = [name for name in dict.fromkeys(training.splits.tolist()) if name]
-    where = f"{recipe.dataset} {', '.join(splits)}".strip()
-    noun = kind_of(recipe).noun
-    copies = f", without copies of the validation {noun}" if recipe.drop_overlap and not recipe.is_speech else ""
-    lines = [f"{where}: {len(training)} {noun}{copies}"]
-    if training.subjects is not None:
-        beside = f", none of them among the validation {noun}" if validation else ""
-        lines.append(f"{len(set(training.subjects.tolist()))} subjects{beside}")
-    return lines
-
-
-def _first_process() -> bool:
+def _is_first_process() -> bool:
     # Lightning starts the other processes with this variable set; before that, there is only one.
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def fit(
     recipe: Recipe,
-    training: Rows,
-    validation: Rows | None,
+    training: Corpus,
+    validation: Corpus | None,
     folder: Path,
     *,
     options: RunOptions | None = None,
-    start: EmotionNet | None = None,
+    start: EmotionNetwork | None = None,
     report: Callable[[str], object] = str,
-) -> EmotionNet | None:
-    """Train a net, or go on with its training where the folder holds a checkpoint.
+) -> EmotionNetwork | None:
+    """Train a network, or go on with its training where the folder holds a checkpoint.
 
     Parameters
     ----------
     recipe : Recipe
         What to train.
-    training : Corpus or SpeechCorpus
+    training : Corpus
         What to learn from.
-    validation : Corpus, SpeechCorpus or None
+    validation : Corpus or None
         What to choose the epoch on; with None it is the last.
     folder : pathlib.Path
         Gets ``history.csv`` and ``checkpoints``.
     options : RunOptions, optional
         Machine options.
-    start : EmotionNet, optional
+    start : EmotionNetwork, optional
         Weights to start from, in place of the recipe's.
     report : callable
         Gets progress lines; the default, `str`, drops them.
 
     Returns
     -------
-    EmotionNet or None
-        The net with the weights of the best epoch; None if `RunOptions.stop_after` ended the run before its time.
+    EmotionNetwork or None
+        The network with the weights of the best epoch; None if `RunOptions.stop_after` ended the run before its time.
 
     Raises
     ------
     KeyboardInterrupt
-        If the run was interrupted; it can be gone on with.
+        If the run was interrupted; it can be resumed.
     """
     options = options or RunOptions()
-    kind, task = _begun(recipe, training, validation, options, start, report)
-    finished = _fit(kind, task, training, validation, folder, options, report)
-    return best_net(folder, recipe, epoch="last" if validation is None else "best") if finished else None
+    task = _make_task(recipe, training, validation, options, start, report)
+    learning, choosing = kind_of(recipe).loaders(recipe, task.net, training, validation)
+    last = folder / "checkpoints" / "last.ckpt"
+    resume = str(last) if last.is_file() else None
+    if resume is not None:
+        report(f"resuming from {last}")
+    with _fewer_warnings():
+        trainer = pl.Trainer(
+            **_trainer_options(recipe, options),
+            callbacks=_callbacks(recipe, folder, options, report, has_validation=validation is not None),
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=folder,
+            enable_progress_bar=options.progress,
+        )
+        trainer.fit(task, learning, choosing, ckpt_path=resume, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    stopping = trainer.early_stopping_callback
+    stopped = isinstance(stopping, EarlyStopping) and stopping.stopped_epoch > 0
+    if trainer.current_epoch < recipe.epochs and not stopped:
+        return None
+    return load_checkpoint(folder, recipe, epoch="last" if validation is None else "best")
 
 
-def _begun(
-    recipe: Recipe,
-    training: Rows,
-    validation: Rows | None,
-    options: RunOptions,
-    start: EmotionNet | None,
-    report: Callable[[str], object],
-) -> tuple[Kind[Any, Any], EmotionTask]:
-    """Return the task of a run, before its first step."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    pl.seed_everything(recipe.seed, workers=True, verbose=False)
-    if validation is not None and training.heads != validation.heads:
-        raise InputError(f"training has the labels {training.heads}, but validation {validation.heads}")
-    kind = kind_of(recipe)
-    task = kind.task(recipe, training, [load_net(Path(t)) for t in recipe.distillation.teachers])
-    if start is not None:
-        task.net.load_state_dict(start.state_dict())
-    elif recipe.init:
-        init_net(task.net, recipe.init, report=report)
-    frozen = task.hold_still()
-    if frozen:
-        report(f"{len(frozen)} tensors stay as they are: {', '.join(recipe.freeze)}")
-    task.net = task.net.to(memory_format=task.layout)  # type: ignore[call-overload]  # torch's stubs lack it
-    return kind, task
-
-
-def watched(
-    recipe: Recipe, training: Rows, validation: Rows, watcher: Callback, *, options: RunOptions | None = None
+def fit_and_watch(
+    recipe: Recipe, training: Corpus, validation: Corpus, callback: Callback, *, options: RunOptions | None = None
 ) -> None:
-    """Train a net that is not kept, while a callback looks on: no file is written, and nothing can be resumed.
+    """Train a network that is not kept, for what a callback sees: no file is written, and nothing can be resumed.
 
     Parameters
     ----------
     recipe, training, validation, options
         See `fit`.
-    watcher : lightning.pytorch.callbacks.Callback
-        Called as Lightning does; the net validates with averaged weights where the recipe averages them.
+    callback : lightning.pytorch.callbacks.Callback
+        Called as Lightning does; the network validates with averaged weights where the recipe averages them.
 
     Raises
     ------
@@ -238,12 +222,12 @@ def watched(
         If the run was interrupted.
     """
     options = options or RunOptions()
-    kind, task = _begun(recipe, training, validation, options, None, str)
-    learning, choosing = kind.loaders(task, training, validation)
-    with _quiet():
+    task = _make_task(recipe, training, validation, options, None, str)
+    learning, choosing = kind_of(recipe).loaders(recipe, task.net, training, validation)
+    with _fewer_warnings():
         trainer = pl.Trainer(
-            **_common(recipe, options),
-            callbacks=[*_averaging(recipe), watcher],
+            **_trainer_options(recipe, options),
+            callbacks=[*_averaging(recipe), callback],
             enable_checkpointing=False,
             enable_progress_bar=False,
         )
@@ -252,33 +236,43 @@ def watched(
         raise KeyboardInterrupt
 
 
-def _fit(
-    kind: Kind[Any, Any],
-    task: EmotionTask,
-    training: Rows,
-    validation: Rows | None,
-    folder: Path,
+def _make_task(
+    recipe: Recipe,
+    training: Corpus,
+    validation: Corpus | None,
     options: RunOptions,
+    start: EmotionNetwork | None,
     report: Callable[[str], object],
-) -> bool:
-    recipe = task.recipe
-    learning, choosing = kind.loaders(task, training, validation)
-    last = folder / "checkpoints" / "last.ckpt"
-    resume = str(last) if last.is_file() else None
-    if resume is not None:
-        report(f"going on from {last}")
-    with _quiet():
-        trainer = _trainer(recipe, folder, options, report, choosing=choosing is not None)
-        trainer.fit(task, learning, choosing, ckpt_path=resume, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    stopping = trainer.early_stopping_callback
-    stopped = isinstance(stopping, EarlyStopping) and stopping.stopped_epoch > 0
-    return bool(trainer.current_epoch >= recipe.epochs) or stopped
+) -> EmotionTask:
+    """Return the task of a run, before its first step."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    pl.seed_everything(recipe.seed, workers=True, verbose=False)
+    if validation is not None and training.heads != validation.heads:
+        raise InputError(f"training has the labels {training.heads}, but validation {validation.heads}")
+    # Before the network: building one draws from the generator that was seeded above.
+    teachers = [load_network(Path(folder)) for folder in recipe.distillation.teachers]
+    task = EmotionTask(
+        recipe,
+        build_for(recipe, training.heads),
+        voted=training.voted,
+        weights=class_weights(training) if recipe.loss.balance == "weights" else None,
+        teachers=teachers,
+    )
+    kind_of(recipe).prepare(task.net, training)
+    if start is not None:
+        task.net.load_state_dict(start.state_dict())
+    elif recipe.init:
+        init_network(task.net, recipe.init, report=report)
+    frozen = task.freeze_parts()
+    if frozen:
+        report(f"{len(frozen)} tensors are frozen: {', '.join(recipe.freeze)}")
+    task.net = task.net.to(memory_format=task.net.memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
+    return task
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _fewer_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         # Loaders without workers are on purpose: batches are made whole, and cost a tenth of a step.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -291,25 +285,13 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _trainer(
-    recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object], *, choosing: bool
-) -> pl.Trainer:
-    return pl.Trainer(
-        **_common(recipe, options),
-        callbacks=_callbacks(recipe, folder, options, report, choosing=choosing),
-        plugins=[WholeCheckpoints()],
-        default_root_dir=folder,
-        enable_progress_bar=options.progress,
-    )
-
-
-def _common(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
+def _trainer_options(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     """Return what all trainers have in common."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     precision = best_precision(options.device) if options.precision == "auto" else options.precision
     together: dict[str, Any] = {"devices": options.devices}
     if options.devices > 1:
-        # The loaders deal the batches out themselves.
+        # The loaders divide the batches themselves.
         together |= {"strategy": "ddp", "use_distributed_sampler": False}
     return together | {
         "accelerator": options.device,
@@ -328,12 +310,12 @@ def _averaging(recipe: Recipe) -> list[Callback]:
 
 
 def _callbacks(
-    recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object], *, choosing: bool
+    recipe: Recipe, folder: Path, options: RunOptions, report: Callable[[str], object], *, has_validation: bool
 ) -> list[Callback]:
     callbacks: list[Callback] = [*_averaging(recipe), HistoryWriter(folder / "history.csv", report)]
-    if recipe.early_stopping and choosing:
+    if recipe.early_stopping and has_validation:
         callbacks.append(EarlyStopping("val_score", mode="max", patience=recipe.early_stopping))
-    callbacks += checkpoint_callbacks(folder / "checkpoints", choosing=choosing)
+    callbacks += checkpoint_callbacks(folder / "checkpoints", has_validation=has_validation)
     if options.stop_after is not None:
         callbacks.append(_StopAfter(options.stop_after))
     if options.progress:

@@ -23,6 +23,7 @@ from mien.models import ModelSpec, Output
 from mien.models.emotion import softmax
 from mien.options import ModelOptions, VideoOptions
 from mien.results import Emotion, Face, FaceTrack, TrackedFace, VideoFrame, VideoResult
+from mien.video.clips import ClipModel
 from mien.video.timeline import Smoother, certainty
 from mien.video.tracks import FacePatch, GrowingArray, TrackBuilder
 
@@ -65,6 +66,9 @@ class VideoAnalyzer:
         frame.
     smooth_s : float
         Time constant of the smoothing (see `mien.video.timeline.smooth`); zero smooths nothing.
+    clip_model : str or os.PathLike or ModelSpec, optional
+        A model for clips (see `mien.video.clips.ClipModel`), which predicts one emotion for each person and for the
+        video, beside the model for faces.
     threads : int, optional
         Threads within one call; by default one, since decoding takes another.
     device : str
@@ -96,6 +100,7 @@ class VideoAnalyzer:
         max_faces: int | None = None,
         detect_every_s: float = DETECT_EVERY_S,
         smooth_s: float = SMOOTH_S,
+        clip_model: str | os.PathLike[str] | ModelSpec | None = None,
         threads: int | None = 1,
         device: str = "cpu",
         engine: str = "onnxruntime",
@@ -115,6 +120,9 @@ class VideoAnalyzer:
             precision=precision,
         )
         self._crop = Crop.from_dict(self.faces.spec.crop)
+        self.clip_model: ClipModel | None = None
+        if clip_model is not None:
+            self.clip_model = ClipModel(clip_model, threads=threads, device=device, engine=engine)
 
     @classmethod
     def from_options(cls, options: ModelOptions, video: VideoOptions | None = None) -> Self:
@@ -126,6 +134,7 @@ class VideoAnalyzer:
             threads=options.threads or 1,
             max_faces=video.max_faces,
             smooth_s=video.smooth_s,
+            clip_model=video.clip_model,
         )
 
     @property
@@ -212,6 +221,7 @@ class _Face:
     probabilities: NDArray[np.float64]
     smoothed: NDArray[np.float64]
     sharpness: float
+    crop: NDArray[np.uint8] | None = None
     patch: FacePatch | None = None
 
 
@@ -308,8 +318,14 @@ class FaceStream:
         faces = []
         for face, row, weight, clear in zip(tracked, rows, weights, sharp, strict=True):
             smoothed = self._smoother(face.number, time_s).push(time_s, row, weight=float(weight))
-            faces.append(_Face(face, row, smoothed, clear))
+            faces.append(_Face(face, row, smoothed, clear, self._clip_crop(image, face)))
         return _PendingFrame(time_s, (image.shape[1], image.shape[0]), faces, image if self._on_frame else None)
+
+    def _clip_crop(self, image: Image, face: TrackedDetection) -> NDArray[np.uint8] | None:
+        """Return the face as a clip model takes it, if there is one and a result."""
+        if self._analyzer.clip_model is None or not self._keep:
+            return None
+        return model_crop(image, face.box, face.landmarks, self._analyzer.clip_model.crop, self._analyzer.detector)
 
     def _smoother(self, person: int, time_s: float) -> Smoother:
         seen_s, smoother = self._smoothers.get(person, (time_s, Smoother(self._tau_s)))
@@ -341,7 +357,7 @@ class FaceStream:
         for face in faces:
             builder = self._builder(face.detection.number)
             if self._keep:
-                builder.append(row, face.detection, face.probabilities, face.sharpness)
+                builder.append(row, face.detection, face.probabilities, face.sharpness, face.crop)
             tracked.append(_tracked_face(builder.number, face, self._analyzer.labels))
         frame = VideoFrame(pending.time_s, *pending.size, tuple(sorted(tracked, key=lambda face: face.track)))
         if self._on_frame is not None:
@@ -355,7 +371,7 @@ class FaceStream:
         builder = self._builders.get(person)
         if builder is None:
             self._last += before is None
-            builder = before or TrackBuilder(self._last, self._analyzer.labels)
+            builder = before or TrackBuilder(self._last, self._analyzer.labels, self._analyzer.clip_model)
         elif before is not None:
             builder.merge(before)
         self._builders[person] = builder
@@ -427,6 +443,7 @@ class FaceStream:
             tracks=self._tracks(times_s, durations_s),
             cuts=tuple(self._tracker.cuts),
             model=self._analyzer.spec.name,
+            clip_model="" if self._analyzer.clip_model is None else self._analyzer.clip_model.spec.name,
             detector=self._analyzer.detector,
             method=method,
             warnings=tuple(warnings),

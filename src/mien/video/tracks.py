@@ -12,6 +12,7 @@ from mien.face.analyzer import SMALL_FACE_PX
 from mien.face.track import TrackedDetection
 from mien.labels import LabelSet
 from mien.results import Emotion, EmotionSegment, Face, FaceTrack, Moment, TrackedFace, VideoFrame
+from mien.video.clips import ClipFrames, ClipModel
 from mien.video.timeline import certainty, find_episodes, find_moments, smooth
 
 __all__ = ["FacePatch", "GrowingArray", "TrackBuilder"]
@@ -64,10 +65,13 @@ class TrackBuilder:
         The number of the person.
     labels : LabelSet
         Of the distributions.
+    clip_model : ClipModel, optional
+        What predicts one emotion from all of the person's faces.
     """
 
-    def __init__(self, number: int, labels: LabelSet) -> None:
-        self.number, self._labels = number, labels
+    def __init__(self, number: int, labels: LabelSet, clip_model: ClipModel | None = None) -> None:
+        self.number, self._labels, self._clip_model = number, labels, clip_model
+        self._clip = ClipFrames(clip_model.input.frames if clip_model else 1)
         self._frames = GrowingArray(np.int64)
         self._boxes = GrowingArray(np.float32, 4)
         self._landmarks = GrowingArray(np.float32, 5, 2)
@@ -78,9 +82,16 @@ class TrackBuilder:
         self._has_landmarks = True
 
     def append(
-        self, frame: int, detection: TrackedDetection, probabilities: NDArray[np.float64], sharpness: float
+        self,
+        frame: int,
+        detection: TrackedDetection,
+        probabilities: NDArray[np.float64],
+        sharpness: float,
+        crop: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Add the face of a frame, which is given by its index."""
+        """Add the face of a frame, which is given by its index, with its crop for a clip model."""
+        if crop is not None:
+            self._clip.append(frame, crop)
         self._frames.append(frame)
         self._boxes.append(detection.box)
         self._landmarks.append(0.0 if detection.landmarks is None else detection.landmarks)
@@ -97,6 +108,7 @@ class TrackBuilder:
         for name in ("_frames", "_boxes", "_landmarks", "_scores", "_probabilities", "_detected", "_sharpness"):
             mine, theirs = getattr(self, name), getattr(other, name)
             mine.set(np.concatenate([mine.values, theirs.values])[kept])
+        self._clip.merge(other._clip)
         self.number = min(self.number, other.number)
         self._has_landmarks &= other._has_landmarks
 
@@ -129,8 +141,13 @@ class TrackBuilder:
             sharpness=self._sharpness.values,
             timeline=self._timeline(times, lengths, smoothed),
             moments=self._moments(times, smoothed),
+            clip=self._predict_clip(),
             warnings=self._warnings(),
         )
+
+    def _predict_clip(self) -> Emotion | None:
+        crops = self._clip.crops()
+        return self._clip_model.predict(np.stack(crops)) if self._clip_model and crops else None
 
     def _timeline(
         self, times: NDArray[np.float64], lengths: NDArray[np.float64], smoothed: NDArray[np.float64]

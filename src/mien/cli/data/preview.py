@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,16 +38,14 @@ def command(
     mien data preview --recipe face-base --data fer2013.csv --out preview.png
     """
     import_extra("torch", extra="train", purpose="augmentation")
-    import dataclasses
+    from dataclasses import replace
 
     from mien.train.preview import preview
     from mien.train.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
-    if dataset is not None:
-        recipe = dataclasses.replace(recipe, dataset=dataset)
-    if seed is not None:
-        recipe = dataclasses.replace(recipe, seed=seed)
+    given: dict[str, Any] = {key: value for key, value in (("dataset", dataset), ("seed", seed)) if value is not None}
+    recipe = replace(recipe, **given)
     _shell.note(f"reading {data}")
     preview(recipe, data, out, votes=labels, rows=rows, columns=columns)
     _shell.write(str(out))

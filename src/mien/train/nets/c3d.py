@@ -1,8 +1,8 @@
-"""System B's convolutions over space and time, small: after Tran et al. 2015 (C3D), arXiv:1412.0767.
+"""Convolutions over space and time, small: after C3D (Tran et al. 2015, arXiv:1412.0767).
 
-The paper's net has eight convolutions of 64 to 512 maps on 16 frames of 112 pixels, and 78 million parameters.  Kept
-are its kernels of 3 x 3 x 3 throughout, its first pooling over space alone, and its dense layer; the rest is cut to
-what faces of 48 pixels in gray, and some hundred clips, can bear.
+The paper's network has eight convolutions of 64 to 512 maps on 16 frames of 112 pixels, and 78 million parameters.
+Kept are its kernels of 3 x 3 x 3 throughout, its first pooling over space alone, and its dense layer; the rest is cut
+to what faces of 48 pixels in gray, and some hundred clips, can bear.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.train.nets.video import VideoNet, stretched
+from mien.train.nets.base import VideoNetwork, repeat_frames
 
 __all__ = ["C3D"]
 
 _FLOOR = 4.0  # gray levels, as for single faces
 
 
-class C3D(VideoNet):
+class C3D(VideoNetwork):
     """Convolutions over space and time.
 
     Parameters
     ----------
     heads, dropout, frames, size
-        See `VideoNet`; a clip of fewer frames is stretched to ``frames`` by repeating some.
+        See `VideoNetwork`; a clip of fewer frames is repeat_frames to ``frames`` by repeating some.
     widths : sequence of int
         Maps of each convolution; the first moves in steps of two pixels, and behind each the map is halved: over space
         alone behind the first, over space and time behind the others.
@@ -39,7 +39,7 @@ class C3D(VideoNet):
         If frames or size are too small to be halved so often.
     """
 
-    sees_images = True
+    uses_images = True
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class C3D(VideoNet):
 
     def embed(self, images: Tensor, features: Tensor, mask: Tensor) -> Tensor:
         """Return the dense layer's output."""
-        clips = stretched(images.squeeze(1), mask).unsqueeze(1)
+        clips = repeat_frames(images.squeeze(1), mask).unsqueeze(1)
         # By the clip, not by the frame: how the light changes within it stays.
         away = clips - clips.mean(dim=(2, 3, 4), keepdim=True)
         deviation = away.square().mean(dim=(2, 3, 4), keepdim=True).sqrt().clamp(min=_FLOOR)

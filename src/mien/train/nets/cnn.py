@@ -1,4 +1,4 @@
-"""The network that system A trained from scratch: four convolutions and one dense layer."""
+"""A small convolutional network: four convolutions and one dense layer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.train.nets.base import FaceNet
+from mien.train.nets.base import FaceNetwork
 
 __all__ = ["CNN"]
 
 
-class CNN(FaceNet):
+class CNN(FaceNetwork):
     """3 x 3 convolutions, each with ReLU and 2 x 2 pooling, then a dense layer.
 
     Parameters

@@ -1,9 +1,9 @@
-"""DeXpression (Burkert, Trier, Afzal, Dengel, Liwicki 2015, arXiv:1509.05371), in the paper's form and in system B's.
+"""DeXpression (Burkert et al. 2015, arXiv:1509.05371), in the paper's form and for 48 x 48 pixels.
 
 The paper gives the 224 x 224 net: a 7 x 7 convolution of stride 2, a pooling, a normalization, two FeatEx blocks (a
 3 x 3 convolution behind a 1 x 1 one, beside a pooling followed by a 1 x 1 convolution, put together) and a dense
-layer.  System B's form for 48 x 48 images leaves the first convolution at full resolution and normalizes by batch,
-which gives its 485,799 trainable parameters with seven classes.
+layer.  The form for 48 x 48 images, a common port, leaves the first convolution at full resolution and normalizes by
+batch, which gives 485,799 trainable parameters with seven classes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.train.nets.base import FaceNet
+from mien.train.nets.base import FaceNetwork
 
 __all__ = ["DeXpression"]
 
 _MAPS = 272  # 208 + 64, both from the paper's table 1
 
 
-class DeXpression(FaceNet):
+class DeXpression(FaceNetwork):
     """Two FeatEx blocks and a dense layer on all of the last map.
 
     Parameters
@@ -27,7 +27,7 @@ class DeXpression(FaceNet):
     heads : dict of str to int
         Number of classes of each output head.
     size : {48, 224}
-        Side of the crops in pixels: 224 is the paper's form, 48 system B's.
+        Side of the crops in pixels: 224 is the paper's form.
     dropout : float
         Dropout before the heads.
     """

@@ -1,4 +1,4 @@
-"""The shipped family: a wide, shallow residual net for 48 x 48 gray faces.
+"""The shipped family: a wide, shallow residual network for 48 x 48 gray faces.
 
 Residual blocks in pre-activation order (He et al. 2016, arXiv:1603.05027), wide rather than deep as in Zagoruyko and
 Komodakis 2016 (arXiv:1605.07146).  All 3 x 3 convolutions are dense, because on CPUs they reach the best share of
@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.train.nets.base import FaceNet
-from mien.train.nets.blocks import ResidualBlock
+from mien.train.nets.base import FaceNetwork, ResidualBlock
 
 __all__ = ["FaceResNet"]
 
 
-class FaceResNet(FaceNet):
+class FaceResNet(FaceNetwork):
     """Stem, residual blocks, batch norm, global average, one dense layer a head.
 
     Parameters

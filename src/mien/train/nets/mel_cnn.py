@@ -1,7 +1,7 @@
-"""System A's net for speech: a small convolutional net over mel spectrograms of a fixed length.
+"""A small convolutional network over mel spectrograms of a fixed length, a common baseline on RAVDESS.
 
 3 x 3 convolutions 32-32 and 64-64, each pair with batch norm, leaky ReLU (slope 0.1), pooling and spatial dropout
-(0.07 and 0.14), then a global average; system A trains it with a decay of 5e-4 (see ``recipes/mel-cnn.toml``).
+(0.07 and 0.14), then a global average; ``recipes/mel-cnn.toml`` trains it with a decay of 5e-4.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mien.speech.features import SYSTEM_A, SYSTEM_A_FRAMES
-from mien.train.nets.speech import SpeechNet, under_peak
+from mien.train.nets.base import SpeechNetwork, under_peak
 
 __all__ = ["MelCNN"]
 
 _SLOPE = 0.1
-"""Of the leaky ReLU, by system A."""
+"""Of the leaky ReLU."""
 
 
-class MelCNN(SpeechNet):
+class MelCNN(SpeechNetwork):
     """40 mel bands by 272 frames: recordings are padded with silence to 6.3 s, or cut in the middle.
 
     Parameters
@@ -29,7 +29,7 @@ class MelCNN(SpeechNet):
     spatial_dropout : (float, float)
         Probability of dropping a whole channel after each pair.
     dropout : float
-        Dropout before the heads; system A has none.
+        Dropout before the heads.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class MelCNN(SpeechNet):
             dropout=dropout,
             settings=SYSTEM_A,
             frames=SYSTEM_A_FRAMES,
-            least_s=(SYSTEM_A_FRAMES - 1) * SYSTEM_A.hop / SYSTEM_A.rate_hz,
-            trimmed=False,
+            min_s=(SYSTEM_A_FRAMES - 1) * SYSTEM_A.hop / SYSTEM_A.rate_hz,
+            trim=False,
         )
         layers: list[nn.Module] = []
         before = 1
@@ -61,7 +61,7 @@ class MelCNN(SpeechNet):
         self.body = nn.Sequential(*layers)
 
     def level(self, db: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return spectrograms within 80 dB of their loudest band, as system A has them."""
+        """Return spectrograms within 80 dB of their loudest band."""
         return under_peak(db, mask)
 
     def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

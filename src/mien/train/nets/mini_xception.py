@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.train.nets.base import FaceNet
+from mien.train.nets.base import FaceNetwork
 
 __all__ = ["MiniXception"]
 
 _SMALLEST = 8  # the first two convolutions, without padding, take four pixels off
 
 
-class MiniXception(FaceNet):
+class MiniXception(FaceNetwork):
     """Two small convolutions, four residual modules of separable convolutions, and a convolution as classifier.
 
     Parameters
@@ -61,7 +61,7 @@ class MiniXception(FaceNet):
         features: Tensor = self.modules_(self.stem(x))
         return features
 
-    def answer(self, features: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def classify(self, features: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the logits of each head and the average of the last feature map."""
         dropped = self.dropout(features)
         return {n: head(dropped).mean(dim=(2, 3)) for n, head in self.heads.items()}, self.embed(features)

@@ -1,4 +1,4 @@
-"""The baseline of system A: a multilayer perceptron on pixels."""
+"""A multilayer perceptron on pixels, as a baseline."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.train.nets.base import FaceNet
+from mien.train.nets.base import FaceNetwork
 
 __all__ = ["MLP"]
 
 
-class MLP(FaceNet):
+class MLP(FaceNetwork):
     """Dense layers on the flat image; it has no notion of neighbouring pixels, and shows what that costs.
 
-    Its last "map" is its last hidden layer as a map of one pixel, so that it keeps the contract of the other nets;
+    Its last "map" is its last hidden layer as a map of one pixel, so that it keeps the contract of the other networks;
     there is nothing to see on it.
 
     Parameters

@@ -1,12 +1,12 @@
-"""The shipped family for speech: small residual nets over mel bands with attentive statistics, several in one.
+"""The shipped family for speech: small residual networks over mel bands with attentive statistics, several in one.
 
 Residual blocks in pre-activation order (He et al. 2016, arXiv:1603.05027) over bands and frames; where wanted, a
 bidirectional gated recurrent layer over time (Cho et al. 2014, arXiv:1406.1078); pooling by attention over mean and
 deviation (Okabe, Koshinaka and Shinoda 2018, arXiv:1803.10963).  Recordings may have any length: padding is masked
 where it is pooled.
 
-Members are nets of their own that learn side by side from the same batches, each by its own answers; what the whole
-answers is the mean of their logits.  Few speakers make each of them err in its own way, which the mean takes away.
+Members are networks of their own that learn side by side from the same batches, each by its own logits; the whole
+gives the mean of their logits.  Few speakers make each of them err in its own way, which the mean takes away.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from mien.errors import InputError
 from mien.speech.features import Settings
-from mien.train.nets.blocks import ResidualBlock
-from mien.train.nets.speech import SILENCE, SpeechNet
+from mien.train.nets.base import SILENCE, ResidualBlock, SpeechNetwork
 
 __all__ = ["SpeechResNet"]
 
@@ -27,7 +26,7 @@ _BEYOND = 64
 """Frames of silence behind a recording: more than convolutions see beyond its end."""
 
 
-class SpeechResNet(SpeechNet):
+class SpeechResNet(SpeechNetwork):
     """Members of stem, residual blocks, average over bands, maybe a recurrent layer, and attentive statistics.
 
     Parameters
@@ -41,7 +40,7 @@ class SpeechResNet(SpeechNet):
     strides : sequence of (int, int)
         Strides of each block over bands and frames.
     members : int
-        How many nets; all of the same shape.
+        How many networks, all of the same shape.
     recurrent : int
         Size of the recurrent layer in each direction; 0 leaves it out.
     attention : int
@@ -84,8 +83,8 @@ class SpeechResNet(SpeechNet):
             dropout=dropout,
             settings=Settings(rate_hz=16000, n_fft=n_fft, hop=hop, mels=mels, low_hz=low_hz),
             frames=frames,
-            least_s=0.5,
-            trimmed=True,
+            min_s=0.5,
+            trim=True,
             members=members,
         )
         steps = [(int(down), int(along)) for down, along in strides]

@@ -1,8 +1,8 @@
-"""Statistics over time of what a face net says of every frame: few enough numbers for a corpus of 147 clips.
+"""Statistics over time of a face model's outputs for every frame: few enough numbers for a corpus of 147 clips.
 
-A face net that was trained on tens of thousands of images knows more of faces than clips of fifty people can teach.
-What it does not know is how its answers to the frames of a video relate to the emotion that a clip was filed under;
-that is learned here, by one linear layer.
+A face model that was trained on tens of thousands of images knows more of faces than clips of fifty people can teach.
+What it does not know is how its predictions for the frames of a video relate to the label of the clip; that is learned
+here, by one linear layer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import InputError
-from mien.train.nets.video import VideoNet, in_front, masked_mean, scale_of
+from mien.train.nets.base import VideoNetwork, frames_first, masked_mean, mean_and_deviation
 
 __all__ = ["POOLS", "Temporal"]
 
@@ -24,15 +24,15 @@ _TOP = 0.25
 """Share of the frames that ``top`` averages."""
 
 
-class Temporal(VideoNet):
+class Temporal(VideoNetwork):
     """One linear layer on statistics over time.
 
     Parameters
     ----------
     heads, dropout, frames, answers, embedding
-        See `VideoNet`.
+        See `VideoNetwork`.
     pools : sequence of str
-        Of each entry of the face net's distributions over the frames: its ``mean``; its mean over the quarter of the
+        Of each entry of the face model's distributions over the frames: its ``mean``; its mean over the quarter of the
         frames that have most of it, ``top`` (an emotion is often shown for a moment only); its ``deviation``; its
         ``change`` from the first to the last third; its mean weighted by learned ``attention`` to frames.
     width : int
@@ -44,7 +44,7 @@ class Temporal(VideoNet):
         If a pool is unknown, or there is none.
     """
 
-    sees_features = True
+    uses_features = True
     middle: Tensor
     spread: Tensor
 
@@ -62,25 +62,25 @@ class Temporal(VideoNet):
         unknown = [name for name in pools if name not in POOLS]
         if unknown or not pools:
             raise InputError(f"pools must be some of {', '.join(POOLS)}, but got {', '.join(unknown) or 'none'}")
-        told = len(pools) * answers
+        entries = len(pools) * answers
         super().__init__(
-            heads=heads, features=told + width, dropout=dropout, frames=frames, answers=answers, embedding=embedding
+            heads=heads, features=entries + width, dropout=dropout, frames=frames, answers=answers, embedding=embedding
         )
         self.pools, self.width = tuple(pools), width
         self.attention = nn.Linear(answers, 1) if "attention" in pools else None
         self.reduce = nn.Linear(embedding, width) if width else None
-        pooled = told + (embedding if width else 0)
+        pooled = entries + (embedding if width else 0)
         self.register_buffer("middle", torch.zeros(pooled))
         self.register_buffer("spread", torch.ones(pooled))
-        # From nothing: where the training says little, the answer stays near the shares of the classes.
+        # From zero: where training says little, the prediction stays near the shares of the classes.
         for part in (self.heads, self.attention):
             for parameter in () if part is None else part.parameters():
                 nn.init.zeros_(parameter)
 
-    def begin(self, features: Tensor, mask: Tensor) -> None:
+    def set_statistics(self, features: Tensor, mask: Tensor) -> None:
         """Take mean and deviation of all statistics from the training clips."""
         with torch.no_grad():
-            middle, spread = scale_of(self.pooled(features, mask))
+            middle, spread = mean_and_deviation(self.pooled(features, mask))
         self.middle.copy_(middle)
         self.spread.copy_(spread)
 
@@ -113,7 +113,7 @@ class Temporal(VideoNet):
         return masked_mean(away * away, mask).clamp(min=1e-6).sqrt()
 
     def _change(self, shares: Tensor, mask: Tensor) -> Tensor:
-        front, lengths = in_front(shares, mask)
+        front, lengths = frames_first(shares, mask)
         third = (lengths / 3).ceil()[:, None]
         place = torch.arange(shares.shape[1], device=mask.device)[None]
         inside = place < lengths[:, None]

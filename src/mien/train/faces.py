@@ -1,0 +1,138 @@
+"""Training on images of faces."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mien.data import load_images
+from mien.data.fer2013 import add_votes, read_fer2013
+from mien.data.samples import Samples
+from mien.face.align import fit_crop
+from mien.train.augment import Augmentation
+from mien.train.corpus import Corpus
+from mien.train.data import Augment
+from mien.train.export import Deployed
+from mien.train.kinds import Kind
+from mien.train.nets import FaceNetwork
+from mien.train.recipe import BOTH, Recipe
+
+__all__ = ["Faces", "crop_table", "fit_images"]
+
+COPIES = 2
+"""Augmented copies of each image in the folds ``copies``."""
+
+_CROP_SIZE = 48
+"""Side of the crop whose points ``fer2013_crop.toml`` holds."""
+
+
+class Faces(Kind[FaceNetwork]):
+    """Images of faces, cut to the face, in gray."""
+
+    noun = "images"
+    batch = 256
+
+    def list_samples(self, recipe: Recipe, path: str | Path, options: dict[str, Any]) -> tuple[Samples, ...]:
+        """Return the images in memory; of FER2013 with FER+ twice, with the votes and with the published labels."""
+        if recipe.dataset == BOTH:
+            images = read_fer2013(path)
+            return add_votes(images, options.get("labels")), images
+        size = recipe.net_options.get("size", 48)
+        return (load_images(recipe.dataset, path, **{"size": size, **options}),)
+
+    def read_inputs(self, recipe: Recipe, samples: Samples) -> dict[str, NDArray[Any]]:
+        """Return ``images``, uint8 (n, H, W)."""
+        return {"images": samples.images}
+
+    def augment(self, recipe: Recipe, net: FaceNetwork, corpus: Corpus) -> Augment:
+        """Return the recipe's augmentation; in its last epochs there is less."""
+        images = torch.from_numpy(fit_images(corpus.inputs["images"], net.size))
+        strong, calm = recipe.augmentation, _calm(recipe.augmentation)
+        calm_from = recipe.epochs - recipe.calm_epochs
+
+        def augment(epoch: int, index: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+            gray = images[index].unsqueeze(1).to(torch.float32)
+            return ((strong if epoch < calm_from else calm)(gray, generator),)
+
+        return augment
+
+    def inputs(self, net: FaceNetwork, corpus: Corpus, index: Tensor) -> tuple[Tensor, ...]:
+        """Return gray crops, float32 (N, 1, S, S)."""
+        images = fit_images(corpus.inputs["images"][index.numpy()], net.size)
+        return (torch.from_numpy(images).unsqueeze(1).to(torch.float32),)
+
+    def graph_inputs(self, deployed: Deployed, corpus: Corpus) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield ``crops``, uint8 (N, S, S, 3)."""
+        net = deployed.net
+        assert isinstance(net, FaceNetwork)
+        images = corpus.inputs["images"]
+        for at in range(0, len(corpus), self.batch):
+            gray = fit_images(images[at : at + self.batch], net.size)
+            yield {"crops": np.repeat(gray[..., None], 3, axis=3)}
+
+    def record(self, recipe: Recipe, deployed: Deployed) -> dict[str, Any]:
+        """Return task, input and crop."""
+        net = deployed.net
+        assert isinstance(net, FaceNetwork)
+        return {
+            "task": "face-emotion",
+            "input": {"size": net.size, "layout": "NHWC", "dtype": "uint8", "color": "RGB"},
+            "crop": crop_table(recipe, net.size),
+        }
+
+    def with_copies(self, recipe: Recipe, corpus: Corpus) -> tuple[Corpus, Recipe]:
+        """Make `COPIES` of each image by the recipe's augmentation."""
+        generator = torch.Generator().manual_seed(recipe.seed)
+        gray = torch.from_numpy(corpus.inputs["images"]).unsqueeze(1).to(torch.float32)
+        made = [
+            recipe.augmentation(part, generator).round().clamp(0, 255).to(torch.uint8).squeeze(1).numpy()
+            for _ in range(COPIES)
+            for part in torch.split(gray, 1024)
+        ]
+        return corpus.with_copies(["augmented"] * COPIES, {"images": np.concatenate(made)}), recipe
+
+
+def fit_images(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return gray crops, uint8 (n, H, W), at a network's size, uint8 (n, size, size).
+
+    They are resampled as at use, by `mien.face.align.fit_crop`; those of that size come back as they are.
+    """
+    if images.shape[1:] == (size, size):
+        return images
+    return np.stack([fit_crop(image, size)[..., 0] for image in images])
+
+
+def crop_table(recipe: Recipe, size: int) -> dict[str, Any]:
+    """Return the table ``crop`` of a record: how faces are cut at use as the recipe's training images were.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Says how they were cut.
+    size : int
+        Side of the crops in pixels.
+    """
+    text = (resources.files("mien.train") / "fer2013_crop.toml").read_text("utf-8")
+    crop: dict[str, Any] = tomllib.loads(text)["crop"]
+    crop["points"] = [[round(value * size / _CROP_SIZE, 4) for value in point] for point in crop["points"]]
+    crop["size"] = size
+    if recipe.crop == "eye-distance":
+        # The factors of `mien data prepare`; the points still tell a face from what is none.
+        crop["eyes"] = {"x_factor": 2.1, "y_factor": 3.2, "smooth": True}
+    return crop
+
+
+def _calm(augmentation: Augmentation) -> Augmentation:
+    geometry = {name: getattr(augmentation, name) / 2 for name in ("rotation_deg", "scale", "aspect", "shear", "shift")}
+    light = {"gamma": augmentation.gamma / 2, "contrast": augmentation.contrast / 2}
+    nothing = dict.fromkeys(("equalize", "gradient", "blur", "low_resolution", "noise", "jpeg", "erase"), 0.0)
+    return replace(augmentation, **geometry, **light, **nothing)
