@@ -41,10 +41,12 @@ from typing import Any
 
 import atheris
 import numpy as np
-import onnxruntime  # noqa: F401  (outside of the block below: what guides the search is mien and Pillow)
+
+from mien.models.runtime import onnxruntime
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
+onnxruntime()  # outside of the block below: what guides the search is mien and Pillow
 
 with atheris.instrument_imports(include=["mien", "PIL"]):
     from PIL import (  # noqa: F401  (imported here to be instrumented; mien imports them when they are needed)

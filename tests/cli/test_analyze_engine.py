@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mien.cli import main
-from mien.models import _openvino, runtime
+from mien.models import runtime
 from mien.samples import astronaut_path
 from speech_corpora import write_wav
 from speech_mixtures import RATE, voiced
@@ -46,7 +46,7 @@ def test_images_have_the_same_answers_by_either_engine(sessions_made: list[runti
 
 
 def test_bfloat16_is_for_emotions_and_faces_are_found_in_float32(sessions_made: list[runtime.Session]) -> None:
-    if "BF16" not in _openvino.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in runtime.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     assert len(faces("--engine", "openvino", "--precision", "bfloat16")) == 1
     found = {session.name.split("/")[0]: session.precision for session in sessions_made}
@@ -78,7 +78,7 @@ def test_what_does_not_go_together_is_told(options: tuple[str, ...], message: st
 
 def test_a_missing_engine_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    _openvino.openvino.cache_clear()
+    runtime.openvino.cache_clear()
     done = run(astronaut_path(), "--engine", "openvino")
     assert done.exit_code == 1
     assert "engine 'openvino' needs openvino: pip install \"mien[openvino]\"" in done.stderr

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 
 from mien.cli import main
 from mien.models import registry, store
-from mien.models.store import Offer
+
+URL = "https://127.0.0.1:9/tiny.onnx"
 
 
 def _run(*arguments: str) -> Result:
@@ -32,7 +33,7 @@ def test_list_shows_name_task_size_and_license() -> None:
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["name", "task", "size", "license", "state"]
-    assert [line.split()[0] for line in lines[1:]] == registry.names() + registry.optional_names()
+    assert [line.split()[0] for line in lines[1:]] == registry.names() + registry.names(downloads=True)
     for line in lines[1:]:
         spec = registry.get(line.split()[0])
         assert spec.task in line
@@ -43,7 +44,7 @@ def test_list_shows_name_task_size_and_license() -> None:
 
 def test_list_as_json() -> None:
     rows = json.loads(_run("list", "--json").stdout)
-    assert [row["name"] for row in rows] == registry.names() + registry.optional_names()
+    assert [row["name"] for row in rows] == registry.names() + registry.names(downloads=True)
     assert {tuple(row) for row in rows} == {("name", "task", "bytes", "license", "optional", "there")}
     assert all(row["bytes"] == registry.get(row["name"]).size_bytes for row in rows)
     assert all(row["optional"] is not row["there"] for row in rows)
@@ -129,57 +130,54 @@ def test_verify_tells_some_from_all(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
-    """The only optional model: a file of nine bytes, on a server that is not there."""
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where the file of the only model will lie: nine bytes, on a server that is not there."""
     monkeypatch.setenv("MIEN_CACHE_DIR", str(tmp_path / "cache"))
-    record = registry.offer("yunet").spec.to_dict() | {"name": "tiny"}
-    record["files"][0] |= {"file": "tiny.onnx", "bytes": 9, "sha256": hashlib.sha256(b"the model").hexdigest()}
-    folder = tmp_path / "shipped" / registry.OPTIONAL
-    folder.mkdir(parents=True)
-    store.write_record(record, folder / "tiny.toml")
-    with (folder / "tiny.toml").open("a", encoding="utf-8") as stream:
-        stream.write('\n[download]\nurl = "https://127.0.0.1:9/tiny.onnx"\n')
-    monkeypatch.setattr(registry, "SHIPPED", tmp_path / "shipped")
-    return registry.offer("tiny")
+    record = registry.get("yunet").to_dict() | {"name": "tiny"}
+    content = {"file": "tiny.onnx", "bytes": 9, "sha256": hashlib.sha256(b"the model").hexdigest(), "url": URL}
+    record["files"][0] |= content
+    store.write_record(record, tmp_path / "tiny.toml")
+    monkeypatch.setattr(registry, "MODELS", registry.ModelRegistry("model", {"tiny": tmp_path / "tiny.toml"}))
+    return tmp_path / "cache" / "models" / "tiny.onnx"
 
 
-def test_get_from_a_file_then_list_and_verify_know_it(tiny: Offer, tmp_path: Path) -> None:
+def test_get_from_a_file_then_list_and_verify_know_it(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "own.onnx").write_bytes(b"the model")
     assert _run("verify").stdout == ""
     done = _run("get", "tiny", "--from", str(tmp_path / "own.onnx"))
     assert done.exit_code == 0
-    assert done.stdout == f"tiny: {tiny.path}, 0.0 MB, sha256 as recorded; license MIT\n"
+    assert done.stdout == f"tiny: {tiny}, 0.0 MB, sha256 as recorded; license MIT\n"
     assert done.stderr.startswith("mien: attribution: Wu, Peng and Yu")
     assert _run("list").stdout.splitlines()[1].endswith("optional, there")
     assert _run("verify").stdout == "tiny: 1 files, 0.0 MB, as recorded\n"
     assert _run("get", "tiny").stdout == done.stdout  # it is there: nobody is asked
-    tiny.path.write_bytes(b"the modem")
+    tiny.write_bytes(b"the modem")
     assert _run("verify").exit_code == 1
 
 
-def test_get_refuses_another_file(tiny: Offer, tmp_path: Path) -> None:
+def test_get_refuses_another_file(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "own.onnx").write_bytes(b"the modem")
     done = _run("get", "tiny", "--from", str(tmp_path / "own.onnx"))
     assert (done.exit_code, done.stdout) == (1, "")
     assert "expected 9 bytes with sha256" in done.stderr
-    assert not tiny.path.exists()
+    assert not tiny.exists()
     assert _run("get", "tiny", "--from", str(tmp_path / "nothing")).exit_code == 2
 
 
-def test_get_offline_is_one_line(tiny: Offer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_get_offline_is_one_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     done = _run("get", "tiny")
     assert (done.exit_code, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("mien: model 'tiny': cannot reach 127.0.0.1: ")
-    assert line.endswith(f"mien models get tiny --from FILE (it is {tiny.url})")
+    assert line.endswith(f"mien models get tiny --from FILE (it is {URL})")
 
 
 def test_show_says_where_a_download_comes_from() -> None:
-    offer = registry.offer("yunet")
+    spec = registry.get("yunet")
     lines = _run("show", "yunet").stdout.splitlines()
-    assert lines[-1] == f"download: {offer.url}"
-    assert f"attribution: {offer.spec.license.attribution}" in lines
+    assert lines[-1] == f"download: {spec.file().url}"
+    assert f"attribution: {spec.license.attribution}" in lines
 
 
 def test_get_knows_what_is_optional() -> None:

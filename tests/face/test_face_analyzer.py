@@ -27,7 +27,7 @@ from mien.face.analyzer import SMALL_FACE_PX, FaceAnalyzer
 from mien.io.image import read_image
 from mien.labels import BAUM8, FER7, FERPLUS8, LabelSet
 from mien.models import registry
-from mien.models.record import parse_record
+from mien.models.spec import parse_record
 from mien.options import ModelOptions
 from mien.results import ImageResult
 from mien.samples import astronaut_path

@@ -43,9 +43,9 @@ def test_without_its_file_it_names_the_command(tmp_path: Path, monkeypatch: pyte
 
 def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_CACHE_DIR", str(tmp_path))
-    offer = registry.offer("yunet")
-    offer.path.parent.mkdir()
-    offer.path.write_bytes(bytes(offer.file.bytes))
+    spec = registry.get("yunet")
+    spec.path.parent.mkdir()
+    (spec.path.parent / spec.file().file).write_bytes(bytes(spec.size_bytes))
     with pytest.raises(WeightsError, match="are not those of its record"):
         get_detector("yunet")
 

@@ -17,7 +17,7 @@ from mien import FaceAnalyzer, SpeechAnalyzer, read_image
 from mien.data.fer2013 import read_fer2013
 from mien.errors import InputError, MissingExtraError, ModelError
 from mien.face.detect import get_detector
-from mien.models import ModelSpec, _openvino, registry, runtime
+from mien.models import ModelSpec, registry, runtime
 from mien.samples import astronaut_path
 from mien.video.analyzer import VideoAnalyzer
 from speech_mixtures import RATE, voiced
@@ -33,7 +33,7 @@ GRAPHS = tuple(
 
 
 def has_bfloat16() -> bool:
-    return "BF16" in _openvino.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in runtime.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def feeds(name: str, role: str, size: int) -> dict[str, np.ndarray[Any, Any]]:
@@ -125,7 +125,7 @@ def test_what_does_not_go_together_is_refused(spec: ModelSpec) -> None:
 
 def test_a_missing_engine_names_its_extra(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    _openvino.openvino.cache_clear()
+    runtime.openvino.cache_clear()
     with pytest.raises(
         MissingExtraError, match=r"""^engine 'openvino' needs openvino: pip install "mien\[openvino\]"$"""
     ):
@@ -140,7 +140,7 @@ def test_a_processor_without_bfloat16_is_told(spec: ModelSpec, monkeypatch: pyte
         def get_property(self, device: str, name: str) -> list[str]:
             return ["FP32"]
 
-    monkeypatch.setattr(_openvino.openvino(), "Core", Core)
+    monkeypatch.setattr(runtime.openvino(), "Core", Core)
     with pytest.raises(ModelError, match="precision 'bfloat16' is not available: this processor computes in float32"):
         runtime.load(spec, engine="openvino", precision="bfloat16")
 

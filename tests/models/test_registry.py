@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import sys
+import types
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from mien.errors import InputError, ModelError, UnknownModelError
-from mien.models import ModelSpec, registry, store
-from mien.models.spec import TASKS
+from mien.models import MODELS, ModelSpec, registry, store
+from mien.models.spec import TASKS, parse_record
 
 
-def test_every_shipped_model_is_whole_and_tells_its_license() -> None:
+def test_every_shipped_model_is_whole_and_has_a_license() -> None:
     assert registry.names()
     for name in registry.names():
         spec = registry.get(name)
@@ -19,6 +22,16 @@ def test_every_shipped_model_is_whole_and_tells_its_license() -> None:
         store.verify(spec)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_record(name: str) -> None:
+    spec = MODELS[name]
+    assert spec == registry.get(name)
+    assert spec.name == name
+    assert spec.license.weights
+    assert spec.is_download == (name in registry.names(downloads=True))
+    assert parse_record(spec.to_dict(), spec.path) == spec
+
+
 def test_every_shipped_weight_file_belongs_to_a_record() -> None:
     declared = {f.file for name in registry.names() for f in registry.get(name).files}
     assert {p.name for p in registry.SHIPPED.iterdir() if p.suffix in (".onnx", ".npz")} == declared
@@ -26,9 +39,9 @@ def test_every_shipped_weight_file_belongs_to_a_record() -> None:
 
 def test_every_shipped_model_stands_in_the_page_of_licenses() -> None:
     page = (registry.SHIPPED / "LICENSES.md").read_text(encoding="utf-8")
-    told = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
-    assert sorted(told) == registry.names()
-    for name in told:
+    listed = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
+    assert sorted(listed) == registry.names()
+    for name in listed:
         for entry in registry.get(name).files:
             assert f"`{entry.file}`" in page
 
@@ -60,14 +73,9 @@ def test_a_shipped_name_means_the_shipped_model(
     assert registry.get(Path(name)).name == "tiny"
 
 
-def test_a_shipped_record_carries_the_name_of_its_file(
-    spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shipped = tmp_path / "shipped"
-    shipped.mkdir()
-    store.write_record(spec, shipped / "other.toml")
-    monkeypatch.setattr(registry, "SHIPPED", shipped)
-    with pytest.raises(UnknownModelError, match="key 'name' must be 'other' like the file, but got 'tiny'"):
+def test_a_record_carries_the_name_of_its_entry(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "MODELS", registry.ModelRegistry("model", {"other": spec.path}))
+    with pytest.raises(ModelError, match="key 'name' must be 'other', but got 'tiny'"):
         registry.get("other")
 
 
@@ -75,7 +83,7 @@ def test_an_unknown_name_brings_those_that_come_close() -> None:
     name = registry.names()[0]
     with pytest.raises(UnknownModelError, match=f"unknown model '{name}x': did you mean {name}"):
         registry.get(name + "x")
-    with pytest.raises(UnknownModelError, match="unknown model '§': known are "):
+    with pytest.raises(UnknownModelError, match="unknown model '§': expected one of "):
         registry.get("§")
 
 
@@ -99,3 +107,16 @@ def test_a_binary_record_is_a_model_error(tmp_path: Path) -> None:
 def test_a_model_is_named_by_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a model must be a name or a path, but got an object of type int"):
         registry.get(3)  # type: ignore[arg-type]
+
+
+def test_other_packages_add_models(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = types.ModuleType("package_of_models")
+    package.RECORD, package.SPEC = spec.path, spec
+    monkeypatch.setitem(sys.modules, "package_of_models", package)
+    points = [EntryPoint(name, f"package_of_models:{name}", "mien.models") for name in ("RECORD", "SPEC")]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: points if group == "mien.models" else [])
+    models = registry.ModelRegistry("model", {"own": spec.path}, group="mien.models")
+    assert models.names() == ("own", "RECORD", "SPEC")
+    assert models["SPEC"] is spec
+    with pytest.raises(ModelError, match="key 'name' must be 'RECORD', but got 'tiny'"):
+        _ = models["RECORD"]

@@ -152,3 +152,27 @@ def test_running_a_model_writes_nothing_under_the_home_directory(spec: ModelSpec
     assert (done.returncode, done.stdout, done.stderr) == (0, "[[0.0, 0.0, 0.0]]\n", "")
     assert sorted(home.rglob("*")) == []
     assert sorted(work.rglob("*")) == []
+
+
+@pytest.mark.parametrize("module", ["mien.train.run", "mien.train.export", "mien.face.analyzer"])
+def test_nothing_imports_the_runtime_with_its_telemetry(module: str, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    code = (
+        "import importlib, os, sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'onnxruntime':\n"
+        "            print(os.environ.get('ORT_DISABLE_TELEMETRY'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "importlib.import_module(sys.argv[1])\n"
+        "from mien.models import runtime\n"
+        "runtime.onnxruntime()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, module],
+        capture_output=True,
+        text=True,
+        env={**fresh_environment(tmp_path), "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import mien
-from mien._registry import Registry
 from mien.errors import InputError, MediaNotFoundError
 from mien.labels import FER7, FERPLUS8, RAVDESS8
 from mien.output import FORMATS, Context, Format, Writer, write_image, write_wav
@@ -189,7 +188,7 @@ def test_formats_can_be_added() -> None:
         def write(self, result: Result) -> None:
             self._target.write(f"{len(result.rows())}\n")
 
-    formats = Registry("format", {"csv": FORMATS["csv"]})
+    formats = type(FORMATS)("format", {"csv": FORMATS["csv"]})
     formats.register("count", Format("count", Counter, "Count rows.", target="stream"))
     stream = io.StringIO()
     with formats["count"].open(stream) as writer:

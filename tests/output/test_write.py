@@ -1,10 +1,13 @@
-"""Writing images and sound: whole or not at all."""
+"""Writing images, results and sound: whole or not at all."""
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import mien
 from mien.errors import InputError, MediaError, MediaNotFoundError
 from mien.io.audio import AudioBlock, iter_audio
 from mien.output.write import SampleType, encode_jpeg, encode_png, save_wav, write_image
+from mien.results import FailedItem, ImageResult, Result, SpeechResult, VideoResult
 
 SCENE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 SMOOTH = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (48, 1, 3))
@@ -70,6 +75,48 @@ def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
             write_image(tmp_path / "x.png", SCENE)
     finally:
         tmp_path.chmod(0o700)
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_several_results_become_one_table_or_document(
+    tmp_path: Path, image: ImageResult, speech: SpeechResult, failed: FailedItem
+) -> None:
+    results: list[Result] = [failed, ImageResult(5, 5, path="none.jpg"), image, speech]
+    mien.write(iter(results), tmp_path / "x.csv")
+    rows = list(csv.DictReader((tmp_path / "x.csv").read_text("utf-8").splitlines()))
+    assert [row["path"] for row in rows] == ["bad.jpg", "none.jpg", *["a.jpg"] * 3, *["call.wav"] * 5]
+    assert "contempt" in rows[0]  # the emotions of the image that has a face
+    mien.write(results, tmp_path / "x.json")
+    assert json.loads((tmp_path / "x.json").read_text()) == [result.to_dict() for result in results]
+    mien.write(results, tmp_path / "x.txt", format="jsonl")
+    assert len((tmp_path / "x.txt").read_text().splitlines()) == 4
+    mien.write([], tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text() == "path,error,message\n"
+
+
+@pytest.mark.parametrize("table", VideoResult.tables)
+def test_a_table_of_a_video_is_chosen_by_name(tmp_path: Path, video: VideoResult, table: str) -> None:
+    mien.write(video, tmp_path / "x.csv", table=table)
+    rows = list(csv.reader((tmp_path / "x.csv").read_text("utf-8").splitlines()))
+    assert rows[0] == [column.name for column in video.columns(table)]
+    assert len(rows) == 1 + len(video.rows(table))
+
+
+def test_what_cannot_be_written(tmp_path: Path, image: ImageResult, video: VideoResult) -> None:
+    for results, name, options, message in (
+        (image, "x.txt", {}, r"results are written as \.json, .*, but the name is 'x\.txt'"),
+        (image, "x.csv", {"format": "cvs"}, "unknown format 'cvs'"),
+        (image, "x.vtt", {}, "vtt is for results of audio and video, but got some of image"),
+        ([video, video], "x.vtt", {}, "vtt takes one result, but got 2: write one by one"),
+        (video, "x.csv", {"table": "faces"}, "table must be one of frames"),
+        ([3], "x.csv", {}, "expected results, such as ImageResult or FailedItem, but got 3"),
+        (replace(image, path=None), "x.png", {}, "the result does not name its file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            mien.write(results, tmp_path / name, **options)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
 
 
 # --- sound ----------------------------------------------------------------------------------------------------------

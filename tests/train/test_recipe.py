@@ -4,11 +4,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 pytest.importorskip("torch")
 
 from mien.errors import DatasetError, InputError
-from mien.models.record import dump_toml
 from mien.train.nets import build_network
 from mien.train.nets.base import count_multiply_adds
 from mien.train.recipe import Distillation, Loss, Optimizer, Recipe, load_recipe, override, recipe_names
@@ -26,7 +26,7 @@ def test_a_recipe_survives_toml() -> None:
         loss=Loss(mixup=0.2),
         distillation=Distillation(teachers=("a", "b"), weight=0.5),
     )
-    assert Recipe.from_dict(tomllib.loads(dump_toml(recipe.to_dict()))) == recipe
+    assert Recipe.from_dict(tomllib.loads(tomli_w.dumps(recipe.to_dict()))) == recipe
     assert Recipe.from_dict({"name": "own"}) == Recipe(name="own")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tomli_w
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
@@ -27,7 +28,6 @@ from mien.face.align import model_crop  # noqa: E402
 from mien.face.analyzer import FaceAnalyzer  # noqa: E402  - needs the extra train
 from mien.labels import BAUM8  # noqa: E402
 from mien.models import registry, store  # noqa: E402
-from mien.models.record import dump_toml  # noqa: E402
 from mien.train import nested  # noqa: E402
 from mien.train.augment import Augmentation  # noqa: E402
 from mien.train.corpus import Corpus, split_corpus  # noqa: E402
@@ -284,7 +284,7 @@ def test_folds_from_a_folder_to_a_report(data: Path, options: Any, tmp_path: Pat
 @pytest.fixture
 def hybrid(tmp_path: Path) -> Recipe:
     for recipe in (replace(TEMPORAL, choices=(), epochs=2), C3D):
-        (tmp_path / f"{recipe.name}.toml").write_text(dump_toml(recipe.to_dict()))
+        (tmp_path / f"{recipe.name}.toml").write_text(tomli_w.dumps(recipe.to_dict()))
     members = tuple(str(tmp_path / f"{name}.toml") for name in ("tiny-temporal", "tiny-c3d"))
     return replace(TEMPORAL, name="tiny-hybrid", choices=(), members=members, video=replace(C3D.video, size=24))
 

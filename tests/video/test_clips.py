@@ -13,8 +13,7 @@ import pytest
 
 from mien.labels import BAUM8
 from mien.models import ModelSpec, Output
-from mien.models.record import parse_record
-from mien.models.spec import ClipInput, License, ModelFile
+from mien.models.spec import ClipInput, License, ModelFile, parse_record
 from mien.results import VideoResult
 from mien.video.analyzer import VideoAnalyzer
 from mien.video.clips import ClipFrames, ClipModel

@@ -28,10 +28,10 @@ def list_(as_json: bool) -> None:
     """List models: name, task, size, license, and whether they ship with mien or are downloads, and are there."""
     from mien.models import registry, store
 
-    known = [(registry.get(name), "shipped") for name in registry.names()]
-    for name in registry.optional_names():
-        offer = registry.offer(name)
-        known.append((offer.spec, "optional, there" if store.is_there(offer) else "optional, not there"))
+    known = [(registry.MODELS[name], "shipped") for name in registry.names()]
+    for name in registry.names(downloads=True):
+        state = "optional, there" if store.is_installed(registry.MODELS[name]) else "optional, not there"
+        known.append((registry.MODELS[name], state))
     if as_json:
         _write_json(
             [
@@ -61,28 +61,34 @@ def list_(as_json: bool) -> None:
     help="Copy this file instead of downloading it.",
 )
 def get(name: str, from_file: str | None) -> None:
-    """Download an optional model, or go on with a download that broke off.
+    """Download an optional model.
 
     NAME is one that the list calls optional.  The file is checked against the sha256 of mien's record and kept in the
     folder "models" of MIEN_CACHE_DIR, else of the user's cache folder.  Proxies are those of the environment.
     """
-    from mien.models import download, registry
+    from mien.errors import UnknownModelError
+    from mien.models import registry, store
 
-    offer = registry.offer(name)
+    downloads = registry.names(downloads=True)
+    if name not in downloads:
+        ships = ", since it ships with mien" if name in registry.MODELS else ""
+        raise UnknownModelError(f"model {name!r} is no download{ships}: expected one of {', '.join(downloads)}")
+    spec = registry.MODELS[name]
     if from_file is not None:
-        path = download.take(offer, from_file)
+        store.install(spec, from_file)
     else:
         done = 0
-        with _shell.progress(offer.file.bytes, f"downloading {name}", unit="bytes") as advance:
+        with _shell.progress(spec.size_bytes, f"downloading {name}", unit="bytes") as advance:
 
-            def told(have: int) -> None:
+            def on_progress(received: int) -> None:
                 nonlocal done
-                advance(have - done)
-                done = have
+                advance(received - done)
+                done = received
 
-            path = download.fetch(offer, told=told)
-    _shell.write(f"{name}: {path}, {_size(offer.file.bytes)}, sha256 as recorded; license {offer.spec.license.weights}")
-    _shell.note(f"attribution: {offer.spec.license.attribution}")
+            store.download(spec, on_progress=on_progress)
+    path = spec.path.parent / spec.file().file
+    _shell.write(f"{name}: {path}, {_size(spec.size_bytes)}, sha256 as recorded; license {spec.license.weights}")
+    _shell.note(f"attribution: {spec.license.attribution}")
 
 
 @command.command()
@@ -100,8 +106,9 @@ def show(model: str, as_json: bool) -> None:
         _write_json(spec.to_dict())
     else:
         _shell.write("\n".join(_card(spec)))
-        if model in registry.optional_names():
-            _shell.write(f"download: {registry.offer(model).url}")
+        for entry in spec.files:
+            if entry.url:
+                _shell.write(f"download: {entry.url}")
 
 
 @command.command()
@@ -115,8 +122,8 @@ def verify(models: tuple[str, ...]) -> int:
     from mien.models import registry, store
 
     failed = 0
-    there = [name for name in registry.optional_names() if store.is_there(registry.offer(name))]
-    chosen = models or (*registry.names(), *there)
+    installed = [name for name in registry.names(downloads=True) if store.is_installed(registry.get(name))]
+    chosen = models or (*registry.names(), *installed)
     for name in chosen:
         try:
             spec = registry.get(name)

@@ -92,6 +92,9 @@ def command(
     mien train --recipe speech-base --data ravdess/ --after runs/speech-folds
     mien train --recipe temporal --data baum2/ --folds 10
     """
+    from mien.models import runtime
+
+    runtime.onnxruntime()  # without its telemetry, before Lightning imports it
     for module in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "matplotlib"):
         import_extra(module, extra="train", purpose="training")
     from mien.train.recipe import load_recipe, override

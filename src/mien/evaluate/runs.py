@@ -288,7 +288,7 @@ def find_model(name: str) -> ModelSpec:
     path = Path(name)
     if path.suffix.lower() == ".onnx":
         return _graph_record(path)
-    if name not in registry.names() and (path / CONFIG).is_file() and not (path / RECORD).is_file():
+    if name not in registry.MODELS and (path / CONFIG).is_file() and not (path / RECORD).is_file():
         raise ModelError(f"{path} has no model yet: {'; '.join(read_run(path).notes)}")
     return registry.get(name)
 

@@ -1,37 +1,40 @@
-"""Where models lie: the only place of the inference path that opens records and weights.
+"""Where models lie: the only place of the inference path that opens, downloads and writes records and weights.
 
-Weights are handed out only when their content is what the record declares.
+Weights are handed out only when their content is what the record declares.  Nothing is downloaded unless somebody calls
+`download`.  Proxies are those of the environment (``https_proxy``, ``no_proxy``), as `urllib.request` reads them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
+import http.client
 import io
 import os
+import tempfile
 import threading
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError, UnknownModelError, WeightsError
-from mien.models.record import dump_toml, parse_record
-from mien.models.spec import ModelFile, ModelSpec
+from mien.models.spec import ModelFile, ModelSpec, parse_record
 
 __all__ = [
-    "Offer",
-    "Receiving",
-    "file_parts",
-    "is_there",
-    "optional_folder",
+    "HttpsRedirects",
+    "download",
+    "download_folder",
+    "install",
+    "is_installed",
     "read_arrays",
-    "read_offer",
     "read_record",
     "read_weights",
     "verify",
@@ -41,7 +44,13 @@ __all__ = [
 CACHE_VARIABLE = "MIEN_CACHE_DIR"
 """Environment variable that names the folder of all that mien keeps, parsed tables of data sets too."""
 
-_PART_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
+
+_TIMEOUT_S = 30.0
+"""Longest silence of a server."""
+
+_TRIES, _PAUSE_S = 4, 1.0
+"""How often a download whose connection breaks is tried, and the pause before it is tried again."""
 
 _verified: set[tuple[str, int, int, str]] = set()
 """Path, time of change, size and digest of files whose content was checked in this process."""
@@ -60,7 +69,8 @@ def read_record(path: str | Path) -> ModelSpec:
     Returns
     -------
     ModelSpec
-        The model; its weights are not looked at.
+        The model; its weights are not looked at.  They lie beside the record, but in `download_folder` where the record
+        says from where to download them.
 
     Raises
     ------
@@ -76,7 +86,8 @@ def read_record(path: str | Path) -> ModelSpec:
         raise UnknownModelError(f"no model record at {where}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{where}: cannot read the model record: {error}") from error
-    return parse_record(text, where)
+    spec = parse_record(text, where)
+    return dataclasses.replace(spec, path=download_folder() / where.name) if spec.is_download else spec
 
 
 def write_record(record: ModelSpec | Mapping[str, Any], path: str | Path) -> ModelSpec:
@@ -99,8 +110,13 @@ def write_record(record: ModelSpec | Mapping[str, Any], path: str | Path) -> Mod
     ModelError
         If the record is wrong, or the file cannot be written.
     """
+    import tomli_w
+
     where = Path(path)
-    text = dump_toml(record.to_dict() if isinstance(record, ModelSpec) else record)
+    try:
+        text = tomli_w.dumps(record.to_dict() if isinstance(record, ModelSpec) else record)
+    except TypeError as error:
+        raise ModelError(f"{where}: {error}") from error
     spec = parse_record(text, where)
     try:
         where.write_text(text, encoding="utf-8", newline="\n")
@@ -184,227 +200,6 @@ def verify(spec: ModelSpec) -> None:
         _read(spec, entry, trust_earlier=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A model that does not ship with mien and can be downloaded.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        The model; its one file lies, or will lie, in `optional_folder`.
-    url : str
-        Where its file is, by https.
-    """
-
-    spec: ModelSpec
-    url: str
-
-    @property
-    def file(self) -> ModelFile:
-        """The one file."""
-        return self.spec.files[0]
-
-    @property
-    def path(self) -> Path:
-        """Where the file lies, or will lie."""
-        return self.spec.path.parent / self.file.file
-
-
-def optional_folder() -> Path:
-    """Return where downloaded models are kept: ``models`` in ``MIEN_CACHE_DIR``, else in the user's cache folder.
-
-    Unlike parsed tables they are kept when the variable is set to nothing, too: somebody asked for them.
-    """
-    given = os.environ.get(CACHE_VARIABLE, "")
-    if given.strip():
-        return Path(given).absolute() / "models"
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("mien", appauthor=False)) / "models"
-
-
-def read_offer(path: str | Path) -> Offer:
-    """Read the record of a model that can be downloaded: a model's record with ``[download] url``.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        A TOML file.
-
-    Returns
-    -------
-    Offer
-        The model; whether its file is there is not looked at.
-
-    Raises
-    ------
-    ModelError
-        If the record cannot be read or is wrong; the message names file and key.
-    """
-    where = Path(path)
-    try:
-        record = tomllib.loads(where.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelError(f"{where}: cannot read the model record: {error}") from error
-    download = record.pop("download", None)
-    url = download.get("url") if isinstance(download, dict) else None
-    if not isinstance(url, str) or not url.startswith("https://"):
-        raise ModelError(f"{where}: download: key 'url' must be an address that begins with https://, but got {url!r}")
-    parse_record(record, where)
-    spec = parse_record(record, optional_folder() / where.name)
-    if len(spec.files) != 1:
-        raise ModelError(f"{where}: files: an optional model has one file, but got {len(spec.files)}")
-    return Offer(spec, url)
-
-
-def is_there(offer: Offer) -> bool:
-    """Return whether the file of an optional model lies in its place; its content is not looked at."""
-    return offer.path.is_file()
-
-
-class Receiving:
-    """The file of an optional model while it comes in: a temporary file beside its place, moved there when it is whole.
-
-    What has come is kept when the work breaks off, so that it can be resumed.  Writing goes by place, so two processes
-    that receive the same file at once write the same bytes and do not disturb each other.
-
-    Parameters
-    ----------
-    offer : Offer
-        The model.
-    resumable : bool
-        Whether to go on with what an earlier one has left, and to leave what has come.
-
-    Attributes
-    ----------
-    have : int
-        Bytes that are there.
-
-    Raises
-    ------
-    ModelError
-        If the temporary file cannot be made.
-    """
-
-    def __init__(self, offer: Offer, *, resumable: bool = True) -> None:
-        self._offer = offer
-        self._resumable = resumable
-        mark = "part" if resumable else f"{os.getpid()}-{threading.get_ident()}"
-        self._part = offer.path.with_name(f".{offer.file.file}.{offer.file.sha256[:12]}.{mark}")
-        with self._told():
-            self._part.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = os.fdopen(os.open(self._part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)), "r+b")
-            self.have = self._stream.seek(0, os.SEEK_END)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(OSError):  # closing writes what is buffered: on a full disk that was told before
-            self._stream.close()
-        if not (self._resumable and self.have):
-            self._part.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise ModelError(f"model {self._offer.spec.name!r}: cannot write {self._part}: {error.strerror}") from error
-
-    def restart(self) -> None:
-        """Begin anew: what comes next stands at the beginning."""
-        with self._told():
-            self.have = self._stream.seek(0)
-
-    def write(self, data: bytes, *, source: str) -> None:
-        """Take the next bytes; ``source`` says where from, for the message.
-
-        Raises
-        ------
-        WeightsError
-            If the file grows larger than the record says; then nothing of it is kept.
-        ModelError
-            If there is no room.
-        """
-        if self.have + len(data) > self._offer.file.bytes:
-            self.discard()
-            raise WeightsError(
-                f"model {self._offer.spec.name!r}: expected {self._offer.file.bytes} bytes, but {source} has more"
-            )
-        with self._told():
-            self._stream.write(data)
-            self._stream.flush()
-        self.have += len(data)
-
-    def discard(self) -> None:
-        """Throw away what has come."""
-        with self._told():
-            self.have = self._stream.seek(0)
-            self._stream.truncate()
-
-    def finish(self, source: str) -> Path:
-        """Check what has come and move it to its place.
-
-        Parameters
-        ----------
-        source : str
-            Where it came from, for the message.
-
-        Returns
-        -------
-        pathlib.Path
-            The place.
-
-        Raises
-        ------
-        WeightsError
-            If size or sha256 are not those of the record; then nothing of it is kept.
-        ModelError
-            If it cannot be moved.
-        """
-        offer = self._offer
-        with self._told():
-            self._stream.truncate(self.have)
-            self._stream.seek(0)
-            found = hashlib.file_digest(self._stream, "sha256").hexdigest()
-        if self.have != offer.file.bytes or found != offer.file.sha256:
-            came = self.have
-            self.discard()
-            raise WeightsError(
-                f"model {offer.spec.name!r}: expected {offer.file.bytes} bytes with sha256 {offer.file.sha256}, "
-                f"but {source} has {came} bytes with sha256 {found}"
-            )
-        with self._told():
-            os.fsync(self._stream.fileno())
-            self._stream.close()
-            try:
-                self._part.replace(offer.path)
-            except FileNotFoundError:
-                # Another process that received the same file may have moved it already.
-                if not is_there(offer):
-                    raise
-        return offer.path
-
-
-def file_parts(path: str | Path) -> Iterator[bytes]:
-    """Read a file piece by piece.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as stream:
-            while part := stream.read(_PART_BYTES):
-                yield part
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-
-
 def _read(spec: ModelSpec, entry: ModelFile, *, trust_earlier: bool) -> bytes:
     path = spec.path.parent / entry.file
     try:
@@ -412,8 +207,7 @@ def _read(spec: ModelSpec, entry: ModelFile, *, trust_earlier: bool) -> bytes:
             changed_ns = path.stat().st_mtime_ns
             content = stream.read()
     except FileNotFoundError as error:
-        optional = path.is_relative_to(optional_folder())
-        hint = f"; get them by: mien models get {spec.name}" if optional else ""
+        hint = f"; get them by: mien models get {spec.name}" if entry.url else ""
         raise WeightsError(f"the weights of model {spec.name!r} are missing: expected {path}{hint}") from error
     except OSError as error:
         raise WeightsError(f"the weights of model {spec.name!r} cannot be read: {error}") from error
@@ -434,3 +228,178 @@ def _read(spec: ModelSpec, entry: ModelFile, *, trust_earlier: bool) -> bytes:
     with _lock:
         _verified.add(key)
     return content
+
+
+# --- downloads --------------------------------------------------------------------------------------------------------
+
+
+def download_folder() -> Path:
+    """Return where downloaded models are kept: ``models`` in ``MIEN_CACHE_DIR``, else in the user's cache folder.
+
+    Unlike parsed tables they are kept when the variable is set to nothing, too: somebody asked for them.
+    """
+    given = os.environ.get(CACHE_VARIABLE, "")
+    if given.strip():
+        return Path(given).absolute() / "models"
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("mien", appauthor=False)) / "models"
+
+
+def is_installed(spec: ModelSpec) -> bool:
+    """Return whether a model's files lie in their places; their content is not looked at."""
+    return all((spec.path.parent / entry.file).is_file() for entry in spec.files)
+
+
+def download(
+    spec: ModelSpec,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+    opener: urllib.request.OpenerDirector | None = None,
+) -> None:
+    """Download the files of a model whose record says where they are, unless they are there and whole.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    on_progress : callable, optional
+        Called with the number of bytes of a file received so far.
+    opener : urllib.request.OpenerDirector, optional
+        Opens requests; by default that of `urllib.request` with `HttpsRedirects`.
+
+    Raises
+    ------
+    ModelError
+        If the server cannot be reached, refuses, or breaks off again and again, or a file cannot be written.
+    WeightsError
+        If what came is not what the record says; nothing of it is kept.
+    """
+    opener = opener or urllib.request.build_opener(HttpsRedirects())
+    for entry in spec.files:
+        with contextlib.suppress(WeightsError):
+            _read(spec, entry, trust_earlier=False)
+            continue
+        for attempt in range(1, _TRIES + 1):
+            try:
+                _receive(spec, entry, _request(spec, entry, opener), source=entry.url, on_progress=on_progress)
+                break
+            except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
+                if attempt == _TRIES:
+                    server = urlsplit(entry.url).hostname
+                    raise ModelError(f"model {spec.name!r}: {server} broke off {_TRIES} times ({error})") from error
+                time.sleep(_PAUSE_S)
+
+
+def install(spec: ModelSpec, path: str | Path) -> None:
+    """Copy the one file of a downloadable model from a file that the user has, after checking it.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    path : str or pathlib.Path
+        The file; its name does not matter.
+
+    Raises
+    ------
+    WeightsError
+        If the file is not what the record says.
+    ModelError
+        If it cannot be read, or the copy cannot be written.
+    """
+
+    def chunks() -> Iterator[bytes]:
+        try:
+            with Path(path).open("rb") as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    yield chunk
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+
+    _receive(spec, spec.file(), chunks(), source=str(path))
+
+
+class HttpsRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects as `urllib.request` does, but to https alone."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Raise `ModelError` where a redirect leads to anything but https."""
+        if urlsplit(newurl).scheme != "https":
+            raise ModelError(f"{urlsplit(req.full_url).hostname} redirects to {newurl}: only https is followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _request(spec: ModelSpec, entry: ModelFile, opener: urllib.request.OpenerDirector) -> Iterator[bytes]:
+    """Yield the content of a file from its address."""
+    headers = {"User-Agent": "mien", "Accept-Encoding": "identity"}
+    server = urlsplit(entry.url).hostname
+    hint = f"if you have the file: mien models get {spec.name} --from FILE (it is {entry.url})"
+    try:
+        # That the address is https was checked with the record.
+        response = opener.open(urllib.request.Request(entry.url, headers=headers), timeout=_TIMEOUT_S)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        with error:
+            raise ModelError(f"model {spec.name!r}: {server} says {error.code} {error.reason}; {hint}") from error
+    except urllib.error.URLError as error:
+        raise ModelError(f"model {spec.name!r}: cannot reach {server}: {error.reason}; {hint}") from error
+    with response:
+        size = response.headers.get("Content-Length", "")
+        if size.isdecimal() and int(size) != entry.bytes:
+            raise WeightsError(f"model {spec.name!r}: expected {entry.bytes} bytes, but {entry.url} has {size}")
+        received = 0
+        while chunk := response.read(_CHUNK_BYTES):
+            received += len(chunk)
+            yield chunk
+        if received < entry.bytes:
+            raise ConnectionError(f"the connection ended after {received} of {entry.bytes} bytes")
+
+
+def _receive(
+    spec: ModelSpec,
+    entry: ModelFile,
+    chunks: Iterable[bytes],
+    *,
+    source: str,
+    on_progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write a file beside its place, check it, and move it there."""
+    target = spec.path.parent / entry.file
+    digest, size = hashlib.sha256(), 0
+    with _explain_write_errors(spec, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        stream = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{entry.file}.", delete=False)  # noqa: SIM115
+    try:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            if size > entry.bytes:
+                break
+            with _explain_write_errors(spec, target):
+                stream.write(chunk)
+            if on_progress is not None:
+                on_progress(size)
+        if size != entry.bytes or digest.hexdigest() != entry.sha256:
+            came = "more" if size > entry.bytes else f"{size} bytes with sha256 {digest.hexdigest()}"
+            raise WeightsError(
+                f"model {spec.name!r}: expected {entry.bytes} bytes with sha256 {entry.sha256}, but {source} has {came}"
+            )
+        with _explain_write_errors(spec, target):
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
+            Path(stream.name).replace(target)
+    finally:
+        with contextlib.suppress(OSError):  # closing writes what is buffered: a full disk was reported before
+            stream.close()
+        Path(stream.name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explain_write_errors(spec: ModelSpec, target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"model {spec.name!r}: cannot write {target}: {error.strerror}") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import tomli_w
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
@@ -24,7 +25,6 @@ from torch import Tensor
 
 from mien.errors import DatasetError, InputError, ModelError
 from mien.labels import FER7, FERPLUS8
-from mien.models.record import dump_toml
 from mien.train.nets import EmotionNetwork, build_network
 from mien.train.recipe import Recipe
 
@@ -77,7 +77,7 @@ def claim_folder(folder: Path, recipe: Recipe) -> None:
     """
     path = folder / "config.toml"
     if not path.is_file():
-        write_file(path, dump_toml(recipe.to_dict()))
+        write_file(path, tomli_w.dumps(recipe.to_dict()))
     elif replace(read_config(folder), description="") != replace(recipe, description=""):
         raise InputError(f"{folder} holds a run of another recipe: choose another folder, or remove it")
 

@@ -107,7 +107,7 @@ def read_state(source: str) -> dict[str, Tensor]:
     """
     if source.startswith("hub:"):
         return _read_file(_from_hub(source))
-    if source in registry.names():
+    if source in registry.MODELS:
         return _of_graph(store.read_weights(registry.get(source)), source)
     path = Path(source)
     if path.is_dir():
