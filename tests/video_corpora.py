@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.data import Samples
+
 
 def level(number: int) -> int:
     """Return the gray level of a frame by its number."""
@@ -68,3 +70,8 @@ def levels(frames: NDArray[np.uint8]) -> list[int]:
     """Return the number of each frame, by its gray level."""
     means = frames.reshape(len(frames), -1).mean(axis=1)
     return [round((float(mean) - 4) / 8) for mean in means]
+
+
+def describe(clips: Samples) -> list[tuple[str, str, str]]:
+    """Return name, emotion and subject of each clip."""
+    return [(str(clips.clips[i]), clips.emotion(i), str(clips.subjects[i])) for i in range(len(clips))]

@@ -55,8 +55,8 @@ def _bounds(low: float, high: float) -> str:
 def check_image(value: Any, name: str = "image") -> NDArray[np.uint8]:
     """Return an image as a C-contiguous uint8 array of shape (H, W, 3), or raise `InputError`.
 
-    Gray images of shape (H, W) or (H, W, 1) are spread to three channels; an alpha channel is refused, because
-    what lies behind it is for the reader of the file to decide.  A float array is refused, with a hint when its values
+    Gray images of shape (H, W) or (H, W, 1) are spread to three channels; an alpha channel is rejected, because
+    what lies behind it is for the reader of the file to decide.  A float array is rejected, with a hint when its values
     lie in 0..1.  Nothing is modified in place; read-only and non-contiguous arrays work.
 
     Parameters

@@ -24,7 +24,8 @@ from PIL import Image
 import mien
 from mien.cli import main
 from mien.labels import FER7, FERPLUS8
-from mien.output import FORMATS, Context, Format, Writer
+from mien.output import FORMATS, Context, Format, Writer, heat
+from mien.output.draw import draw
 from mien.samples import astronaut_path
 
 
@@ -403,6 +404,66 @@ def test_a_place_that_cannot_be_written_is_a_row(here: Path, model: Path, face: 
     (failed,) = (item for item in map(json.loads, done.stdout.splitlines()) if "error" in item)
     assert failed["path"] == "a/deep/two.jpg"
     assert failed["message"].startswith("cannot make the folder drawn/deep: ")
+
+
+# --- maps over faces ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def portrait(here: Path, face: bytes) -> Path:
+    """Work in a folder with one image."""
+    Path("team.png").write_bytes(face)
+    return here
+
+
+def shipped(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["analyze", *map(str, arguments)])
+
+
+def test_a_map_is_laid_over_each_face(portrait: Path) -> None:
+    done = shipped("team.png", "--explain", "--out", "drawn", "--json")
+    assert done.exit_code == 0, done.output
+    assert done.stderr == "mien: explained by class activation maps\n"
+    analyzer = mien.FaceAnalyzer()
+    image = mien.read_image("team.png")
+    result = analyzer.analyze(image)
+    with Image.open("drawn/team.png") as file:
+        drawn = np.asarray(file)
+    np.testing.assert_array_equal(drawn, draw(heat(image, analyzer.explain(image, result.faces)), result))
+    assert (drawn != draw(image, result)).any()
+    assert shipped("team.png", "--json").stdout == done.stdout  # the answers stay what they are
+
+
+def test_a_model_without_heads_is_explained_by_hiding(portrait: Path, planted_model: Path) -> None:
+    done = shipped("team.png", "--model", planted_model, "--explain", "--out", "drawn")
+    assert done.exit_code == 0, done.output
+    assert "explained by hiding parts of the face" in done.stderr
+    assert Path("drawn/team.png").is_file()
+
+
+def test_the_method_implies_the_maps(portrait: Path) -> None:
+    assert shipped("team.png", "--explain-by", "occlusion", "--out", "hidden").exit_code == 0
+    assert shipped("team.png", "--explain", "--out", "cam").exit_code == 0
+    assert Path("hidden/team.png").read_bytes() != Path("cam/team.png").read_bytes()
+
+
+def test_explaining_what_cannot_be_explained(portrait: Path, planted_model: Path) -> None:
+    done = shipped("team.png", "--explain")
+    assert done.exit_code == 2
+    assert "--explain draws on the images: say with --out where they go" in done.stderr
+    done = shipped("team.png", "--explain-by", "lime", "--out", "drawn")
+    assert done.exit_code == 2
+    assert "'lime' is not one of 'cam', 'occlusion'" in done.stderr
+    done = shipped("team.png", "--model", planted_model, "--explain-by", "cam", "--out", "drawn")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "'planted' has no heads file, because its heads are not linear" in done.stderr
+
+
+def test_an_image_without_a_face_stays_as_it_is(portrait: Path) -> None:
+    Image.new("RGB", (80, 60), (90, 120, 90)).save("lawn.png")
+    assert shipped("lawn.png", "--explain", "--out", "drawn").exit_code == 0
+    with Image.open("drawn/lawn.png") as image:
+        assert image.getcolors() == [(4800, (90, 120, 90))]
 
 
 # --- hostile names --------------------------------------------------------------------------------

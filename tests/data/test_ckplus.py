@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data import load_images
-from mien.data.ckplus import list_ckplus
+from mien.data import load_dataset, load_images
+from mien.data.ckplus import list_ckplus, list_ckplus48
 from mien.errors import DatasetError, InputError, MienWarning
 from mien.labels import BAUM8
+from video_corpora import describe, image, levels, text, touch
 
 
 def sequence(images: Path, name: str, frames: int, *, first: int = 1) -> None:
@@ -77,7 +79,7 @@ def test_chooses_frames(frames: int, peak: int, neutral: int, chosen: str, tmp_p
 
 
 @pytest.mark.parametrize(("peak", "neutral"), [(-1, 1), (3, -1), (0, 0), (1.5, 1), (True, 1)])
-def test_refuses_counts(peak: int, neutral: int, published: Path) -> None:
+def test_wrong_counts_are_named(peak: int, neutral: int, published: Path) -> None:
     with pytest.raises(InputError, match=r"(peak|neutral) must be an integer"):
         list_ckplus(published, peak=peak, neutral=neutral)
 
@@ -140,7 +142,7 @@ def test_says_what_it_leaves_out(published: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["nan", "inf", "1.5", "-1", "8", "1 2", "x", "1" * 10_000])
-def test_refuses_other_codes(content: str, published: Path) -> None:
+def test_wrong_codes_are_named(content: str, published: Path) -> None:
     label(published / "Emotion", "S010/006", 12, content)
     with pytest.raises(
         DatasetError, match=r"must hold labeled sequences.*_emotion\.txt: expected a code 0\.\.7, but got"
@@ -152,3 +154,86 @@ def test_frames_after_the_labeled_one_do_not_count(published: Path) -> None:
     label(published / "Emotion", "S010/006", 12, "1").unlink()
     label(published / "Emotion", "S010/006", 7, "1")
     assert load_images("ckplus", published, peak=2, neutral=0).images[:, 0, 0].tolist() == [6, 7]
+
+
+def test_sequences_of_ckplus_run_from_neutral_to_the_labeled_frame(tmp_path: Path) -> None:
+    def lay(sequence: str, frames: range, label: tuple[int, str] | None) -> None:
+        name = sequence.replace("/", "_")
+        for number in frames:
+            image(tmp_path / f"cohn-kanade-images/{sequence}/{name}_{number:08d}.png", number)
+        if label is not None:
+            text(tmp_path / f"Emotion/{sequence}/{name}_{label[0]:08d}_emotion.txt", label[1].encode())
+
+    lay("S010/006", range(1, 12), (11, "   3.0000000e+00\n"))
+    lay("S010/007", range(1, 5), None)
+    lay("S010/008", range(1, 5), None)
+    lay("S011/001", range(2, 9), (7, "5"))
+    lay("S011/002", range(1, 4), (9, "5"))
+    lay("S011/003", range(1, 4), (3, "8"))
+    lay("S012/001", range(0), (3, "1"))
+    clips = load_dataset("ckplus_sequences", tmp_path)
+    assert describe(clips) == [("S010/006", "disgust", "S010"), ("S011/001", "happiness", "S011")]
+    assert levels(clips.read_frames(0)) == list(range(1, 12))
+    assert levels(clips.read_frames(1)) == list(range(2, 8)), "up to the frame that the label is named for"
+    assert clips.problems == (
+        "Emotion/S011/003/S011_003_00000003_emotion.txt: expected a code 0..7, but got '8'",
+        "S011/002: frame 9, for which its label is named, is missing",
+        "Emotion/S012/001/S012_001_00000003_emotion.txt: there are no frames of S012/001",
+        "2 left out: sequences without a label",
+    )
+    with pytest.raises(DatasetError, match=r"must hold labeled sequences.*6 left out: sequences without a label"):
+        load_dataset("ckplus_sequences", tmp_path, labels=touch(tmp_path / "none", ["readme.md"]))
+
+
+# --- CK+48 -----------------------------------------------------------------------------------------
+
+
+def save(path: Path, seed: int = 0) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (48, 48), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_ckplus48_reads_the_seven_folders(tmp_path: Path) -> None:
+    folders = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+    # The archive holds the folder CK+48; the path may be either.
+    pixels = [save(tmp_path / "CK+48" / name / f"S0{10 + i}_004_00000017.png", i) for i, name in enumerate(folders)]
+    for path in (tmp_path, tmp_path / "CK+48"):
+        data = load_images("ckplus48", path)
+        # CK+'s own codes are 1..7 in this order; 0 is neutral, which CK+48 lacks.
+        assert data.labels.tolist() == [1, 2, 3, 4, 5, 6, 7]
+        assert data.label_set == BAUM8
+        np.testing.assert_array_equal(data.images, pixels)
+
+
+def test_frames_of_a_sequence_and_a_subject_stay_together(tmp_path: Path) -> None:
+    for number in (15, 16, 17):
+        save(tmp_path / "anger" / f"S010_004_{number:08}.png", number)
+    save(tmp_path / "happy" / "S010_006_00000015.png", 1)
+    save(tmp_path / "happy" / "S011_006_00000013.png", 2)
+    data = load_images("ckplus48", tmp_path)
+    assert data.clips.tolist() == ["S010/004"] * 3 + ["S010/006", "S011/006"]
+    assert data.groups().tolist() == [0, 0, 0, 0, 1]
+
+
+def test_ckplus48_says_what_does_not_fit(tmp_path: Path) -> None:
+    save(tmp_path / "anger" / "S010_004_00000017.png")
+    save(tmp_path / "anger" / "someone.png")
+    save(tmp_path / "calm" / "S010_004_00000018.png")
+    save(tmp_path / "S010_004_00000019.png")
+    listed = list_ckplus48(tmp_path)
+    assert tuple(listed.files.tolist()) == ("anger/S010_004_00000017.png",)
+    assert listed.problems == (
+        "S010_004_00000019.png: its folder is not named after an emotion of CK+",
+        "anger/someone.png: the name is not of the form S010_004_00000017",
+        "calm/S010_004_00000018.png: its folder is not named after an emotion of CK+",
+    )
+
+
+def test_ckplus48_says_why_there_is_nothing(tmp_path: Path) -> None:
+    save(tmp_path / "S010_004_00000019.png")
+    with pytest.raises(
+        DatasetError, match=r"must hold folders anger, contempt, .*: S010_004_00000019\.png: its folder"
+    ):
+        load_images("ckplus48", tmp_path)

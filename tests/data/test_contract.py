@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data import DATASETS, Samples, dataset_names, load_dataset, load_images
-from mien.data.samples import COLUMNS
+from mien.data import DATASETS, Dataset, Samples, dataset_names, load_dataset, load_images
+from mien.data.samples import COLUMNS, Row
 from mien.errors import DatasetError, InputError, MienWarning
+from mien.labels import FER7
 from speech_corpora import tone, write_wav
 from video_corpora import video
 
@@ -279,6 +280,22 @@ def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
     for function in (load_dataset, load_images):
         with pytest.raises(InputError, match="unknown dataset 'fer': expected one of fer2013, ferplus, folder, "):
             function("fer", tmp_path)
+
+
+def test_another_package_can_add_one(tmp_path: Path) -> None:
+    def list_mine(path: Path, *, emotion: str = "fear") -> Samples:
+        return Samples.from_rows([Row("x.png", emotion)], name="mine", kind="image", source=path, label_set=FER7)
+
+    DATASETS.register("mine", Dataset("image", "my own dataset", list_mine))
+    try:
+        assert "mine" in dataset_names("image")
+        assert load_dataset("mine", tmp_path, emotion="anger").emotion(0) == "anger"
+        with pytest.raises(InputError, match="dataset 'mine' has no option 'x': it takes emotion"):
+            load_dataset("mine", tmp_path, x=1)
+        with pytest.raises(InputError, match="there is already a dataset called 'mine'"):
+            DATASETS.register("mine", "nowhere:MINE")
+    finally:
+        DATASETS.unregister("mine")
 
 
 @every_set

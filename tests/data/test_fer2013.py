@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_tables import Row, make_rows, pixels_of, table_text, write_table
+from face_tables import Row, make_rows, pixels_of, table_text, votes_text, write_table
 from mien.data import Samples
-from mien.data.fer2013 import open_table, read_fer2013
+from mien.data.fer2013 import add_votes, majority, open_table, read_fer2013, read_ferplus, read_votes
 from mien.errors import DatasetError
-from mien.labels import FER7
+from mien.labels import FER7, FERPLUS8
 
 USAGES = ["Training", "Training", "PublicTest", "Training", "PrivateTest", "PublicTest", "Training", "Training"]
 ROWS = make_rows(USAGES)
@@ -37,7 +37,7 @@ def test_every_compression(tmp_path: Path, name: str) -> None:
         check_all(read_fer2013(tmp_path))
 
 
-def test_compression_is_told_by_content(tmp_path: Path) -> None:
+def test_compression_is_detected_from_content(tmp_path: Path) -> None:
     path = write_table(tmp_path / "fer2013.csv.xz", table_text(ROWS))
     check_all(read_fer2013(path.rename(tmp_path / "plain.csv")))
 
@@ -157,7 +157,7 @@ def test_damaged_archives_never_crash(tmp_path: Path, suffix: str) -> None:
     path = write_table(tmp_path / f"fer2013.csv.{suffix}", table_text(ROWS))
     data = bytearray(path.read_bytes())
     generator = np.random.default_rng(0)
-    refused = 0
+    rejected = 0
     for _ in range(60):
         damaged = data.copy()
         damaged[int(generator.integers(6, len(data)))] ^= int(generator.integers(1, 256))
@@ -165,8 +165,8 @@ def test_damaged_archives_never_crash(tmp_path: Path, suffix: str) -> None:
         try:
             check_all(read_fer2013(path))
         except DatasetError:
-            refused += 1
-    assert refused > 30
+            rejected += 1
+    assert rejected > 30
 
 
 def test_truncated_plain_table(tmp_path: Path) -> None:
@@ -293,3 +293,172 @@ def test_the_published_table(fer2013_dir: Path) -> None:
     assert head[0].strip() == "emotion,pixels,Usage"
     assert counts.sum() == 200
     assert (counts[[3, 6]] > counts[1]).all()
+
+
+# --- FER+ ------------------------------------------------------------------------------------------
+
+# neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, NF; majority and plurality by hand.
+CASES: list[tuple[list[int], int, int]] = [
+    ([10, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0, 0),
+    ([4, 0, 0, 6, 0, 0, 0, 0, 0, 0], 3, 3),
+    ([5, 5, 0, 0, 0, 0, 0, 0, 0, 0], -1, 0),  # a tie is no majority; plurality takes the first
+    ([1, 1, 1, 1, 1, 3, 1, 1, 0, 0], 5, 5),  # the single votes go: 3 of 3
+    ([0, 0, 0, 0, 0, 0, 0, 4, 6, 0], -1, 7),  # most say unknown
+    ([0, 0, 0, 0, 0, 0, 0, 0, 0, 10], -1, -1),  # no face
+    ([0, 0, 4, 0, 3, 0, 0, 0, 3, 0], -1, 2),  # 4 of 10 is no majority: unknown counts
+    ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], -1, -1),
+]
+VOTES = [(usage, votes) for usage, (votes, _, _) in zip(USAGES, CASES, strict=True)]
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    write_table(tmp_path / "fer2013new.csv", votes_text(VOTES))
+    return write_table(tmp_path / "fer2013.csv", table_text(ROWS))
+
+
+@pytest.mark.parametrize(("protocol", "column"), [("majority", 1), ("plurality", 2)])
+def test_protocols_by_hand(both: Path, protocol: str, column: int) -> None:
+    data = read_ferplus(both, protocol=protocol)
+    assert data.labels.tolist() == [case[column] for case in CASES]
+    assert data.labels.dtype == np.int64
+    assert (data.name, data.protocol, data.label_set) == ("ferplus", protocol, FERPLUS8)
+    np.testing.assert_array_equal(data.images, pixels_of(ROWS))
+    assert len(data.labeled()) == sum(case[column] >= 0 for case in CASES)
+
+
+@pytest.mark.parametrize("protocol", ["probability", "cross-entropy"])
+def test_training_modes_learn_the_votes_and_measure_the_most_voted(both: Path, protocol: str) -> None:
+    data = read_ferplus(both, protocol=protocol)
+    assert data.protocol == protocol
+    assert data.labels.tolist() == [case[2] for case in CASES]
+    assert data.distribution is not None
+    votes = np.array([case[0] for case in CASES])[:, :8]
+    kept = np.where(votes > 1, votes, 0)
+    voted = kept.sum(axis=1) > 0
+    np.testing.assert_allclose(data.distribution[voted], kept[voted] / kept[voted].sum(axis=1, keepdims=True))
+    assert (data.distribution[~voted] == 0).all()
+    assert (data.labels[~voted] == -1).all()
+
+
+def test_majority_is_the_default_and_a_folder_will_do(both: Path) -> None:
+    data = read_ferplus(both.parent)
+    assert data.protocol == "majority"
+    assert data.labels.tolist() == read_ferplus(both, protocol="majority").labels.tolist()
+
+
+def test_soft_labels_drop_single_votes_unknown_and_no_face(both: Path) -> None:
+    p = read_ferplus(both).distribution
+    assert p is not None
+    assert p.dtype == np.float32
+    np.testing.assert_allclose(p[1], [0.4, 0, 0, 0.6, 0, 0, 0, 0])
+    np.testing.assert_allclose(p[3], np.eye(8)[5])
+    np.testing.assert_allclose(p[6], [0, 0, 4 / 7, 0, 3 / 7, 0, 0, 0], rtol=1e-6)
+    assert not p[[5, 7]].any()
+
+
+def test_columns_are_found_by_name(tmp_path: Path, both: Path) -> None:
+    lines = [line.split(",") for line in votes_text(VOTES).splitlines()]
+    mixed = "\n".join(",".join(reversed(line)) for line in lines)
+    data = read_ferplus(both, labels=write_table(tmp_path / "mixed.csv", mixed))
+    assert data.labels.tolist() == [case[1] for case in CASES]
+
+
+def test_compressed_votes(tmp_path: Path, both: Path) -> None:
+    packed = write_table(tmp_path / "votes.csv.xz", votes_text(VOTES))
+    assert read_ferplus(both, labels=packed).labels.tolist() == [case[1] for case in CASES]
+
+
+@pytest.mark.parametrize("split", ["Training", "PublicTest", "PrivateTest"])
+def test_votes_may_cover_only_the_rows_present(tmp_path: Path, split: str) -> None:
+    """Both files with one split, each of them alone with one split, and both with all: always the same labels."""
+    votes_part = write_table(tmp_path / "part.csv", votes_text([v for v in VOTES if v[0] == split], first=100))
+    votes_all = write_table(tmp_path / "all.csv", votes_text(VOTES))
+    table_part = write_table(tmp_path / "pixels_part.csv", table_text([r for r in ROWS if r.usage == split]))
+    table_all = write_table(tmp_path / "pixels_all.csv", table_text(ROWS))
+    expected = [case[1] for case, usage in zip(CASES, USAGES, strict=True) if usage == split]
+    for pixels in (table_part, table_all):
+        for votes in (votes_part, votes_all):
+            assert read_ferplus(pixels, labels=votes, split=split).labels.tolist() == expected
+    assert read_ferplus(table_part, labels=votes_part).labels.tolist() == expected
+
+
+def test_added_votes_keep_images_and_places(both: Path) -> None:
+    images = read_fer2013(both, split="PublicTest")
+    data = add_votes(images, both.parent / "fer2013new.csv", protocol="plurality")
+    assert data.rows.tolist() == [2, 5]
+    assert data.images is images.images
+    assert data.labels.tolist() == [0, -1]
+
+
+def test_votes_for_other_rows_are_rejected(tmp_path: Path, both: Path) -> None:
+    short = write_table(tmp_path / "short.csv", votes_text(VOTES[:-1]))
+    with pytest.raises(DatasetError, match=r"short\.csv has 4 rows of Training, but .*fer2013\.csv has 5: both files"):
+        read_ferplus(both, labels=short)
+    assert len(read_ferplus(both, labels=short, split="PublicTest")) == 2
+    other = write_table(tmp_path / "other.csv", votes_text([v for v in VOTES if v[0] == "Training"]))
+    with pytest.raises(DatasetError, match="has 0 rows of PublicTest"):
+        read_ferplus(both, labels=other)
+
+
+def test_shuffled_votes_are_rejected(tmp_path: Path) -> None:
+    rows = make_rows(["Training"] * 40)
+    table = write_table(tmp_path / "fer2013.csv", table_text(rows))
+    head, *lines = votes_text([("Training", [10] + 9 * [0])] * 40).splitlines()
+    np.random.default_rng(0).shuffle(lines)
+    write_table(tmp_path / "fer2013new.csv", "\n".join([head, *lines]))
+    with pytest.raises(DatasetError, match="names of Training run backwards: the rows must be in the published order"):
+        read_ferplus(table)
+
+
+def test_votes_without_names_are_taken_in_order(tmp_path: Path, both: Path) -> None:
+    nameless = write_table(tmp_path / "nameless.csv", votes_text(VOTES, names=False))
+    assert read_ferplus(both, labels=nameless).labels.tolist() == [case[1] for case in CASES]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "lacks the column Usage, neutral, .*, NF: it has none"),
+        ("Usage,Image name,neutral\n", "lacks the column happiness"),
+        (votes_text([]), "has no rows"),
+        (votes_text(VOTES).replace(",6,", ",six,", 1), "row 1: expected ten vote counts, but got"),
+        (votes_text(VOTES).replace(",6,", ",-6,", 1), r"row 1: a vote count must be 0\.\.1000, but got"),
+        (votes_text(VOTES).replace(",6,", "," + "9" * 30 + ",", 1), "row 1: a vote count must be"),
+        (votes_text(VOTES).replace("Public", "public"), "row 2: Usage must be one of Training, .*got 'publicTest'"),
+        (votes_text(VOTES)[:-10], "row 7: expected ten vote counts"),
+    ],
+)
+def test_wrong_votes(tmp_path: Path, both: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_ferplus(both, labels=write_table(tmp_path / "votes.csv", text))
+
+
+def test_missing_parts(tmp_path: Path, both: Path) -> None:
+    with pytest.raises(
+        DatasetError, match="ferplus has the protocols majority, plurality, probability, cross-entropy, but got 'max'"
+    ):
+        read_ferplus(both, protocol="max")
+    with pytest.raises(DatasetError, match=r"no file .*nowhere\.csv"):
+        read_ferplus(both, labels=tmp_path / "nowhere.csv")
+    (tmp_path / "fer2013new.csv").unlink()
+    with pytest.raises(DatasetError, match=r"no file .*fer2013new\.csv"):
+        read_ferplus(both)
+    both.unlink()
+    with pytest.raises(DatasetError, match=r"holds no fer2013\.csv: FER\+ follows the row order of the table"):
+        read_ferplus(tmp_path)
+
+
+@pytest.mark.data
+def test_the_published_votes(fer2013_dir: Path) -> None:
+    """The majority protocol, written a second time with pandas."""
+    pandas = pytest.importorskip("pandas")
+    path = fer2013_dir / "fer2013new.csv"
+    votes = read_votes(read_fer2013(fer2013_dir), path)
+    frame = pandas.read_csv(path)
+    counts = frame[[*FERPLUS8.emotions, "unknown", "NF"]]
+    counts = counts.where(counts > 1, 0)
+    clear = (counts.max(axis=1) > counts.sum(axis=1) / 2) & ~counts.idxmax(axis=1).isin(["unknown", "NF"])
+    expected = [FERPLUS8.index(name) if keep else -1 for name, keep in zip(counts.idxmax(axis=1), clear, strict=True)]
+    assert majority(votes).tolist() == expected
+    assert len(votes) == 28_709 + 3_589

@@ -168,6 +168,6 @@ def test_wrong_arguments_are_refused() -> None:
         fuse_pair(p, p, weights=weights(), face_quality={"blur": 1.0})
     with pytest.raises(InputError, match="snr_db must have 2 values, but got float64 of shape"):
         fuse_pair(p, p, weights=weights(), voice_quality={"snr_db": np.zeros(3)})
-    with pytest.raises(InputError, match="experts answer in fer7, but got ferplus8"):
+    with pytest.raises(InputError, match="experts work in fer7, but got ferplus8"):
         fuse_pair(p, p, weights=weights(), labels=FERPLUS8)
     assert len(FER7) == 7

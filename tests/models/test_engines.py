@@ -168,7 +168,7 @@ def test_int8_of_a_shipped_model_is_close_to_float32(name: str, engine: str) -> 
     image = read_image(astronaut_path())
     analyzer = FaceAnalyzer(spec, threads=1)
     crops = analyzer.crops(image, analyzer.analyze(image).faces)
-    given = {"crops": analyzer.ready([crops[0], crops[0][:, ::-1], 255 - crops[0], crops[0] // 2 + 60])}
+    given = {"crops": analyzer.prepare_crops([crops[0], crops[0][:, ::-1], 255 - crops[0], crops[0] // 2 + 60])}
     exact = runtime.load(spec, threads=1).run(given)
     coarse = runtime.load(spec, threads=1, engine=engine, precision="int8").run(given)
     assert list(coarse) == list(exact)

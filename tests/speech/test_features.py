@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.speech import features
-from mien.speech.features import SYSTEM_A, Settings, log_mel, mel_matrix, mfcc, stft_db, window
+from mien.speech.features import MEL_CNN, Settings, log_mel, mel_matrix, mfcc, stft_db, window
 
 Wave = NDArray[np.float32]
 
 SETTINGS = [
     Settings(),
-    SYSTEM_A,
+    MEL_CNN,
     Settings(rate_hz=16000, n_fft=400, hop=160, mels=40, low_hz=60, high_hz=7600, scale="htk", top_db=80.0),
     Settings(rate_hz=8000, n_fft=256, hop=256, mels=23, top_db=60.0),
     Settings(rate_hz=44100, n_fft=1024, hop=333, mels=128, low_hz=20),
@@ -125,14 +125,14 @@ def test_a_sine_is_where_and_as_loud_as_it_should() -> None:
 def test_silence_is_the_floor() -> None:
     silence = np.zeros(4000, np.float32)
     np.testing.assert_allclose(log_mel(silence, Settings()), -100, atol=1e-4)
-    np.testing.assert_allclose(stft_db(silence, SYSTEM_A), -100, atol=1e-4)
+    np.testing.assert_allclose(stft_db(silence, MEL_CNN), -100, atol=1e-4)
     np.testing.assert_allclose(mfcc(silence, Settings())[1:], 0, atol=1e-3)
     assert float(features.decibels(np.array([4.0], np.float32), reference=4.0)[0]) == pytest.approx(0, abs=1e-6)
 
 
 def test_top_db_limits_the_range() -> None:
     wave = voice(22050)
-    mels = log_mel(wave, SYSTEM_A)
+    mels = log_mel(wave, MEL_CNN)
     assert mels.max() - mels.min() == pytest.approx(80, abs=1e-3)
 
 
@@ -164,8 +164,8 @@ def test_peak_normalized_and_centered() -> None:
     assert features.centered(spectrogram, 6).tolist() == [[0, 0, 1, 2, 0, 0], [0, 3, 4, 5, 0, 0]]
     assert features.centered(spectrogram, 4, fill=-9).tolist() == [[0, 1, 2, -9], [3, 4, 5, -9]]
     assert features.centered(spectrogram, 1).tolist() == [[1], [4]]
-    a = log_mel(voice(22050, 3.0), SYSTEM_A)
-    assert features.centered(a, features.SYSTEM_A_FRAMES).shape == (40, 272)
+    a = log_mel(voice(22050, 3.0), MEL_CNN)
+    assert features.centered(a, features.MEL_CNN_FRAMES).shape == (40, 272)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from mien.errors import InputError  # noqa: E402  - needs torch
 from mien.models.runtime import Session  # noqa: E402
-from mien.speech.features import SYSTEM_A, Settings, log_mel, peak_normalized  # noqa: E402
+from mien.speech.features import MEL_CNN, Settings, log_mel, peak_normalized  # noqa: E402
 from mien.train.export import PARITY, FrontEnd, deploy, export_graph, parity, round_weights  # noqa: E402
 from mien.train.nets import NETWORKS, SpeechNetwork, build_network  # noqa: E402
 from mien.train.nets.base import at_rms, count_multiply_adds, count_parameters, summary, under_peak  # noqa: E402
@@ -43,7 +43,7 @@ def test_every_speech_network_has_a_small_form() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [SYSTEM_A, Settings(), Settings(n_fft=1024, hop=200, mels=80, low_hz=50.0), Settings(scale="htk", mels=40)],
+    [MEL_CNN, Settings(), Settings(n_fft=1024, hop=200, mels=80, low_hz=50.0), Settings(scale="htk", mels=40)],
 )
 @pytest.mark.parametrize("level", [1e-4, 0.1, 1.0])
 def test_the_front_end_is_the_reference(settings: Settings, level: float) -> None:
@@ -181,7 +181,7 @@ def test_a_long_transform_is_computed_by_the_runtime_and_not_stored() -> None:
 
 def test_mel_cnn_has_the_known_layers() -> None:
     net = build_network("mel_cnn", HEADS)
-    assert (net.settings, net.frames) == (SYSTEM_A, 272)
+    assert (net.settings, net.frames) == (MEL_CNN, 272)
     assert not net.trim
     assert 1 + round(net.min_s * net.settings.rate_hz) // net.settings.hop == 272
     kinds = [type(layer).__name__ for layer in net.body]  # type: ignore[union-attr]

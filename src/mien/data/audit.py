@@ -50,6 +50,12 @@ KINDS: dict[str, str] = {
 }
 """What is looked for, in words."""
 
+_AUDIO_TITLES = {
+    "identical": "identical sounds",
+    "conflict": "identical sounds, different labels",
+    "flat": "silent files",
+}
+
 LEAKS = ("identical", "near", "subject", "clip")
 """Kinds of which a group that spans splits is a leak."""
 
@@ -176,6 +182,8 @@ class Audit:
         What the datasets name as missing, wrong or left out, a line each.
     thresholds : dict of str to float
         See `mien.data.near_copies`.
+    kind : {"image", "audio", "video"}
+        What the samples are.
     """
 
     data: tuple[str, ...]
@@ -187,11 +195,16 @@ class Audit:
     thresholds: dict[str, float] = field(
         default_factory=lambda: {"correlation": ALIKE, "detail_correlation": DETAIL, "flat_deviation": FLAT}
     )
+    kind: str = "image"
 
     @property
     def leaks(self) -> int:
         """How many groups of `LEAKS` lie on both sides of a split."""
         return sum(finding.leaks for finding in self.findings)
+
+    def title(self, kind: str) -> str:
+        """Return in words what is looked for, as `KINDS` has it, for these samples."""
+        return _AUDIO_TITLES.get(kind, KINDS[kind]) if self.kind == "audio" else KINDS[kind]
 
     def finding(self, kind: str) -> Finding:
         """Return the finding of a kind; empty if it was not looked for."""
@@ -201,7 +214,7 @@ class Audit:
         """Return plain data: everything, with every group's rows or files."""
         found = {
             one.kind: {
-                "title": KINDS[one.kind],
+                "title": self.title(one.kind),
                 "images": one.images,
                 "leaks": one.leaks,
                 "groups": [group.to_dict() for group in one.groups],
@@ -302,6 +315,7 @@ def audit(
         findings=tuple(Finding(kind, tuple(found[kind])) for kind in KINDS if kind in found),
         between=tuple(between),
         problems=tuple(line for one in (data, *against) for line in one.problems),
+        kind=data.kind,
     )
 
 

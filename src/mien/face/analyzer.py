@@ -42,7 +42,7 @@ class FaceAnalyzer(EmotionModel):
     """Finds the faces of images and reads their emotions.
 
     The model and the detector are loaded once.  Thread-safe: any number of threads may share one analyzer, and get the
-    answers that one thread would get.
+    results that one thread would get.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class FaceAnalyzer(EmotionModel):
     detector : str or Detector
         One of `mien.face.detect.DETECTORS`, or an object with that protocol.
     output : str, optional
-        Which of the model's outputs answers as ``face.emotion``, or a label set that its default output maps to; by
+        Which of the model's outputs becomes ``face.emotion``, or a label set that its default output maps to; by
         default the output that its record names.
     min_face_px : float, optional
         Width of the smallest face to look for, in pixels; by default the detector chooses from the image's size.
@@ -77,6 +77,7 @@ class FaceAnalyzer(EmotionModel):
     """
 
     task, subject, option = "face-emotion", "emotions", "model"
+    parts = ("session", "face_detector")
 
     def __init__(
         self,
@@ -118,11 +119,6 @@ class FaceAnalyzer(EmotionModel):
             size = None if self.spec.input is None else self.spec.input.size
             raise ModelError(f"model {self.spec.name!r}: its crop is {self._crop.size} px, but its input is {size} px")
 
-    def load(self) -> None:
-        """Load the model and the detector now, not with their first use."""
-        assert self.session
-        assert self.face_detector
-
     @cached_property
     def face_detector(self) -> Detector:
         """What finds the faces."""
@@ -161,7 +157,7 @@ class FaceAnalyzer(EmotionModel):
         InputError
             If the array is no image.
         """
-        (result,) = self._results([self._find(image)])
+        (result,) = self._classify([self._detect(image)])
         for warning in () if quiet else result.warnings:
             warn(warning)
         return result
@@ -203,9 +199,9 @@ class FaceAnalyzer(EmotionModel):
         # One worker is the caller's own thread: nothing is taken ahead.  With more, that thread hands out images and
         # another one reads emotions, so that those who find faces need not wait.
         several = in_order if count > 1 else _one_by_one
-        found = several(images, self._find, count)
+        found = several(images, self._detect, count)
         groups = iter(lambda: list(islice(found, batch)), [])
-        read = several(groups, self._results, 1)
+        read = several(groups, self._classify, 1)
         with closing(found), closing(read):
             for result in chain.from_iterable(read):
                 for warning in () if quiet else result.warnings:
@@ -225,17 +221,17 @@ class FaceAnalyzer(EmotionModel):
         Returns
         -------
         list of Emotion
-            The answer of `output` for each crop.
+            The prediction of `output` for each crop.
 
         Raises
         ------
         InputError
             If a crop is no image.
         """
-        return [self._answer(outputs) for outputs in self._emotions(self.ready(crops))]
+        return [self._main_emotion(outputs) for outputs in self._emotions(self.prepare_crops(crops))]
 
     def logits(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Return the model's raw answers to ready crops, before temperature and softmax.
+        """Return the model's logits for ready crops, before temperature and softmax.
 
         Parameters
         ----------
@@ -252,7 +248,7 @@ class FaceAnalyzer(EmotionModel):
         InputError
             If a crop is no image.
         """
-        return self._logits(self.ready(crops))
+        return self._logits(self.prepare_crops(crops))
 
     def tensors(
         self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], names: Sequence[str]
@@ -278,7 +274,7 @@ class FaceAnalyzer(EmotionModel):
         ModelError
             If the graph has no such output.
         """
-        ready = self.ready(crops)
+        ready = self.prepare_crops(crops)
         if not len(ready):
             raise InputError("crops must hold at least one image")
         return self._run(ready, names)
@@ -316,9 +312,9 @@ class FaceAnalyzer(EmotionModel):
         """
         from mien.face.explain import explain
 
-        image, shown = check_image(image), list(faces)
-        matrices = [crop_matrix(f.box, f.landmarks, self._crop, self.detector) for f in shown]
-        return explain(self, self.crops(image, shown), emotion=emotion, method=method, matrices=matrices)
+        image, chosen = check_image(image), list(faces)
+        matrices = [crop_matrix(f.box, f.landmarks, self._crop, self.detector) for f in chosen]
+        return explain(self, self.crops(image, chosen), emotion=emotion, method=method, matrices=matrices)
 
     def crops(self, image: NDArray[np.uint8], faces: Iterable[Face]) -> list[NDArray[np.uint8]]:
         """Return what the model sees of each face: uint8 (S, S, 3).
@@ -331,7 +327,7 @@ class FaceAnalyzer(EmotionModel):
         image = check_image(image)
         return [model_crop(image, f.box, f.landmarks, self._crop, self.detector) for f in faces]
 
-    def ready(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def prepare_crops(self, crops: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return crops of any size as the model takes them, uint8 (n, S, S, 3); see `classify`.
 
         Raises
@@ -353,7 +349,7 @@ class FaceAnalyzer(EmotionModel):
         ready = [fit_crop(crop, self.size) for crop in crops]
         return np.stack(ready) if ready else np.zeros((0, self.size, self.size, 3), np.uint8)
 
-    def _find(self, image: NDArray[np.uint8]) -> _Found:
+    def _detect(self, image: NDArray[np.uint8]) -> _DetectedFaces:
         """Find the faces of an image and cut them out."""
         image = check_image(image)
         detection = self.face_detector.detect(image)
@@ -362,9 +358,9 @@ class FaceAnalyzer(EmotionModel):
             for box, landmarks in zip(detection.boxes, _landmarks(detection), strict=True)
         ]
         height, width = image.shape[:2]
-        return _Found(width, height, detection, crops, _image_warnings(image, detection))
+        return _DetectedFaces(width, height, detection, crops, _image_warnings(image, detection))
 
-    def _results(self, group: Sequence[_Found]) -> list[ImageResult]:
+    def _classify(self, group: Sequence[_DetectedFaces]) -> list[ImageResult]:
         """Read the emotions of the faces of several images in one run."""
         crops = [crop for found in group for crop in found.crops]
         emotions = iter(self._emotions(np.stack(crops)) if crops else [])
@@ -393,12 +389,12 @@ class FaceAnalyzer(EmotionModel):
             box=tuple(box.tolist()),
             score=float(score),
             landmarks=None if landmarks is None else tuple((x, y) for x, y in landmarks.tolist()),
-            emotion=self._answer(outputs),
+            emotion=self._main_emotion(outputs),
             outputs=outputs,
             warnings=(small,) if width < SMALL_FACE_PX else (),
         )
 
-    def _answer(self, outputs: dict[str, Emotion]) -> Emotion:
+    def _main_emotion(self, outputs: dict[str, Emotion]) -> Emotion:
         emotion = outputs[self.output.name]
         return emotion if self.labels == self.output.labels else emotion.to(self.labels)
 
@@ -426,7 +422,7 @@ class FaceAnalyzer(EmotionModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _DetectedFaces:
     """What is kept of an image whose faces were found."""
 
     width: int

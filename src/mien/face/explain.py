@@ -1,6 +1,6 @@
 """Where in a face the model found an emotion: a map over the crop, from the model's own last features or by hiding.
 
-A map tells what the model looked at, not whether it was right to.
+A map shows what the model looked at, not whether it was right to.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Explanation:
     emotion : str
         The emotion that is explained.
     output : str
-        The model's output that answered.
+        The model's output that is explained.
     method : {"cam", "occlusion"}
         How the map was made; see `explain`.
     map : numpy.ndarray
@@ -93,13 +93,13 @@ def explain(
     crops : sequence of numpy.ndarray, or numpy.ndarray
         As for `FaceAnalyzer.classify`.
     emotion : str, optional
-        What to explain; by default what the model answers to each crop.
+        What to explain; by default what the model predicts for each crop.
     output : str, optional
         Which of the model's outputs; by default the analyzer's.
     method : {"auto", "cam", "occlusion"}
         ``cam``: class activation maps, for models whose heads are linear in the last feature map.  ``occlusion``: a
         square of the crop's mean color slides over it, and the fall of the log odds is the map; for any model, at the
-        cost of some hundred answers a crop.  ``auto``: the first where it is possible.
+        cost of some hundred predictions a crop.  ``auto``: the first where it is possible.
     matrices : sequence of numpy.ndarray, optional
         For each crop the map from its coordinates to its image's; by default the crop itself is the image.
 
@@ -121,14 +121,14 @@ def explain(
     Zeiler and Fergus 2014, Visualizing and understanding convolutional networks, arXiv:1311.2901 (occlusion).
     """
     chosen = choose_method(analyzer.spec, method)
-    answer = analyzer.output if output is None else analyzer.spec.output(output)
-    asked = None if emotion is None else answer.labels.index(emotion)
-    ready = analyzer.ready(crops)
+    head = analyzer.output if output is None else analyzer.spec.output(output)
+    target = None if emotion is None else head.labels.index(emotion)
+    ready = analyzer.prepare_crops(crops)
     if not len(ready):
         return []
     own = matrices if matrices is not None else [_stretch(crop, analyzer.size) for crop in crops]
     work = _cam if chosen == "cam" else _occlusion
-    return work(analyzer, ready, answer, asked, own)
+    return work(analyzer, ready, head, target, own)
 
 
 def choose_method(spec: ModelSpec, method: str = "auto") -> str:
@@ -213,12 +213,12 @@ def _between(count: int, cells: tuple[float, float], size: int, side: int) -> ND
 
 
 def _cam(
-    analyzer: FaceAnalyzer, ready: NDArray[np.uint8], answer: Output, asked: int | None, matrices: Sequence[Matrix]
+    analyzer: FaceAnalyzer, ready: NDArray[np.uint8], head: Output, target: int | None, matrices: Sequence[Matrix]
 ) -> list[Explanation]:
-    arrays = _heads(analyzer, answer)
-    found = analyzer.tensors(ready, ["features", answer.tensor])
+    arrays = _heads(analyzer, head)
+    found = analyzer.tensors(ready, ["features", head.tensor])
     maps = class_maps(found["features"], arrays["weight"])
-    logits = found[answer.tensor]
+    logits = found[head.tensor]
     missed = float(np.abs(maps.mean(axis=(2, 3)) + arrays["bias"] - logits).max())
     if not missed <= _TOLERANCE * max(1.0, float(np.abs(logits).max())):
         raise ModelError(
@@ -228,22 +228,22 @@ def _cam(
     cells = tuple(map(float, arrays["cells"])) if "cells" in arrays else (share / 2, share)
     explained = []
     for row, own, matrix in zip(logits, maps, matrices, strict=True):
-        index = int(row.argmax()) if asked is None else asked
-        emotion = answer.labels.emotions[index]
-        explained.append(Explanation(emotion, answer.name, "cam", own[index], cells, analyzer.size, matrix))  # type: ignore[arg-type]  # two numbers
+        index = int(row.argmax()) if target is None else target
+        emotion = head.labels.emotions[index]
+        explained.append(Explanation(emotion, head.name, "cam", own[index], cells, analyzer.size, matrix))  # type: ignore[arg-type]  # two numbers
     return explained
 
 
-def _heads(analyzer: FaceAnalyzer, answer: Output) -> Mapping[str, NDArray[np.float32]]:
+def _heads(analyzer: FaceAnalyzer, head: Output) -> Mapping[str, NDArray[np.float32]]:
     spec = analyzer.spec
     arrays = store.read_arrays(spec, HEADS)
-    names = {"weight": f"weight_{answer.name}", "bias": f"bias_{answer.name}"}
+    names = {"weight": f"weight_{head.name}", "bias": f"bias_{head.name}"}
     for name in names.values():
         array = arrays.get(name, np.zeros(0))
         dimensions = array.ndim == 1 if name.startswith("bias") else array.ndim > 1
-        if array.dtype != np.float32 or not dimensions or len(array) != len(answer.labels):
+        if array.dtype != np.float32 or not dimensions or len(array) != len(head.labels):
             raise ModelError(
-                f"model {spec.name!r}: its heads file has no {name}, float32, of {len(answer.labels)} classes"
+                f"model {spec.name!r}: its heads file has no {name}, float32, of {len(head.labels)} classes"
             )
     found = {key: arrays[name] for key, name in names.items()}
     if "cells" not in arrays:
@@ -254,7 +254,7 @@ def _heads(analyzer: FaceAnalyzer, answer: Output) -> Mapping[str, NDArray[np.fl
 
 
 def _occlusion(
-    analyzer: FaceAnalyzer, ready: NDArray[np.uint8], answer: Output, asked: int | None, matrices: Sequence[Matrix]
+    analyzer: FaceAnalyzer, ready: NDArray[np.uint8], head: Output, target: int | None, matrices: Sequence[Matrix]
 ) -> list[Explanation]:
     side = max(analyzer.size // _SQUARES, 1)
     step = max(side // _OVERLAP, 1)
@@ -266,12 +266,12 @@ def _occlusion(
         color = np.rint(crop.mean(axis=(0, 1)))
         for number, (top, left) in enumerate(((y, x) for y in starts for x in starts), 1):
             hidden[number, top : top + side, left : left + side] = color
-        logits = analyzer.tensors(hidden, [answer.tensor])[answer.tensor].astype(np.float64) / answer.temperature
-        index = int(logits[0].argmax()) if asked is None else asked
+        logits = analyzer.tensors(hidden, [head.tensor])[head.tensor].astype(np.float64) / head.temperature
+        index = int(logits[0].argmax()) if target is None else target
         odds = _log_odds(logits, index)
         fall = (odds[0] - odds[1:]).reshape(len(starts), -1).astype(np.float32)
-        emotion = answer.labels.emotions[index]
-        explained.append(Explanation(emotion, answer.name, "occlusion", fall, cells, analyzer.size, matrix))
+        emotion = head.labels.emotions[index]
+        explained.append(Explanation(emotion, head.name, "occlusion", fall, cells, analyzer.size, matrix))
     return explained
 
 

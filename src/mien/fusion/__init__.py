@@ -1,7 +1,7 @@
 """Faces, voices and other modalities together: results in, results out.
 
-`fuse` brings them onto one time axis and makes one answer of them, by one of `METHODS`.  It opens no file: weights are
-those of the shipped record, or handed in.
+`fuse` brings them onto one time axis and makes one prediction of them, by one of `METHODS`.  It opens no file: weights
+are those of the shipped record, or handed in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fusion by a product of experts, each trusted as far as what it saw and heard allows.
+"""Fusion by a product of experts, each trusted as far as its measured quality allows.
 
 For one stretch of time the face's net says p_f(c), the voice's p_v(c).  Each is raised to its reliability r, and both
 are multiplied; how frequent the emotions are, q, is in both, and taken out once, as far as both have a say:
@@ -158,7 +158,7 @@ class ExpertWeights:
     experts : dict of str to Expert
         How each modality is trusted: those of `MEASURES`, and maybe others.
     temperature : float
-        T: above 1 makes answers of several together less sure.
+        T: above 1 makes predictions of several together less sure.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def shipped_weights(labels: str = "fer7") -> ExpertWeights:
     Parameters
     ----------
     labels : str
-        Label set of the face's answers before they are mapped; those of a set that was not fitted are taken as
+        Label set of the face's predictions before they are mapped; those of a set that was not fitted are taken as
         ``"ferplus8"`` where they have contempt, else as ``"fer7"``.
 
     Raises
@@ -295,7 +295,7 @@ def experts(
         If the arrays do not fit, or a modality has no expert.
     """
     if labels != FER7:
-        raise InputError(f"experts answer in fer7, but got {labels.name}")
+        raise InputError(f"experts work in fer7, but got {labels.name}")
     rows = check_shares(shares, labels)
     known = shipped_weights() if weights is None else weights
     if missing := [name for name in rows if name not in known.experts]:

@@ -1,4 +1,4 @@
-"""Fusion over time: one time axis for faces, voices and other modalities, and one answer a stretch of it.
+"""Fusion over time: one time axis for faces, voices and other modalities, and one prediction for each stretch of it.
 
 The axis is the union of all edges.  Nothing is resampled: what a track says holds from each frame to the next, so
 means over any stretch are integrals of steps, taken from cumulative sums.
@@ -51,7 +51,7 @@ METHODS: Registry[Callable[..., Fused]] = Registry(
     },
     group="mien.fusion",
 )
-"""How several modalities become one answer: functions of ``(distributions, *, quality, labels)``, see
+"""How several modalities become one prediction: functions of ``(distributions, *, quality, labels)``, see
 `mien.fusion.rules.average`.  Other packages add theirs by entry points of the group ``mien.fusion``."""
 
 HOLD = 1.5
@@ -71,7 +71,7 @@ def fuse(
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> FusedResult:
-    """Bring what faces, voices and other modalities say onto one time axis, and make one answer of it.
+    """Bring what faces, voices and other modalities say onto one time axis, and make one prediction of it.
 
     The axis is the union of the edges of all: where the face's episodes begin and end, where it comes into view and
     goes, where speech begins, ends or changes its emotion.  Between two edges the face is the mean over its frames by
@@ -308,13 +308,13 @@ class _Axis:
         """Return the segments of the result."""
         emotions = {name: _emotions(rows) for name, rows in self.shares.items()}
         weights = {name: fused.weights[name].tolist() for name in self.shares}
-        answers = _emotions(fused.probabilities)
+        predictions = _emotions(fused.probabilities)
         return tuple(
             FusedSegment(
                 start_s,
                 end_s,
                 {name: rows[i] for name, rows in emotions.items()},
-                answers[i],
+                predictions[i],
                 {name: values[i] for name, values in weights.items()},
                 self._tracks[self.owner[i]].number if self.owner[i] >= 0 else None,
             )

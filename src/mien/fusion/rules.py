@@ -23,14 +23,14 @@ Floats = NDArray[np.float64]
 
 Shares = Mapping[str, Floats]
 """By modality, such as ``"face"`` and ``"voice"``: float (n, k), rows that sum to one, in the order of the labels.  A
-row of NaN means that the modality says nothing; then the others are the answer, and without any it is NaN, too."""
+row of NaN means that the modality says nothing; then the others decide, and without any it is NaN, too."""
 
 OVERRULING = ("anger", "fear", "surprise", "disgust", "sadness")
-"""What a voice says against the face in `rule_table`; its happiness and neutral leave the answer to the face."""
+"""What a voice says against the face in `rule_table`; its happiness and neutral leave the decision to the face."""
 
 
 class Fused(NamedTuple):
-    """Answers of a fusion.
+    """Predictions of a fusion.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def most_confident(shares: Shares, *, quality: Any = None, labels: LabelSet = FE
     Returns
     -------
     Fused
-        The weight of the modality that answers is 1, the others' 0.
+        The weight of the modality that decides is 1, the others' 0.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def rule_table(shares: Shares, *, quality: Any = None, labels: LabelSet = FER7) 
     """Return what face and voice agree on; else the voice where it says one of `OVERRULING`; else the face.
 
     Where both agree the distribution is their mean, which has the same most probable emotion; otherwise that of the
-    side that answers.
+    side that decides.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def rule_table(shares: Shares, *, quality: Any = None, labels: LabelSet = FER7) 
     Returns
     -------
     Fused
-        Weights are 0.5 each where both agree; otherwise the side that answers has 1.
+        Weights are 0.5 each where both agree; otherwise the side that decides has 1.
 
     Raises
     ------

@@ -27,9 +27,9 @@ class EmotionModel:
     spec : ModelSpec
         The model's record.
     output : Output
-        The output that answers.
+        The output that is read.
     labels : LabelSet
-        The emotions of the answers: those of the output, or a set that they are mapped to.
+        The emotions of the predictions: those of the output, or a set that they are mapped to.
     """
 
     task: ClassVar[str]
@@ -40,6 +40,9 @@ class EmotionModel:
 
     option: ClassVar[str]
     """Which of the options names the model."""
+
+    parts: ClassVar[tuple[str, ...]] = ("session",)
+    """Attributes that are loaded with their first use."""
 
     options: ModelOptions
     spec: ModelSpec
@@ -84,6 +87,11 @@ class EmotionModel:
         analyzer = cls.__new__(cls)
         analyzer._configure(*options)
         return analyzer
+
+    def load(self) -> None:
+        """Load the model now, not with its first use."""
+        for name in self.parts:
+            getattr(self, name)
 
 
 def _restore(cls: Any, options: ModelOptions, *more: Any) -> EmotionModel:

@@ -16,7 +16,7 @@ from mien.labels import LABEL_SETS, LabelSet, label_set, mapping
 __all__ = ["TIME_EPSILON_S", "UNSURE_BELOW", "Emotion", "Segment", "mean_emotion", "seconds_by_emotion"]
 
 UNSURE_BELOW = 0.5
-"""A calibrated top probability below one half means that the answer is more likely wrong than right."""
+"""A calibrated top probability below one half means that the prediction is more likely wrong than right."""
 
 TIME_EPSILON_S = 1e-6
 """How far times that are the same may lie apart by rounding."""

@@ -34,9 +34,9 @@ class Face:
     landmarks : Landmarks or None
         Five landmarks, where the detector has them.
     emotion : Emotion or None
-        The answer of the model's default output.
+        The prediction of the model's default output.
     outputs : dict of str to Emotion
-        The answers of all of the model's outputs, by name; `emotion` is one of them.
+        The predictions of all of the model's outputs, by name; `emotion` is one of them.
     warnings : tuple of str
         What makes this face hard to read, such as ``"the face is only 18 px wide"``.
     """
@@ -108,7 +108,7 @@ class ImageResult(Result):
     path : str or None
         The file, as it was given; ``None`` for arrays and bytes.
     model, detector : str
-        Names of what made the answer.
+        Their names.
     warnings : tuple of str
         What was wrong with the image, such as ``"the file is truncated"``.
     labels : LabelSet, optional

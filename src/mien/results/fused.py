@@ -1,4 +1,4 @@
-"""Several modalities over time, such as face and voice: side by side, and as one answer."""
+"""Several modalities over time, such as face and voice: side by side, and as one prediction."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FusedSegment(Segment):
         By modality, such as ``"face"`` (the mean over the stretch by time) and ``"voice"``; None where it says nothing:
         the face is out of view, nobody speaks.  By default nothing of face and voice.
     fused : Emotion or None
-        The answer of all; None only where all are missing.
+        The prediction from all; None only where all are missing.
     weights : dict of str to float
         By modality: how much it counts, 0 and up; 0 where it is missing or was overruled.  What it means beyond that
         is the method's: see `mien.fusion`.
@@ -109,7 +109,7 @@ class FusedResult(Result):
     segments : tuple of FusedSegment
         In order, each beginning where the one before ends.
     method : str
-        Which of `mien.fusion.METHODS` made the answer.
+        Which of `mien.fusion.METHODS` fused them.
     labels : LabelSet
         The emotions of all distributions.
     notes : tuple of str

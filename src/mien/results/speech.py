@@ -120,7 +120,7 @@ class SpeechResult(Result):
     path : str or None
         The file, as it was given; None for arrays and bytes.
     model : str
-        Name of what made the answer.
+        Name of the model.
     warnings : tuple of str
         What was wrong with the audio, such as ``"the recording is almost silent"``.
     labels : LabelSet, optional

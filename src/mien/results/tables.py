@@ -68,7 +68,7 @@ MODALITIES = ("face", "voice")
 
 def _fused_columns(modalities: Sequence[str]) -> tuple[Column, ...]:
     weights = [Column(f"{name}_weight", float, help=f"how much the {name} counts, 0 and up") for name in modalities]
-    answers = [
+    predictions = [
         column
         for name in modalities
         for column in (
@@ -76,7 +76,7 @@ def _fused_columns(modalities: Sequence[str]) -> tuple[Column, ...]:
             Column(f"{name}_confidence", float, help="its probability"),
         )
     ]
-    return (_SEGMENT, *_TIMES, _TRACK, *weights, *answers)
+    return (_SEGMENT, *_TIMES, _TRACK, *weights, *predictions)
 
 
 TABLES: dict[str, tuple[Column, ...]] = {

@@ -16,13 +16,13 @@ from mien.results.emotion import Emotion
 from mien.results.face import Face, ImageResult
 from mien.results.fused import FusedResult
 from mien.results.speech import SpeechResult
-from mien.results.tables import Column, Result, box_values, columns, html_image, html_table, table_row
+from mien.results.tables import MODALITIES, Column, Result, box_values, columns, html_image, html_table, table_row
 from mien.results.track import EmotionSegment, FaceTrack, Moment
 
 __all__ = ["VIDEO_METHODS", "PersonSummary", "TrackedFace", "VideoFrame", "VideoResult", "VideoSummary"]
 
 VIDEO_METHODS = ("timeline", "middle-frame", "every-nth", "majority-vote")
-"""How a video gets its one answer: see `VideoResult`."""
+"""How a video gets its one prediction: see `VideoResult`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class VideoSummary:
     seen_s : float
         For how long at least one face is in view.
     emotion : Emotion or None
-        The video's one answer, by its method (see `VideoResult`); None where no face is seen.
+        The video's one prediction, by its method (see `VideoResult`); None where no face is seen.
     people : tuple of PersonSummary
         The longest seen first.
     speech_s : float
@@ -221,7 +221,7 @@ class VideoResult(Result):
     model, detector, clip_model : str
         Names of what made the predictions; ``clip_model`` is empty where no model for clips was used.
     method : str
-        How the video's one answer (``summary.emotion``) comes about.  ``"timeline"``: all smoothed distributions,
+        How the video's one prediction (``summary.emotion``) comes about.  ``"timeline"``: all smoothed distributions,
         averaged by time and person.  ``"middle-frame"``: the largest face of the frame in the middle.
         ``"every-nth"``: the largest face of every 7th frame after the first 21, averaged.  ``"majority-vote"``: of
         these frames, how often each emotion is the most probable.
@@ -302,7 +302,7 @@ class VideoResult(Result):
         return VideoSummary(
             self.duration_s,
             _union_s([interval for track in self.tracks for interval in track.intervals()]),
-            self._answer(),
+            self._overall_emotion(),
             tuple(
                 PersonSummary(t.number, t.start_s, t.end_s, t.seen_s, t.emotion, t.seconds, t.moments) for t in people
             ),
@@ -312,21 +312,21 @@ class VideoResult(Result):
             clip=_mean_by_time([(track.clip, track.seen_s) for track in self.tracks if track.clip is not None]),
         )
 
-    def _answer(self) -> Emotion | None:
+    def _overall_emotion(self) -> Emotion | None:
         if not self.tracks:
             return None
         labels = self.tracks[0].labels
         if self.method == "timeline":
             return _mean_by_time([(track.emotion, track.seen_s) for track in self.tracks])
-        answers = _of_largest(self.tracks)
-        votes = np.eye(len(labels))[answers.argmax(axis=1)]
-        mean = (votes if self.method == "majority-vote" else answers).mean(axis=0)
+        predictions = _of_largest(self.tracks)
+        votes = np.eye(len(labels))[predictions.argmax(axis=1)]
+        mean = (votes if self.method == "majority-vote" else predictions).mean(axis=0)
         return Emotion(labels, tuple((mean / mean.sum()).tolist()))
 
     def columns(self, table: str | None = None) -> tuple[Column, ...]:
         """Return the columns of one of `tables`."""
         name = self._table(table)
-        return columns(name, self.labels_of(name))
+        return columns(name, self.labels_of(name), self._modalities)
 
     def rows(self, table: str | None = None, *, streamed: bool = False) -> list[dict[str, Any]]:
         """Return the rows of a table, and one with path and warnings where the video has warnings or the table none.
@@ -354,8 +354,13 @@ class VideoResult(Result):
                 "fused": self._fused_rows,
             }[name]()
         if self.warnings or not (self.tracks if name == "frames" else rows):
-            rows.append(table_row(name, self.labels_of(name), self.path, warnings=self.warnings))
+            labels, modalities = self.labels_of(name), self._modalities
+            rows.append(table_row(name, labels, self.path, warnings=self.warnings, modalities=modalities))
         return rows
+
+    @property
+    def _modalities(self) -> tuple[str, ...]:
+        return MODALITIES if self.fused is None else self.fused.modalities
 
     def labels_of(self, table: str) -> LabelSet:
         """Return the emotions of one of `tables`."""
@@ -514,14 +519,14 @@ def _mean_by_time(parts: Sequence[tuple[Emotion, float]]) -> Emotion | None:
 
 
 def _of_largest(tracks: Sequence[FaceTrack]) -> NDArray[np.float64]:
-    """Return the answers to the largest face of each frame that has one, float64 (frames, k)."""
+    """Return the predictions for the largest face of each frame that has one, float64 (frames, k)."""
     times_s = np.concatenate([track.times_s for track in tracks])
     boxes = np.concatenate([track.boxes for track in tracks])
-    answers = np.concatenate([track.probabilities for track in tracks]).astype(np.float64)
+    predictions = np.concatenate([track.probabilities for track in tracks]).astype(np.float64)
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     order = np.lexsort((-area, times_s))
     first = np.flatnonzero(np.diff(times_s[order], prepend=-math.inf) > 0)
-    chosen: NDArray[np.float64] = answers[order[first]]
+    chosen: NDArray[np.float64] = predictions[order[first]]
     return chosen
 
 

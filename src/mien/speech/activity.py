@@ -135,9 +135,9 @@ class Activity:
             before = np.concatenate([self._context[None], part[:-1, -CONTEXT:]])
             self._context = part[-1, -CONTEXT:].copy()
             hidden, cell = self._memory
-            answer = self._session.run({"input": np.concatenate([before, part], axis=1), "h": hidden, "c": cell})
-            self._memory = answer["hn"], answer["cn"]
-            found += answer["speech_probs"].reshape(-1).tolist()
+            result = self._session.run({"input": np.concatenate([before, part], axis=1), "h": hidden, "c": cell})
+            self._memory = result["hn"], result["cn"]
+            found += result["speech_probs"].reshape(-1).tolist()
         return found
 
 
@@ -233,7 +233,7 @@ def speech_segments(wave: Wave, *, rate_hz: int, rules: Rules | None = None) -> 
 def speech_bounds(wave: Wave, *, rate_hz: int, pad_s: float = PAD_S, rules: Rules | None = None) -> tuple[int, int]:
     """Find where the speech of a recording of one utterance begins and ends.
 
-    What a speech net learns from, is measured on and answers to as a whole is cut here, so that all three are cut
+    What a speech net learns from, is measured on and reads as a whole is cut here, so that all three are cut
     alike.  Pauses between the first and the last word stay.
 
     Parameters
@@ -250,7 +250,7 @@ def speech_bounds(wave: Wave, *, rate_hz: int, pad_s: float = PAD_S, rules: Rule
     Returns
     -------
     begin, end : int
-        Samples ``wave[begin:end]``; the whole recording where nobody is heard speaking.
+        Samples ``wave[begin:end]``; the whole where nobody speaks.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Emotions of speech over time: where somebody speaks, windows over it, answers, segments."""
+"""Emotions of speech over time: where somebody speaks, predictions of windows over it, segments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Wave = NDArray[np.float32]
 
 
 class SpeechAnalyzer(EmotionModel):
-    """Finds the speech of recordings and reads its emotions over time.
+    """Finds the speech in audio and reads its emotions over time.
 
     The model is loaded once.  Thread-safe: any number of threads may share one analyzer; a `SpeechStream` belongs to
     one of them.
@@ -52,7 +52,7 @@ class SpeechAnalyzer(EmotionModel):
     model : str or os.PathLike or ModelSpec
         Name of a shipped model, a record, or a run folder.
     output : str, optional
-        Which of the model's outputs answers, or a label set that its default output maps to (``"fer7"``); by default
+        Which of the model's outputs is read, or a label set that its default output maps to (``"fer7"``); by default
         the one that its record names.
     window_s, hop_s : float, optional
         Length of the windows over long speech, and the way from one to the next, in seconds; by default the record's
@@ -60,22 +60,8 @@ class SpeechAnalyzer(EmotionModel):
     threads : int or None
         Threads within one call of the model, which takes a few milliseconds; None takes the cores of the process, at
         most four.
-    device : str
-        ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
-    engine : str
-        What computes: ``"onnxruntime"``, or ``"openvino"`` where that extra is installed.
-    precision : str
-        ``"float32"``, or ``"bfloat16"`` with OpenVINO, on processors that have it; speech is found by ONNX
-        Runtime.
-
-    Raises
-    ------
-    UnknownModelError
-        If there is no such model.
-    ModelError
-        If the model is not for speech, or its weights are missing or damaged.
-    InputError
-        If another argument is wrong.
+    device, engine, precision : str
+        As for `mien.FaceAnalyzer`, which raises the same errors; speech is found by ONNX Runtime.
     """
 
     task, subject, option = "speech-emotion", "voices", "speech_model"
@@ -120,12 +106,8 @@ class SpeechAnalyzer(EmotionModel):
     def _pickled(self) -> tuple[Any, ...]:
         return (self.options, self.audio)
 
-    def load(self) -> None:
-        """Load the model now, not with its first use."""
-        assert self.session
-
     def analyze(self, wave: Wave, *, rate_hz: int) -> SpeechResult:
-        """Read the emotions of a recording.
+        """Read the emotions of a waveform.
 
         Parameters
         ----------
@@ -137,7 +119,7 @@ class SpeechAnalyzer(EmotionModel):
         Returns
         -------
         SpeechResult
-            Segments that cover the recording; speech has an emotion, everything else none.
+            Segments that cover it; speech has an emotion, everything else none.
 
         Raises
         ------
@@ -149,11 +131,11 @@ class SpeechAnalyzer(EmotionModel):
         return SpeechResult(stream.duration_s, segments, model=self.spec.name, labels=self.labels)
 
     def analyze_many(self, waves: Iterable[Wave], *, rate_hz: int) -> list[SpeechResult]:
-        """Read the emotions of several recordings; see `analyze`."""
+        """Read the emotions of several waveforms; see `analyze`."""
         return [self.analyze(wave, rate_hz=rate_hz) for wave in waves]
 
     def stream(self, *, rate_hz: int) -> SpeechStream:
-        """Begin a recording that comes in block by block, from a long file or a microphone.
+        """Begin a stream that comes in block by block, from a long file or a microphone.
 
         Parameters
         ----------
@@ -236,7 +218,7 @@ class SpeechAnalyzer(EmotionModel):
 
 
 class SpeechStream:
-    """The speech of one recording while it comes in; made by `SpeechAnalyzer.stream`.
+    """The speech of one waveform while it comes in; made by `SpeechAnalyzer.stream`.
 
     Memory is constant: no more is kept than the windows that are still open.  The segments are the same, to the last
     bit, whatever the sizes of the blocks.  Each is returned as soon as nothing that follows can change it: about a
@@ -245,7 +227,7 @@ class SpeechStream:
     Parameters
     ----------
     analyzer : SpeechAnalyzer
-        What answers.
+        The analyzer.
     rate_hz : int
         Samples per second.
     """
@@ -321,7 +303,7 @@ class SpeechStream:
     def _follow_activity(self, marks: NDArray[np.bool_], *, last: bool = False) -> list[SpeechSegment]:
         """Follow the decisions on speech, and return the segments that they settle."""
         joined = np.concatenate([self._marks, marks])
-        # Where speech ends, what follows it is heard, too: how much of that came in already must make no difference.
+        # Where speech ends, what follows it is read, too: how much of that came in already must make no difference.
         frame = FRAME_S * self._analyzer.sound.rate_hz
         ready = len(joined) if last else max(int((self._buffer.end - self._pad) / frame) - self._frames, 0)
         marks, self._marks = joined[:ready], joined[ready:]
@@ -398,7 +380,7 @@ class SpeechStream:
         return segment
 
     def _seconds(self, sample: int) -> float:
-        # Resampling rounds the length; no segment may reach beyond the recording.
+        # Resampling rounds the length; no segment may reach beyond the sound.
         return min(sample / self._analyzer.sound.rate_hz, self.duration_s)
 
 

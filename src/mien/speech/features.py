@@ -19,7 +19,7 @@ from mien._checks import check_integer, check_number, describe
 from mien.errors import InputError
 
 __all__ = [
-    "SYSTEM_A",
+    "MEL_CNN",
     "Settings",
     "centered",
     "decibels",
@@ -34,7 +34,7 @@ __all__ = [
 Wave = NDArray[np.float32]
 
 AMIN = 1e-10
-"""Smallest power that is told from silence, -100 dB (librosa's ``power_to_db``)."""
+"""Smallest power that differs from silence, -100 dB (librosa's ``power_to_db``)."""
 
 _MOST_ENERGY = 1e30
 """Sum of squares up to which no power spectrum overflows float32."""
@@ -98,11 +98,11 @@ class Settings:
         return self.high_hz or self.rate_hz / 2
 
 
-SYSTEM_A = Settings(rate_hz=22050, n_fft=2048, hop=512, mels=40, top_db=80.0)
-"""The settings of system A's spectrograms (librosa's defaults with 40 bands); see `centered` for its 272 frames."""
+MEL_CNN = Settings(rate_hz=22050, n_fft=2048, hop=512, mels=40, top_db=80.0)
+"""The settings of the network `mel_cnn` (librosa's defaults with 40 bands); see `centered` for its 272 frames."""
 
-SYSTEM_A_FRAMES = 272
-"""Frames that system A pads every clip to: 6.3 s."""
+MEL_CNN_FRAMES = 272
+"""Frames to which every clip of `mel_cnn` is padded: 6.3 s."""
 
 
 @lru_cache(maxsize=8)

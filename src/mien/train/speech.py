@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.data.prepare.augment_audio import SYSTEM_A_CHANGES
+from mien.data.prepare.augment_audio import MEL_CNN_CHANGES
 from mien.data.samples import Samples
 from mien.speech.activity import PAD_S, speech_bounds
 from mien.speech.features import Settings, log_mel, peak_normalized
@@ -185,10 +185,10 @@ def _log_mel(wave: NDArray[np.float32], settings: Settings) -> NDArray[np.float3
 def _change(wave: NDArray[np.float32], method: str, rate_hz: int, seed: tuple[int, ...]) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     if method == "stretch":
-        return time_stretch(wave, float(rng.choice(SYSTEM_A_CHANGES.stretch)), rate_hz=rate_hz)
+        return time_stretch(wave, float(rng.choice(MEL_CNN_CHANGES.stretch)), rate_hz=rate_hz)
     if method == "pitch":
-        return pitch_shift(wave, float(rng.choice(SYSTEM_A_CHANGES.pitch)), rate_hz=rate_hz)
-    low, high = SYSTEM_A_CHANGES.noise
+        return pitch_shift(wave, float(rng.choice(MEL_CNN_CHANGES.pitch)), rate_hz=rate_hz)
+    low, high = MEL_CNN_CHANGES.noise
     return add_noise(wave, float(rng.uniform(low, high)), rng)
 
 

@@ -50,15 +50,8 @@ class VideoAnalyzer:
 
     Parameters
     ----------
-    model : str or os.PathLike or ModelSpec
-        Name of a shipped model, a record, or a run folder.
-    detector : str or Detector
-        One of `mien.face.detect.DETECTORS`, or an object with that protocol.
-    output : str, optional
-        Which of the model's outputs answers, or a label set that its default output maps to; by default the output that
-        its record names.
-    min_face_px : float, optional
-        Width of the smallest face to look for, in pixels; by default the detector chooses from the size of the frames.
+    model, detector, output, min_face_px, device, engine, precision
+        As for `mien.FaceAnalyzer`, which raises the same errors.
     max_faces : int, optional
         Only the largest so many faces of a frame; by default all.
     detect_every_s : float
@@ -71,23 +64,6 @@ class VideoAnalyzer:
         video, beside the model for faces.
     threads : int, optional
         Threads within one call; by default one, since decoding takes another.
-    device : str
-        ``"cpu"``, or ``"cuda"`` where the installed runtime has it.
-    engine : str
-        What reads the emotions: ``"onnxruntime"``, or ``"openvino"`` where that extra is installed.  Faces are found by
-        ONNX Runtime in float32 whatever is said here: on one thread it is the faster there.
-    precision : str
-        ``"float32"``; ``"bfloat16"`` for the emotions with OpenVINO, on processors that have it; ``"int8"`` with either
-        engine, for models that have such a graph.
-
-    Raises
-    ------
-    UnknownModelError
-        If there is no such model.
-    ModelError
-        If the model is not for faces, or its weights are missing or damaged.
-    InputError
-        If another argument is wrong.
     """
 
     def __init__(
@@ -144,12 +120,12 @@ class VideoAnalyzer:
 
     @property
     def output(self) -> Output:
-        """The output that answers."""
+        """The output that is read."""
         return self.faces.output
 
     @property
     def labels(self) -> LabelSet:
-        """The emotions of the answers."""
+        """The emotions of the predictions."""
         return self.faces.labels
 
     @property
@@ -170,7 +146,7 @@ class VideoAnalyzer:
         alone : bool
             Look at each frame by itself: every one is searched, nothing is smoothed, no face is doubted.
         keep : bool
-            Keep what the result tells; without it there is none, and a video without end needs no more memory.
+            Keep what the result needs; without it there is none, and a video without end needs no more memory.
         on_frame : callable, optional
             Called with images and their frames, as they are given back: a whole frame, or the surroundings of one face
             as an image of its own, with its place in that.
@@ -238,7 +214,7 @@ class _PendingFrame:
 class FaceStream:
     """One video on its way through a `VideoAnalyzer`.
 
-    Memory does not grow with the frames that were pushed, but for what the result tells of each face: about 150 bytes.
+    Memory does not grow with the frames that were pushed, but for what the result needs of each face: about 150 bytes.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ class Smoother:
         time_s : float
             In seconds.
         probabilities : numpy.ndarray
-            float (k,): the answer at that time.
+            float (k,): the prediction at that time.
         weight : float
             How much it counts, more than 0.
         """
@@ -205,7 +205,7 @@ def find_episodes(
     Parameters
     ----------
     times_s, durations_s : numpy.ndarray
-        float (n,): when each answer holds, and for how long; where the next begins later, there is a gap.
+        float (n,): when each prediction holds, and for how long; where the next begins later, there is a gap.
     probabilities : numpy.ndarray
         float (n, k): smoothed distributions.
     margin : float

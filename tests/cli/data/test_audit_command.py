@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from face_tables import VOTES, make_rows, table_text, votes_text, write_table
 from mien.cli import main
+from speech_corpora import tone, write_wav
 
 
 def run(*arguments: object) -> Result:
@@ -134,3 +135,22 @@ def test_wrong_words_are_one_line(tree: Path, arguments: tuple[str, ...], code: 
     done = run(*(str(tree) if word == "FACES" else word for word in arguments))
     assert (done.exit_code, done.stdout) == (code, "")
     assert message in done.stderr
+
+
+def test_audio_files_are_compared_by_their_sound(tmp_path: Path) -> None:
+    for name, hz in (("train/sad/a", 300), ("train/joy/b", 300), ("test/sad/c", 300), ("test/joy/d", 500)):
+        write_wav(tmp_path / "data" / f"{name}.wav", tone(hz=hz))
+    write_wav(tmp_path / "data/test/joy/e.wav", np.zeros(8000, np.float32))
+    done = run("speech_folder", "--data", tmp_path / "data", "--strict")
+    assert (done.exit_code, done.stderr) == (1, "")
+    rows = lines_of(done)
+    assert rows[0] == ["5", "files", "of", "speech_folder"]
+    assert ["identical", "sounds", "1", "3", "1", "1"] in rows
+    assert ["silent", "files", "1"] in rows
+    assert not any(row[:2] == ["near", "copies"] for row in rows)
+    wrong = run("speech_folder", "--data", tmp_path / "data", "--faces")
+    assert wrong.exit_code == 1
+    assert "in which no faces can be found" in wrong.stderr
+    (tmp_path / "photos/sad").mkdir(parents=True)
+    wrong = run("speech_folder", "--data", tmp_path / "data", "--against", f"video_folder={tmp_path / 'photos'}")
+    assert wrong.exit_code == 1

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from face_tables import make_rows, table_text, write_table
 from mien.cli import main
 from mien.data import DATASETS
+from speech_corpora import tone, write_wav
 
 
 def run(*arguments: object) -> Result:
@@ -139,3 +140,18 @@ def test_wrong_words_are_one_line(tree: Path, arguments: tuple[str, ...], code: 
     done = run(*(str(tree) if word == "FACES" else word for word in arguments))
     assert (done.exit_code, done.stdout) == (code, "")
     assert message in done.stderr
+
+
+def test_audio_files_have_durations(tmp_path: Path) -> None:
+    for number, seconds in enumerate((0.5, 1.0, 1.5)):
+        write_wav(tmp_path / f"data/train/{('sad', 'joy', 'joy')[number]}/{number}.wav", tone(seconds=seconds))
+    done = run("speech_folder", "--data", tmp_path / "data")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "seconds   0.5 to 1.5 (median 1)\n" in done.stdout
+    assert "sizes" not in done.stdout
+    found = json.loads(run("speech_folder", "--data", tmp_path / "data", "--json").stdout)
+    assert found["seconds"] == {"n": 3, "min": 0.5, "median": 1.0, "max": 1.5}
+    assert (found["measured"], found["counts"]["train"]["happiness"]) == (3, 2)
+    drawn = run("speech_folder", "--data", tmp_path / "data", "--sheet", tmp_path / "s.png")
+    assert drawn.exit_code == 1
+    assert "there are no images to draw" in drawn.stderr

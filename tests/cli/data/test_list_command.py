@@ -168,3 +168,20 @@ def test_a_video_on_both_sides_of_a_split_is_a_leak(tmp_path: Path) -> None:
     )
     assert done.exit_code == 0
     assert "one subject in several splits" in done.stdout
+
+
+def test_images_and_audio_files_are_listed_by_name(tmp_path: Path) -> None:
+    touch(tmp_path / "sounds", ["Actor_12/03-01-05-02-01-02-12.wav"])
+    done = run("list", "ravdess", "--data", tmp_path / "sounds")
+    assert table(done.stdout) == [
+        ("file", "emotion", "subject", "clip", "split", "sex", "intensity", "statement", "method"),
+        ("Actor_12/03-01-05-02-01-02-12.wav", "anger", "12", "01-05-02-01-02-12", "", "female", "strong", "kids", ""),
+    ]
+    touch(tmp_path / "photos", ["test/sad/a.png", "test/joy/b.png"])
+    done = run("list", "folder", "--data", tmp_path / "photos", "--json", "--split", "test")
+    assert [(row["file"], row["emotion"]) for row in json.loads(done.stdout)] == [
+        ("test/joy/b.png", "happiness"), ("test/sad/a.png", "sadness")
+    ]  # fmt: skip
+    wrong = run("list", "folder", "--data", tmp_path / "photos", "--frames")
+    assert wrong.exit_code == 1
+    assert "only videos have frames" in wrong.stderr

@@ -44,12 +44,12 @@ def test_both_are_in_the_help() -> None:
 
 def test_spectrograms(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = run("spectrograms", "ravdess", "--data", data, "--out", out, "--png", "--settings", "system-a")
+    done = run("spectrograms", "ravdess", "--data", data, "--out", out, "--png", "--settings", "mel-cnn")
     assert done.exit_code == 0, done.output
     assert done.stdout == f"{out}: 4 recordings done, 0 rejected, 0 done before\n"
     assert {np.load(path).shape for path in out.rglob("*.npy")} == {(40, 272)}
     assert len(list(out.rglob("*.png"))) == 4
-    again = run("spectrograms", "ravdess", "--data", data, "--out", out, "--png", "--settings", "system-a")
+    again = run("spectrograms", "ravdess", "--data", data, "--out", out, "--png", "--settings", "mel-cnn")
     assert again.stdout == f"{out}: 0 recordings done, 0 rejected, 4 done before\n"
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from mien.data import Samples, load_dataset
 from mien.data.prepare.spectrograms import KINDS, Spectrograms, spectrogram, spectrogram_image
 from mien.errors import DatasetError, InputError
-from mien.speech.features import SYSTEM_A, Settings, log_mel, mfcc, stft_db
+from mien.speech.features import MEL_CNN, Settings, log_mel, mfcc, stft_db
 from speech_corpora import tone, touch, write_wav
 
 
@@ -39,19 +39,19 @@ def test_each_kind_is_that_of_the_features() -> None:
 @pytest.mark.parametrize(("kind", "bands"), [("stft", 1025), ("mel", 40), ("mfcc", 20)])
 def test_system_a_is_scaled_and_272_frames_long(kind: str, bands: int) -> None:
     wave = tone(seconds=1.0, rate_hz=22050, level=0.1)
-    made = spectrogram(wave, kind=kind, settings="system-a")
+    made = spectrogram(wave, kind=kind, settings="mel-cnn")
     assert made.shape == (bands, 272)
-    assert (made == spectrogram(wave * np.float32(4), kind=kind, settings="system-a")).all()
+    assert (made == spectrogram(wave * np.float32(4), kind=kind, settings="mel-cnn")).all()
     have = 1 + len(wave) // 512
     before = (272 - have) // 2
-    full = {"stft": stft_db, "mel": log_mel, "mfcc": mfcc}[kind](wave / np.abs(wave).max(), SYSTEM_A)  # type: ignore[operator]
+    full = {"stft": stft_db, "mel": log_mel, "mfcc": mfcc}[kind](wave / np.abs(wave).max(), MEL_CNN)  # type: ignore[operator]
     assert (made[:, before : before + have] == full).all()
 
 
 def test_wrong_names() -> None:
     with pytest.raises(InputError, match="kind must be stft, mel, mfcc, but got 'cqt'"):
         spectrogram(tone(), kind="cqt")
-    with pytest.raises(InputError, match="settings must be default or system-a, but got 'b'"):
+    with pytest.raises(InputError, match="settings must be default or mel-cnn, but got 'b'"):
         spectrogram(tone(), settings="b")
 
 
@@ -202,7 +202,7 @@ def test_files_of_no_sound_at_all(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_real_clips(data_dir: Path, tmp_path: Path) -> None:
     clips = load_dataset("ravdess", data_dir / "ravdess_speech_16k").take(np.arange(4))
-    list(Spectrograms(clips, tmp_path, settings="system-a").run())
+    list(Spectrograms(clips, tmp_path, settings="mel-cnn").run())
     made = np.stack([np.load(tmp_path / row["file"]) for row in rows(tmp_path / "manifest.csv")])
     assert made.shape == (4, 40, 272)
     # Speech stands in the middle, padding of -80 dB around it.

@@ -102,7 +102,7 @@ def _voted(choice: Choice, data: Samples) -> NDArray[np.bool_] | None:
 
 
 def _text(found: Audit) -> str:
-    from mien.data.audit import KINDS, LEAKS
+    from mien.data.audit import LEAKS
 
     rows = []
     for one in found.findings:
@@ -110,22 +110,23 @@ def _text(found: Audit) -> str:
         pairwise = one.kind in ("identical", "near")
         rows.append(
             (
-                KINDS[one.kind],
+                found.title(one.kind),
                 len(one.groups) if together else "",
                 one.images,
                 one.leaks if one.kind in LEAKS else "",
                 one.differing if pairwise else "",
             )
         )
+    unit = "files" if found.kind == "audio" else "images"
     lines = [
-        f"{found.images} images of {', '.join(found.data)}",
+        f"{found.images} {unit} of {', '.join(found.data)}",
         "",
-        _shell.table(("finding", "groups", "images", "leaks", "labels differ"), rows, right=(1, 2, 3, 4)),
+        _shell.table(("finding", "groups", unit, "leaks", "labels differ"), rows, right=(1, 2, 3, 4)),
     ]
     if found.between:
         words = {"identical": "identical", "near": "a near copy", "subject": "subject", "clip": "clip"}
         between = [(count, split, words[kind], other) for kind, split, other, count in found.between]
-        head = ("images", "of", "that have", "in")
+        head = (unit, "of", "that have", "in")
         lines += ["", _shell.table(head, between, right=(0,))]
     told = [f"unreadable: {group.note}" for group in found.finding("unreadable").groups]
     told += [f"left out: {line}" for line in found.problems]

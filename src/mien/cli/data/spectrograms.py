@@ -17,10 +17,10 @@ __all__ = ["command"]
 @click.option("--kind", type=click.Choice(["stft", "mel", "mfcc"]), default="mel", show_default=True)
 @click.option(
     "--settings",
-    type=click.Choice(["default", "system-a"]),
+    type=click.Choice(["default", "mel-cnn"]),
     default="default",
     show_default=True,
-    help="default: 16 kHz, transform 512, hop 160, 80 mels. system-a: 22,050 Hz, 2048, 512, 40 mels, 272 frames.",
+    help="default: 16 kHz, transform 512, hop 160, 80 mels. mel-cnn: 22,050 Hz, 2048, 512, 40 mels, 272 frames.",
 )
 @click.option("--coefficients", type=click.IntRange(1, 80), default=20, show_default=True, help="Of mfcc.")
 @click.option("--png", is_flag=True, help="Draw images, too: one pixel a value, low frequencies at the bottom.")
@@ -43,7 +43,7 @@ def command(
 
     \b
     mien data spectrograms ravdess --data RAVDESS --out mels --png
-    mien data spectrograms ravdess --data RAVDESS --out a --settings system-a --option statement=1
+    mien data spectrograms ravdess --data RAVDESS --out a --settings mel-cnn --option statement=1
     """
     from mien.data.prepare.spectrograms import Spectrograms
 

@@ -30,7 +30,7 @@ from mien.io.audio import read_audio
 from mien.io.paths import format_path
 from mien.speech.warp import add_noise, pitch_shift, time_stretch
 
-__all__ = ["FORMATS", "MANIFEST", "SYSTEM_A_CHANGES", "Changes", "Copies", "Outcome", "encode_audio"]
+__all__ = ["FORMATS", "MANIFEST", "MEL_CNN_CHANGES", "Changes", "Copies", "Outcome", "encode_audio"]
 
 FORMATS = ("flac", "wav")
 
@@ -93,7 +93,7 @@ class Changes:
         return made
 
 
-SYSTEM_A_CHANGES = Changes()
+MEL_CNN_CHANGES = Changes()
 """System A's: speeds 0.81 and 1.07, one semitone down and two up, noise of 0.005 to 0.008."""
 
 
@@ -131,7 +131,7 @@ class Copies(AudioWork):
         clips: Samples,
         out: str | os.PathLike[str],
         *,
-        changes: Changes = SYSTEM_A_CHANGES,
+        changes: Changes = MEL_CNN_CHANGES,
         originals: bool = True,
         file_format: str = "flac",
     ) -> None:

@@ -26,8 +26,8 @@ from mien.io.audio import read_audio
 from mien.io.paths import format_path
 from mien.output.write import encode_png
 from mien.speech.features import (
-    SYSTEM_A,
-    SYSTEM_A_FRAMES,
+    MEL_CNN,
+    MEL_CNN_FRAMES,
     Settings,
     centered,
     log_mel,
@@ -41,8 +41,8 @@ __all__ = ["KINDS", "SETTINGS", "Outcome", "Spectrograms", "spectrogram", "spect
 KINDS = ("stft", "mel", "mfcc")
 """Power spectrum in dB, mel energies in dB, mel-frequency cepstral coefficients."""
 
-SETTINGS: dict[str, Settings] = {"default": Settings(), "system-a": SYSTEM_A}
-"""``system-a`` also scales each file to a peak of 1, and pads or cuts it to 272 frames around its middle."""
+SETTINGS: dict[str, Settings] = {"default": Settings(), "mel-cnn": MEL_CNN}
+"""``mel-cnn`` also scales each file to a peak of 1, and pads or cuts it to 272 frames around its middle."""
 
 MANIFEST = ("file", "source", *ABOUT, "method", "bands", "frames")
 """Columns of ``manifest.csv``: the array, the audio file, what the dataset says about it, and the array's shape."""
@@ -62,7 +62,7 @@ def spectrogram(
         float32 (n,), mono, at the rate of the settings.
     kind : {"stft", "mel", "mfcc"}
         See `KINDS`.
-    settings : {"default", "system-a"}
+    settings : {"default", "mel-cnn"}
         See `SETTINGS`.
     coefficients : int
         Number of cepstral coefficients (``mfcc`` only).
@@ -78,14 +78,14 @@ def spectrogram(
         If the waveform is none, or a name unknown.
     """
     chosen = _settings(kind, settings)
-    prepared = peak_normalized(wave) if settings == "system-a" else wave
+    prepared = peak_normalized(wave) if settings == "mel-cnn" else wave
     if kind == "stft":
         made = stft_db(prepared, chosen)
     elif kind == "mel":
         made = log_mel(prepared, chosen)
     else:
         made = mfcc(prepared, chosen, n=coefficients)
-    return centered(made, SYSTEM_A_FRAMES) if settings == "system-a" else made
+    return centered(made, MEL_CNN_FRAMES) if settings == "mel-cnn" else made
 
 
 def _settings(kind: str, settings: str) -> Settings:

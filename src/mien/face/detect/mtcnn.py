@@ -259,7 +259,7 @@ class ImagePyramid:
 
 
 def bands(height: int, width: int) -> list[slice]:
-    """Return the rows of a level that P sees at a time; its answers for them, one below the other, are the level's.
+    """Return the rows of a level that P sees at a time; its maps for them, one below the other, are the level's.
 
     Two neighbors share as many rows as the window has more than its stride.
     """
@@ -278,14 +278,14 @@ def _square(boxes: Floats) -> Floats:
 
 
 def _moved(squares: Floats, offsets: Floats) -> Floats:
-    """Move the corners by the nets' answer, which is in parts of the square's side."""
+    """Move the corners by the nets' offsets, which are in parts of the square's side."""
     moved: Floats = squares + offsets * (squares[:, 2:3] - squares[:, :1])
     return moved
 
 
-def _landmarks(squares: Floats, answer: Floats) -> Floats:
+def _landmarks(squares: Floats, parts: Floats) -> Floats:
     """Return O's landmarks (n, 5, 2) in the image: it gives five x, then five y, in parts of the square."""
-    parts = answer.reshape(-1, 2, 5).transpose(0, 2, 1)
+    parts = parts.reshape(-1, 2, 5).transpose(0, 2, 1)
     landmarks: Floats = squares[:, None, :2] + parts * (squares[:, 2:] - squares[:, :2])[:, None]
     return landmarks
 

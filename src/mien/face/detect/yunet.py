@@ -54,7 +54,7 @@ MAX_PIXELS = 3_000_000
 
 SIDE_PX = 32
 """The net's coarsest stride.  Smaller images are filled up with black, as OpenCV does to whole strides; left to
-itself, it answers at random for an image of one pixel."""
+itself, it finds faces at random in an image of one pixel."""
 
 
 class YunetDetector:
@@ -99,14 +99,14 @@ class YunetDetector:
         self.threads = threads
         self._content = np.frombuffer(store.read_weights(registry.get("yunet")), np.uint8)
         self._local = threading.local()
-        self._net(0)  # a file that OpenCV cannot read is told now, not with the first image
+        self._net(0)  # a file that OpenCV cannot read raises now, not with the first image
 
     def detect(self, image: NDArray[np.uint8]) -> Detection:
         """Find the faces in an image, with landmarks: see `Detector.detect`."""
         image = check_image(image)
         height, width = image.shape[:2]
         min_face = default_min_face_px(height, width) if self.min_face_px is None else self.min_face_px
-        found = self._looks(image, min(SMALLEST_PX / min_face, math.sqrt(MAX_PIXELS / (height * width))))
+        found = self._search_scales(image, min(SMALLEST_PX / min_face, math.sqrt(MAX_PIXELS / (height * width))))
         boxes, scores = found[:, :4].copy(), np.clip(found[:, 14], 0, 1)
         boxes[:, 2:] += boxes[:, :2]
         inside = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
@@ -118,14 +118,14 @@ class YunetDetector:
         # OpenCV names the landmarks by the person's sides, right eye first: as seen in the image, that is the left one.
         return Detection(inside[kept], scores[kept], found[kept, 4:14].reshape(-1, 5, 2))
 
-    def _looks(self, image: Image, scale: float) -> Floats:
+    def _search_scales(self, image: Image, scale: float) -> Floats:
         """Return what the net says of the image at this scale and coarser ones: rows of 15, in pixels."""
         height, width = image.shape[:2]
         rows: list[Floats] = []
         low = 0.0
         while True:
             columns, lines = max(1, round(width * scale)), max(1, round(height * scale))
-            found = self._look(image, columns, lines, len(rows))
+            found = self._search(image, columns, lines, len(rows))
             size = found[:, 2:4].max(axis=1, initial=0)
             last = max(columns, lines) <= LONG_PX
             found = found[(size > low) & (np.True_ if last else size <= SPLIT_PX)]
@@ -136,7 +136,7 @@ class YunetDetector:
             # A little lower than the split: a face at the border of both looks must not be lost.
             scale, low = scale / COARSER, 0.8 * SPLIT_PX / COARSER
 
-    def _look(self, image: Image, columns: int, lines: int, number: int) -> Floats:
+    def _search(self, image: Image, columns: int, lines: int, number: int) -> Floats:
         """Run a net over the image at one size; return rows of 15: box (x, y, width, height), landmarks, score."""
         if (lines, columns) != image.shape[:2]:
             how = cv2.INTER_AREA if columns < image.shape[1] else cv2.INTER_LINEAR
@@ -147,10 +147,10 @@ class YunetDetector:
             blue_first = cv2.copyMakeBorder(blue_first, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=(0, 0, 0))
         net = self._net(number)
         net.setInputSize((blue_first.shape[1], blue_first.shape[0]))
-        answer = net.detect(blue_first)[1]
-        if answer is None:
+        found = net.detect(blue_first)[1]
+        if found is None:
             return np.zeros((0, 15), np.float32)
-        rows = np.asarray(answer, dtype=np.float32)
+        rows = np.asarray(found, dtype=np.float32)
         return rows[np.isfinite(rows).all(axis=1)]
 
     def _net(self, look: int) -> Any:

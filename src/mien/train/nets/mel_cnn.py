@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mien.speech.features import SYSTEM_A, SYSTEM_A_FRAMES
+from mien.speech.features import MEL_CNN, MEL_CNN_FRAMES
 from mien.train.nets.base import SpeechNetwork, under_peak
 
 __all__ = ["MelCNN"]
@@ -44,9 +44,9 @@ class MelCNN(SpeechNetwork):
             heads=heads,
             features=widths[-1],
             dropout=dropout,
-            settings=SYSTEM_A,
-            frames=SYSTEM_A_FRAMES,
-            min_s=(SYSTEM_A_FRAMES - 1) * SYSTEM_A.hop / SYSTEM_A.rate_hz,
+            settings=MEL_CNN,
+            frames=MEL_CNN_FRAMES,
+            min_s=(MEL_CNN_FRAMES - 1) * MEL_CNN.hop / MEL_CNN.rate_hz,
             trim=False,
         )
         layers: list[nn.Module] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data import Samples, dataset_names, load_dataset
+from mien.data import Samples, load_dataset
 from mien.data.samples import concatenate
 from mien.data.splits import folds
 from mien.errors import DatasetError, InputError
@@ -32,7 +32,7 @@ def row(clips: Samples, file: str) -> tuple[str, ...]:
     return (emotion, *(str(part[i]) for part in told))
 
 
-def test_ravdess_is_told_by_its_names(tmp_path: Path) -> None:
+def test_ravdess_is_read_by_its_names(tmp_path: Path) -> None:
     clips = load_dataset("ravdess", touch(tmp_path, ravdess_names([1, 12])))
     assert len(clips) == 120
     assert counts(clips) == {"neutral": 8} | dict.fromkeys(clips.label_set.emotions[1:], 16)
@@ -252,24 +252,7 @@ def test_a_manifest_that_is_none(tmp_path: Path, text: bytes, message: str) -> N
         load_dataset("speech_folder", tmp_path)
 
 
-@pytest.mark.parametrize("name", dataset_names("audio"))
-def test_missing_and_empty_folders(tmp_path: Path, name: str) -> None:
-    with pytest.raises(
-        DatasetError, match=r"expected a folder with audio files at .*gone, but there is no such folder"
-    ):
-        load_dataset(name, tmp_path / "gone")
-    with pytest.raises(DatasetError, match="no audio file in"):
-        load_dataset(name, tmp_path)
-    touch(tmp_path, ["zzz.wav"])
-    with pytest.raises(DatasetError, match=r"must hold audio files of .*zzz\.wav: expected"):
-        load_dataset(name, tmp_path)
-    with pytest.raises(DatasetError, match=r"zzz\.wav, but it is a file"):
-        load_dataset(name, tmp_path / "zzz.wav")
-
-
 def test_wrong_words() -> None:
-    with pytest.raises(InputError, match="unknown dataset 'x': expected one of fer2013, "):
-        load_dataset("x", ".")
     with pytest.raises(InputError, match="'ravdess' has no option 'color': it takes statement, intensity"):
         load_dataset("ravdess", ".", color=1)
     with pytest.raises(InputError, match="statement must be kids or dogs, but got 3"):
@@ -286,39 +269,39 @@ def test_filters_that_leave_nothing_say_so(tmp_path: Path) -> None:
 
 def test_folds_are_of_whole_speakers_with_the_sexes_balanced(tmp_path: Path) -> None:
     clips = load_dataset("ravdess", touch(tmp_path, ravdess_names(range(1, 21), emotions=[1, 5])))
-    dealt = folds(clips, 5, seed=3)
+    fold = folds(clips, 5, seed=3)
     for k in range(5):
-        inside = set(clips.subjects[dealt == k].tolist())
-        assert inside.isdisjoint(clips.subjects[dealt != k].tolist())
+        inside = set(clips.subjects[fold == k].tolist())
+        assert inside.isdisjoint(clips.subjects[fold != k].tolist())
         assert Counter(int(actor) % 2 for actor in inside) == {0: 2, 1: 2}
-    assert (dealt == folds(clips, 5, seed=3)).all()
-    assert (dealt != folds(clips, 5, seed=4)).any()
+    assert (fold == folds(clips, 5, seed=3)).all()
+    assert (fold != folds(clips, 5, seed=4)).any()
     kept = clips.column("statement") == "kids"
-    assert (folds(clips.take(kept), 5, seed=3) == dealt[kept]).all(), "filters do not change who is where"
+    assert (folds(clips.take(kept), 5, seed=3) == fold[kept]).all(), "filters do not change who is where"
     order = np.random.default_rng(0).permutation(len(clips))
-    assert (folds(clips.take(order), 5, seed=3) == dealt[order]).all()
+    assert (folds(clips.take(order), 5, seed=3) == fold[order]).all()
 
 
 @pytest.mark.parametrize("actors", [range(1, 12), [1, 3, 5, 7, 9, 2, 4], range(1, 25)])
 def test_what_does_not_come_out_even_is_spread(tmp_path: Path, actors: list[int]) -> None:
     clips = load_dataset("ravdess", touch(tmp_path, ravdess_names(actors, emotions=[1])))
-    dealt = folds(clips, 4)
-    speakers = [set(clips.subjects[dealt == k].tolist()) for k in range(4)]
+    fold = folds(clips, 4)
+    speakers = [set(clips.subjects[fold == k].tolist()) for k in range(4)]
     men = [sum(int(actor) % 2 for actor in some) for some in speakers]
     sizes = [len(some) for some in speakers]
     assert max(sizes) - min(sizes) <= 1
     assert max(men) - min(men) <= 1
 
 
-def test_clips_without_a_speaker_are_dealt_with_their_copies(tmp_path: Path) -> None:
+def test_clips_without_a_speaker_are_fold_with_their_copies(tmp_path: Path) -> None:
     names = [
         f"{e}/{i}{copy}.wav" for e in ("sad", "happy") for i in range(8) for copy in ("", "__pitch-1", "__stretch0.81")
     ]
     clips = load_dataset("speech_folder", touch(tmp_path, names))
-    dealt = folds(clips, 4)
+    fold = folds(clips, 4)
     for clip in set(clips.clips.tolist()):
-        assert len(set(dealt[clips.clips == clip].tolist())) == 1
-    table = Counter(zip(dealt.tolist(), clips.labels.tolist(), strict=True))
+        assert len(set(fold[clips.clips == clip].tolist())) == 1
+    table = Counter(zip(fold.tolist(), clips.labels.tolist(), strict=True))
     assert set(table.values()) == {6}
 
 
