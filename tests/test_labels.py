@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mien.errors import InputError
-from mien.labels import BAUM8, FER7, FERPLUS8, LABEL_SETS, RAVDESS8, LabelSet, canonical, label_set, mapping
+from mien.labels import BAUM8, FER7, FERPLUS8, LABEL_SETS, RAVDESS8, LabelSet, can_map, canonical, label_set, mapping
 
 ORDERS = {
     # The published code books, in the order of their codes or columns.
@@ -94,6 +94,8 @@ def test_a_set_of_ones_own_words() -> None:
         own.index("angry")
     with pytest.raises(InputError, match="no mapping from moods to fer7: 'bored' has no place there"):
         mapping(own, FER7)
+    assert not can_map(own, FER7)
+    assert can_map(FERPLUS8, FER7)
     assert LabelSet.from_data(own.to_data()) == own
     assert FER7.to_data() == "fer7"
     assert LabelSet.from_data("fer7") is FER7

@@ -21,6 +21,7 @@ __all__ = [
     "RAVDESS8",
     "LabelSet",
     "Mapping",
+    "can_map",
     "canonical",
     "label_set",
     "mapping",
@@ -233,6 +234,15 @@ class Mapping:
         total = mapped.sum(axis=-1, keepdims=True)
         uniform = np.full_like(mapped, 1.0 / len(self.target))
         return np.where(total > 0, mapped / np.where(total > 0, total, 1.0), uniform)
+
+
+def can_map(source: LabelSet, target: LabelSet) -> bool:
+    """Return whether there is a `mapping` between two label sets."""
+    try:
+        mapping(source, target)
+    except InputError:
+        return False
+    return True
 
 
 def mapping(source: LabelSet, target: LabelSet) -> Mapping:

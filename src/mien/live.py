@@ -24,7 +24,7 @@ from mien._checks import check_number
 from mien.errors import MediaError, MienError
 from mien.fusion.experts import experts, shipped_weights
 from mien.io.live import format_live_source, open_live_source
-from mien.labels import FER7, LabelSet, mapping
+from mien.labels import FER7, LabelSet, can_map, mapping
 from mien.output.live import LiveLog, LiveRecording, write_snapshot
 from mien.results import Emotion, SpeechSegment, TrackedFace, VideoFrame
 from mien.video.analyzer import VideoAnalyzer
@@ -427,7 +427,7 @@ class LiveVoice:
         self._on_message = on_message or _ignore
         self._microphone = Microphone()
         self._stream = analyzer.stream(rate_hz=self._microphone.rate_hz)
-        self._face_mapping, self._voice_mapping = mapping(labels, FER7), mapping(analyzer.labels, FER7)
+        self._labels, self._voice_mapping = labels, mapping(analyzer.labels, FER7)
         self._weights = shipped_weights(labels.name)
         self._lock = threading.Lock()
         self._segments: deque[SpeechSegment] = deque(maxlen=1000)
@@ -470,7 +470,7 @@ class LiveVoice:
             return None, None
         segment = last[1]
         faces = () if frame is None else frame.faces
-        if not faces or segment.emotion is None:
+        if not faces or segment.emotion is None or not can_map(self._labels, FER7):
             return segment.emotion, None
         return segment.emotion, self._fuse(
             max(faces, key=lambda face: face.face.width_px * face.face.height_px), segment
@@ -478,7 +478,7 @@ class LiveVoice:
 
     def _fuse(self, face: TrackedFace, segment: SpeechSegment) -> Emotion:
         assert segment.emotion is not None
-        shown = self._face_mapping.apply(face.smoothed.to_array()[None])
+        shown = mapping(self._labels, FER7).apply(face.smoothed.to_array()[None])
         spoken = self._voice_mapping.apply(segment.emotion.to_array()[None])
         fused = experts(
             {"face": shown / shown.sum(), "voice": spoken / spoken.sum()},

@@ -284,6 +284,14 @@ def test_a_mapping_of_modalities_of_ones_own() -> None:
     assert fuse(faces, speech((0, 6, said(SAD)))) == fuse({"face": faces, "voice": speech((0, 6, said(SAD)))})
 
 
+def test_what_cannot_be_mapped_is_left_out_with_a_warning() -> None:
+    moods = LabelSet("moods", ("bored", "happiness"))
+    faces = track([(0, 3, np.array([0.2, 0.8]))], labels=moods)
+    result = fuse(faces, speech((0, 3, said(SAD))))
+    assert result.warnings == ("the labels moods of the face have no place in fer7: what is left is the voice",)
+    assert [segment.fused.top for segment in result.segments] == [SAD]
+
+
 def test_a_method_of_ones_own() -> None:
     def face_only(shares, *, quality, labels):  # type: ignore[no-untyped-def]
         assert set(quality["face"]) == {"width_px", "sharpness", "seen_s"}

@@ -1,4 +1,4 @@
-"""Reading recordings: codecs against the wave that was encoded, rates against soxr, faults against their errors."""
+"""Reading audio: codecs against the wave that was encoded, rates against soxr, faults against their errors."""
 
 from __future__ import annotations
 
@@ -144,13 +144,13 @@ def test_a_gap_is_kept() -> None:
     assert audio.warnings == ("the sound has 1 gaps, 0.70 s in all; they are silence here",)
 
 
-def test_a_jump_of_hours_is_refused() -> None:
+def test_a_jump_of_hours_is_an_error() -> None:
     data = encoded(sine(16000, 2.0), 16000, "matroska", "pcm_s16le", gap=(1.024, 5000.0))
     with pytest.raises(DecodeError, match="has damaged times: they jump by 5000 s"):
         read_audio(data)
 
 
-def test_many_gaps_of_hours_together_are_refused() -> None:
+def test_many_gaps_of_hours_together_are_an_error() -> None:
     gaps = ((0.512, 2500.0), (1.024, 2500.0))
     data = encoded(sine(16000, 2.0), 16000, "matroska", "pcm_s16le", gaps=gaps)
     with pytest.raises(DecodeError, match="has damaged times: they jump by 5000 s"):

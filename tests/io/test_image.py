@@ -270,12 +270,12 @@ def test_large_image_is_copied_whole(encode: Any) -> None:
 
 
 @pytest.mark.parametrize("source", [None, 3, 2.5, object(), ["a.jpg"]])
-def test_other_sources_are_refused(source: Any) -> None:
+def test_other_sources_are_rejected(source: Any) -> None:
     with pytest.raises(InputError, match="an image must be a path, bytes, a binary file, an array or a PIL image"):
         read_image(source)
 
 
-def test_text_stream_is_refused() -> None:
+def test_text_stream_is_rejected() -> None:
     with pytest.raises(InputError, match="opened in binary mode"):
         read_image(io.StringIO("hello"))
 
@@ -418,7 +418,7 @@ def test_tiff_with_jpeg_compression(scene: Pixels, encode: Any) -> None:
     assert np.abs(pixels.astype(int) - scene).mean() < 3
 
 
-def test_float_and_32_bit_images_are_refused(encode: Any) -> None:
+def test_float_and_32_bit_images_are_rejected(encode: Any) -> None:
     check_error(encode(np.zeros((4, 4), np.float32), "tiff"), UnsupportedMediaError, "float values")
     check_error(encode(np.zeros((4, 4), np.int32), "tiff"), UnsupportedMediaError, "32-bit values")
 

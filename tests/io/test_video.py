@@ -260,7 +260,7 @@ def test_colors(matrix: str, full_range: bool, codec: str, form: str) -> None:
     assert np.abs(colors(stream.getvalue()) - PATCHES).max() <= 4
 
 
-def test_colors_where_nothing_tells_the_matrix() -> None:
+def test_colors_where_the_matrix_is_unknown() -> None:
     """High definition is BT.709, the rest BT.601: what was written so comes back so."""
     for size, matrix in (((224, 32), "bt601"), ((1280, 64), "bt709")):
         stream = io.BytesIO()
@@ -343,7 +343,7 @@ def test_pixels_that_are_not_square() -> None:
     assert np.abs(image.astype(int) - corners(128, 64)).mean() < 6
 
 
-def test_interlaced_videos_are_told() -> None:
+def test_interlaced_videos_give_a_warning() -> None:
     _, stream = read_frames(video(10, "matroska", interlaced=True))
     assert stream.warnings == ("the video is interlaced: a frame shows two moments, line by line",)
 

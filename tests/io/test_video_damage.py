@@ -200,7 +200,7 @@ def test_a_stream_with_its_index_at_the_end(videos: dict[str, bytes]) -> None:
         def read(self, size: int = -1) -> bytes:
             return self._stream.read(min(size, 1000) if size > 0 else size)
 
-    with pytest.raises(DecodeError, match="its index comes after its images, and a stream cannot be wound back"):
+    with pytest.raises(DecodeError, match="its index comes after its images, and the stream is not seekable"):
         iter_frames(Pipe(videos["mp4"]))
     assert len(read_frames(Pipe(videos["fast"]))[0]) == 90
 
@@ -253,7 +253,7 @@ def test_damaged_packets_in_the_middle(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_hole_in_the_file_is_told() -> None:
+def test_a_hole_in_the_file_is_a_gap() -> None:
     written = io.BytesIO()
     numbered_video(written, 90, container="matroska", options=KEYED, container_options={"cluster_time_limit": "100"})
     data = written.getvalue()
@@ -297,7 +297,7 @@ def test_a_decoder_that_cannot_be_opened() -> None:
 # --- headers and times that lie ---------------------------------------------------------------------------------------
 
 
-def test_a_header_that_tells_too_long_and_too_short(videos: dict[str, bytes]) -> None:
+def test_a_header_that_declares_too_long_and_too_short(videos: dict[str, bytes]) -> None:
     """Matroska's Duration is a float, in milliseconds, after its id 0x4489 and a size of 0x88."""
     data = bytearray(encoded_alone())
     place = data.find(b"\x44\x89\x88") + 3

@@ -1,4 +1,4 @@
-"""A small model made by the tests: a graph whose answer is known, its record, and its folder."""
+"""A small model made by the tests: a graph whose output is known, its record, and its folder."""
 
 from __future__ import annotations
 

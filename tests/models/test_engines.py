@@ -1,4 +1,4 @@
-"""Engines by name: the same graph, the same answers, whatever computes."""
+"""Engines by name: the same graph, the same outputs, whatever computes them."""
 
 from __future__ import annotations
 
@@ -100,13 +100,13 @@ def test_arrays_must_fit_the_graph(spec: ModelSpec, array: np.ndarray[Any, Any])
     assert "Exception from" not in str(caught.value)
 
 
-def test_a_graph_that_is_none_is_refused() -> None:
+def test_a_broken_graph_is_rejected() -> None:
     with pytest.raises(ModelError, match="model 'broken' cannot be loaded: Unable to read the model"):
         runtime.Session(b"no graph", name="broken", threads=1, device="cpu", engine="openvino")
 
 
 @pytest.mark.parametrize("engine", ["tensorrt", "", "OpenVINO", None, 1])
-def test_unknown_engines_are_refused(spec: ModelSpec, engine: Any) -> None:
+def test_unknown_engines_are_rejected(spec: ModelSpec, engine: Any) -> None:
     with pytest.raises(InputError, match="engine must be 'onnxruntime' or 'openvino', but got"):
         runtime.load(spec, engine=engine)
     for name in ("mtcnn", "haar"):
@@ -114,7 +114,7 @@ def test_unknown_engines_are_refused(spec: ModelSpec, engine: Any) -> None:
             get_detector(name, engine=engine)
 
 
-def test_what_does_not_go_together_is_refused(spec: ModelSpec) -> None:
+def test_options_that_do_not_go_together(spec: ModelSpec) -> None:
     with pytest.raises(InputError, match="precision must be 'float32' or 'bfloat16' or 'int8', but got 'float16'"):
         runtime.load(spec, engine="openvino", precision="float16")
     with pytest.raises(InputError, match="precision 'bfloat16' is for the engine 'openvino', but the engine is 'onnx"):
@@ -135,7 +135,7 @@ def test_a_missing_engine_names_its_extra(spec: ModelSpec, monkeypatch: pytest.M
     assert sys.modules.get("openvino_telemetry", sys) is not None
 
 
-def test_a_processor_without_bfloat16_is_told(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_without_bfloat16(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     class Core:
         def get_property(self, device: str, name: str) -> list[str]:
             return ["FP32"]
@@ -163,7 +163,7 @@ def in_int8() -> list[str]:
 
 @pytest.mark.parametrize("name", in_int8())
 @pytest.mark.parametrize("engine", runtime.ENGINES)
-def test_int8_of_a_shipped_model_answers_nearly_as_float32_does(name: str, engine: str) -> None:
+def test_int8_of_a_shipped_model_is_close_to_float32(name: str, engine: str) -> None:
     spec = registry.get(name)
     image = read_image(astronaut_path())
     analyzer = FaceAnalyzer(spec, threads=1)
@@ -209,7 +209,7 @@ def test_calls_take_their_threads_and_run_side_by_side_where_cores_are_left(spec
         assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
 
 
-def test_analyzers_answer_the_same_by_either_engine() -> None:
+def test_analyzers_give_the_same_by_either_engine() -> None:
     image = read_image(astronaut_path())
     (ours,) = FaceAnalyzer(threads=1).analyze(image).faces
     (other,) = FaceAnalyzer(threads=1, engine="openvino").analyze(image).faces

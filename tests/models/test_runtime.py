@@ -64,7 +64,7 @@ def test_arrays_must_fit_the_graph(spec: ModelSpec, array: np.ndarray[Any, Any])
         runtime.load(spec).run({"image": array})
 
 
-def test_a_graph_that_is_none_is_refused() -> None:
+def test_a_broken_graph_is_rejected() -> None:
     with pytest.raises(ModelError, match="model 'broken' cannot be loaded: "):
         runtime.Session(b"no graph", name="broken", threads=1, device="cpu")
 
@@ -76,7 +76,7 @@ def test_missing_weights_are_not_hidden(spec: ModelSpec) -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "CPU", "", None, 0])
-def test_unknown_devices_are_refused(spec: ModelSpec, device: Any) -> None:
+def test_unknown_devices_are_rejected(spec: ModelSpec, device: Any) -> None:
     with pytest.raises(InputError, match="device must be 'cpu', 'cuda' or 'cuda:0', but got"):
         runtime.load(spec, device=device)
 

@@ -37,7 +37,7 @@ def test_files_are_those_of_the_record(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_the_record_tells_data_limits_and_results_with_commands(name: str) -> None:
+def test_the_record_has_data_limits_and_results_with_commands(name: str) -> None:
     spec = registry.get(name)
     assert Crop.from_dict(spec.crop).size == spec.input.size  # type: ignore[union-attr]
     assert {"measured", "command", "date"} <= set(spec.crop)
@@ -66,7 +66,7 @@ def test_the_graph_takes_crops_and_only_their_number_varies(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_a_image_answers_alike_alone_and_in_a_batch_and_whatever_its_tint(name: str) -> None:
+def test_an_image_gives_the_same_alone_and_in_a_batch_and_whatever_its_tint(name: str) -> None:
     spec = registry.get(name)
     session = runtime.load(spec, threads=1)
     crops = crops_of(spec, 5)
@@ -109,7 +109,7 @@ def test_the_heads_file_gives_the_logits_of_the_graph(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VOICES)
-def test_the_record_of_a_voice_model_tells_data_limits_and_results_of_strangers(name: str) -> None:
+def test_the_record_of_a_speech_model_has_data_limits_and_results_on_other_speakers(name: str) -> None:
     spec = registry.get(name)
     assert spec.size_bytes <= 6e6
     assert {"intended_use", "not_for", "known_biases", "uar_by_sex", "uar_in_noise"} <= set(spec.card)
@@ -143,7 +143,7 @@ def test_the_graph_takes_a_waveform_of_any_length(name: str) -> None:
 
 @pytest.mark.parametrize("name", VOICES)
 @pytest.mark.parametrize("gain", [1e-3, 0.1, 3.0])
-def test_a_quiet_recording_gets_the_answer_of_a_loud_one(name: str, gain: float) -> None:
+def test_quiet_speech_gets_the_prediction_of_loud_speech(name: str, gain: float) -> None:
     spec = registry.get(name)
     session = runtime.load(spec, threads=1)
     wave = 0.3 * voiced(2 * 16000, np.random.default_rng(0))[None]
@@ -153,7 +153,7 @@ def test_a_quiet_recording_gets_the_answer_of_a_loud_one(name: str, gain: float)
 
 
 @pytest.mark.parametrize("name", VOICES)
-def test_the_weights_of_a_voice_model_start_a_training(name: str) -> None:
+def test_the_weights_of_a_speech_model_start_a_training(name: str) -> None:
     pytest.importorskip("torch")
     from mien.train.export import parity
     from mien.train.init import init_network

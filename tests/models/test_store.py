@@ -14,7 +14,7 @@ from mien.errors import ModelError, WeightsError
 from mien.models import ModelFile, ModelSpec, store
 
 
-def test_weights_are_handed_out_when_they_are_the_records(spec: ModelSpec, graph: bytes) -> None:
+def test_weights_are_read_when_they_are_the_records(spec: ModelSpec, graph: bytes) -> None:
     assert store.read_weights(spec) == graph
     store.verify(spec)
 
@@ -35,7 +35,7 @@ def test_the_digest_is_computed_once(spec: ModelSpec, graph: bytes, monkeypatch:
     assert counted == [len(graph)] * 2
 
 
-def test_a_change_of_the_file_is_seen_after_an_earlier_reading(spec: ModelSpec, graph: bytes) -> None:
+def test_a_change_of_the_file_is_noticed_after_an_earlier_reading(spec: ModelSpec, graph: bytes) -> None:
     store.read_weights(spec)
     path = spec.path.parent / "tiny.onnx"
     changed = bytes([graph[0] ^ 1]) + graph[1:]
@@ -48,7 +48,7 @@ def test_a_change_of_the_file_is_seen_after_an_earlier_reading(spec: ModelSpec, 
         store.verify(spec)
 
 
-def test_a_cut_file_is_seen(spec: ModelSpec, graph: bytes) -> None:
+def test_a_cut_file_is_noticed(spec: ModelSpec, graph: bytes) -> None:
     (spec.path.parent / "tiny.onnx").write_bytes(graph[:-1])
     with pytest.raises(WeightsError, match=f"should have {len(graph)} bytes, but has {len(graph) - 1}"):
         store.read_weights(spec)

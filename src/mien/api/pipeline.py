@@ -202,7 +202,7 @@ class Analyzers:
         if kind == "audio":
             return self.speech.labels
         if kind == "image":
-            return self.faces.output.labels
+            return self.faces.labels
         if table == "fused":
             return FER7
         return self.voices.labels if table == "speech" else self.videos.labels

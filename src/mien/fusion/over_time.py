@@ -19,7 +19,7 @@ from mien._registry import Registry
 from mien.errors import InputError
 from mien.fusion.experts import ExpertWeights, Quality, shipped_weights
 from mien.fusion.rules import Fused
-from mien.labels import FER7, LabelSet, mapping
+from mien.labels import FER7, LabelSet, can_map, mapping
 from mien.results import (
     Emotion,
     EmotionSegment,
@@ -77,7 +77,8 @@ def fuse(
     goes, where speech begins, ends or changes its emotion.  Between two edges the face is the mean over its frames by
     time.  Times of all must be those of the video, as mien gives them.
 
-    Which face speaks is not known: the largest in view over the speech is taken, and the result's notes say so.
+    Which face speaks is not known: the largest in view over the speech is taken, and the result's notes say so.  What
+    has emotions that have no place among the seven is left out, with a warning.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def fuse(
     Raises
     ------
     InputError
-        If there is no such method, weights are given for another, segments overlap, or labels cannot be mapped.
+        If there is no such method, weights are given for another, or segments overlap.
     ModelError
         If the shipped weights are missing or wrong.
 
@@ -121,9 +122,13 @@ def fuse(
         raise InputError(f"weights are for 'experts', but the method is {name!r}")
     tracks = _tracks(sources["face"]) if "face" in sources else ()
     segments = {key: _segments(key, source) for key, source in sources.items() if key != "face"}
+    unmapped = _unmapped(tracks, segments)
+    tracks = () if "face" in unmapped else tracks
+    segments = {key: () if key in unmapped else own for key, own in segments.items()}
     start, end = _bounds(sources, tracks, segments, start_s, end_s)
     path = next((s.path for s in sources.values() if isinstance(s, VideoResult | SpeechResult)), None)
-    found = FusedResult((), name, FER7, (), _warnings(sources, tracks, segments), path, tuple(sources))
+    warnings = _warnings(sources, tracks, segments, unmapped)
+    found = FusedResult((), name, FER7, (), warnings, path, tuple(sources))
     if not end > start:
         return found
     axis = _Axis(tuple(sources), tracks, segments, start, end)
@@ -131,7 +136,7 @@ def fuse(
     if name == "experts":
         options["weights"] = weights or shipped_weights(tracks[0].labels.name if tracks else "fer7")
     fused = combine(axis.shares, quality=axis.quality, labels=FER7, **options)
-    return FusedResult(axis.fused_segments(fused), name, FER7, axis.notes(), found.warnings, path, tuple(sources))
+    return FusedResult(axis.fused_segments(fused), name, FER7, axis.notes(), warnings, path, tuple(sources))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -383,8 +388,17 @@ def _bounds(
     return float(start), float(end)
 
 
+def _unmapped(tracks: Sequence[FaceTrack], segments: Mapping[str, Sequence[SpeechSegment]]) -> dict[str, LabelSet]:
+    """Return the modalities whose labels have no place among the common seven."""
+    labels = {"face": [track.labels for track in tracks], **{name: _labels(own) for name, own in segments.items()}}
+    return {name: other for name, found in labels.items() for other in dict.fromkeys(found) if not can_map(other, FER7)}
+
+
 def _warnings(
-    sources: Mapping[str, Any], tracks: Sequence[FaceTrack], segments: Mapping[str, Sequence[SpeechSegment]]
+    sources: Mapping[str, Any],
+    tracks: Sequence[FaceTrack],
+    segments: Mapping[str, Sequence[SpeechSegment]],
+    unmapped: Mapping[str, LabelSet],
 ) -> tuple[str, ...]:
     """Say what is missing."""
     warnings = []
@@ -393,7 +407,9 @@ def _warnings(
     for name, source in sources.items():
         if name in there:
             continue
-        if name == "face":
+        if name in unmapped:
+            missing = f"the labels {unmapped[name].name} of the {name} have no place in {FER7.name}"
+        elif name == "face":
             missing = "no face is seen"
         elif name == "voice":
             missing = "there is no sound" if source is None else "nobody speaks"

@@ -44,7 +44,7 @@ _MISSING_S, _MISSING_SHARE = 0.3, 0.01
 """A file that ends this much before the length it declares is truncated."""
 
 _SHORT_S = 0.5
-"""Shorter than this, no emotion can be heard."""
+"""Shorter than this, no emotion can be recognized."""
 
 _QUIET = 10 ** (-50 / 20)
 """Audio whose loudest sample is under -50 dB of full scale holds hardly more than the noise of its 16 bits."""
@@ -62,7 +62,7 @@ class AudioDecoder:
     Parameters
     ----------
     source : str, os.PathLike, bytes or binary file object
-        What holds it; a file object is read from where it stands, and not closed.
+        The file; a file object is read from its current position, and not closed.
     """
 
     def __init__(self, source: Any) -> None:
@@ -137,7 +137,7 @@ class AudioDecoder:
         if self._damaged:
             self.warnings.append(f"damaged parts of the sound were left out ({self._damaged} of them)")
         if self._backwards:
-            self.warnings.append("the file's times run backwards; the sound is taken in its order")
+            self.warnings.append("the file's times run backwards; the sound is read in its order")
         self._check_end()
 
     def _frames(self) -> Iterator[AudioFrame]:

@@ -56,7 +56,7 @@ class VideoDemuxer:
     Parameters
     ----------
     source : str, os.PathLike, bytes or binary file object
-        What holds it; a file object is read from where it stands, and not closed.
+        The file; a file object is read from its current position, and not closed.
     threads : int
         Threads of the decoder.
     max_pixels : int
@@ -129,7 +129,7 @@ class VideoDemuxer:
         context.thread_type = "AUTO"  # frames or slices, whichever the codec knows
         context.thread_count = self._threads
         if self._limit is not None:
-            # Frames that claim a huge size later are refused before memory is taken; what is coded may be a little
+            # Frames that claim a huge size later are rejected before memory is allocated; what is coded may be a little
             # larger than what is displayed.
             context.options = {"max_pixels": str(2 * self._limit + 1_000_000)}
         self.context = context
@@ -219,7 +219,7 @@ class VideoDemuxer:
 
     @property
     def lacks_index(self) -> bool:
-        """Whether the index may come after the images, in a stream that cannot be wound back to them."""
+        """Whether the index may come after the images, in a stream that is not seekable."""
         return self.format in _NEEDS_INDEX and not self._file.seekable()
 
     @property
@@ -361,7 +361,7 @@ _SEEK_FROM_S = 2
 """Seeking ahead by less than this costs more than decoding."""
 
 _MAX_FLUSHES = 64
-"""How often a decoder is asked for what it holds back at the end, where it raises errors in between."""
+"""How often a decoder is flushed at the end, where it raises errors in between."""
 
 _RECOVERY_FRAMES = 300
 """So many frames after a lost key frame are left out, unless another one comes; videos without more of them recover."""
@@ -428,7 +428,7 @@ class VideoDecoder:
         if not self._ready:
             what = f"none of its {packets:,} packets of images can be decoded" if packets else "it holds no image"
             if not packets and self.file.lacks_index:
-                what = "its index comes after its images, and a stream cannot be wound back to them"
+                what = "its index comes after its images, and the stream is not seekable"
             found = "; ".join(self.file.warnings)
             raise DecodeError(
                 f"{self.file.label} cannot be decoded: {what}{found and f' ({found})'}", path=self.file.path

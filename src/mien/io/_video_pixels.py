@@ -38,7 +38,7 @@ _SCALING = 0x2 | 0x2000 | 0x40000
 class FrameConverter:
     """Convert frames to RGB.
 
-    Matrix and range are those of the frame; where it has no matrix, BT.709 is taken for high definition and BT.601
+    Matrix and range are those of the frame; where it has no matrix, BT.709 is assumed for high definition and BT.601
     below, as players do.  Pixels that are not square are made so; frames of another size than the first's are scaled to
     it; transparent parts are laid on white.
 

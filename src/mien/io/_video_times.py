@@ -20,7 +20,7 @@ _NEXT = Fraction(1, 64)
 """The part of a tick by which a frame with the time of the one before follows it."""
 
 _GAP = Fraction(1, 2)
-"""An image that stands for longer, and longer than four frames, is a gap: a part may be missing."""
+"""A frame that lasts longer, and longer than four frames, is a gap: a part may be missing."""
 
 _LARGEST_TOLERANCE = Fraction(1, 2000)
 
@@ -119,7 +119,7 @@ class LostFrameCounter:
 
     def push(self, pts: int, dts: int | None, key: bool) -> None:
         """Note that a packet, maybe of a key frame, goes into the decoder."""
-        if self._last is not None and dts is not None and dts < self._last:  # times begin anew: nothing can be told
+        if self._last is not None and dts is not None and dts < self._last:  # times start over: nothing is known
             self._waiting.clear()
             self._missed.clear()
         self._last = dts

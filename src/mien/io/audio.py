@@ -213,7 +213,7 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
     Parameters
     ----------
     source : str, os.PathLike, bytes, bytearray, memoryview or binary file object
-        A path, the content of a file, or a stream (read from where it stands, not closed).
+        A path, the content of a file, or a stream (read from its current position, not closed).
     rate_hz : int or None
         Samples per second that come out; None keeps the file's own.
     block_s : float
@@ -241,7 +241,7 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
 def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
     """Read a whole audio file, or the sound of a video.
 
-    The first sound track is taken, its channels are averaged; integers of any width and floats become float32 with full
+    The first sound track is read, its channels are averaged; integers of any width and floats become float32 with full
     scale at 1.  What a damaged file still holds is read, with a warning in the result.
 
     Parameters

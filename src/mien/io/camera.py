@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Camera", "Device", "explain_no_access", "find_cameras", "list_devices", "open_capture"]
 
 _PROBE_S = 8.0
-"""A camera that gives no image within this does not answer; slow ones take three seconds to start."""
+"""A camera that gives no image within this time counts as dead; slow ones take three seconds to start."""
 
 _PROBE_READS = 20
 """The first images after opening may fail while the sensor starts."""
@@ -83,7 +83,7 @@ def find_cameras(*, timeout_s: float = _PROBE_S) -> tuple[tuple[Camera, ...], tu
     Returns
     -------
     (tuple of Camera, tuple of str)
-        By their numbers; and a line for each device that is there but does not answer.
+        By their numbers; and a line for each device that gives none.
     """
     devices = list_devices()
     if not devices:

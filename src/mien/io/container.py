@@ -163,17 +163,17 @@ def has_moving_images(source: Any) -> bool:
 
 
 def find_time_zero(container: InputContainer) -> tuple[Fraction, str | None]:
-    """Return where a file's time zero lies on the clock of its streams, exactly, and a warning where that is odd.
+    """Return a file's time zero on the clock of its streams, exactly, and a warning where that is odd.
 
     Videos from a broadcast begin at any time of day: zero is where the container's first stream begins.  Sound that
-    begins before zero is a coder's delay, and is left there; images that do so are real, and zero moves to them.
+    begins before zero is an encoder's delay, and is left there; images that do so are real, and zero moves to them.
     """
     images = moving_image_streams(container)
     if images and images[0].start_time is not None and images[0].time_base is not None:
         begin = images[0].start_time * images[0].time_base
         if begin < 0:
             return begin, f"the images begin at {float(begin):.3f} s, before zero: times are counted from there"
-    # FFmpeg rounds the container's begin to a microsecond; the stream that it was taken from tells it exactly.
+    # FFmpeg rounds the container's start to a microsecond; that of the stream behind it is exact.
     about = Fraction(container.start_time or 0) * _MICROSECOND
     starts = [
         stream.start_time * stream.time_base

@@ -1,7 +1,7 @@
 """Images: from a path, bytes, a stream, an array or a PIL image to RGB pixels.
 
 Pillow decodes everything.  OpenCV's decoders write what they think of a damaged file to the process' stderr, which
-nobody can turn off for one call.
+cannot be turned off for one call.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _check_format(head: bytes, path: str | None) -> str:
 
 
 class _RangeError(ValueError):
-    """Values whose range nobody knows; the message continues "the image has"."""
+    """Values of an unknown range; the message continues "the image has"."""
 
 
 def _decode(data: bytes, path: str | None, limit: int) -> LoadedImage:
@@ -326,7 +326,7 @@ def _to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         return np.repeat(table[np.asarray(image).astype(np.uint16)][..., None], 3, axis=2), ()
     if mode in ("I", "F"):
         kind = "32-bit" if mode == "I" else "float"
-        raise _RangeError(f"{kind} values, whose range nobody knows: expected 8 or 16 bits a channel")
+        raise _RangeError(f"{kind} values, whose range is unknown: expected 8 or 16 bits a channel")
     if not image.has_transparency_data:
         return _to_array(image if mode == "RGB" else image.convert("RGB")), ()
     image = image.convert("RGBA")

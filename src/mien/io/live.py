@@ -178,9 +178,9 @@ class FileSource(LiveSource):
 
 
 class NetworkSource(LiveSource):
-    """A stream, or a video that lies elsewhere.
+    """A network stream, or a video at an address.
 
-    What is known to have an end is played in its own time.  Of anything else each image is taken as it comes, and
+    What has a known duration is played in its own time.  Of anything else each image is given as it comes, and
     those that come late are dropped.
 
     Parameters

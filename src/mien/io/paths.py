@@ -14,7 +14,7 @@ __all__ = ["AUDIO_SUFFIXES", "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "format_path", 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
 )
-"""Lower-case suffixes by which an image is found in a folder; a file that is named outright is taken as it is."""
+"""Lower-case suffixes by which an image is found in a folder; a file that is named outright may have any."""
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"}

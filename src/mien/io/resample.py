@@ -24,7 +24,7 @@ _OPTIONS = f"filter_size={_FILTER_SIZE}:phase_shift=10:cutoff=0.95:filter_type=k
 class Resampler:
     """Bring a waveform that comes in blocks to another sampling rate, in constant memory.
 
-    Sample k of all that comes out lies at k / ``target_hz`` seconds after the first that went in; what lies before and
+    Sample k of all that comes out lies at k / ``target_hz`` seconds after the first that went in; what comes before and
     after the waveform is silence.  The result is the same, bit by bit, whatever the size of the blocks.
 
     Parameters
@@ -48,7 +48,7 @@ class Resampler:
         self._input.link_to(resampler)
         resampler.link_to(self._output)
         self._graph.configure()
-        # By itself, swresample takes what lies outside for a mirror image.  So silence goes in before the waveform, of
+        # By itself, swresample mirrors the waveform at its ends.  So silence goes in before the waveform, of
         # such a length that a whole number of samples comes out.
         shared = math.gcd(source_hz, target_hz)
         self._reach = math.ceil(_FILTER_SIZE / 2 * max(1.0, source_hz / target_hz)) + 1

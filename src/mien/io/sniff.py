@@ -17,7 +17,7 @@ HEAD_BYTES = 512
 READABLE_IMAGES = ("jpeg", "png", "webp", "tiff", "bmp", "gif")
 """The formats that `mien.io.image.read_image` decodes."""
 
-# Magic numbers as in the formats' specifications; the same list stands in the `file` utility's magic(5) database.
+# Magic numbers as in the formats' specifications; see also the `file` utility's magic(5) database.
 _PREFIXES: tuple[tuple[bytes, Kind, str], ...] = (
     (b"\xff\xd8\xff", "image", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "image", "png"),
@@ -96,8 +96,8 @@ def detect_kind(source: Any) -> Kind:
 def peek_kind(source: Any) -> tuple[Kind, Any]:
     """Detect what a source holds, as `detect_kind` does, and return it with what to read instead of the source.
 
-    That is the source itself, but for a stream that cannot be wound back: then it is a file object that begins where
-    the stream stood.  (Such a stream is read to its end where its format is that of a video.)
+    That is the source itself, but for a stream that is not seekable: then it is a file object that begins where the
+    stream did.  (Such a stream is read to its end where its format is that of a video.)
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _by_content(bytes(source[:HEAD_BYTES]), source), source

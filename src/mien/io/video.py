@@ -51,7 +51,7 @@ class Frame:
     image : numpy.ndarray
         uint8 of shape (H, W, 3), RGB, C-contiguous, upright; it is the caller's to change.
     time_s : float
-        When it is shown; zero is where the file's first stream begins, sound included.
+        When it is displayed; zero is where the file's first stream begins, sound included.
     """
 
     image: NDArray[np.uint8]
@@ -99,7 +99,7 @@ class VideoReader:
         self._prefetcher = _Prefetcher(
             lambda: _convert_frames(decoder, converter, sampling, numbers), limit=limit, done=file.close
         )
-        # When nobody holds the reader any more, and at the end of the program.
+        # When the reader is garbage-collected, and at the end of the program.
         self._close = weakref.finalize(self, self._prefetcher.stop)
 
     @property
@@ -186,7 +186,7 @@ class _Prefetcher(Generic[T]):
     def next(self) -> T:
         """Return the next item; raise `StopIteration` after the last, and what the iterator raised."""
         if self._thread is None and not self._stopped:
-            # A daemon: a program that ends must not wait for a video that nobody reads on.
+            # A daemon: a program that ends must not wait for an abandoned video.
             self._thread = threading.Thread(target=self._work, name="mien-video", daemon=True)
             self._thread.start()
         with self._changed:
@@ -265,7 +265,7 @@ def iter_frames(
     Parameters
     ----------
     source : str, os.PathLike, bytes, bytearray, memoryview or binary file object
-        A path, the content of a file, or a stream (read from where it stands, in another thread, and not closed).
+        A path, the content of a file, or a stream (read from its current position, in another thread, and not closed).
     step_s : float, optional
         Seconds between the frames; 1 / 30 and the like are understood as the fractions they were meant to be.
     from_s, to_s : float, float or None

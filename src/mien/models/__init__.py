@@ -1,4 +1,4 @@
-"""What a model is, where it lies, and how it runs.
+"""What a model is, where its files are, and how it runs.
 
 `MODELS` has the models by name, `registry.get` also finds one by its path; `store` reads its record and weights,
 `runtime.load` makes it runnable.

@@ -71,7 +71,7 @@ def get(model: str | os.PathLike[str] | ModelSpec) -> ModelSpec:
     ----------
     model : str, path or ModelSpec
         A name of `MODELS`, the path of a ``.toml`` record, or a run folder that holds
-        ``model.toml``.  Such a name always means that model, whatever lies in the current folder.  A `ModelSpec`
+        ``model.toml``.  Such a name always means that model, whatever is in the current folder.  A `ModelSpec`
         is returned as it is.
 
     Returns

@@ -171,11 +171,11 @@ class SoundInput:
     min_s : float
         Shortest cut; shorter ones are padded with zeros at both ends.
     window_s, hop_s : float
-        Length of the windows over long speech, and the way from one to the next, unless others are asked for.
+        Length of the windows over long speech, and the way from one to the next, by default.
     pad_s : float
         What is kept of the sound before and after the speech.
     trim : bool
-        Whether the silence before and after the speech is cut away where a whole recording is one answer.
+        Whether the silence before and after the speech is cut away where a whole file gets one prediction.
     layout, dtype : str
         Always ``"NT"``, ``"float32"``: stated in the record, so that a reader need not know it.
     """
@@ -242,7 +242,7 @@ class Output:
     temperature : float
         What the logits are divided by before the softmax (Guo et al. 2017, arXiv:1706.04599); above zero.
     default : bool
-        Whether it answers when no output is asked for; exactly one output of a model does.
+        Whether it is the default; exactly one output of a model is.
     """
 
     name: str
@@ -355,7 +355,7 @@ class ModelSpec:
 
     @property
     def default_output(self) -> Output:
-        """The output that answers when none is asked for.
+        """The default output.
 
         Raises
         ------
@@ -413,7 +413,7 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
     record : str or mapping
         TOML text, or the same as plain data.
     path : str or pathlib.Path
-        Where the record lies (or will lie): named in messages, and the files lie beside it.
+        Where the record is (or will be): named in messages, and the files are beside it.
 
     Returns
     -------
@@ -457,7 +457,7 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a value stands: file, table and key, for messages."""
+    """Where a value is: file, table and key, for messages."""
 
     file: str
     table: str = ""
@@ -491,7 +491,7 @@ def _parse(
     table : mapping
         The values.
     place : _Place
-        Where the table stands.
+        Where the table is.
     hidden, required : collection of str
         Fields that are not known here, and those that must be there in spite of a default.
     **given : object

@@ -1,4 +1,4 @@
-"""Where models lie: the only place of the inference path that opens, downloads and writes records and weights.
+"""Where models are kept: the only place of the inference path that opens, downloads and writes records and weights.
 
 Weights are handed out only when their content is what the record declares.  Nothing is downloaded unless somebody calls
 `download`.  Proxies are those of the environment (``https_proxy``, ``no_proxy``), as `urllib.request` reads them.
@@ -236,7 +236,7 @@ def _read(spec: ModelSpec, entry: ModelFile, *, trust_earlier: bool) -> bytes:
 def download_folder() -> Path:
     """Return where downloaded models are kept: ``models`` in ``MIEN_CACHE_DIR``, else in the user's cache folder.
 
-    Unlike parsed tables they are kept when the variable is set to nothing, too: somebody asked for them.
+    Unlike parsed tables they are kept when the variable is empty, too: they were requested.
     """
     given = os.environ.get(CACHE_VARIABLE, "")
     if given.strip():
