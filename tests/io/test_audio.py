@@ -435,18 +435,17 @@ def test_import_is_light() -> None:
 
 def test_what_was_read_is_written_back(tmp_path: Path) -> None:
     samples = np.random.default_rng(3).integers(-32768, 32768, 5000).astype(np.int16)
-    data = wav(samples, 11025)
-    path = tmp_path / "x.wav"
-    write_wav(path, read_audio(data).wave, 11025)
-    assert path.read_bytes() == data
-    stream = io.BytesIO()
-    write_wav(stream, read_audio(data).wave, 11025)
-    assert stream.getvalue() == data
+    wave = read_audio(wav(samples, 11025)).wave
+    path, stream = tmp_path / "x.wav", io.BytesIO()
+    write_wav(path, wave, 11025)
+    write_wav(stream, wave, 11025)
+    for source in (path, stream.getvalue()):
+        np.testing.assert_array_equal(read_audio(source).wave, wave)
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_faults_of_writing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"written as \.wav, but the name is 'x.mp3'"):
+    with pytest.raises(InputError, match=r"\.wav, but .*'x.mp3'"):
         write_wav(tmp_path / "x.mp3", sine(8000, 0.1), 8000)
     with pytest.raises(InputError, match="wave must be float32 of shape"):
         write_wav(tmp_path / "x.wav", np.zeros((2, 3), np.float32), 8000)
