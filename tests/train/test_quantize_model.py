@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -57,7 +58,7 @@ def test_a_run_gets_a_graph_in_int8(
     (exact,) = _explained(FaceAnalyzer(run_folder, detector="haar"))
     # The heads are linear in the features of either graph, so the maps are class activation maps of both.
     assert (map_.method, exact.method) == ("cam", "cam")
-    assert abs(map_.map - exact.map).max() < 0.1 * abs(exact.map).max()
+    assert np.corrcoef(map_.map.ravel(), exact.map.ravel())[0, 1] > 0.95
 
 
 def _explained(analyzer: FaceAnalyzer) -> Any:

@@ -38,8 +38,8 @@ def command(choice: Choice, frames: bool, count: int | None, as_csv: bool, as_js
     mien data list baum2 --data BAUM-2 --out clips.csv
     mien data list faces --frames -n 12 --json
     """
-    from mien.data.files import atomic_path
     from mien.data.listing import format_rows, frame_rows, sample_rows
+    from mien.evaluate.documents import write_text
 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
@@ -59,8 +59,7 @@ def command(choice: Choice, frames: bool, count: int | None, as_csv: bool, as_js
         _shell.write(text.removesuffix("\n"))
     else:
         unit = "frames" if frames else "clips" if samples.kind == "video" else "files"
-        with atomic_path(out) as hidden:
-            hidden.write_bytes(text.encode("utf-8", "backslashreplace"))
+        write_text(out, text)
         _shell.note(f"wrote {len(rows)} {unit} to {out}")
     if failed:
         return _shell.SOME_FAILED if rows else _shell.FAILED

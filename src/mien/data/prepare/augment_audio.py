@@ -94,7 +94,7 @@ class Changes:
 
 
 MEL_CNN_CHANGES = Changes()
-"""The changes of `mel_cnn`'s source project: speeds 0.81 and 1.07, one semitone down and two up, noise of 0.005 to 0.008."""
+"""As `mel_cnn` was first trained: speeds 0.81 and 1.07, one semitone down and two up, noise of 0.005 to 0.008."""
 
 
 class Copies(AudioWork):
