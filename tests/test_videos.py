@@ -147,7 +147,7 @@ def test_the_methods_take_their_frames_by_number(video: Path, method: str, numbe
 
 def test_a_short_video_has_its_middle_frame(folder: Path) -> None:
     path = write(folder / "short.mp4", [Fraction(i, 30) for i in range(9)], rate=30)
-    with pytest.warns(mien.MienWarning, match="the video has only 9 frames: its middle one is taken"):
+    with pytest.warns(mien.MienWarning, match="the video has only 9 frames: only the middle one is read"):
         found = mien.analyze_video(path, method="every-nth", voice=False)
     assert found.times_s.tolist() == [4 / 30]
 

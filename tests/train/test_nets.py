@@ -319,7 +319,7 @@ def test_wrong_options_raise(name: str, options: dict[str, object], message: str
 
 
 def test_the_page_on_networks_says_what_they_cost() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "networks.md").read_text("utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "training" / "networks.md").read_text("utf-8")
     rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `") and " | 48" in line}
     assert set(rows) == set(FACES)
     for name, row in rows.items():

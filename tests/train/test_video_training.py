@@ -425,7 +425,7 @@ def test_a_model_reads_a_video(run: Path, tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["clip_model"] == "tiny-temporal"
     assert found["tracks"][0]["clip"]["labels"] == "baum8"
-    assert found["summary"]["clip"]["probabilities"] == pytest.approx(list(video.summary.clip.probabilities))  # type: ignore[union-attr]
+    assert found["summary"]["clip"]["probabilities"] == pytest.approx(dict(video.summary.clip))  # type: ignore[union-attr]
     done = CliRunner().invoke(cli, ["analyze", str(path), "--clip-model", str(run), "--only", "face"])
     assert f"; as a clip: {video.summary.clip.top}" in done.stdout  # type: ignore[union-attr]
     done = CliRunner().invoke(cli, ["analyze", str(path), "--clip-model", "face-base"])
