@@ -122,7 +122,7 @@ def test_gray_is_spread_to_three_channels(image: np.ndarray, axis: bool) -> None
         [np.uint8, np.int8, np.uint16, np.int64, np.float32, np.float64, np.bool_, np.complex64, object]
     ),
 )
-def test_any_array_is_a_image_or_an_input_error(shape: tuple[int, ...], dtype: Any) -> None:
+def test_any_array_is_an_image_or_an_input_error(shape: tuple[int, ...], dtype: Any) -> None:
     array = np.zeros(shape, dtype)
     image = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
     if dtype is np.uint8 and image and 0 not in shape[:2]:

@@ -74,7 +74,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, video: Path) -> Path:
     (tmp_path / "photos" / "party").mkdir(parents=True)
-    for name in ("team.jpg", "photos/one.jpg", "photos/party/two.jpg"):
+    (tmp_path / "mien-out").mkdir()
+    for name in ("team.jpg", "photos/one.jpg", "photos/party/two.jpg", "mien-out/astronaut.jpg"):
         shutil.copy(astronaut_path(), tmp_path / name)
     silence = np.zeros(RATE, np.float32)
     voices = [voiced(2 * RATE, np.random.default_rng(seed)) for seed in range(2)]

@@ -102,7 +102,7 @@ def test_importing_mien_changes_nothing_in_the_process() -> None:
     assert _fresh(code) == "True\n"
 
 
-def test_analyzing_a_image_writes_nothing_under_the_home_directory(tmp_path: Path) -> None:
+def test_analyzing_an_image_writes_nothing_under_the_home_directory(tmp_path: Path) -> None:
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()
     work.mkdir()

@@ -367,7 +367,7 @@ def test_names_that_meet_only_as_png_are_kept_apart(here: Path, model: Path) -> 
     assert [mien.read_image(f"drawn/{name}").shape[1] for name in names_under("drawn")] == [33, 44]
 
 
-def test_a_image_named_twice_is_written_twice(here: Path, model: Path, face: bytes) -> None:
+def test_an_image_named_twice_is_written_twice(here: Path, model: Path, face: bytes) -> None:
     Path("one.png").write_bytes(face)
     done = run(model, "one.png", "one.png", "*.png", "--out", "drawn")
     assert done.exit_code == 0, done.output

@@ -37,7 +37,8 @@ def test_a_second_demo_writes_the_same_again(shipped: Path, tmp_path: Path) -> N
     first, second = (CliRunner().invoke(main, ["demo", "--out", str(tmp_path)]) for _ in range(2))
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert first.stdout == second.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ["astronaut.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["astronaut.jpg", "astronaut.png"]
+    assert (tmp_path / "astronaut.jpg").read_bytes() == astronaut_path().read_bytes()
 
 
 def test_a_file_in_the_place_of_the_folder_is_wrong_usage(tmp_path: Path) -> None:

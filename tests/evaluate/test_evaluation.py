@@ -145,7 +145,7 @@ def test_overlap_with_training() -> None:
     assert (none_known.n_overlap, none_known.accuracy_overlap_free) == (0, none_known.accuracy)
 
 
-def test_copies_of_a_image_widen_the_interval() -> None:
+def test_copies_of_an_image_widen_the_interval() -> None:
     fake, rows, _, _ = setting()
     copies = rows.take(np.tile(np.arange(140), 4))
     once, four = (evaluate(fake, part).intervals["accuracy"] for part in (rows, copies))

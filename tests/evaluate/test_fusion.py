@@ -54,7 +54,7 @@ def face_data(n: int = 140, *, copies: int = 20) -> tuple[Samples, np.ndarray]:
     return table_samples(images, labels), labels
 
 
-def test_copies_and_near_copies_of_a_image_are_in_one_fold() -> None:
+def test_copies_and_near_copies_of_an_image_are_in_one_fold() -> None:
     data, labels = face_data()
     fold = image_folds(data, labels, 4)
     assert sorted(set(fold.tolist())) == [0, 1, 2, 3]

@@ -105,6 +105,6 @@ def test_boxes_that_are_none(detector, shot, boxes, message):
         detector.follow(shot.image, boxes)
 
 
-def test_a_image_that_is_none(detector):
+def test_an_image_that_is_none(detector):
     with pytest.raises(InputError, match="image must be uint8"):
         detector.follow(np.zeros((9, 9, 3)), np.zeros((0, 4)))

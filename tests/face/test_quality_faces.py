@@ -58,7 +58,7 @@ def test_brightness_and_contrast_do_not_matter(face: np.ndarray, gain: float, of
     assert sharpness(changed) == pytest.approx(sharpness(face), rel=0.1 if gain < 0.5 else 0.03)
 
 
-def test_a_image_without_anything_on_it_is_not_sharp() -> None:
+def test_an_image_without_anything_on_it_is_not_sharp() -> None:
     assert sharpness(np.full((48, 48, 3), 77, np.uint8)) == 0
     flat = np.random.default_rng(0).integers(100, 102, (48, 48, 3)).astype(np.uint8)
     assert sharpness(flat) == 0

@@ -118,7 +118,7 @@ def test_images_that_are_too_fast_for_the_encoder_are_dropped(tmp_path: Path) ->
         assert sum(1 for _ in video) == 60 - recording.dropped == recording.frames
 
 
-def test_a_recording_without_a_image_leaves_no_video(tmp_path: Path) -> None:
+def test_a_recording_without_an_image_leaves_no_video(tmp_path: Path) -> None:
     recording = LiveRecording(tmp_path / "a.mp4", FER7, source="x")
     recording.close()
     recording.close()
@@ -139,7 +139,7 @@ def test_a_recording_that_fails_says_so(tmp_path: Path) -> None:
 # --- snapshots ------------------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_is_a_image_a_drawn_one_and_what_they_show(tmp_path: Path) -> None:
+def test_a_snapshot_is_an_image_a_drawn_one_and_what_they_show(tmp_path: Path) -> None:
     seen = frame(1.5)
     write_snapshot(tmp_path / "a.b", GRAY, seen, source="camera 0", clock=CLOCK)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.b-drawn.png", "a.b.json", "a.b.png"]

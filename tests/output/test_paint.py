@@ -159,7 +159,7 @@ def test_faces_at_and_beyond_the_edge_are_no_trouble(box: tuple[float, float, fl
     assert image.any()
 
 
-def test_a_image_smaller_than_any_label_is_no_trouble() -> None:
+def test_an_image_smaller_than_any_label_is_no_trouble() -> None:
     image = np.zeros((6, 9, 3), np.uint8)
     Painter(9, 6).paint(image, [person((1.0, 1.0, 8.0, 5.0))], 0.0)
     assert image.any()

@@ -36,12 +36,12 @@ def test_images_stand_in_rows_at_the_size_of_the_cell() -> None:
 
 
 @pytest.mark.parametrize(("height", "width", "shown"), [(300, 100, (32, 96)), (10, 40, (96, 24)), (1, 4000, (96, 1))])
-def test_the_shape_of_a_image_is_kept(height: int, width: int, shown: tuple[int, int]) -> None:
+def test_the_shape_of_an_image_is_kept(height: int, width: int, shown: tuple[int, int]) -> None:
     left, top, right, bottom = extent(sheet([plain(height, width, (9, 90, 9))]), (9, 90, 9))
     assert (right - left, bottom - top) == shown
 
 
-def test_a_image_of_the_size_of_the_cell_is_not_touched() -> None:
+def test_an_image_of_the_size_of_the_cell_is_not_touched() -> None:
     own = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
     page = sheet([own], cell=64)
     np.testing.assert_array_equal(page[16:80, 16:80], np.repeat(own[..., None], 3, axis=2))

@@ -155,7 +155,7 @@ def test_a_face_checks_itself(values: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("size", [{"width": 0}, {"height": -1}])
-def test_a_image_has_a_size(size: dict[str, int]) -> None:
+def test_an_image_has_a_size(size: dict[str, int]) -> None:
     with pytest.raises(InputError, match="an image must have a size, but got"):
         result(**size)
 

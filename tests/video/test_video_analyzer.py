@@ -74,7 +74,7 @@ def test_a_person_who_walks_is_one_track_with_the_times_that_were_pushed(
     assert track.seen_s == pytest.approx(3.0)
 
 
-def test_a_searched_frame_is_answered_like_a_image(
+def test_a_searched_frame_is_answered_like_an_image(
     watched: tuple[VideoResult, list[VideoFrame]], walk: list[Shot]
 ) -> None:
     video, _ = watched

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ __all__ = ["command"]
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("mien-out"),
     show_default=True,
-    help="Folder for the drawn image.",
+    help="Folder for the sample and the drawn image.",
 )
 def command(out: Path) -> int:
     """Analyze a sample image, print what was found and draw it.
@@ -35,6 +36,7 @@ def command(out: Path) -> int:
     with FORMATS["console"].open(sys.stdout, Context()) as writer:
         writer.write(result)
     out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, out / "astronaut.jpg")
     target = out / "astronaut.png"
     write_image(target, draw(read_image(source), result))
     _shell.write(f"The drawn image: {target.resolve()}")

@@ -6,12 +6,12 @@ import io
 import os
 import platform
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from mien import __version__
+from mien.data.files import atomic_path
 from mien.errors import DatasetError
 from mien.metrics import Interval
 
@@ -127,16 +127,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     DatasetError
         If it cannot be written.
     """
-    target = Path(path)
-    beside = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
-    try:
-        try:
-            beside.write_bytes(content)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise DatasetError(f"cannot write {target}: {error.strerror or error}") from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -77,7 +77,7 @@ def test_json_on_stdout_and_in_a_file(tree: Path, tmp_path: Path) -> None:
     assert (gone.exit_code, "No such file or directory" in gone.stderr) == (1, True)
 
 
-def test_the_sheet_is_a_image(tree: Path, tmp_path: Path) -> None:
+def test_the_sheet_is_an_image(tree: Path, tmp_path: Path) -> None:
     done = run("folder", "--data", tree, "--sheet", tmp_path / "pairs.png")
     assert done.stderr == f"mien: drew {tmp_path / 'pairs.png'}\n"
     page = cv2.imread(str(tmp_path / "pairs.png"))

@@ -222,7 +222,7 @@ def test_nothing_is_asked_twice_or_written_over(tmp_path: Path, server: Service,
     assert len(table(tmp_path / "rejected.csv")) == 1
 
 
-def test_a_image_that_its_owner_deleted_is_not_asked_for_again(tmp_path: Path, server: Service, client: Make) -> None:
+def test_an_image_that_its_owner_deleted_is_not_asked_for_again(tmp_path: Path, server: Service, client: Make) -> None:
     wanted = plan(["anger"], count=1)
     list(extend(tmp_path, wanted, client()))
     (tmp_path / wanted[0].file).unlink()
@@ -266,7 +266,7 @@ def test_a_run_that_was_killed_is_finished(
     assert [p.name for p in target.parent.iterdir()] == [target.name]
 
 
-def test_what_a_power_cut_left_is_not_taken_for_a_image(tmp_path: Path, client: Make) -> None:
+def test_what_a_power_cut_left_is_not_taken_for_an_image(tmp_path: Path, client: Make) -> None:
     wanted = plan(["anger"], count=1)
     target = tmp_path / wanted[0].file
     target.parent.mkdir()

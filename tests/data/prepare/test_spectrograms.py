@@ -55,7 +55,7 @@ def test_wrong_names() -> None:
         spectrogram(tone(), settings="b")
 
 
-def test_a_image_has_one_pixel_a_value_low_frequencies_below() -> None:
+def test_an_image_has_one_pixel_a_value_low_frequencies_below() -> None:
     values = np.arange(12, dtype=np.float32).reshape(3, 4)
     drawn = spectrogram_image(values)
     assert drawn.shape == (3, 4, 3)
