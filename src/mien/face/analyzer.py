@@ -54,7 +54,7 @@ class FaceAnalyzer(EmotionModel):
         Which of the model's outputs becomes ``face.emotion``, or a label set that its default output maps to; by
         default the output that its record names.
     min_face_px : float, optional
-        Width of the smallest face to look for, in pixels; by default the detector chooses from the image's size.
+        Longer side in pixels of the smallest face's box; by default 20, and more above 6.25 megapixels.
     threads : int, optional
         Threads within one call; by default the cores of the process, at most four.
     device : str
