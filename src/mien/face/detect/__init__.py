@@ -18,7 +18,7 @@ from mien._registry import Registry
 from mien.errors import InputError
 from mien.models.runtime import check_engine
 
-__all__ = ["DETECTORS", "Detection", "Detector", "default_min_face_px", "get_detector"]
+__all__ = ["DETECTORS", "SMALLEST_PX", "Detection", "Detector", "SizedDetector", "default_min_face_px", "get_detector"]
 
 Floats = NDArray[np.float32]
 
@@ -112,6 +112,9 @@ class SizedDetector:
 
     searched_px: ClassVar[float]
     """How large the smallest face is in the image as it is searched."""
+
+    sure_score: ClassVar[float] = 0.95
+    """Which score a false face hardly ever has, see `mien.face.detect.search`."""
 
     def __init__(self, min_face_px: float | None) -> None:
         self.min_face_px = None if min_face_px is None else check_number(min_face_px, "min_face_px", low=1)

@@ -63,6 +63,7 @@ class HaarDetector(SizedDetector):
     """
 
     name = "haar"
+    sure_score = 0.5
     searched_px = 20  # the face cascade's window
 
     def __init__(

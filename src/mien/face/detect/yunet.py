@@ -76,6 +76,7 @@ class YunetDetector(SizedDetector):
 
     name = "yunet"
 
+    sure_score = 0.91
     searched_px = 16
     """The zoo's page says that the net sees faces of about 10 to 300 px; at 12 px scores fall under `SCORE` for some of
     the true faces, and at 20 px the work is half as much again for nothing."""
