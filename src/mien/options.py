@@ -105,6 +105,8 @@ class VideoOptions:
         What is analyzed; by default all.
     max_faces : int, optional
         Only the largest faces of a frame.
+    min_seen_s : float
+        Leave out people who are never seen for so many seconds at a stretch.
     smooth_s : float
         Time constant of the smoothing in seconds; zero smooths nothing.
     method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
@@ -125,6 +127,9 @@ class VideoOptions:
     )
     to_s: float | None = option(None, "End there.", flag="to", metavar="T", is_time=True, default_text="the end")
     max_faces: int | None = option(None, "Only the largest N faces of a frame.", metavar="N", low=1, default_text="all")
+    min_seen_s: float = option(
+        0.0, "Leave out people who are never seen for so long at a stretch.", flag="min-seen", metavar="S"
+    )
     smooth_s: float = option(0.4, "Time constant of the smoothing; 0 smooths nothing.", flag="smooth", metavar="S")
     method: str = option(
         "timeline",
