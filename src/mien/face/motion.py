@@ -55,7 +55,7 @@ LEARN_S, MAX_APPEARANCES = 0.3, 4
 
 
 SURE_SCORE, WEAK_EVIDENCE, ENOUGH_EVIDENCE = 0.97, 2 / 3, 2.0
-"""True faces score at least the first (see `mien.face.detect.mtcnn`).  A search that finds a face so counts 1, any other
+"""True faces score at least the first (see `mien.face.detect.mtcnn`).  A search that finds a face so counts 1, another
 the second; a face is real with the third in all: found twice surely, or three times."""
 
 
