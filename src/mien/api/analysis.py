@@ -39,9 +39,6 @@ SOUND_SKIPPED = "its sound was left out"
 _FIRST, _NTH = 21, 7
 """Every 7th frame after the first 21: how the student project on FER2013 and RAVDESS sampled videos."""
 
-_NEAR_S = 0.5
-"""By how much the length that a header declares may differ from what is there."""
-
 _BLOCK_S = 1.0
 """Sound is read in blocks of this length: the first segments come after a few of them."""
 
@@ -195,18 +192,13 @@ class VideoAnalysis:
         )
 
     def _end_s(self, video: VideoReader) -> float:
-        """Return when what was read ends: with its last frame, which lasts as long as frames do."""
-        rate = video.frame_rate
-        decoded_s = video.position_s if self._is_complete else self.reached_s
-        end_s = max(decoded_s, self.reached_s) + (1 / float(rate) if rate else 0.0)
-        declared_s = video.duration_s
+        """Return when what was read ends: with its last frame."""
         if self._options.method != "timeline":
             # Reading ends with the last frame that the method takes.
-            return max(end_s, declared_s or 0.0)
-        if not self._is_complete or declared_s is None:
-            return end_s
-        is_near = abs(declared_s - end_s) < max(_NEAR_S, 2 * self._options.step_s)
-        return max(declared_s, self.reached_s) if is_near else end_s
+            return max(video.reached_s, video.duration_s or 0.0)
+        if self._is_complete:
+            return max(video.reached_s, self.reached_s)
+        return self.reached_s + (1 / float(video.frame_rate) if video.frame_rate else 0.0)
 
     def _frame_numbers(self) -> Sequence[int] | None:
         """Return which frames the method takes, or None where the time says."""
