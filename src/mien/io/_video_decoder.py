@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -48,6 +49,10 @@ _SEEK_BACK_S = (0, 1, 5, 30)
 
 _MAX_ERRORS = 100
 """Read errors in a row, after which no more is expected of a file."""
+
+
+_CLOCK = re.compile(r"([0-9]{1,4}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,12})?)")
+"""A duration in the tags of Matroska, as mkvmerge and FFmpeg write it; other tags tell nothing."""
 
 
 class VideoDemuxer:
@@ -187,9 +192,9 @@ class VideoDemuxer:
         own = self.format not in _UNDECLARED
         if self.stream.duration:
             return self.stream.duration * self.time_base, own
-        clock = str(self.stream.metadata.get("DURATION", "")).split(":")  # Matroska, by mkvmerge and FFmpeg
-        if len(clock) == 3 and all(part.replace(".", "", 1).isdecimal() for part in clock):
-            hours, minutes, seconds = map(Fraction, clock)
+        clock = _CLOCK.fullmatch(str(self.stream.metadata.get("DURATION", "")))
+        if clock is not None:
+            hours, minutes, seconds = map(Fraction, clock.groups())
             return 3600 * hours + 60 * minutes + seconds, True
         return Fraction(self.container.duration or 0, 1_000_000), own and len(self.container.streams) == 1
 
@@ -490,7 +495,7 @@ class VideoDecoder:
                 frames = self.file.context.decode(packet)
             except EOFError:  # the decoder is empty
                 return
-            except av.FFmpegError:
+            except (av.FFmpegError, ValueError):  # ValueError: PyAV 19 has no decoder for it
                 if self._lost is None:
                     self._fail()
                 continue
