@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mien._checks import check_number, describe
 from mien.errors import DecodeError, InputError, MediaError
 from mien.fusion import METHODS, fuse
-from mien.io.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioReader, iter_audio
+from mien.io.audio import Audio, AudioBlock, AudioReader, iter_audio
 from mien.io.paths import format_path
 from mien.io.video import VideoReader, count_frames, iter_frames
 from mien.options import VideoOptions
@@ -354,8 +354,6 @@ class SpeechAnalysis:
     def _fill_gap(self, start_s: float) -> Iterator[SpeechSegment]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
         gap_s = start_s - self.duration_s
-        if gap_s > LONGEST_GAP_S:
-            raise DecodeError(f"{self._label()} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
         missing, most = max(round(gap_s * self._rate_hz), 0), round(_BLOCK_S * self._rate_hz)
         if missing and self._stream.duration_s:
             self._gaps.append(gap_s)
