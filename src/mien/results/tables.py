@@ -67,7 +67,8 @@ MODALITIES = ("face", "voice")
 
 
 def _fused_columns(modalities: Sequence[str]) -> tuple[Column, ...]:
-    weights = [Column(f"{name}_weight", float, help=f"how much the {name} counts, 0 and up") for name in modalities]
+    words = "weight of the {}, 0 and up; of experts its exponent, which may exceed 1"
+    weights = [Column(f"{name}_weight", float, help=words.format(name)) for name in modalities]
     predictions = [
         column
         for name in modalities
