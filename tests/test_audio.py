@@ -292,7 +292,8 @@ def test_segments_come_while_a_file_is_read(analyzer: SpeechAnalyzer) -> None:
 def test_a_recording_in_a_notebook(call: Path, model: Path) -> None:
     pytest.importorskip("matplotlib")
     found = mien.analyze_speech(call, model=model)
-    png = found._repr_png_()
+    assert found.preview is not None
+    png = found.preview(found)
     assert png is not None
     assert mien.read_image(png).shape[1] > 1000
     assert "data:image/png;base64," in found._repr_html_()
