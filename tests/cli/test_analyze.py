@@ -384,6 +384,15 @@ def test_home_is_expanded_and_urls_are_not_fetched(
         mien.analyze_video("data:video/mp4;base64," + "A" * 100_000)
 
 
+def test_ready_crops_need_no_detector(here: Path, model: Path) -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    Image.fromarray(crop).save("crop.png")
+    assert json.loads(run(model, "crop.png", "--json").stdout)["faces"] == []
+    (face,) = json.loads(run(model, "crop.png", "--json", "--detector", "none").stdout)["faces"]
+    assert face["box"] == [0, 0, 48, 48]
+    assert face == mien.analyze_image(crop, model=model, detector="none").faces[0].to_dict()
+
+
 def test_a_saved_face_is_a_part_of_the_image(here: Path, model: Path, face: bytes) -> None:
     Path("one.png").write_bytes(face)
     run(model, "one.png", "--save-faces", "faces")
