@@ -6,7 +6,7 @@ PyAV (FFmpeg) decodes; it is imported when something is read.  Channels are aver
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_integer, check_number, describe
+from mien._checks import check_integer, check_number, count_of, describe
 from mien.errors import DecodeError, InputError
 from mien.io._audio_decoder import AudioDecoder
 from mien.io.container import format_source
@@ -274,7 +274,7 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
             end_s = start_s + sum(map(len, waves)) / stream.rate_hz
         warnings = stream.warnings
     if gaps:
-        warnings = (*warnings, f"the sound has {len(gaps)} gaps, {sum(gaps):.2f} s in all; they are silence here")
+        warnings = (*warnings, describe_gaps(gaps))
     return Audio(
         np.concatenate(waves),
         stream.rate_hz,
@@ -285,3 +285,11 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
         stream.channels,
         warnings,
     )
+
+
+def describe_gaps(lengths_s: Sequence[float]) -> str:
+    """Return the warning about gaps of these lengths in seconds."""
+    whole = f"{sum(lengths_s):.2f} s"
+    if len(lengths_s) == 1:
+        return f"the sound has a gap of {whole}; it is silence here"
+    return f"the sound has {count_of(len(lengths_s), 'gap')}, {whole} in all; they are silence here"
