@@ -46,6 +46,7 @@ class ModelOptions:
         Which output of the model is used, or a label set to map to; by default the model's own.
     detector : str or Detector
         What finds faces: a name (see `mien.face.detect.DETECTORS`), or an object with the detector protocol.
+        ``"none"`` takes each image as one face: a ready crop.
     min_face_px : float, optional
         Longer side in pixels of the smallest face's box; by default 20, and more above 6.25 megapixels.
     threads : int, optional
@@ -69,7 +70,7 @@ class ModelOptions:
         flag="labels-as",
         metavar="OUTPUT",
     )
-    detector: Any = option("mtcnn", "mtcnn, haar or yunet.")
+    detector: Any = option("mtcnn", "mtcnn, haar or yunet; none takes each image as one face.")
     min_face_px: float | None = option(
         None,
         "Longer side of the smallest face.",
@@ -105,6 +106,8 @@ class VideoOptions:
         What is analyzed; by default all.
     max_faces : int, optional
         Only the largest faces of a frame.
+    min_seen_s : float
+        Leave out people who are never seen for so many seconds at a stretch.
     smooth_s : float
         Time constant of the smoothing in seconds; zero smooths nothing.
     method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
@@ -125,6 +128,9 @@ class VideoOptions:
     )
     to_s: float | None = option(None, "End there.", flag="to", metavar="T", is_time=True, default_text="the end")
     max_faces: int | None = option(None, "Only the largest N faces of a frame.", metavar="N", low=1, default_text="all")
+    min_seen_s: float = option(
+        0.0, "Leave out people who are never seen for so long at a stretch.", flag="min-seen", metavar="S"
+    )
     smooth_s: float = option(0.4, "Time constant of the smoothing; 0 smooths nothing.", flag="smooth", metavar="S")
     method: str = option(
         "timeline",

@@ -81,7 +81,7 @@ def test_every_frame_at_its_time(videos: dict[str, bytes], name: str, capfd: Any
     rounding = tick / 2 + 1e-12 if stream.format in ("mkv", "webm", "flv") else 1e-12
     np.testing.assert_allclose([at for _, at in frames], np.arange(COUNT) / 30, atol=rounding, rtol=0)
     assert (stream.frames_read, stream.frames_failed, stream.warnings) == (COUNT, 0, ())
-    assert stream.position_s == frames[-1][1]
+    assert stream.reached_s == pytest.approx(frames[-1][1], abs=0.1)
     assert (stream.codec, stream.path) == (name.split()[0].replace("mpeg2", "mpeg2video"), None)
     assert (stream.width, stream.height, stream.rotation, stream.has_audio) == (160, 120, 0, False)
     assert stream.frame_rate == 30
@@ -179,6 +179,33 @@ def test_images_that_begin_after_the_sound(tmp_path: Path) -> None:
     assert frames[0][1] == pytest.approx(1, abs=0.001)
     assert stream.has_audio
     assert read_audio(path).start_s == 0
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "ts"])
+@pytest.mark.parametrize(("image_s", "sound_s"), [(3, 0), (0, 3), (2, 4), (102, 100)])
+def test_streams_that_begin_late_are_healthy(tmp_path: Path, suffix: str, image_s: int, sound_s: int) -> None:
+    """The images end where they end, whichever stream begins first, and nothing is said of it."""
+    path, codecs = tmp_path / f"late.{suffix}", {"webm": ("libvpx-vp9", "libopus"), "ts": ("libx264", "mp2")}
+    codec, audio_codec = codecs.get(suffix, ("libx264", "aac"))
+    images = [(numbered(k), Fraction(k, 30) + image_s) for k in range(60)]
+    sound = {"sound": (sine(48000, 2.0), 48000), "sound_start_s": float(sound_s), "audio_codec": audio_codec}
+    write_video(path, images, codec=codec, **sound)
+    _, stream = read_frames(path)
+    _, sparse = read_frames(path, step_s=0.7)
+    end_s = 2.0 + image_s - min(image_s, sound_s)
+    assert stream.warnings == sparse.warnings == ()
+    assert stream.reached_s == sparse.reached_s == pytest.approx(end_s, abs=0.05)
+    assert stream.duration_s == pytest.approx(end_s, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_variable_rate_ends_at_one_time_whatever_is_sampled(tmp_path: Path, suffix: str) -> None:
+    path, times = tmp_path / f"variable.{suffix}", np.cumsum([0, *[40, 500, 30, 800, 33] * 6])
+    images = [(numbered(k), Fraction(int(at), 1000)) for k, at in enumerate(times)]
+    write_video(path, images, time_base=Fraction(1, 1000))
+    ends = {read_frames(path, step_s=step_s)[1].reached_s for step_s in (None, 0.04, 0.2, 1.0, 5.0)}
+    assert len(ends) == 1
+    assert ends.pop() == pytest.approx(times[-1] / 1000, abs=0.9)
 
 
 def test_a_broadcast_begins_at_zero(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mien.errors import InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
 from mien.io.video import iter_frames
 from mien.output.canvas import COLORS
-from mien.output.video import VideoWriter, draw_video
+from mien.output.video import TrackedPeople, VideoWriter, draw_video
 from mien.results import VideoResult
 from mien.results.track import EmotionSegment
 from planted_video import crowd, distribution, planted_video
@@ -282,6 +282,22 @@ def test_nobody_is_drawn_from_a_cut_on_until_the_new_scene_was_analyzed(tmp_path
         for (_, image), original in zip(read(tmp_path / "out.mp4"), images, strict=True)
     ]
     assert drawn == [not (31 <= k < 36 or 43 <= k < 48) for k in range(60)]
+
+
+def test_intervals_are_half_open_but_for_the_last_frame(tmp_path: Path) -> None:
+    """Somebody is seen in all frames before 1 s, the time of a cut, somebody else from there to the end."""
+    plans = ([("anger", 1.0), (None, 1.0)], [(None, 1.0), ("fear", 1.0)])
+    video = planted_video(*plans, step_s=0.2, cuts=(1.0,))
+    first, second = video.tracks
+    assert first.at(0.999) is not None
+    assert first.at(1.0) is None
+    assert second.at(0.999) is None
+    assert second.at(1.0) is not None
+    assert second.at(2.0) is None
+    gray, people = np.full((240, 320, 3), 110, np.uint8), TrackedPeople(video)
+    for k in range(61):
+        assert [person.number for person in people.at(gray, k / 30)] == [1 if k < 30 else 2]
+    assert video.tracks[1].at(video.times_s[-1]) is not None
 
 
 def test_labels_and_bars_can_be_left_out(tmp_path: Path) -> None:

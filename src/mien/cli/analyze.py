@@ -22,7 +22,14 @@ from mien.cli import _shell
 from mien.cli._analyze_output import STDIN, ItemFiles, Report, is_one_file
 from mien.cli._options import GroupedCommand, add_options, flag_of, option
 from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
-from mien.io.paths import format_path, iter_media_paths
+from mien.io.paths import (
+    AUDIO_SUFFIXES,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    expand_home,
+    format_path,
+    iter_media_paths,
+)
 from mien.options import AudioOptions, ModelOptions, VideoOptions, frame_step_s, make_options
 from mien.output.registry import FORMATS, Context, Format
 from mien.results import FailedItem, VideoResult
@@ -36,11 +43,10 @@ __all__ = ["command"]
 FIRST_LOOK = 10_000
 """So many files are looked at before the first is read: a folder of a million takes seconds, on a slow disk minutes."""
 
-_FOLDER_LIKE = frozenset(
-    {".avi", ".bmp", ".csv", ".gif", ".htm", ".html", ".jpeg", ".jpg", ".json", ".m4v", ".mp3", ".pdf", ".png", ".svg"}
-    | {".mkv", ".mov", ".mp4", ".wav", ".webm", ".webp"}
+_FILE_SUFFIXES = (
+    IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES | {".csv", ".htm", ".html", ".json", ".pdf", ".svg", ".txt"}
 )
-"""What a user who names a folder would hardly end it in."""
+"""What the name of a folder hardly ends in."""
 
 _STDIN_NAMES: dict[KindName, str] = {"image": "stdin.png", "audio": "stdin.wav", "video": "stdin.mp4"}
 
@@ -126,7 +132,8 @@ _PATH = click.Path(path_type=Path)
 )
 @add_options(VideoOptions, "step_s", group=_VIDEOS)
 @option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same as frames a second.")
-@add_options(VideoOptions, "from_s", "to_s", "max_faces", "smooth_s", "method", "fusion", "clip_model", group=_VIDEOS)
+@add_options(VideoOptions, "from_s", "to_s", "max_faces", "min_seen_s", "smooth_s", group=_VIDEOS)
+@add_options(VideoOptions, "method", "fusion", "clip_model", group=_VIDEOS)
 @option(
     "--table",
     group=_VIDEOS,
@@ -160,6 +167,7 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int
     for standard input.  What a file is, its content says.  A bad file becomes a row with its error and stops nothing;
     the exit code is then 3, or 1 if nothing at all could be read.
     """
+    paths = tuple(map(expand_home, paths))
     given = frozenset(name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT)
     choices = _Choices(values, given)
     choices.check()
@@ -309,8 +317,8 @@ class _Choices:
 
     def _check_times(self) -> None:
         values, given = self.values, self._given
-        for name, flag in (("step_s", "--step"), ("fps", "--fps"), ("smooth_s", "--smooth")):
-            value = values[name]
+        for name in ("step_s", "fps", "min_seen_s", "smooth_s"):
+            value, flag = values[name], f"--{name.removesuffix('_s').replace('_', '-')}"
             if name in given and not (math.isfinite(value) and value >= 0 and (value > 0 or name != "fps")):
                 least = "more than 0" if name == "fps" else "at least 0"
                 raise click.UsageError(f"{flag} must be {least}, but got {value:g}")
@@ -320,9 +328,9 @@ class _Choices:
         if to_s is not None and to_s <= from_s:
             raise click.UsageError(f"--to must be after --from, but got {from_s:g} to {to_s:g} s")
         if method != "timeline":
-            for name in ("step_s", "fps", "from_s", "to_s", "smooth_s"):
+            for name in ("step_s", "fps", "from_s", "to_s", "min_seen_s", "smooth_s"):
                 if name in given:
-                    flag = f"--{name.removesuffix('_s')}"
+                    flag = f"--{name.removesuffix('_s').replace('_', '-')}"
                     message = f"--method {method} chooses frames of the whole video, each by itself: leave out {flag}"
                     raise click.UsageError(message)
 
@@ -354,17 +362,16 @@ class _Choices:
     def _fit_places(self, plan: _Plan) -> None:
         """Refuse a file for many things, and names of files that would become folders."""
         for form in self.formats:
-            # What is made of images goes to a folder, whatever its name ends in.
-            if form.target != "each" or "image" in form.kinds or not any(kind in plan.counts for kind in form.kinds):
+            if form.target not in ("each", "folder") or not any(kind in plan.counts for kind in form.kinds):
                 continue
             place = self.place(form)
-            suffix = place.suffix.lower()
-            if plan.is_many and is_one_file(form, place):
-                raise click.UsageError(f"{form.flag} {place} is one file, but there are several to read: name a folder")
-            if suffix in _FOLDER_LIKE and suffix not in form.suffixes and not place.exists():
-                raise click.UsageError(
-                    f"{form.flag} {place}: expected a file that ends in {', '.join(form.suffixes)}, or a folder"
-                )
+            if is_one_file(form, place):
+                if plan.is_many:
+                    message = f"{form.flag} {place} is one file, but there are several to read: name a folder"
+                    raise click.UsageError(message)
+            elif not place.is_dir() and (place.exists() or place.suffix.lower() in _FILE_SUFFIXES):
+                files = f"a file that ends in {', '.join(form.suffixes)}, or " if form.target == "each" else ""
+                raise click.UsageError(f"{form.flag} {format_path(place)}: expected {files}a folder")
 
     def video_options(self) -> VideoOptions:
         """Return what is read of videos."""
@@ -427,7 +434,8 @@ class _Run:
         expected = plan.kinds or (("audio",) if speech_is_first else ("image",))
         self._labels: dict[str, LabelSet] = {kind: self._analyzers.labels(kind, choices.table) for kind in expected}
         each = [form for form in choices.formats if form.target in ("each", "folder")]
-        targets = [(form, choices.place(form)) for form in each if plan.kinds != ("video",) or "video" in form.kinds]
+        fits_all = plan.is_many or not plan.kinds
+        targets = [(form, choices.place(form)) for form in each if fits_all or set(plan.kinds) & set(form.kinds)]
         self._context = Context(
             labels=self._labels,
             table=choices.table,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_wave, describe
 from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.io.paths import format_path
 from mien.labels import LabelSet
 from mien.output.registry import FORMATS, Context, Format, Writer, kind_of
 from mien.results import FusedResult, ImageResult, Result, SpeechResult, VideoResult
@@ -29,6 +30,7 @@ __all__ = [
     "check_suffix",
     "encode_jpeg",
     "encode_png",
+    "make_folder",
     "replace_atomically",
     "save_wav",
     "write",
@@ -458,6 +460,21 @@ def replace_atomically(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}", path=target) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it, where there is none.
+
+    Raises
+    ------
+    MediaError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"cannot make the folder {format_path(folder)}: {error.strerror or error}"
+        raise MediaError(message, path=folder) from error
 
 
 def _check_folder(target: Path) -> None:

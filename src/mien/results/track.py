@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe
+from mien._checks import count_of, describe
 from mien.errors import InputError
 from mien.labels import LabelSet
-from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, seconds_by_emotion
+from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, describe_top, seconds_by_emotion
 from mien.results.face import Box
 
 __all__ = ["EmotionSegment", "FaceTrack", "Moment", "TrackPoint"]
@@ -198,6 +198,10 @@ class FaceTrack:
             if not (np.abs(shares.sum(axis=1) - 1) < _SUM_TOLERANCE).all():
                 raise InputError(f"{name} must be distributions that sum to 1")
 
+    def __repr__(self) -> str:
+        times, frames = f"{self.start_s:.1f} to {self.end_s:.1f} s", count_of(len(self), "frame")
+        return f"<FaceTrack {self.number}: {times}, {frames}, {describe_top(self.emotion)}>"
+
     def __len__(self) -> int:
         return len(self.times_s)
 
@@ -239,13 +243,19 @@ class FaceTrack:
     def at(self, time_s: float) -> TrackPoint | None:
         """Return the person at a time, interpolated between analyzed frames, or None when out of view.
 
+        A person is in view from the beginning of a frame to before its end, as in `intervals`: at a cut, those of the
+        scene before are not.
+
         Parameters
         ----------
         time_s : float
             In seconds of the video.
         """
         i = int(np.searchsorted(self.times_s, time_s + TIME_EPSILON_S, side="right")) - 1
-        if i < 0 or time_s > self.times_s[i] + self.durations_s[i] + TIME_EPSILON_S:
+        if i < 0:
+            return None
+        after_s = time_s - self.times_s[i]
+        if after_s > TIME_EPSILON_S and after_s >= self.durations_s[i] - TIME_EPSILON_S:
             return None
         share = 0.0
         follows = i + 1 < len(self) and self.times_s[i + 1] - self.times_s[i] <= self.durations_s[i] + TIME_EPSILON_S

@@ -179,7 +179,8 @@ def get_detector(
     Parameters
     ----------
     name : str or Detector
-        One of `DETECTORS`, or a detector, which is returned as it is.
+        One of `DETECTORS`, ``"none"``, by which each image is one face (see `mien.face.detect.whole`), or a detector,
+        which is returned as it is.
     min_face_px : float, optional
         Longer side in pixels of the smallest box to look for, the same for every detector; smaller is slower.  By
         default 20, and more in images of over 6.25 megapixels (`default_min_face_px`).
@@ -211,4 +212,8 @@ def get_detector(
     if threads is not None:
         threads = check_integer(threads, "threads", low=1)
     check_engine(engine)
+    if name == "none":
+        from mien.face.detect.whole import WholeImage
+
+        return WholeImage()
     return DETECTORS[name](min_face_px=min_face_px, threads=threads, device=device, engine=engine)
