@@ -155,9 +155,8 @@ def test_a_notebook_shows_the_drawn_image(small: Path, options: dict[str, Any]) 
     array = mien.read_image(small)
     for source in (small, small.read_bytes(), array):
         result = mien.analyze(source, **options)
-        png = result._repr_png_()
-        assert png is not None
-        drawn = mien.read_image(png)
+        assert result.preview is not None
+        drawn = mien.read_image(result.preview(result))
         np.testing.assert_array_equal(drawn, mien.draw(array, result))
         assert (drawn != array).any()
         assert "data:image/png;base64," in result._repr_html_()
@@ -165,8 +164,8 @@ def test_a_notebook_shows_the_drawn_image(small: Path, options: dict[str, Any]) 
 
 def test_the_preview_of_a_large_image_is_small(options: dict[str, Any]) -> None:
     result = mien.analyze(np.full((40, 3000, 3), 90, np.uint8), **options)
-    png = result._repr_png_()
-    assert png is not None
+    assert result.preview is not None
+    png = result.preview(result)
     assert mien.read_image(png).shape == (14, 1000, 3)
 
 

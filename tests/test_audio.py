@@ -167,7 +167,7 @@ def test_times_are_the_files_own(model: Path, sound: np.ndarray) -> None:
 def test_a_gap_is_silence(model: Path, sound: np.ndarray) -> None:
     voice = sound[RATE : round(3.5 * RATE)]
     data = encoded(np.concatenate([voice, voice]), RATE, "matroska", "pcm_s16le", gap=(2.5, 4.0))
-    with pytest.warns(MienWarning, match=r"the sound has 1 gaps, 4\.\d\d s in all; they are silence here"):
+    with pytest.warns(MienWarning, match=r"the sound has a gap of 4\.\d\d s; it is silence here"):
         found = mien.analyze_speech(data, model=model)
     assert found.duration_s == pytest.approx(9.0, abs=0.1)
     assert [segment.speech for segment in found.segments if segment.duration_s > 0.2] == [True, False, True]
@@ -292,7 +292,8 @@ def test_segments_come_while_a_file_is_read(analyzer: SpeechAnalyzer) -> None:
 def test_a_recording_in_a_notebook(call: Path, model: Path) -> None:
     pytest.importorskip("matplotlib")
     found = mien.analyze_speech(call, model=model)
-    png = found._repr_png_()
+    assert found.preview is not None
+    png = found.preview(found)
     assert png is not None
     assert mien.read_image(png).shape[1] > 1000
     assert "data:image/png;base64," in found._repr_html_()

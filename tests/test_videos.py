@@ -219,4 +219,5 @@ def test_results_without_their_image_can_be_pickled(video: Path) -> None:
     again = pickle.loads(pickle.dumps(found))
     assert again.preview is None
     assert again.to_dict() == found.to_dict()
-    assert (found._repr_png_() or b"").startswith(b"\x89PNG")
+    assert found.preview is not None
+    assert (found.preview(found) or b"").startswith(b"\x89PNG")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import InputError, MienWarning
+from mien.errors import InputError, MienWarning, shorten
 
-__all__ = ["check_image", "check_integer", "check_number", "check_wave", "describe", "warn"]
+__all__ = ["check_image", "check_integer", "check_number", "check_wave", "count_of", "describe", "warn"]
 
 
 def describe(value: object) -> str:
@@ -19,8 +19,13 @@ def describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} of shape {value.shape}"
     if value is None or isinstance(value, bool | int | float | str):
-        return repr(value)
+        return shorten(repr(value))
     return f"an object of type {type(value).__name__}"
+
+
+def count_of(number: int, one: str, many: str = "") -> str:
+    """Return such as ``1 image`` or ``2,000 images``; the plural is by default that with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def check_number(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> float:

@@ -23,18 +23,24 @@ __all__ = [
 ]
 
 
+def shorten(text: str, most: int = 200) -> str:
+    """Return a text of at most so many characters: the middle of a longer one is left out."""
+    half = (most - 5) // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+
+
 class MienError(Exception):
     """Base of every error that mien raises on purpose.
 
-    Its message is one printable line, whatever the names of files and the words of tables in it hold: what cannot be
-    printed is escaped.
+    Its message is one printable line of bounded length, whatever the names of files and the words of tables in it hold:
+    what cannot be printed is escaped, and the middle of more than 1,000 characters is left out.
     """
 
     def __str__(self) -> str:
         text = super().__str__()
-        if text.isprintable():
-            return text
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+        return shorten(text, 1000)
 
 
 class InputError(MienError, ValueError):

@@ -46,6 +46,7 @@ class ModelOptions:
         Which output of the model is used, or a label set to map to; by default the model's own.
     detector : str or Detector
         What finds faces: a name (see `mien.face.detect.DETECTORS`), or an object with the detector protocol.
+        ``"none"`` takes each image as one face: a ready crop.
     min_face_px : float, optional
         Width of the smallest face in pixels; by default by the size of the image.
     threads : int, optional
@@ -69,7 +70,7 @@ class ModelOptions:
         flag="labels-as",
         metavar="OUTPUT",
     )
-    detector: Any = option("mtcnn", "mtcnn, haar or yunet.")
+    detector: Any = option("mtcnn", "mtcnn, haar or yunet; none takes each image as one face.")
     min_face_px: float | None = option(
         None,
         "Width of the smallest face.",

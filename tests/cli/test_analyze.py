@@ -182,7 +182,7 @@ def test_folders_and_patterns_as_json_lines(here: Path, model: Path, face: bytes
     names = [str(Path(name)) for name in ("a/deep/two.jpg", "a/one.png", "b/three.gif")]
     assert [item["path"] for item in items] == names
     assert [len(item["faces"]) for item in items] == [0, 1, 0]
-    assert one_line(done).startswith("3 images, 1 faces, 0 failed, ")
+    assert one_line(done).startswith("3 images, 1 face, 0 failed, ")
 
 
 @pytest.mark.parametrize("how", ["--json", "--csv", None])
@@ -195,7 +195,7 @@ def test_a_bad_image_becomes_a_row_and_exit_code_3(here: Path, model: Path, face
     lines = done.stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"mien: {message}")
-    assert lines[1].startswith("mien: 2 images, 1 faces, 1 failed, ")
+    assert lines[1].startswith("mien: 2 images, 1 face, 1 failed, ")
     if how == "--json":
         (failed,) = (item for item in map(json.loads, done.stdout.splitlines()) if "error" in item)
         assert (failed["path"], failed["error"]) == ("a/bad.jpg", "UnsupportedMediaError")
@@ -294,13 +294,23 @@ def test_a_blue_image_is_warned_about_once(here: Path, model: Path, face: bytes)
             ("a.jpg", "--model", "mtcnn"),
             "model 'mtcnn' is for face-detection: reading images needs one for face-emotion",
         ),
+        (("a.jpg", "--out", "new.mp4"), "--out new.mp4: expected a file that ends in .png"),
+        (("a.jpg", "--out", "taken"), "--out taken: expected a file that ends in .png, .jpg, .jpeg, .webp, .bmp, .tif"),
+        (("a.jpg", "--save-faces", "taken"), "--save-faces taken: expected a folder"),
+        (("a.jpg", "--save-faces", "new.png"), "--save-faces new.png: expected a folder"),
+        (("a.jpg", "b.jpg", "--out", "new.png"), "--out new.png is one file, but there are several to read"),
         (("a.jpg", "--model", "face-base"), "two models for face-emotion: 'planted' and 'face-base'"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(model: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_usage_is_exit_code_2(
+    here: Path, face: bytes, model: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    for name in ("a.jpg", "b.jpg", "taken"):
+        Path(name).write_bytes(face)
     done = run(model, *arguments)
     assert done.exit_code == 2
-    assert message in done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert sorted(path.name for path in here.iterdir()) == ["a.jpg", "b.jpg", "taken"]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +321,6 @@ def test_wrong_usage_is_exit_code_2(model: Path, arguments: tuple[str, ...], mes
         (("--detector", "eyes"), "unknown detector 'eyes'"),
         (("--min-face", "0"), "min_face_px must be a number of at least 1"),
         (("--device", "tpu"), "device must be 'cpu', 'cuda'"),
-        (("--out", "team.png"), "File exists"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -343,6 +352,45 @@ def test_drawn_images_keep_folders_and_names(here: Path, model: Path, face: byte
     plain_image, drawn = mien.read_image("a/one.png"), mien.read_image("drawn/one.png")
     assert (plain_image != drawn).any()
     np.testing.assert_array_equal(drawn, mien.draw(plain_image, mien.analyze("a/one.png", model=model)))
+
+
+def test_one_image_is_drawn_to_a_file(here: Path, model: Path, face: bytes) -> None:
+    Path("one.png").write_bytes(face)
+    for name in ("new.png", "old.jpg"):
+        Path("old.jpg").write_bytes(b"")
+        assert run(model, "one.png", "--out", name).exit_code == 0
+        assert mien.read_image(name).shape == (200, 200, 3)
+    done = run(model, "one.png", "--out", "one.png")
+    assert (done.exit_code, Path("one.png").read_bytes()) == (1, face)
+    assert "will not write over an image to be read: one.png" in one_line(done)
+
+
+def test_home_is_expanded_and_urls_are_not_fetched(
+    here: Path, model: Path, face: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.setenv("USERPROFILE", str(here))
+    Path("one.png").write_bytes(face)
+    Path("~two.png").write_bytes(face)
+    done = run(model, "~/one.png", "~two.png", "https://example.org/a?b=[1].png", "data:" + "A" * 5000, "--jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["path"] for row in rows[:2]] == [str(here / "one.png"), "~two.png"]
+    assert [len(row["faces"]) for row in rows[:2]] == [1, 1]
+    assert rows[2]["message"].endswith("https://example.org/a?b=[1].png (URLs are not fetched)")
+    assert rows[3]["message"].endswith("AAA (URLs are not fetched)")
+    assert max(map(len, done.stderr.splitlines())) < 300
+    assert mien.analyze("~/one.png", model=model).path == mien.analyze_image("~/one.png", model=model).path
+    with pytest.raises(mien.MediaNotFoundError, match="URLs are not fetched"):
+        mien.analyze_video("data:video/mp4;base64," + "A" * 100_000)
+
+
+def test_ready_crops_need_no_detector(here: Path, model: Path) -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    Image.fromarray(crop).save("crop.png")
+    assert json.loads(run(model, "crop.png", "--json").stdout)["faces"] == []
+    (face,) = json.loads(run(model, "crop.png", "--json", "--detector", "none").stdout)["faces"]
+    assert face["box"] == [0, 0, 48, 48]
+    assert face == mien.analyze_image(crop, model=model, detector="none").faces[0].to_dict()
 
 
 def test_a_saved_face_is_a_part_of_the_image(here: Path, model: Path, face: bytes) -> None:
@@ -483,7 +531,7 @@ def test_hostile_names_pass_through(here: Path, model: Path, name: str) -> None:
     assert "\x1b" not in table
     assert "lines.png" not in table or "two\\nlines.png" in table
     (row,) = csv.DictReader(io.StringIO(run(model, "--csv", "--", name).stdout))
-    assert row["path"] == name
+    assert row["path"] == ("./-dash.png" if name == "-dash.png" else name)  # not a formula
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -120,11 +120,11 @@ def test_the_answer_is_that_of_python_also_with_a_gap_and_a_late_beginning(here:
     Path("video.mkv").write_bytes(data)
     done = run(model, "video.mkv", "--only", "voice", "--json", "--plot", "x.png")
     found = SpeechResult.from_dict(json.loads(done.stdout))
-    with pytest.warns(mien.MienWarning, match="gaps"):
+    with pytest.warns(mien.MienWarning, match="a gap of"):
         expected = mien.analyze_speech("video.mkv", model=model)
     assert found == expected
     assert found.duration_s == pytest.approx(11, abs=0.1)
-    assert "they are silence here" in found.warnings[-1]
+    assert "it is silence here" in found.warnings[-1]
 
 
 def test_csv_and_parquet_are_one_row_a_segment(there: Path, model: Path) -> None:
@@ -205,7 +205,7 @@ def test_nothing_that_is_read_is_written_over(there: Path, model: Path) -> None:
     ("arguments", "message"),
     [
         (("--plot", "no/x.png"), None),
-        (("--plot", "call.wav"), "File exists"),
+        (("--parquet", "."), "expected a name that ends in .parquet"),
         (("--parquet", "x.csv"), "expected a name that ends in .parquet, but got 'x.csv'"),
         (("--parquet", "no/x.parquet"), "no such folder to write to: 'no'"),
         (("--window", "0.1"), "window_s must be a number from 0.5"),

@@ -390,9 +390,7 @@ def test_videos_images_and_audio_in_one_folder(here: Path, made: Path, model: Pa
     assert list(items) == ["in/a.jpg", "in/b.mp4", "in/c.wav", "in/d.mp4", "in/sub/b.mkv"]
     assert [len(items[name]["tracks"]) for name in ("in/b.mp4", "in/sub/b.mkv")] == [2, 2]
     assert items["in/d.mp4"]["error"] == "DecodeError"
-    assert notes(done)[-1].startswith(
-        "1 images, 1 faces, 1 audio files, 0.0 s of speech, 2 videos, 4.0 s, 4 people, 1 f"
-    )
+    assert notes(done)[-1].startswith("1 image, 1 face, 1 audio file, 0.0 s of speech, 2 videos, 4.0 s, 4 people, 1 f")
     kinds = [json.loads(line).get("kind") for line in run(model, "in", "--jsonl").stdout.splitlines()]
     assert (kinds[0], kinds.count("video"), kinds.count("failed"), kinds.count(None)) == (None, 2, 1, 2)
     shown = run(model, "in").stdout

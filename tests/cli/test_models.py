@@ -149,7 +149,7 @@ def test_get_from_a_file_then_list_and_verify_know_it(tiny: Path, tmp_path: Path
     assert done.stdout == f"tiny: {tiny}, 0.0 MB, sha256 as recorded; license MIT\n"
     assert done.stderr.startswith("mien: attribution: Wu, Peng and Yu")
     assert _run("list").stdout.splitlines()[1].endswith("optional, there")
-    assert _run("verify").stdout == "tiny: 1 files, 0.0 MB, as recorded\n"
+    assert _run("verify").stdout == "tiny: 1 file, 0.0 MB, as recorded\n"
     assert _run("get", "tiny").stdout == done.stdout  # it is there: nobody is asked
     tiny.write_bytes(b"the modem")
     assert _run("verify").exit_code == 1

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -38,6 +38,26 @@ def test_every_subcommand_is_there_and_has_help(name: str) -> None:
     done = CliRunner().invoke(main, [name, "--help"])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(f"Usage: mien {name}")
+
+
+def commands(command: click.Command, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield all commands below one, with their names."""
+    context = click.Context(command)
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        found = command.get_command(context, name)
+        assert found is not None
+        yield (*names, name), found
+        yield from commands(found, *names, name)
+
+
+@pytest.mark.parametrize(("names", "command"), [pytest.param(*item, id=" ".join(item[0])) for item in commands(main)])
+def test_help_shows_each_example_on_its_own_line(names: tuple[str, ...], command: click.Command) -> None:
+    done = CliRunner().invoke(main, [*names, "--help"])
+    assert "\\b" not in done.stdout
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    examples = getattr(command, "examples", ())
+    assert set(examples) <= set(lines)
+    assert sum(line.startswith("mien ") for line in lines) == len(examples)
 
 
 def test_every_module_of_the_command_line_is_registered() -> None:

@@ -513,3 +513,13 @@ def test_the_shipped_model_reads_the_sample(astronaut: np.ndarray) -> None:
         together, alone = own.logits(crops), own.logits(crops[69:])
         for output in together:
             np.testing.assert_allclose(together[output][69:], alone[output], atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(48, 48, 3), (90, 60), (33, 70, 3)])
+def test_without_a_detector_each_image_is_one_face(planted_model: Path, shape: tuple[int, ...]) -> None:
+    analyzer = FaceAnalyzer(planted_model, detector="none", threads=1)
+    crop = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    (face,) = analyzer.analyze(crop, quiet=True).faces
+    assert (face.box, face.score, face.landmarks) == ((0, 0, shape[1], shape[0]), 1, None)
+    assert face.emotion == analyzer.classify([crop])[0]
+    np.testing.assert_array_equal(analyzer.crops(crop, [face])[0], fit_crop(crop, analyzer.size))

@@ -141,7 +141,7 @@ def test_a_gap_is_kept() -> None:
     assert audio.duration_s == pytest.approx(2.7, abs=0.002)
     hole = audio.wave[round(blocks[0].end_s * 16000) : round(blocks[1].start_s * 16000)]
     assert not hole.any()
-    assert audio.warnings == ("the sound has 1 gaps, 0.70 s in all; they are silence here",)
+    assert audio.warnings == ("the sound has a gap of 0.70 s; it is silence here",)
 
 
 def test_a_jump_of_hours_is_an_error() -> None:
@@ -155,6 +155,27 @@ def test_many_gaps_of_hours_together_are_an_error() -> None:
     data = encoded(sine(16000, 2.0), 16000, "matroska", "pcm_s16le", gaps=gaps)
     with pytest.raises(DecodeError, match="has damaged times: they jump by 5000 s"):
         read_audio(data)
+
+
+def test_gaps_may_be_as_long_as_the_sound_and_an_hour() -> None:
+    quiet = np.zeros(400 * 1000, np.float32)
+    data = encoded(quiet, 1000, "matroska", "pcm_s16le", gaps=((10.0, 1900.0), (200.0, 1900.0)))
+    assert read_audio(data).duration_s == pytest.approx(400 + 3800)
+
+
+@pytest.mark.parametrize("rate", [1, 100, 999, 1_000_001, 2_000_000_000])
+def test_a_rate_that_no_sound_has_is_an_error(rate: int) -> None:
+    with pytest.raises(DecodeError, match=f"at {rate} Hz, but expected 1000 to 1000000 Hz"):
+        iter_audio(wav(np.zeros(16000, np.int16), rate))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_huge_samples_are_cut_off(dtype: Any, channels: int) -> None:
+    wave = sine(16000, 1.0).astype(dtype) * np.finfo(np.float32).max
+    audio = read_audio(wav(np.stack([wave] * channels, axis=1), 16000), rate_hz=8000)
+    assert np.abs(audio.wave).max() == 1
+    assert any("samples beyond full scale are cut off" in warning for warning in audio.warnings)
 
 
 @pytest.mark.parametrize("block_s", [0.01, 0.3, 1.0, 7.0])
@@ -284,7 +305,7 @@ def test_damage_in_the_middle_is_left_out(capfd: Any) -> None:
     data[middle : middle + 3000] = bytes(3000)
     audio = read_audio(bytes(data))
     assert audio.duration_s == pytest.approx(4.0, abs=0.3)
-    assert any("damaged parts" in note or "gaps" in note for note in audio.warnings)
+    assert any("damaged parts" in note or "gap" in note for note in audio.warnings)
     assert capfd.readouterr() == ("", "")
 
 

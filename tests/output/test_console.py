@@ -62,6 +62,17 @@ def test_a_table_of_faces(image: ImageResult, failed: FailedItem) -> None:
     assert "\x1b[38;2;240;228;66m" in show(face_table(image), colors=True)  # the yellow of happiness
 
 
+def test_a_long_note_takes_several_lines(image: ImageResult, speech: SpeechResult, video: VideoResult) -> None:
+    note = "the frames of this file are damaged " * 6
+    writer = ConsoleWriter(stream := io.StringIO(), Context())
+    for result in (image, speech, video):
+        writer.write(replace(result, warnings=(note,)))
+    writer.close()
+    lines = [line for line in stream.getvalue().splitlines() if not line.startswith(("video.mp4:", "call.wav:"))]
+    assert max(map(len, lines)) <= 120
+    assert " ".join(stream.getvalue().split()).count("damaged") == 18
+
+
 def test_a_table_of_speech(speech: SpeechResult, failed: FailedItem) -> None:
     rows = body(speech_table([speech, failed]))
     assert rows[0] == ["call.wav", "0.00", "1.50", "no", "speech", "is", "clipped"]

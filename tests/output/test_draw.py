@@ -133,6 +133,21 @@ def test_many_faces(make_face: Any) -> None:
     assert draw(ground(640, 640), faces).shape == (640, 640, 3)
 
 
+@pytest.mark.parametrize("side", [14, 20, 40])
+def test_in_a_crowd_labels_hide_no_face(make_face: Any, side: int) -> None:
+    size = 8 * 1.6 * side
+    starts = [(1.6 * side * x + 4, 1.6 * side * y + 4) for y in range(8) for x in range(8)]
+    faces = [make_face((x, y, x + side, y + side), "happiness", 0.4 + 0.005 * i) for i, (x, y) in enumerate(starts)]
+    image = np.full((round(size), round(size), 3), 90, np.uint8)
+    plain, labeled = draw(image, faces, labels=False), draw(image, faces)
+    inside = np.zeros(image.shape[:2], bool)
+    for x, y in starts:
+        inside[round(y + 4) : round(y + side - 4), round(x + 4) : round(x + side - 4)] = True
+    assert ((plain != labeled).any(axis=2) & inside).sum() < 0.01 * inside.sum()
+    alone = draw(np.full((400, 400, 3), 90, np.uint8), [*faces[:1], make_face((300, 300, 340, 340))])
+    assert (alone != draw(np.full((400, 400, 3), 90, np.uint8), faces[:1])).sum() > 3000
+
+
 def test_labels_get_out_of_each_others_way(make_face: Any) -> None:
     names = ("anger", "happiness", "sadness")
     faces = [make_face((100 + 50 * k, 100, 140 + 50 * k, 150), name) for k, name in enumerate(names)]

@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 
 from mien.errors import InputError, MissingExtraError
 from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet
-from mien.results import UNSURE_BELOW, Emotion, Face, FailedItem, ImageResult, SpeechResult, SpeechSegment, columns
+from mien.results import (
+    UNSURE_BELOW,
+    Emotion,
+    Face,
+    FailedItem,
+    FusedResult,
+    ImageResult,
+    SpeechResult,
+    SpeechSegment,
+    columns,
+)
 
 POINTS = ((10.0, 12.0), (20.0, 12.0), (15.0, 18.0), (11.0, 24.0), (19.0, 24.0))
 
@@ -238,10 +248,17 @@ def test_a_notebook_shows_image_and_table() -> None:
     assert "data:image/png;base64,UE5H" in page
     assert "<td>1</td><td>happiness</td><td>0.90</td><td>no</td>" in page
     assert "<td>2</td><td></td><td></td><td></td>" in page
-    assert found._repr_png_() == b"PNG"
-    assert result()._repr_png_() is None
+    assert not hasattr(found, "_repr_png_")  # a notebook would keep the image twice
     assert "<img" not in result()._repr_html_()
     assert result(faces=())._repr_html_() == "<p>no face</p>"
+
+
+def test_a_result_prints_as_one_short_line() -> None:
+    assert repr(result()) == "<ImageResult 'a.jpg': 64 x 48 px, 2 faces, happiness 90%, no emotion>"
+    many = result(path="x" * 5000, faces=result().faces * 40)
+    for shown in (many, heard(), many.faces[0], many.faces[0].emotion, FusedResult()):
+        assert len(repr(shown)) < 250
+        assert repr(shown).isprintable()
 
 
 def test_a_notebook_escapes_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,10 +396,8 @@ def test_a_frame_of_a_recording_has_a_row_a_segment() -> None:
 
 def test_a_notebook_shows_a_recording() -> None:
     found = heard(preview=lambda _: b"PNG")
-    assert found._repr_png_() == b"PNG"
     assert "data:image/png;base64,UE5H" in found._repr_html_()
     assert "<td>1.50</td><td>4.50</td><td>yes</td><td>calm</td><td>0.90</td><td>no</td>" in found._repr_html_()
-    assert heard()._repr_png_() is None
     assert "<img" not in heard()._repr_html_()
     # Where it cannot be drawn, such as without matplotlib, the table is there all the same.
     assert "<img" not in heard(preview=lambda _: None)._repr_html_()

@@ -250,8 +250,14 @@ def test_frames_of_videos_survive_json() -> None:
     assert TrackedFace.from_dict(json.loads(json.dumps(frame.to_dict()))["faces"][0]) == tracked
 
 
+def test_a_video_prints_as_one_short_line() -> None:
+    assert repr(video()).startswith("<VideoResult ")
+    for shown in (video(), video().summary, video().tracks[0], next(iter(video().frames()))):
+        assert len(repr(shown)) < 400
+
+
 def test_a_notebook_shows_people() -> None:
     shown = video()._repr_html_()
     assert shown.count("<tr>") == 3
     assert video(tracks=())._repr_html_() == "<p>no face</p>"
-    assert video(preview=lambda _: b"\x89PNG")._repr_png_() == b"\x89PNG"
+    assert video(preview=lambda _: b"\x89PNG")._repr_html_().count("data:image/png;base64,iVBORw==") == 1

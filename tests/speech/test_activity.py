@@ -71,6 +71,26 @@ def test_a_synthetic_voice_is_found_between_silences() -> None:
     assert sum(end - begin for begin, end in segments) > 1.0
 
 
+def test_digital_silence_is_decided_as_silence_is_but_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice = voiced(2 * RATE, np.random.default_rng(0))
+    wave = np.concatenate([voice, np.zeros(round(150.3 * RATE), np.float32), voice, np.zeros(90 * RATE, np.float32)])
+    expected = speech_segments(wave + np.float32(1e-9), rate_hz=RATE)  # no sample is zero: all is read
+    activity, frames = Activity(RATE), 0
+    run = activity._session.run
+
+    def count(feeds: dict[str, Any]) -> Any:
+        nonlocal frames
+        frames += len(feeds["input"])
+        return run(feeds)
+
+    monkeypatch.setattr(activity._session, "run", count)
+    assert speech_segments(wave, rate_hz=RATE) == expected
+    assert len(expected) >= 2
+    assert frames * FRAME_S == pytest.approx(4 + 2 * 60, abs=0.2)
+    marks = np.concatenate([*(activity.push(part) for part in np.array_split(wave, 97)), activity.flush()])
+    assert [begin * FRAME_S for begin, _ in runs(marks)] == pytest.approx([begin for begin, _ in expected])
+
+
 def test_the_bounds_of_an_utterance_are_its_first_and_last_speech_with_some_room() -> None:
     silence = np.zeros(2 * RATE, np.float32)
     random = np.random.default_rng(0)

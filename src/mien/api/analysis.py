@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_number, describe
+from mien._checks import check_number, count_of, describe
 from mien.errors import DecodeError, InputError, MediaError
 from mien.fusion import METHODS, fuse
-from mien.io.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioReader, iter_audio
+from mien.io.audio import Audio, AudioBlock, AudioReader, describe_gaps, iter_audio
 from mien.io.paths import format_path
 from mien.io.video import VideoReader, count_frames, iter_frames
 from mien.options import VideoOptions
@@ -212,7 +212,7 @@ class VideoAnalysis:
         if method != "middle-frame" and count > _FIRST:
             return range(_FIRST, count, _NTH)
         if method != "middle-frame":
-            self._notes.append(f"the video has only {count} frames: only the middle one is read")
+            self._notes.append(f"the video has only {count_of(count, 'frame')}: only the middle one is read")
         return [count // 2]
 
 
@@ -305,9 +305,7 @@ class SpeechAnalysis:
     def warnings(self) -> tuple[str, ...]:
         """What was odd so far."""
         notes = () if self._sound is None else self._sound.warnings
-        if not self._gaps:
-            return notes
-        return (*notes, f"the sound has {len(self._gaps)} gaps, {sum(self._gaps):.2f} s in all; they are silence here")
+        return (*notes, describe_gaps(self._gaps)) if self._gaps else notes
 
     def result(self, *warnings: str) -> SpeechResult:
         """Return the segments that were settled so far, with further warnings."""
@@ -354,8 +352,6 @@ class SpeechAnalysis:
     def _fill_gap(self, start_s: float) -> Iterator[SpeechSegment]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
         gap_s = start_s - self.duration_s
-        if gap_s > LONGEST_GAP_S:
-            raise DecodeError(f"{self._label()} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
         missing, most = max(round(gap_s * self._rate_hz), 0), round(_BLOCK_S * self._rate_hz)
         if missing and self._stream.duration_s:
             self._gaps.append(gap_s)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.errors import MediaNotFoundError, MienError
-from mien.io.paths import format_path, iter_media_paths
+from mien.io.paths import expand_home, format_path, iter_media_paths
 from mien.io.sniff import HEAD_BYTES, detect_format, detect_kind, detect_kind_by_name, peek_kind
 
 __all__ = ["KindName", "Only", "Pipe", "Source", "find_sources", "is_several", "kind_of_path", "make_source"]
@@ -79,7 +79,7 @@ def find_sources(inputs: Iterable[Any], *, only: Only = None) -> Iterator[Source
         if not isinstance(given, str | os.PathLike):
             yield make_source(given, only=only)
             continue
-        argument = os.fsdecode(given)
+        argument = expand_home(os.fsdecode(given))
         folder = argument if os.path.isdir(argument) else None  # noqa: PTH112 - takes a name as it is
         try:
             for path in iter_media_paths([argument]):
@@ -102,6 +102,8 @@ def make_source(data: Any, *, only: Only = None) -> Source:
     """
     if isinstance(data, Source):
         return data
+    if isinstance(data, str | os.PathLike):
+        data = expand_home(os.fsdecode(data))
     kind, data = peek_kind(data)
     if kind == "unknown" and hasattr(data, "wave"):
         return Source(data, "audio")  # `mien.Audio`
@@ -128,6 +130,7 @@ def kind_of_path(path: str, *, only: Only = None, look: bool = True) -> tuple[Ki
 
 def is_several(path: str) -> bool:
     """Tell whether a path names a folder or a pattern."""
+    path = expand_home(path)
     # os.path answers False, where Path raises, for names that are too long or hold a zero byte.
     return os.path.isdir(path) or (any(sign in path for sign in "*?[") and not os.path.exists(path))  # noqa: PTH110, PTH112
 

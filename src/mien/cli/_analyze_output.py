@@ -11,12 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mien._checks import count_of
 from mien.api.pipeline import KINDS, Item, Result
 from mien.api.sources import Source
 from mien.cli import _shell
-from mien.errors import MediaError, MediaNotFoundError, MienError
+from mien.errors import MediaNotFoundError, MienError
 from mien.io.paths import format_path, iter_media_paths
 from mien.output.registry import FORMATS, Context, Format, Writer
+from mien.output.write import make_folder
 from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoFrame
 
 __all__ = ["STDIN", "ItemFiles", "Report", "is_one_file"]
@@ -110,7 +112,8 @@ class Report:
         for writer in self._writers:
             writer.close()
         for path, writer in self._files:
-            _shell.note(f"wrote {getattr(writer, 'rows', '')} rows to {path}")
+            rows = f"{count_of(writer.rows, 'row')} to " if hasattr(writer, "rows") else ""
+            _shell.note(f"wrote {rows}{format_path(path)}")
         # A single failure has said all in its own line.
         if self._many and self.done + self.failed > 1:
             _shell.note(self._counts())
@@ -121,11 +124,12 @@ class Report:
     def _counts(self) -> str:
         parts = []
         if self._read["image"] or not self.done:
-            parts.append(f"{self._read['image']} images, {self._faces} faces")
+            parts += [count_of(self._read["image"], "image"), count_of(self._faces, "face")]
         if self._read["audio"]:
-            parts.append(f"{self._read['audio']} audio files, {self._speech_s:.1f} s of speech")
+            parts += [count_of(self._read["audio"], "audio file"), f"{self._speech_s:.1f} s of speech"]
         if self._read["video"]:
-            parts.append(f"{self._read['video']} videos, {self._video_s:.1f} s, {self._people} people")
+            videos, people = count_of(self._read["video"], "video"), count_of(self._people, "person", "people")
+            parts += [videos, f"{self._video_s:.1f} s", people]
         return ", ".join([*parts, f"{self.failed} failed", f"{time.monotonic() - self._started_s:.1f} s"])
 
 
@@ -148,7 +152,7 @@ class ItemFiles:
         self._targets, self._many = targets, many
         for form, place in targets:
             if not is_one_file(form, place):
-                place.mkdir(parents=True, exist_ok=True)
+                make_folder(place)
         # Where nothing lies yet, nothing can be written over.
         is_used = any(any(place.iterdir()) if place.is_dir() else place.exists() for _, place in targets)
         self._inputs = set(_identities(paths)) if is_used else set()
@@ -167,7 +171,7 @@ class ItemFiles:
         for form, place in self._targets:
             if source.kind not in form.kinds:
                 continue
-            if source.kind == "image":
+            if source.kind == "image" and not is_one_file(form, place):
                 image_name = image_name or self._name("image", source.name, _as_image)
                 target = place / image_name
                 target = _as_image(target) if form.target == "each" else target
@@ -245,11 +249,7 @@ class ItemFiles:
                     if form.target == "folder":
                         what, place = "images", f"in {place}"
                     raise MienError(f"will not write over {what} to be read: {place}: choose another folder")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            message = f"cannot make the folder {format_path(target.parent)}: {error.strerror or error}"
-            raise MediaError(message, path=target) from error
+        make_folder(target.parent)
 
 
 class _Names:
@@ -278,8 +278,8 @@ class _Names:
 
 
 def is_one_file(form: Format, place: Path) -> bool:
-    """Tell whether a place is one file, and not a folder with a file for each item; images always have a folder."""
-    return "image" not in form.kinds and place.suffix.lower() in form.suffixes and not place.is_dir()
+    """Tell whether a place is one file, and not a folder with a file for each item."""
+    return form.target == "each" and place.suffix.lower() in form.suffixes and not place.is_dir()
 
 
 def _as_image(target: Path) -> Path:

@@ -22,7 +22,14 @@ from mien.cli import _shell
 from mien.cli._analyze_output import STDIN, ItemFiles, Report, is_one_file
 from mien.cli._options import GroupedCommand, add_options, flag_of, option
 from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
-from mien.io.paths import format_path, iter_media_paths
+from mien.io.paths import (
+    AUDIO_SUFFIXES,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    expand_home,
+    format_path,
+    iter_media_paths,
+)
 from mien.options import AudioOptions, ModelOptions, VideoOptions, frame_step_s, make_options
 from mien.output.registry import FORMATS, Context, Format
 from mien.results import FailedItem, VideoResult
@@ -36,11 +43,10 @@ __all__ = ["command"]
 FIRST_LOOK = 10_000
 """So many files are looked at before the first is read: a folder of a million takes seconds, on a slow disk minutes."""
 
-_FOLDER_LIKE = frozenset(
-    {".avi", ".bmp", ".csv", ".gif", ".htm", ".html", ".jpeg", ".jpg", ".json", ".m4v", ".mp3", ".pdf", ".png", ".svg"}
-    | {".mkv", ".mov", ".mp4", ".wav", ".webm", ".webp"}
+_FILE_SUFFIXES = (
+    IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES | {".csv", ".htm", ".html", ".json", ".pdf", ".svg", ".txt"}
 )
-"""What a user who names a folder would hardly end it in."""
+"""What the name of a folder hardly ends in."""
 
 _STDIN_NAMES: dict[KindName, str] = {"image": "stdin.png", "audio": "stdin.wav", "video": "stdin.mp4"}
 
@@ -161,6 +167,7 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int
     for standard input.  What a file is, its content says.  A bad file becomes a row with its error and stops nothing;
     the exit code is then 3, or 1 if nothing at all could be read.
     """
+    paths = tuple(map(expand_home, paths))
     given = frozenset(name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT)
     choices = _Choices(values, given)
     choices.check()
@@ -355,17 +362,16 @@ class _Choices:
     def _fit_places(self, plan: _Plan) -> None:
         """Refuse a file for many things, and names of files that would become folders."""
         for form in self.formats:
-            # What is made of images goes to a folder, whatever its name ends in.
-            if form.target != "each" or "image" in form.kinds or not any(kind in plan.counts for kind in form.kinds):
+            if form.target not in ("each", "folder") or not any(kind in plan.counts for kind in form.kinds):
                 continue
             place = self.place(form)
-            suffix = place.suffix.lower()
-            if plan.is_many and is_one_file(form, place):
-                raise click.UsageError(f"{form.flag} {place} is one file, but there are several to read: name a folder")
-            if suffix in _FOLDER_LIKE and suffix not in form.suffixes and not place.exists():
-                raise click.UsageError(
-                    f"{form.flag} {place}: expected a file that ends in {', '.join(form.suffixes)}, or a folder"
-                )
+            if is_one_file(form, place):
+                if plan.is_many:
+                    message = f"{form.flag} {place} is one file, but there are several to read: name a folder"
+                    raise click.UsageError(message)
+            elif not place.is_dir() and (place.exists() or place.suffix.lower() in _FILE_SUFFIXES):
+                files = f"a file that ends in {', '.join(form.suffixes)}, or " if form.target == "each" else ""
+                raise click.UsageError(f"{form.flag} {format_path(place)}: expected {files}a folder")
 
     def video_options(self) -> VideoOptions:
         """Return what is read of videos."""
@@ -428,7 +434,8 @@ class _Run:
         expected = plan.kinds or (("audio",) if speech_is_first else ("image",))
         self._labels: dict[str, LabelSet] = {kind: self._analyzers.labels(kind, choices.table) for kind in expected}
         each = [form for form in choices.formats if form.target in ("each", "folder")]
-        targets = [(form, choices.place(form)) for form in each if plan.kinds != ("video",) or "video" in form.kinds]
+        fits_all = plan.is_many or not plan.kinds
+        targets = [(form, choices.place(form)) for form in each if fits_all or set(plan.kinds) & set(form.kinds)]
         self._context = Context(
             labels=self._labels,
             table=choices.table,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mien._checks import count_of
 from mien._extras import import_extra
 from mien.cli import _shell
 
@@ -133,7 +134,7 @@ def verify(models: tuple[str, ...]) -> int:
             _shell.note(str(error))
         else:
             count = len({file.file for file in spec.files})
-            _shell.write(f"{_shell.one_line(name)}: {count} files, {_size(spec.size_bytes)}, as recorded")
+            _shell.write(f"{_shell.one_line(name)}: {count_of(count, 'file')}, {_size(spec.size_bytes)}, as recorded")
     if failed == 0:
         return 0
     return _shell.FAILED if failed == len(chosen) else _shell.SOME_FAILED

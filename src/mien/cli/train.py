@@ -12,6 +12,7 @@ import click
 
 from mien._extras import import_extra
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 
 if TYPE_CHECKING:
     from mien.train.folds import FoldResult
@@ -19,7 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(name="train")
+@click.command(
+    name="train",
+    cls=GroupedCommand,
+    examples=(
+        "mien train --recipe face-base --data fer2013.csv --labels fer2013new.csv",
+        "mien train --recipe fine-tune --data my-faces/",
+        "mien train --recipe cnn --dataset baum2_frames --data frames/ --folds 5 --split subject --split random",
+        "mien train --recipe speech-base --data ravdess/ --folds 5 --noise --out runs/speech-folds",
+        "mien train --recipe speech-base --data ravdess/ --after runs/speech-folds",
+        "mien train --recipe temporal --data baum2/ --folds 10",
+    ),
+)
 @click.option("--recipe", "recipe_name", required=True, metavar="NAME|FILE", help="A recipe of mien, or a TOML file.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="File or folder of the dataset.")
 @click.option(
@@ -78,19 +90,11 @@ def command(
     threads: int | None,
     **changes: Any,
 ) -> int:
-    r"""Train a model from a recipe.
+    """Train a model from a recipe.
 
     Run the same command again to resume after an interruption, from the last finished epoch.  The run folder then holds
     report.md with its plots, config.toml, history.csv, checkpoints, and model.onnx with model.toml, which
     'mien analyze --model DIR' and 'mien evaluate DIR ...' take; models for clips are for --clip-model DIR.
-
-    \b
-    mien train --recipe face-base --data fer2013.csv --labels fer2013new.csv
-    mien train --recipe fine-tune --data my-faces/
-    mien train --recipe cnn --dataset baum2_frames --data frames/ --folds 5 --split subject --split random
-    mien train --recipe speech-base --data ravdess/ --folds 5 --noise --out runs/speech-folds
-    mien train --recipe speech-base --data ravdess/ --after runs/speech-folds
-    mien train --recipe temporal --data baum2/ --folds 10
     """
     from mien.models import runtime
 

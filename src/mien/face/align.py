@@ -34,6 +34,9 @@ __all__ = [
 Matrix = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
+_READY = "none"
+"""The detector by which each image is a ready crop, see `mien.face.detect.whole`."""
+
 MAX_RESIDUAL = 0.25
 """Five points that miss the target face by more than this part of its eye distance (root mean square) are no face."""
 
@@ -183,7 +186,7 @@ def crop_matrix(box: Any, landmarks: Any, geometry: Crop, detector: str = "") ->
 
     The landmarks are used when there are some, they look like a face (`MAX_RESIDUAL`) and agree with the box
     (`MAX_SCALE_RATIO`); else the detector's box map, and for a detector that the record does not know, the square
-    around the box's center with the box's area.
+    around the box's center with the box's area.  For ``"none"`` the box is a ready crop: all of it is stretched.
 
     Parameters
     ----------
@@ -230,6 +233,9 @@ def _box_matrix(box: Any, geometry: Crop, detector: str) -> Matrix:
     corners = np.asarray(box, dtype=np.float64)
     if corners.shape != (4,) or not np.isfinite(corners).all() or (corners[2:] <= corners[:2]).any():
         raise InputError(f"box must be finite x1, y1, x2, y2 with x1 < x2 and y1 < y2, but got {box}")
+    if detector == _READY:
+        step_x, step_y = ((corners[2:] - corners[:2]) / geometry.size).tolist()
+        return np.array([[step_x, 0, corners[0]], [0, step_y, corners[1]]])
     place = geometry.boxes.get(detector, WHOLE_BOX)
     unit = math.sqrt(float(np.prod(corners[2:] - corners[:2])))
     corner = (corners[:2] + corners[2:]) / 2 + unit * (np.asarray(place.center) - place.side / 2)
@@ -258,7 +264,8 @@ def model_crop(image: Any, box: Any, landmarks: Any, geometry: Crop, detector: s
         If the image, the box or the landmarks are malformed.
     """
     crop = sample(check_image(image), crop_matrix(box, landmarks, geometry, detector), geometry.size)
-    return _smoothed(crop) if geometry.eyes is not None and geometry.eyes.smooth else crop
+    is_smoothed = geometry.eyes is not None and geometry.eyes.smooth and detector != _READY
+    return _smoothed(crop) if is_smoothed else crop
 
 
 def fit_crop(crop: Any, size: int) -> Image:

@@ -49,7 +49,7 @@ class FaceAnalyzer(EmotionModel):
     model : str or os.PathLike or ModelSpec
         Name of a shipped model, a record, or a run folder.
     detector : str or Detector
-        One of `mien.face.detect.DETECTORS`, or an object with that protocol.
+        One of `mien.face.detect.DETECTORS`, or an object with that protocol; ``"none"`` takes each image as one face.
     output : str, optional
         Which of the model's outputs becomes ``face.emotion``, or a label set that its default output maps to; by
         default the output that its record names.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -48,6 +49,10 @@ _SEEK_BACK_S = (0, 1, 5, 30)
 
 _MAX_ERRORS = 100
 """Read errors in a row, after which no more is expected of a file."""
+
+
+_CLOCK = re.compile(r"([0-9]{1,4}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,12})?)")
+"""A duration in the tags of Matroska, as mkvmerge and FFmpeg write it; other tags tell nothing."""
 
 
 class VideoDemuxer:
@@ -191,9 +196,9 @@ class VideoDemuxer:
         if self.stream.duration:
             return (self.stream.duration + (self.stream.start_time or 0)) * self.time_base - self.zero, own
         before_zero = self.zero if self.format in ("mkv", "webm") else 0
-        clock = str(self.stream.metadata.get("DURATION", "")).split(":")  # by mkvmerge and FFmpeg
-        if len(clock) == 3 and all(part.replace(".", "", 1).isdecimal() and len(part) < 20 for part in clock):
-            hours, minutes, seconds = map(Fraction, clock)
+        clock = _CLOCK.fullmatch(str(self.stream.metadata.get("DURATION", "")))
+        if clock is not None:
+            hours, minutes, seconds = map(Fraction, clock.groups())
             return 3600 * hours + 60 * minutes + seconds - before_zero, True
         if not self.container.duration:
             return Fraction(0), False
@@ -504,7 +509,7 @@ class VideoDecoder:
                 frames = self.file.context.decode(packet)
             except EOFError:  # the decoder is empty
                 return
-            except av.FFmpegError:
+            except (av.FFmpegError, ValueError):  # ValueError: PyAV 19 has no decoder for it
                 if self._lost is None:
                     self._fail()
                 continue

@@ -6,7 +6,7 @@ PyAV (FFmpeg) decodes; it is imported when something is read.  Channels are aver
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_integer, check_number, describe
+from mien._checks import check_integer, check_number, count_of, describe
 from mien.errors import DecodeError, InputError
 from mien.io._audio_decoder import AudioDecoder
 from mien.io.container import format_source
@@ -26,9 +26,6 @@ Wave = NDArray[np.float32]
 
 LOWEST_HZ, HIGHEST_HZ = 1000, 384_000
 """Rates that may be requested."""
-
-LONGEST_GAP_S = 3600.0
-"""`read_audio` fills gaps with silence up to this length in all: damaged times must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,7 +228,8 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
     UnsupportedMediaError
         If the content is an image, a video without sound, or neither video nor audio.
     DecodeError
-        If the file is empty, damaged from the start, or holds no sound after its header (raised by the first block).
+        If the file is empty, damaged from the start, holds no sound after its header (raised by the first block), or
+        its times jump by more in all than an hour and the length of its sound (raised there).
     InputError
         If the source is of another type, or an option out of range.
     """
@@ -259,7 +257,7 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
     Raises
     ------
     MediaNotFoundError, UnsupportedMediaError, DecodeError, InputError
-        See `iter_audio`; also `DecodeError` if the file's times jump by more than an hour in all.
+        See `iter_audio`.
     """
     with iter_audio(source, rate_hz=rate_hz, block_s=10.0) as stream:
         waves: list[Wave] = []
@@ -271,15 +269,12 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
             missing = round((block.start_s - end_s) * stream.rate_hz)
             if missing > 0:
                 gaps.append(block.start_s - end_s)
-                if sum(gaps) > LONGEST_GAP_S:
-                    what = format_source(stream.path, "audio file")
-                    raise DecodeError(f"{what} has damaged times: they jump by {sum(gaps):.0f} s", path=stream.path)
                 waves.append(np.zeros(missing, np.float32))
             waves.append(block.wave)
             end_s = start_s + sum(map(len, waves)) / stream.rate_hz
         warnings = stream.warnings
     if gaps:
-        warnings = (*warnings, f"the sound has {len(gaps)} gaps, {sum(gaps):.2f} s in all; they are silence here")
+        warnings = (*warnings, describe_gaps(gaps))
     return Audio(
         np.concatenate(waves),
         stream.rate_hz,
@@ -290,3 +285,11 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
         stream.channels,
         warnings,
     )
+
+
+def describe_gaps(lengths_s: Sequence[float]) -> str:
+    """Return the warning about gaps of these lengths in seconds."""
+    whole = f"{sum(lengths_s):.2f} s"
+    if len(lengths_s) == 1:
+        return f"the sound has a gap of {whole}; it is silence here"
+    return f"the sound has {count_of(len(lengths_s), 'gap')}, {whole} in all; they are silence here"

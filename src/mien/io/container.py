@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mien._checks import describe
 from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError
-from mien.io.paths import format_path
+from mien.io.paths import describe_missing, expand_home, format_path, is_url
 from mien.io.sniff import HEAD_BYTES
 
 if TYPE_CHECKING:
@@ -78,16 +78,19 @@ def open_file(source: Any, noun: str) -> tuple[str | None, Any, bool]:
     article = "an" if noun[0] in "aeiou" else "a"
     if not isinstance(source, str | os.PathLike):
         raise InputError(f"{article} {noun} must be a path, bytes or a binary file, but got {describe(source)}")
-    path = os.fsdecode(source)
+    path = expand_home(os.fsdecode(source))
     try:
         return path, open(path, "rb"), True  # noqa: PTH123  (Path would normalize the name that errors report)
     except FileNotFoundError:
-        raise MediaNotFoundError(f"no such file: {format_path(path)}", path=path) from None
+        raise MediaNotFoundError(describe_missing(path), path=path) from None
     except IsADirectoryError:
         message = f"expected {article} {noun}, but {format_path(path)} is a folder"
         raise MediaNotFoundError(message, path=path) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise MediaNotFoundError(f"cannot open {format_path(path)}: {error_reason(error)}", path=path) from error
+        # A data URL is too long for a name.
+        cannot = f"cannot open {format_path(path)}: {error_reason(error)}"
+        message = describe_missing(path) if is_url(path) else cannot
+        raise MediaNotFoundError(message, path=path) from error
 
 
 def read_head(file: Any, path: str | None, *, noun: str, expected: str) -> tuple[bytes, PeekedFile]:

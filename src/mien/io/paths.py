@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mien.errors import MediaNotFoundError
+from mien.errors import MediaNotFoundError, shorten
 
-__all__ = ["AUDIO_SUFFIXES", "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "format_path", "iter_media_paths"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "IMAGE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "describe_missing",
+    "expand_home",
+    "format_path",
+    "is_url",
+    "iter_media_paths",
+]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
@@ -29,13 +39,29 @@ VIDEO_SUFFIXES = frozenset(
 """Lower-case suffixes by which a video is found in a folder."""
 
 _SUFFIXES = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES, "audio": AUDIO_SUFFIXES}
+_URL = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _NOUNS = {"image": "image", "video": "video", "audio": "audio file"}
 
 
 def format_path(path: object) -> str:
-    """Return a path in one printable line, whatever its name holds (line breaks, undecodable bytes, control codes)."""
+    """Return a path in one short printable line, whatever it holds (line breaks, undecodable bytes, control codes)."""
     text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
-    return text if text and text.isprintable() else ascii(text)
+    return shorten(text if text and text.isprintable() else ascii(text))
+
+
+def expand_home(path: str) -> str:
+    """Return a path with the home folder for a leading ``~``, unless there is a file of that very name."""
+    return os.path.expanduser(path) if path.startswith("~") and not _exists(path) else path  # noqa: PTH111
+
+
+def describe_missing(path: str, what: str = "file") -> str:
+    """Return the message for a path that names nothing, such as a URL."""
+    return f"no such {what}: {format_path(path)}{' (URLs are not fetched)' if is_url(path) else ''}"
+
+
+def is_url(path: str) -> bool:
+    """Tell whether a path has the form of a URL."""
+    return _URL.match(path) is not None
 
 
 def iter_media_paths(
@@ -43,10 +69,10 @@ def iter_media_paths(
 ) -> Iterator[str]:
     """Yield the media files that the arguments of a command name, lazily and in a fixed order.
 
-    A file is yielded as it is, whatever its suffix.  A folder is walked through all its folders, sorted by name; hidden
-    names and files without a suffix of the kinds are left out, and linked folders are not entered, so that the walk
-    ends.  A name with ``*``, ``?`` or ``[`` that is no file is a pattern (``**`` goes through folders); its matches are
-    treated like the content of a folder, unless the pattern itself ends in a suffix.
+    A file is yielded as it is, whatever its suffix; ``~`` stands for the home folder.  A folder is walked through all
+    its folders, sorted by name; hidden names and files without a suffix of the kinds are left out, and linked folders
+    are not entered, so that the walk ends.  A name with ``*``, ``?`` or ``[`` that is no file is a pattern (``**`` goes
+    through folders); its matches are treated like the content of a folder, unless the pattern itself ends in a suffix.
 
     An error ends an iterator.  To go on with the rest after one bad argument, call this once an argument.
     A folder inside a folder that may not be opened is yielded itself, so that reading it reports why.
@@ -74,7 +100,7 @@ def iter_media_paths(
     *first, last = (_NOUNS[kind] for kind in kinds)
     noun = f"{', '.join(first)} or {last}" if first else last
     for item in paths:
-        yield from _expand(os.fsdecode(item), suffixes, noun)
+        yield from _expand(expand_home(os.fsdecode(item)), suffixes, noun)
 
 
 def _expand(path: str, suffixes: frozenset[str], noun: str) -> Iterator[str]:
@@ -86,11 +112,11 @@ def _expand(path: str, suffixes: frozenset[str], noun: str) -> Iterator[str]:
         missing = (
             f"no {noun} in the folder {format_path(path)}: expected files that end in {', '.join(sorted(suffixes))}"
         )
-    elif any(sign in path for sign in "*?["):
+    elif any(sign in path for sign in "*?[") and not is_url(path):
         found = _matches(path, suffixes)
         missing = f"nothing matches the pattern {format_path(path)}"
     else:
-        raise MediaNotFoundError(f"no such file or folder: {format_path(path)}", path=path)
+        raise MediaNotFoundError(describe_missing(path, "file or folder"), path=path)
     first = next(found, None)
     if first is None:
         raise MediaNotFoundError(missing, path=path)

@@ -41,6 +41,9 @@ _MAX_PEOPLE = 20
 _MAX_LINES = 4
 """Emotions and moments of a person."""
 
+_NOTE_CELLS = 48
+"""Letters of a line of notes: longer ones take several lines."""
+
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _NEXT = "\n"
 
@@ -51,12 +54,12 @@ _EMOTION: tuple[tuple[str, dict[str, Any]], ...] = (
     ("", {"no_wrap": True, "min_width": _BAR_CELLS}),
     ("", _RIGHT),
     ("then", {"no_wrap": True}),
-    ("note", {"overflow": "fold"}),
+    ("note", {"overflow": "fold", "max_width": _NOTE_CELLS}),
 )
 _PERSON: tuple[tuple[str, dict[str, Any]], ...] = (
     ("who", _RIGHT),
     ("seen", {"no_wrap": True}),
-    ("shows", {"overflow": "fold", "min_width": 10 + _VIDEO_BAR_CELLS + 5}),
+    ("shows", {"overflow": "fold", "min_width": 10 + _VIDEO_BAR_CELLS + 5, "max_width": _NOTE_CELLS}),
     ("strongest", {"no_wrap": True}),
 )
 """As narrow as can be: the table of one video fits 80 letters."""

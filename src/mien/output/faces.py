@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, describe
-from mien.errors import InputError, MediaError
+from mien.errors import InputError
 from mien.output.registry import Context, Result, Writer
-from mien.output.write import encode_jpeg, write_image
+from mien.output.write import encode_jpeg, make_folder, write_image
 from mien.results import Emotion, FaceTrack, ImageResult, Moment, TrackedFace, VideoFrame, VideoResult
 
 __all__ = ["FACE_MARGIN", "FaceWriter", "Thumbnails", "cut_face"]
@@ -127,11 +127,7 @@ class FaceWriter(Writer):
 
     def _make_folder(self, person: int) -> Path:
         folder = self._target / f"person-{person:02d}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            message = f"cannot make the folder {str(folder)!a}: {error.strerror or error}"
-            raise MediaError(message, path=folder) from error
+        make_folder(folder)
         return folder
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe
+from mien._checks import count_of, describe
 from mien.errors import InputError
 from mien.output.bands import Band, sound_bands, video_bands, video_range
 from mien.output.canvas import COLORS, to_hex
@@ -290,7 +290,7 @@ def _over_time(video: VideoResult, more: Sequence[Band]) -> str:
     if people:
         notes.append("Triangles: strongest moments.")
     if video.cuts:
-        notes.append("1 cut." if len(video.cuts) == 1 else f"{len(video.cuts)} cuts.")
+        notes.append(f"{count_of(len(video.cuts), 'cut')}.")
     if rest := describe_rest(video.summary.people, _MAX_PEOPLE):
         notes.append(f"Not shown: {rest}.")
     return _section(
@@ -455,7 +455,7 @@ def _rows(video: VideoResult, spec: ModelSpec | None) -> Iterator[tuple[str, lis
 def _video(video: VideoResult) -> str:
     rate = "" if video.frame_rate is None else f", {video.frame_rate:.5g} frames/s"
     segment = f"{format_minutes(video.start_s, video.end_s)} to {format_minutes(video.end_s, video.end_s)}"
-    facts = f"{video.width} x {video.height}{rate}. Analyzed: {len(video.times_s):,} frames from {segment}."
+    facts = f"{video.width} x {video.height}{rate}. Analyzed: {count_of(len(video.times_s), 'frame')} from {segment}."
     if video.frames_failed:
         were = "frame was" if video.frames_failed == 1 else "frames were"
         facts += f" {video.frames_failed:,} {were} damaged and skipped."

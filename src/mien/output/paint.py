@@ -31,6 +31,12 @@ _FAINT: RGB = (205, 205, 210)
 _MAX_CHARTS = 4
 """With more faces than this, each gets a bar within its box: charts would hide the crowd."""
 
+_MAX_LABELS = 24
+"""With more faces than this, labels that would hide a face or another label are left out."""
+
+_MAX_HIDDEN = 0.1
+"""Share of its own face that a label may hide in a crowd."""
+
 _RESIZE = 1.25
 """Letters keep their size until it is wrong by this factor."""
 
@@ -125,7 +131,7 @@ class Painter:
         self._width, self._height, self._scale = width, height, scale
         self._bars, self._labels = bars, labels
         self._states: dict[int, _State] = {}
-        self._crowd_s = -math.inf
+        self._crowd_s = self._throng_s = -math.inf
 
     def paint(self, image: NDArray[np.uint8], people: Sequence[Person], time_s: float) -> None:
         """Draw on a frame, in place.
@@ -147,10 +153,13 @@ class Painter:
         for person, state in everyone:
             self._draw_box(image, person, state)
         occupied: list[Rect] = []
+        if len(visible) > _MAX_LABELS:
+            self._throng_s = time_s
+        is_throng = time_s - self._throng_s < _STAY_S
         if self._labels:
             for at, (person, state) in enumerate(everyone):
                 if person.labels is not None:
-                    self._draw_label(image, person, state, occupied, boxes[:at] + boxes[at + 1 :])
+                    self._draw_label(image, person, state, occupied, boxes[:at] + boxes[at + 1 :], in_crowd=is_throng)
         if self._bars:
             if len(visible) > _MAX_CHARTS:
                 self._crowd_s = time_s
@@ -211,41 +220,51 @@ class Painter:
     # --- labels ------------------------------------------------------------------------------------------------------
 
     def _draw_label(
-        self, image: NDArray[np.uint8], person: Person, state: _State, occupied: list[Rect], others: list[Rect]
+        self,
+        image: NDArray[np.uint8],
+        person: Person,
+        state: _State,
+        occupied: list[Rect],
+        others: list[Rect],
+        *,
+        in_crowd: bool,
     ) -> None:
+        """Draw a label where it hides least; in a crowd only where it hides nothing."""
         line = round(self._line(person, state) * 4) / 4
         name = f"{person.top}{'?' if state.unsure else ''}"
         for size in range(state.size, _MIN_TEXT_PX - 1, -1):
             # Rather fewer words than smaller letters, once they are at nine tenths of the size.
             choices = (f"{name}\n{state.share}%", name) if size > 0.9 * state.size else (name,)
-            sprites = (label_sprite(person.number, words, COLORS[person.top], size, line) for words in choices)
-            sprite = next((sprite for sprite in sprites if sprite.width <= self._width), None)
-            if sprite is not None:
-                break
-        else:
-            return
-        if sprite.height > self._height:
-            return
-        spots = [
-            self._inside(*spot, sprite.width, sprite.height)
-            for spot in _label_spots(person.box, sprite.width, sprite.height, line)
-        ]
-        rects = [(x, y, x + sprite.width, y + sprite.height) for x, y in spots]
-        # Hiding a label is worst, then another face, then the own one; being where it was counts for a bit.
-        costs = [
-            8 * sum(_overlap(rect, other) for other in occupied)
-            + 2 * sum(_overlap(rect, other) for other in others)
-            + _overlap(rect, person.box)
-            for rect in rects
-        ]
-        costs[state.label_side] -= 0.3 * sprite.width * sprite.height
-        side = min(range(len(costs)), key=lambda k: (costs[k], k))
-        if side != state.label_side:
-            state.label_side = side
-            state.places.pop("label", None)
-        x, y = _follow(state, "label", spots[side], 0.1 * size)
-        occupied.append((x, y, x + sprite.width, y + sprite.height))
-        lay(image, sprite, round(x), round(y))
+            for words in choices:
+                sprite = label_sprite(person.number, words, COLORS[person.top], size, line)
+                if sprite.width > self._width:
+                    continue
+                if sprite.height > self._height:
+                    return
+                spots = [
+                    self._inside(*spot, sprite.width, sprite.height)
+                    for spot in _label_spots(person.box, sprite.width, sprite.height, line)
+                ]
+                rects = [(x, y, x + sprite.width, y + sprite.height) for x, y in spots]
+                # Hiding a label is worst, then another face, then the own one; being where it was counts for a bit.
+                hidden = [
+                    8 * sum(_overlap(rect, other) for other in occupied)
+                    + 2 * sum(_overlap(rect, other) for other in others)
+                    for rect in rects
+                ]
+                costs = [cost + _overlap(rect, person.box) for cost, rect in zip(hidden, rects, strict=True)]
+                costs[state.label_side] -= 0.3 * sprite.width * sprite.height
+                side = min(range(len(costs)), key=lambda k: (costs[k], k))
+                own = _overlap(rects[side], person.box)
+                if in_crowd and (hidden[side] > 0 or own > _MAX_HIDDEN * _area(person.box)):
+                    continue
+                if side != state.label_side:
+                    state.label_side = side
+                    state.places.pop("label", None)
+                x, y = _follow(state, "label", spots[side], 0.1 * size)
+                occupied.append((x, y, x + sprite.width, y + sprite.height))
+                lay(image, sprite, round(x), round(y))
+                return
 
     def _inside(self, x: float, y: float, wide: float, high: float) -> tuple[float, float]:
         return min(max(x, 0.0), max(0.0, self._width - wide)), min(max(y, 0.0), max(0.0, self._height - high))

@@ -205,7 +205,7 @@ _AUDIO_VIDEO = ("audio", "video")
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
 _LINES = (".jsonl", ".ndjson")
-_OUT = "Write drawn images to a folder, a video to a .mp4."
+_OUT = "Draw the faces on an image or video; of several, in a folder."
 
 
 def _own(name: str, writer: str, *more: Any, **options: Any) -> Format:

@@ -34,6 +34,9 @@ __all__ = [
 _TABLES = {"image": "faces", "audio": "speech", "video": "frames", "fused": "fused"}
 """The table of each kind of result, by default."""
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection")."""
+
 _GROUP_ROWS = 20_000
 """Rows that are held before they are written to a Parquet file."""
 
@@ -246,6 +249,8 @@ class TableWriter(Writer):
 class CsvRows:
     r"""Writes rows below a header, in an encoding's own letters; what it lacks is escaped: ``\udcff``.
 
+    Text that a spreadsheet would take for a formula gets a ``'`` before it; a path ``./``, which names the same file.
+
     Parameters
     ----------
     stream : text file object
@@ -263,7 +268,7 @@ class CsvRows:
         self._rows = csv.DictWriter(stream, names, restval="", lineterminator="\n")
         # A lone carriage return is a line end for readers, but no reason to quote for every version of csv.
         self._quoted = csv.DictWriter(stream, names, restval="", lineterminator="\n", quoting=csv.QUOTE_ALL)
-        self._rows.writeheader()
+        self._rows.writerow({name: self._text("", name) for name in names})
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write one row."""
@@ -278,7 +283,10 @@ class CsvRows:
             return "true" if value else "false"
         if isinstance(value, float):
             return f"{value:.{self._digits[name]}f}"
-        return str(value).encode(self._encoding, "backslashreplace").decode(self._encoding)
+        text = str(value)
+        if text.startswith(_FORMULA) and not isinstance(value, int):
+            text = f"./{text}" if name == "path" else f"'{text}"
+        return text.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
 
 class CsvWriter(TableWriter):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_wave, describe
 from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.io.paths import format_path
 from mien.labels import LabelSet
 from mien.output.registry import FORMATS, Context, Format, Writer, kind_of
 from mien.results import FusedResult, ImageResult, Result, SpeechResult, VideoResult
@@ -32,6 +33,7 @@ __all__ = [
     "check_suffix",
     "encode_jpeg",
     "encode_png",
+    "make_folder",
     "replace_atomically",
     "save_wav",
     "write",
@@ -492,6 +494,21 @@ def write_in_place(target: Path) -> Iterator[Path]:
     except OSError as error:
         kept = "; what was written before is kept" if target.is_file() and target.stat().st_size else ""
         raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}{kept}", path=target) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it, where there is none.
+
+    Raises
+    ------
+    MediaError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"cannot make the folder {format_path(folder)}: {error.strerror or error}"
+        raise MediaError(message, path=folder) from error
 
 
 def _check_folder(target: Path) -> None:

@@ -18,6 +18,9 @@ __all__ = ["TIME_EPSILON_S", "UNSURE_BELOW", "Emotion", "Segment", "mean_emotion
 UNSURE_BELOW = 0.5
 """A calibrated top probability below one half means that the prediction is more likely wrong than right."""
 
+MAX_SHOWN = 3
+"""So many emotions, faces or people are shown in a line that sums up."""
+
 TIME_EPSILON_S = 1e-6
 """How far times that are the same may lie apart by rounding."""
 
@@ -66,6 +69,10 @@ class Emotion(Mapping[str, float]):
     def unsure(self) -> bool:
         """Whether the distribution is too flat: `confidence` below `UNSURE_BELOW`."""
         return self.confidence < UNSURE_BELOW
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name} {100 * share:.0f}%" for name, share in self.ranked()[:MAX_SHOWN])
+        return f"<Emotion {shares}{', ...' * (len(self) > MAX_SHOWN)} ({self.labels.name})>"
 
     def __getitem__(self, emotion: str) -> float:
         return self.probabilities[self.labels.index(emotion)]
@@ -116,6 +123,11 @@ class Emotion(Mapping[str, float]):
         shares = data["probabilities"]
         labels = LABEL_SETS.get(data["labels"]) or LabelSet(data["labels"], tuple(shares))
         return cls(labels, tuple(shares[name] for name in labels.emotions))
+
+
+def describe_top(emotion: Emotion | None) -> str:
+    """Return the most probable emotion and its probability, such as ``happiness 62%``."""
+    return "no emotion" if emotion is None else f"{emotion.top} {100 * emotion.confidence:.0f}%"
 
 
 @dataclass(frozen=True, slots=True)

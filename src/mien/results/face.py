@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from mien._checks import count_of
 from mien.errors import InputError
 from mien.labels import FER7, LabelSet
-from mien.results.emotion import Emotion
-from mien.results.tables import Column, Result, box_values, columns, html_image, html_table, table_row
+from mien.results.emotion import MAX_SHOWN, Emotion, describe_top
+from mien.results.tables import Column, Result, box_values, columns, html_preview, html_table, table_row
 
 __all__ = ["Box", "Face", "ImageResult", "Landmarks"]
 
@@ -61,6 +62,11 @@ class Face:
         if not 0 <= self.score <= 1:
             raise InputError(f"score must be from 0 to 1, but got {self.score}")
 
+    def __repr__(self) -> str:
+        left, top = self.box[:2]
+        size = f"{self.width_px:.0f} x {self.height_px:.0f} px"
+        return f"<Face of {size} at ({left:.0f}, {top:.0f}): {describe_top(self.emotion)}>"
+
     @property
     def width_px(self) -> float:
         """Width of the box in pixels."""
@@ -95,7 +101,7 @@ class Face:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ImageResult(Result):
     """The faces of one image.
 
@@ -188,11 +194,13 @@ class ImageResult(Result):
             for number, face in enumerate(self.faces, 1)
         ]
 
-    def _repr_png_(self) -> bytes | None:
-        return None if self.preview is None else self.preview(self)
+    def _summarize(self) -> str:
+        shown = ", ".join(["", *(describe_top(face.emotion) for face in self.faces[:MAX_SHOWN])])
+        faces = f"{count_of(len(self.faces), 'face')}{shown}{', ...' * (len(self.faces) > MAX_SHOWN)}"
+        return f"{self.width} x {self.height} px, {faces}"
 
     def _repr_html_(self) -> str:
         if not self.faces:
             return "<p>no face</p>"
         table = html_table(self.rows(), ("face", "emotion", "confidence", "unsure"))
-        return html_image(self._repr_png_(), "the faces found") + table
+        return html_preview(self, "the faces found") + table

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mien._checks import count_of
 from mien.errors import InputError
 from mien.labels import FER7, LabelSet
-from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, mean_emotion, seconds_by_emotion
+from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, describe_top, mean_emotion, seconds_by_emotion
 from mien.results.tables import MODALITIES, Column, Result, columns, html_table, table_row
 
 __all__ = ["FusedResult", "FusedSegment"]
@@ -100,7 +101,7 @@ class FusedSegment(Segment):
         return cls(data["start_s"], data["end_s"], emotions, fused, weights, data["track"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FusedResult(Result):
     """What several modalities say together over time.
 
@@ -256,6 +257,10 @@ class FusedResult(Result):
             data["path"],
             tuple(data["modalities"]),
         )
+
+    def _summarize(self) -> str:
+        sides, times = " and ".join(self.modalities), f"{self.start_s:.1f} to {self.end_s:.1f} s"
+        return f"{sides}, {times}, {count_of(len(self.segments), 'segment')}, {describe_top(self.emotion)}"
 
     def _repr_html_(self) -> str:
         if not self.segments:

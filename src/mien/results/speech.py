@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from mien._checks import count_of
 from mien.errors import InputError
 from mien.labels import RAVDESS8, LabelSet
-from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, mean_emotion, seconds_by_emotion
-from mien.results.tables import Column, Result, columns, html_image, html_table, table_row
+from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, describe_top, mean_emotion, seconds_by_emotion
+from mien.results.tables import Column, Result, columns, html_preview, html_table, table_row
 
 __all__ = ["SpeechResult", "SpeechSegment", "SpeechSummary"]
 
@@ -107,7 +108,7 @@ class SpeechSummary:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SpeechResult(Result):
     """The emotions of a voice over time.
 
@@ -216,11 +217,12 @@ class SpeechResult(Result):
             rows.append(table_row(name, self.labels, self.path, warnings=self.warnings))
         return rows
 
-    def _repr_png_(self) -> bytes | None:
-        return None if self.preview is None else self.preview(self)
+    def _summarize(self) -> str:
+        spoken = f"{count_of(len(self.segments), 'segment')}, {self.speech_s:.1f} s of speech"
+        return f"{self.duration_s:.1f} s, {spoken}, {describe_top(self.summary.emotion)}"
 
     def _repr_html_(self) -> str:
         if not self.segments:
             return "<p>no sound</p>"
         table = html_table(self.rows(), ("start_s", "end_s", "speech", "emotion", "confidence", "unsure"))
-        return html_image(self._repr_png_(), "the audio over time") + table
+        return html_preview(self, "the audio over time") + table

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from mien._extras import import_extra
-from mien.errors import InputError
+from mien.errors import InputError, shorten
 from mien.labels import LabelSet
 from mien.results.emotion import Emotion
 
@@ -67,7 +67,8 @@ MODALITIES = ("face", "voice")
 
 
 def _fused_columns(modalities: Sequence[str]) -> tuple[Column, ...]:
-    weights = [Column(f"{name}_weight", float, help=f"how much the {name} counts, 0 and up") for name in modalities]
+    words = "weight of the {}, 0 and up; of experts its exponent, which may exceed 1"
+    weights = [Column(f"{name}_weight", float, help=words.format(name)) for name in modalities]
     predictions = [
         column
         for name in modalities
@@ -236,7 +237,7 @@ def to_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], libra
 
 
 class Result(ABC):
-    """What all results share: their tables."""
+    """What all results share: their tables, and a line that sums them up."""
 
     __slots__ = ()
 
@@ -278,6 +279,15 @@ class Result(ABC):
             If the library or the table has another name.
         """
         return to_frame(self.rows(table), self.columns(table), library)
+
+    def __repr__(self) -> str:
+        path = getattr(self, "path", None)
+        name = "" if path is None else f" {shorten(repr(path), 80)}"
+        return f"<{type(self).__name__}{name}: {self._summarize()}>"
+
+    def _summarize(self) -> str:
+        """Return the result in a few words."""
+        return ""
 
     def _table(self, table: str | None) -> str:
         if table is not None and table not in self.tables:
@@ -341,8 +351,9 @@ def _cell(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)
 
 
-def html_image(png: bytes | None, description: str) -> str:
-    """Return an image as an HTML element that holds it, or nothing for None."""
+def html_preview(result: Any, description: str) -> str:
+    """Return the preview of a result as an HTML element that holds it, or nothing where there is none."""
+    png = None if result.preview is None else result.preview(result)
     if png is None:
         return ""
     return f'<img alt="{html.escape(description)}" src="data:image/png;base64,{base64.b64encode(png).decode()}"><br>'

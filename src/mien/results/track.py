@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import describe
+from mien._checks import count_of, describe
 from mien.errors import InputError
 from mien.labels import LabelSet
-from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, seconds_by_emotion
+from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, describe_top, seconds_by_emotion
 from mien.results.face import Box
 
 __all__ = ["EmotionSegment", "FaceTrack", "Moment", "TrackPoint"]
@@ -197,6 +197,10 @@ class FaceTrack:
         for name, shares in (("probabilities", self.probabilities), ("smoothed", self.smoothed)):
             if not (np.abs(shares.sum(axis=1) - 1) < _SUM_TOLERANCE).all():
                 raise InputError(f"{name} must be distributions that sum to 1")
+
+    def __repr__(self) -> str:
+        times, frames = f"{self.start_s:.1f} to {self.end_s:.1f} s", count_of(len(self), "frame")
+        return f"<FaceTrack {self.number}: {times}, {frames}, {describe_top(self.emotion)}>"
 
     def __len__(self) -> int:
         return len(self.times_s)

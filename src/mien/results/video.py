@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._checks import count_of
 from mien.errors import InputError
 from mien.labels import FER7, RAVDESS8, LabelSet
-from mien.results.emotion import Emotion
+from mien.results.emotion import Emotion, describe_top
 from mien.results.face import Face, ImageResult
 from mien.results.fused import FusedResult
 from mien.results.speech import SpeechResult
-from mien.results.tables import MODALITIES, Column, Result, box_values, columns, html_image, html_table, table_row
+from mien.results.tables import MODALITIES, Column, Result, box_values, columns, html_preview, html_table, table_row
 from mien.results.track import EmotionSegment, FaceTrack, Moment
 
 __all__ = ["VIDEO_METHODS", "PersonSummary", "TrackedFace", "VideoFrame", "VideoResult", "VideoSummary"]
@@ -91,6 +92,9 @@ class VideoFrame:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "faces", tuple(self.faces))
+
+    def __repr__(self) -> str:
+        return f"<VideoFrame at {self.time_s:.3f} s: {count_of(len(self.faces), 'face')}>"
 
     def image(self) -> ImageResult:
         """Return the frame as the result of an image; its faces have the smoothed emotions."""
@@ -174,7 +178,7 @@ class VideoSummary:
     duration_s: float
     seen_s: float
     emotion: Emotion | None
-    people: tuple[PersonSummary, ...]
+    people: tuple[PersonSummary, ...] = field(repr=False)
     speech_s: float = 0.0
     voice: Emotion | None = None
     fused: Emotion | None = None
@@ -194,7 +198,7 @@ class VideoSummary:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class VideoResult(Result):
     """The people of a video and their emotions over time.
 
@@ -478,8 +482,10 @@ class VideoResult(Result):
             labels=LabelSet.from_data(data["labels"]),
         )
 
-    def _repr_png_(self) -> bytes | None:
-        return None if self.preview is None else self.preview(self)
+    def _summarize(self) -> str:
+        people, frames = count_of(len(self.tracks), "person", "people"), count_of(len(self.times_s), "frame")
+        size, shown = f"{self.width} x {self.height} px", describe_top(self.summary.emotion)
+        return f"{self.duration_s:.1f} s, {size}, {frames}, {people}, {shown}"
 
     def _repr_html_(self) -> str:
         if not self.tracks:
@@ -487,7 +493,7 @@ class VideoResult(Result):
         table = html_table(
             self._track_rows(), ("track", "start_s", "end_s", "seen_s", "emotion", "confidence", "unsure")
         )
-        return html_image(self._repr_png_(), "the video over time") + table
+        return html_preview(self, "the video over time") + table
 
 
 def _tracked(track: FaceTrack, place: int) -> TrackedFace:

@@ -39,6 +39,9 @@ PAD_S = 0.25
 _FRAMES_TOGETHER = 512
 """Frames of one call of the net: bounds the memory."""
 
+_ZEROS_READ = 1875
+"""Of digital silence, the net reads the first minute: its memory takes more than ten seconds to settle."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -100,6 +103,7 @@ class Activity:
         self._session = _session()
         self._kept = np.zeros(0, np.float32)
         self._context = np.zeros(CONTEXT, np.float32)
+        self._zeros = 0
         self._memory = np.zeros((1, 1, STATE), np.float32), np.zeros((1, 1, STATE), np.float32)
         self._decide = _Decisions(rules or Rules())
 
@@ -130,15 +134,29 @@ class Activity:
         count = len(self._kept) // FRAME
         frames, self._kept = self._kept[: count * FRAME].reshape(count, FRAME), self._kept[count * FRAME :]
         found: list[float] = []
-        for top in range(0, count, _FRAMES_TOGETHER):
-            part = frames[top : top + _FRAMES_TOGETHER]
-            before = np.concatenate([self._context[None], part[:-1, -CONTEXT:]])
-            self._context = part[-1, -CONTEXT:].copy()
-            hidden, cell = self._memory
-            result = self._session.run({"input": np.concatenate([before, part], axis=1), "h": hidden, "c": cell})
-            self._memory = result["hn"], result["cn"]
-            found += result["speech_probs"].reshape(-1).tolist()
+        skipped = self._skipped(frames)
+        edges = [0, *(np.flatnonzero(np.diff(skipped)) + 1).tolist(), count]
+        for first, until in pairwise(edges if count else []):
+            if skipped[first]:
+                found += [0.0] * (until - first)
+                continue
+            for top in range(first, until, _FRAMES_TOGETHER):
+                part = frames[top : min(top + _FRAMES_TOGETHER, until)]
+                before = np.concatenate([self._context[None], part[:-1, -CONTEXT:]])
+                self._context = part[-1, -CONTEXT:].copy()
+                hidden, cell = self._memory
+                result = self._session.run({"input": np.concatenate([before, part], axis=1), "h": hidden, "c": cell})
+                self._memory = result["hn"], result["cn"]
+                found += result["speech_probs"].reshape(-1).tolist()
         return found
+
+    def _skipped(self, frames: Wave) -> Marks:
+        """Return which frames, float32 (n, FRAME), are deep in digital silence, and need no net."""
+        numbers = np.arange(len(frames))
+        last_sound = np.maximum.accumulate(np.where(frames.any(axis=1), numbers, -1 - self._zeros))
+        zeros = numbers - last_sound
+        self._zeros = int(zeros[-1]) if len(frames) else self._zeros
+        return zeros > _ZEROS_READ
 
 
 class _Decisions:

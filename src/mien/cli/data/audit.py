@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, choose_named, dataset_arguments, open_samples
 
 if TYPE_CHECKING:
@@ -26,7 +27,14 @@ _MOST_LINES = 20
 KINDS = ("image", "video", "audio")
 
 
-@click.command(name="audit")
+@click.command(
+    name="audit",
+    cls=GroupedCommand,
+    examples=(
+        "mien data audit fer2013 --data fer2013.csv --sheet pairs.png",
+        "mien data audit folder --data photos --against ckplus48=CK+48 --strict --out audit.json",
+    ),
+)
 @dataset_arguments(*KINDS)
 @click.option("--against", multiple=True, metavar="NAME=PATH", help="Another dataset: what both share is a leak.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything lies on both sides of a split.")
@@ -45,17 +53,13 @@ def command(
     faces: bool,
     no_near: bool,
 ) -> int:
-    r"""Find copies and leaks: what makes a result on this data look better than it is.
+    """Find copies and leaks: what makes a result on this data look better than it is.
 
     Looks for identical images and near copies (also mirrored), subjects and clips in several splits, identical
     images with different labels, empty images, unreadable files, and of FER+ rows that were voted not a face.
     Nothing is changed. Of videos, the middle frames are compared; of audio files, the sound, without near copies.
 
     Exit code 0 whatever is found, but 1 with --strict if a leak is.
-
-    \b
-    mien data audit fer2013 --data fer2013.csv --sheet pairs.png
-    mien data audit folder --data photos --against ckplus48=CK+48 --strict --out audit.json
     """
     from mien.data.audit import audit, pair_sheet, write_json
 

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
+from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples, run_work, workers_option
 
 __all__ = ["command"]
 
 
-@click.command(name="augment-audio")
+@click.command(
+    name="augment-audio",
+    cls=GroupedCommand,
+    examples=(
+        "mien data augment-audio ravdess --data RAVDESS --out augmented",
+        "mien data augment-audio ravdess --data RAVDESS --out slow --stretch 0.9",
+    ),
+)
 @dataset_arguments("audio")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option(
@@ -49,16 +57,12 @@ def command(
     file_format: str,
     workers: int,
 ) -> int:
-    r"""Write changed copies of a corpus of speech: other speeds, other pitches, noise.
+    """Write changed copies of a corpus of speech: other speeds, other pitches, noise.
 
     Every copy keeps its origin: OUT/<recording>__pitch+2.flac, and OUT/manifest.csv with file, clip (the original
     recording), method, value, emotion, subject. The folder reads as the same corpus, and folds never separate a copy
     from its clip. With OUT the corpus itself, copies lie beside the originals. The same command goes on where it was
     stopped.
-
-    \b
-    mien data augment-audio ravdess --data RAVDESS --out augmented
-    mien data augment-audio ravdess --data RAVDESS --out slow --stretch 0.9
     """
     from mien.data.prepare.augment_audio import Changes, Copies
 

@@ -9,12 +9,20 @@ from pathlib import Path
 import click
 
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 from mien.errors import InputError
 
 __all__ = ["command"]
 
 
-@click.command(name="extend")
+@click.command(
+    name="extend",
+    cls=GroupedCommand,
+    examples=(
+        "mien data extend faces/ --emotion disgust --emotion fear --count 100 --dry-run",
+        "mien data extend faces/ --emotion disgust --emotion fear --count 100 --limit 10",
+    ),
+)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--emotion", "emotions", multiple=True, required=True, metavar="NAME", help="Which; may be repeated.")
 @click.option("--count", type=click.IntRange(1, 99_999), required=True, help="Images to ask for, of each emotion.")
@@ -41,7 +49,7 @@ def command(
     seed: int,
     dry_run: bool,
 ) -> int:
-    r"""Extend a data set with generated faces.
+    """Extend a data set with generated faces.
 
     SENDS TO A SERVICE: prompts (words, no images) go to the image service, and each image may cost money.
     No other command of mien sends anything; see first what this one would send with --dry-run.
@@ -49,10 +57,6 @@ def command(
     Asks for photographs of faces that vary in age, skin, sex, light and pose, the same people for every emotion, and
     keeps those in which exactly one face is found: OUT/<emotion>/*.png and OUT/manifest.csv.  The others are listed in
     OUT/rejected.csv.  The same command goes on where it was stopped; nothing is asked twice or written over.
-
-    \b
-    mien data extend faces/ --emotion disgust --emotion fear --count 100 --dry-run
-    mien data extend faces/ --emotion disgust --emotion fear --count 100 --limit 10
     """
     from mien.data.prepare.extend import ImageService, ServiceError, extend, pending, plan
 

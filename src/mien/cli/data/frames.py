@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
 if TYPE_CHECKING:
@@ -23,7 +24,14 @@ _WORDS = {
 }
 
 
-@click.command(name="frames")
+@click.command(
+    name="frames",
+    cls=GroupedCommand,
+    examples=(
+        "mien data frames baum2 --data BAUM-2 --out faces -n 16",
+        "mien data frames ravdess_videos --data RAVDESS --out faces --layout emotions --every 15",
+    ),
+)
 @dataset_arguments("video")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; must not exist.")
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help="Frames of a clip, evenly spaced [default: 16].")
@@ -58,7 +66,7 @@ def command(
     min_face: float | None,
     workers: int | None,
 ) -> int:
-    r"""Take frames of every clip, and of each the largest face: turned upright, cut by the distance of the eyes, gray.
+    """Take frames of every clip, and of each the largest face: turned upright, cut by the distance of the eyes, gray.
 
     NAME is a corpus of clips: baum2, ckplus_sequences, ravdess_videos or video_folder (see mien data list --help). OUT
     is, by --layout, a tree of clips that the datasets baum2 and baum2_frames read, or a folder of emotions that the
@@ -67,10 +75,6 @@ def command(
 
     The same command goes on where it was interrupted or killed. Exit code 3 if something was rejected, 1 if not one
     face was found.
-
-    \b
-    mien data frames baum2 --data BAUM-2 --out faces -n 16
-    mien data frames ravdess_videos --data RAVDESS --out faces --layout emotions --every 15
     """
     from mien.data.prepare.faces import Settings
     from mien.data.prepare.frames import FrameSettings, frames_to

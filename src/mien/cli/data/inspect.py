@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
 if TYPE_CHECKING:
@@ -29,7 +30,14 @@ def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.command(name="inspect")
+@click.command(
+    name="inspect",
+    cls=GroupedCommand,
+    examples=(
+        "mien data inspect fer2013 --data fer2013.csv --sheet samples.png",
+        "mien data inspect folder --data photos --all",
+    ),
+)
 @dataset_arguments("image", "video", "audio")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the datasets.")
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw samples of each class.")
@@ -37,14 +45,10 @@ def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides which are drawn.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def command(choice: Choice, sheet: Path | None, everything: bool, seed: int, as_json: bool) -> int:
-    r"""Count a dataset by split, class, subject, clip and size, and list what is wrong with it.
+    """Count a dataset by split, class, subject, clip and size, and list what is wrong with it.
 
     Nothing is changed. Of a dataset in files, 500 are read for their size or duration; --all reads every one, and so
     finds every file that cannot be read. Of videos, the middle frames are read.
-
-    \b
-    mien data inspect fer2013 --data fer2013.csv --sheet samples.png
-    mien data inspect folder --data photos --all
     """
     from mien.data.summary import SAMPLE, sample_sheet, summarize
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, choose_named, open_images
 
 if TYPE_CHECKING:
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(name="join")
+@click.command(
+    name="join",
+    cls=GroupedCommand,
+    examples=(
+        "mien data join all.csv ferplus=fer2013.csv iefdb=iefdb/ --drop-duplicates",
+        "mien data join all.parquet fer2013=fer2013.csv ckplus48=CK+48/ --labels-as ferplus8",
+    ),
+)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("sources", nargs=-1, required=True, metavar="NAME=PATH...")
 @click.option("--labels-as", type=click.Choice(["fer7", "ferplus8"]), default="fer7", show_default=True)
@@ -28,7 +36,7 @@ __all__ = ["command"]
 def command(
     out: Path, sources: tuple[str, ...], labels_as: str, size: int, pairs: tuple[str, ...], drop_duplicates: bool
 ) -> int:
-    r"""Join datasets into one, with mapped labels and where each image comes from.
+    """Join datasets into one, with mapped labels and where each image comes from.
 
     OUT is a .csv (FER2013's columns with subject, clip and source), a .parquet, or else a folder
     <split>/<emotion>/*.png with manifest.csv; it must not exist. The first two are read as the dataset "table", the
@@ -37,10 +45,6 @@ def command(
     Copies are compared pixel for pixel, at the size that is written; without --drop-duplicates they are only counted.
     With it, nothing stands in two splits: of copies in a training split (its name begins with "train", or there is
     none) and in another, the other is kept; else the first.
-
-    \b
-    mien data join all.csv ferplus=fer2013.csv iefdb=iefdb/ --drop-duplicates
-    mien data join all.parquet fer2013=fer2013.csv ckplus48=CK+48/ --labels-as ferplus8
     """
     from mien.data import table
     from mien.data.join import join

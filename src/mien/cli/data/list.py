@@ -7,12 +7,20 @@ from pathlib import Path
 import click
 
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
 __all__ = ["command"]
 
 
-@click.command(name="list")
+@click.command(
+    name="list",
+    cls=GroupedCommand,
+    examples=(
+        "mien data list baum2 --data BAUM-2 --out clips.csv",
+        "mien data list faces --frames -n 12 --json",
+    ),
+)
 @dataset_arguments("video", "image", "audio")
 @click.option("--frames", is_flag=True, help="List frames, not clips; those of videos are counted, which takes time.")
 @click.option("-n", "--count", type=click.IntRange(1, 1_000_000), help="Of each clip so many, evenly spaced.")
@@ -20,23 +28,16 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there instead of to stdout.")
 def command(choice: Choice, frames: bool, count: int | None, as_csv: bool, as_json: bool, out: Path | None) -> int:
-    r"""List the samples of a dataset, or the frames of its videos, with emotion and subject.
+    """List the samples of a dataset, or the frames of its videos, with emotion and subject.
 
-    \b
-    NAME is a dataset (mien data inspect --list), such as
-      baum2             BAUM-2: SNNN/avi/NNN.avi with SNNN/emotion/NNN.txt, or SNNN/NNN/* with emotion.txt
-      ckplus_sequences  CK+: cohn-kanade-images with Emotion, from neutral to the peak
-      ravdess_videos    RAVDESS: names like 01-01-05-02-01-01-12.mp4
-      video_folder      <emotion>/<subject>_*.mp4, <subject>/<emotion>/*.mp4, or a table (--option table=FILE)
-    or a path, which is read as the dataset of videos that it looks like.
+    NAME is a dataset ("mien data inspect --list"), such as baum2 (SNNN/avi/NNN.avi with SNNN/emotion/NNN.txt, or
+    SNNN/NNN/* with emotion.txt), ckplus_sequences (cohn-kanade-images with Emotion), ravdess_videos (names like
+    01-01-05-02-01-01-12.mp4) or video_folder (<emotion>/<subject>_*.mp4, <subject>/<emotion>/*.mp4, or a table by
+    --option table=FILE); or a path, which is read as the dataset of videos that it looks like.
 
     Columns of videos: clip, file (or the folder of its frames), emotion, subject, split and frames (how many; empty for
     video files); with --frames: file, frame (its number in the clip, from 0), emotion, subject, clip, split. Of images
     and audio files: file, emotion, subject, clip, split, sex, intensity, statement, method.
-
-    \b
-    mien data list baum2 --data BAUM-2 --out clips.csv
-    mien data list faces --frames -n 12 --json
     """
     from mien.data.listing import format_rows, frame_rows, sample_rows
     from mien.evaluate.documents import write_text

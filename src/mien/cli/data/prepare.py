@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
 __all__ = ["command"]
@@ -15,7 +16,14 @@ _FACTOR = click.FloatRange(0.1, 20)
 _WORDS = {"unreadable": "unreadable", "no_face": "without a face", "profile": "in profile"}
 
 
-@click.command(name="prepare")
+@click.command(
+    name="prepare",
+    cls=GroupedCommand,
+    examples=(
+        "mien data prepare folder --data photos/ --out faces.csv",
+        "mien data prepare ckplus --data CK+/ --out faces/ --workers 2",
+    ),
+)
 @dataset_arguments("image")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .csv, a .parquet, or else a folder.")
 @click.option(
@@ -42,7 +50,7 @@ def command(
     all_faces: bool,
     workers: int | None,
 ) -> int:
-    r"""Find the face of each image, turn it upright, cut it by the distance of the eyes, and write it.
+    """Find the face of each image, turn it upright, cut it by the distance of the eyes, and write it.
 
     OUT is a .csv (FER2013's columns with subject, clip, source and box), a .parquet, or else a folder
     <split>/<emotion>/*.png with manifest.csv; the first two are read as the dataset "table", the third as "folder".
@@ -51,10 +59,6 @@ def command(
 
     The same command goes on where it was interrupted or killed. Exit code 3 if images were rejected, 1 if not one
     face was found. The detector haar does not see eyes: its faces are cut where eyes mostly are, and not turned.
-
-    \b
-    mien data prepare folder --data photos/ --out faces.csv
-    mien data prepare ckplus --data CK+/ --out faces/ --workers 2
     """
     from mien.data.prepare.faces import Settings, prepare_to
     from mien.face.prepare import FaceCut

@@ -9,11 +9,16 @@ import click
 
 from mien._extras import import_extra
 from mien.cli import _shell
+from mien.cli._options import GroupedCommand
 
 __all__ = ["command"]
 
 
-@click.command(name="preview")
+@click.command(
+    name="preview",
+    cls=GroupedCommand,
+    examples=("mien data preview --recipe face-base --data fer2013.csv --out preview.png",),
+)
 @click.option("--recipe", "recipe_name", required=True, metavar="NAME|FILE", help="A recipe of mien, or a TOML file.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="File or folder of the data set.")
 @click.option("--labels", type=click.Path(path_type=Path), help="FER+ votes, where the recipe wants them.")
@@ -32,11 +37,7 @@ def command(
     columns: int,
     seed: int | None,
 ) -> int:
-    r"""Draw a sheet: images as they are on the left, then as training sees them.
-
-    \b
-    mien data preview --recipe face-base --data fer2013.csv --out preview.png
-    """
+    """Draw a sheet: images as they are on the left, then as training sees them."""
     import_extra("torch", extra="train", purpose="augmentation")
     from dataclasses import replace
 

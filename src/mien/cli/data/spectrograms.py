@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
+from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples, run_work, workers_option
 
 __all__ = ["command"]
 
 
-@click.command(name="spectrograms")
+@click.command(
+    name="spectrograms",
+    cls=GroupedCommand,
+    examples=(
+        "mien data spectrograms ravdess --data RAVDESS --out mels --png",
+        "mien data spectrograms ravdess --data RAVDESS --out a --settings mel-cnn --option statement=1",
+    ),
+)
 @dataset_arguments("audio")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option("--kind", type=click.Choice(["stft", "mel", "mfcc"]), default="mel", show_default=True)
@@ -36,14 +44,10 @@ def command(
     parquet: bool,
     workers: int,
 ) -> int:
-    r"""Turn a corpus of speech into spectrograms.
+    """Turn a corpus of speech into spectrograms.
 
     Writes OUT/<recording>.npy (float32, bands x frames) and OUT/manifest.csv with what the corpus says about each.
     The same command goes on where it was stopped. What cannot be read is listed in OUT/rejected.csv.
-
-    \b
-    mien data spectrograms ravdess --data RAVDESS --out mels --png
-    mien data spectrograms ravdess --data RAVDESS --out a --settings mel-cnn --option statement=1
     """
     from mien.data.prepare.spectrograms import Spectrograms
 

@@ -152,7 +152,8 @@ def get_detector(
     Parameters
     ----------
     name : str or Detector
-        One of `DETECTORS`, or a detector, which is returned as it is.
+        One of `DETECTORS`, ``"none"``, by which each image is one face (see `mien.face.detect.whole`), or a detector,
+        which is returned as it is.
     min_face_px : float, optional
         Longer side in pixels of the smallest box to look for; smaller is slower.  By default the detector chooses from
         the size of the image (see its class).
@@ -184,4 +185,8 @@ def get_detector(
     if threads is not None:
         threads = check_integer(threads, "threads", low=1)
     check_engine(engine)
+    if name == "none":
+        from mien.face.detect.whole import WholeImage
+
+        return WholeImage()
     return DETECTORS[name](min_face_px=min_face_px, threads=threads, device=device, engine=engine)
