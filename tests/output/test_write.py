@@ -68,7 +68,6 @@ def test_failure_keeps_the_older_file(tmp_path: Path) -> None:
     assert target.read_bytes()[:3] == b"\xff\xd8\xff"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may write everywhere")
 def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     for name, age_s in ((".mien-0a.tmp", 2 * 86_400), (".mien-0b.tmp", 60), ("old.tmp", 2 * 86_400)):
         (tmp_path / name).write_bytes(b"x")
@@ -77,6 +76,7 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mien-0b.tmp", "a.png", "old.tmp"]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may write everywhere")
 def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
