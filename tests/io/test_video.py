@@ -18,10 +18,12 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from mien.errors import InputError
+from mien.errors import InputError, UnsupportedMediaError
 from mien.io.audio import read_audio
 from mien.io.container import has_moving_images
+from mien.io.sniff import detect_kind, peek_kind
 from mien.io.video import Frame, VideoReader, count_frames, iter_frames
 from planted_videos import corners, number_of, numbered, numbered_video, write_video
 from sounds import encoded, sine
@@ -214,6 +216,44 @@ def test_a_broadcast_begins_at_zero(tmp_path: Path) -> None:
     write_video(path, early, sound=(sine(16000, 1.0), 16000), audio_codec="mp2", sound_start_s=7000.5)
     assert [at for _, at in read_frames(path)[0]] == [k / 30 for k in range(30)]
     assert read_audio(path).start_s == pytest.approx(0.5, abs=0.05)
+
+
+# --- animated images --------------------------------------------------------------------------------------------------
+
+
+def animation(name: str, count: int = 4) -> bytes:
+    """Return an image of a few frames, each of another red, shown for 100, 200, ... ms."""
+    frames, stream = [Image.new("RGB", (64, 48), (60 * k + 10, 40, 90)) for k in range(count)], io.BytesIO()
+    lengths_ms = [100 * (k + 1) for k in range(count)]
+    more = {"lossless": True} if name == "WEBP" else {}
+    frames[0].save(stream, name, save_all=True, append_images=frames[1:], duration=lengths_ms, loop=0, **more)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP"])
+def test_animated_images_are_videos(name: str, tmp_path: Path) -> None:
+    data = animation(name)
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    for source in (data, path, io.BytesIO(data), Pipe(data)):
+        with iter_frames(source) as frames:
+            found = [(round(frame.time_s, 3), frame.image[20, 30]) for frame in frames]
+        assert [time_s for time_s, _ in found] == [0, 0.1, 0.3, 0.6]
+        for k, (_, color) in enumerate(found):
+            assert color == pytest.approx([60 * k + 10, 40, 90], abs=4)
+        assert frames.reached_s == pytest.approx(1.0)
+        assert (frames.format, frames.warnings) == (name.lower(), ())
+    assert detect_kind(data) == detect_kind(path) == peek_kind(Pipe(data))[0] == "video"
+    assert [frame.time_s for frame in iter_frames(data, step_s=0.25)] == pytest.approx([0, 0.3, 0.6])
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP"])
+def test_still_images_are_none(name: str) -> None:
+    data = animation(name, 1)
+    assert detect_kind(data) == peek_kind(Pipe(data))[0] == "image"
+    with pytest.raises(UnsupportedMediaError, match=f"but it is an image \\({name.lower()}\\)"):
+        iter_frames(data)
+    assert detect_kind(data[:40]) == "image"
 
 
 # --- frames by number -------------------------------------------------------------------------------------------------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -18,7 +21,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.errors import InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
+from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
 from mien.io.video import iter_frames
 from mien.output.canvas import COLORS
 from mien.output.video import TrackedPeople, VideoWriter, draw_video
@@ -497,7 +500,7 @@ from mien.output.video import VideoWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 random = np.random.default_rng(0)
 try:
-    with VideoWriter(sys.argv[1], width=640, height=480) as writer:
+    with VideoWriter(sys.argv[1], width=640, height=480, in_place=len(sys.argv) > 2) as writer:
         for k in range(200):
             writer.write(random.integers(0, 255, (480, 640, 3), np.uint8), k / 30)
 except MediaError as error:
@@ -514,6 +517,35 @@ def test_no_room_left_is_said_and_nothing_left_behind(tmp_path: Path, suffix: st
     assert f"cannot write '{target}': File too large" in done.stdout
     assert not done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_what_is_written_in_place_survives_a_full_disk(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"out.{suffix}"
+    command = [sys.executable, "-c", FULL.replace("300_000", "3_000_000"), str(target), "in place"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert f"cannot write '{target}': File too large; what was written before is kept" in done.stdout
+    assert len(read(target)) > 10
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
+def test_what_is_written_in_place_can_be_played_at_any_time(tmp_path: Path, suffix: str) -> None:
+    """As after kill -9, and in the end it is a video like any other."""
+    target, copy, until = tmp_path / f"out.{suffix}", tmp_path / f"copy.{suffix}", time.monotonic() + 60
+    writer, found = VideoWriter(target, width=160, height=120, in_place=True), 0
+    for k in range(150):
+        writer.write(numbered(k), k / 30)
+    while found < 60 and time.monotonic() < until:
+        shutil.copy(target, copy)
+        with contextlib.suppress(DecodeError):
+            found = len(read(copy))
+    assert found >= 60
+    assert [number_of(image) for _, image in read(copy)] == list(range(found))
+    writer.close()
+    with iter_frames(target) as frames:
+        assert len(list(frames)) == 150
+        assert frames.duration_s == pytest.approx(5, abs=0.05)
+        assert frames.warnings == ()
 
 
 def test_ctrl_c_keeps_what_was_drawn(tmp_path: Path) -> None:

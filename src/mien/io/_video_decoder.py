@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["VideoDecoder", "VideoDemuxer"]
 
 _NOUN = "video"
-_EXPECTED = "a video (MP4, MOV, MKV, WebM, AVI, ...)"
+_EXPECTED = "a video (MP4, MOV, MKV, WebM, AVI, animated GIF, ...)"
 
 _UNDECLARED = ("mpeg-ts", "mpeg")
 """Formats that declare no length: FFmpeg guesses one from the last packets."""
@@ -108,7 +108,7 @@ class VideoDemuxer:
         """Return the name of the format, or raise what says why it is no video."""
         head, self._file = read_head(self._file, self.path, noun=_NOUN, expected=_EXPECTED)
         kind, name = detect_format(head)
-        if kind == "video":
+        if kind == "video" or self._file.is_animation:
             return name
         came = f"something else that begins with {head[:12]!r}"
         if kind != "unknown":

@@ -208,7 +208,7 @@ class SoundTrack:
         delayed = keeps_delay and self._zero == self._source.zero
         earliest = -round(_PREROLL / base) if container.negative or delayed else 0
         last: int | None = None
-        lost = 0
+        length, lost = 1, 0
         self._seek()
         for packet in self._demux():
             dts = packet.pts if packet.dts is None else packet.dts
@@ -217,10 +217,12 @@ class SoundTrack:
             begin = dts - shift
             if begin < earliest:
                 continue
-            if packet.is_corrupt or (last is not None and begin <= last):
+            if packet.is_corrupt:
                 lost += 1
                 continue
-            last = begin
+            if last is not None and begin <= last:  # damaged times: sound follows sound, as in its analysis
+                begin = last + length
+            last, length = begin, packet.duration or length
             packet.pts = packet.dts = begin
             packet.stream = target
             yield begin * base, packet
