@@ -13,12 +13,21 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_integer, check_number, describe
+from mien._checks import check_image, check_integer, check_number, describe
 from mien._registry import Registry
 from mien.errors import InputError
 from mien.models.runtime import check_engine
 
-__all__ = ["DETECTORS", "SMALLEST_PX", "Detection", "Detector", "SizedDetector", "default_min_face_px", "get_detector"]
+__all__ = [
+    "DETECTORS",
+    "SMALLEST_PX",
+    "Detection",
+    "Detector",
+    "SizedDetector",
+    "WholeImage",
+    "default_min_face_px",
+    "get_detector",
+]
 
 Floats = NDArray[np.float32]
 
@@ -153,6 +162,17 @@ class Detector(Protocol):
         """
 
 
+class WholeImage:
+    """Takes each image as one face with a score of 1: for ready crops, of which a model sees all."""
+
+    name = "none"
+
+    def detect(self, image: NDArray[np.uint8]) -> Detection:
+        """Return the whole image as the box of one face, without landmarks: see `Detector.detect`."""
+        height, width = check_image(image).shape[:2]
+        return Detection(np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32))
+
+
 DETECTORS: Registry[Callable[..., Detector]] = Registry(
     "detector",
     {
@@ -179,8 +199,7 @@ def get_detector(
     Parameters
     ----------
     name : str or Detector
-        One of `DETECTORS`, ``"none"``, by which each image is one face (see `mien.face.detect.whole`), or a detector,
-        which is returned as it is.
+        One of `DETECTORS`, ``"none"`` (see `WholeImage`), or a detector, which is returned as it is.
     min_face_px : float, optional
         Longer side in pixels of the smallest box to look for, the same for every detector; smaller is slower.  By
         default 20, and more in images of over 6.25 megapixels (`default_min_face_px`).
@@ -213,7 +232,5 @@ def get_detector(
         threads = check_integer(threads, "threads", low=1)
     check_engine(engine)
     if name == "none":
-        from mien.face.detect.whole import WholeImage
-
         return WholeImage()
     return DETECTORS[name](min_face_px=min_face_px, threads=threads, device=device, engine=engine)
