@@ -17,7 +17,9 @@ from typing import Any
 from mien.data.files import (
     MANIFEST,
     check_folder,
+    compile_pattern,
     emotion_of,
+    match_pattern,
     nothing_found,
     read_manifest,
     smallest_label_set,
@@ -42,10 +44,8 @@ __all__ = [
     "BadNameError",
     "LeftOutError",
     "NamePattern",
-    "compile_pattern",
     "list_ravdess",
     "list_speech_folder",
-    "match_pattern",
     "parse_ravdess",
     "split_copy",
 ]
@@ -568,28 +568,6 @@ def list_speech_folder(path: str | Path, *, labels: str | None = None, subject: 
     return _list_audio("speech_folder", path, chosen, parse)
 
 
-def compile_pattern(text: str | None) -> re.Pattern[str] | None:
-    """Return the pattern that finds the subject in a path.
-
-    Raises
-    ------
-    InputError
-        If it is no regular expression.
-    """
-    try:
-        return None if text is None else re.compile(text)
-    except re.error as error:
-        raise InputError(f"subject must be a regular expression, but {text!r} is none: {error}") from error
-
-
-def match_pattern(pattern: re.Pattern[str] | None, place: str) -> str:
-    """Return the first group of a pattern in a path, or all that it matches; empty where there is nothing."""
-    found = None if pattern is None else pattern.search(place)
-    if found is None:
-        return ""
-    return found[1] or "" if found.re.groups else found[0]
-
-
 def _parse_folder(file: str, *, pattern: re.Pattern[str] | None) -> Row:
     folders = PurePosixPath(file).parent.parts
     emotion = next(filter(None, map(emotion_of, reversed(folders))), "")
@@ -656,5 +634,8 @@ SAVEE = Dataset(
     SAVEE_NAMES.list_samples,
 )
 SPEECH_FOLDER = Dataset(
-    "audio", "Any folder: <split>/<emotion>/file, <emotion>/file, or a manifest.csv", list_speech_folder
+    "audio",
+    "Any folder: <split>/<emotion>/file, <emotion>/file, or a manifest.csv",
+    list_speech_folder,
+    fixed_labels=False,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mien.cli import _shell
 
@@ -22,6 +23,7 @@ __all__ = [
     "choose",
     "choose_named",
     "dataset_arguments",
+    "is_given",
     "note_some",
     "open_images",
     "open_samples",
@@ -273,6 +275,11 @@ def note_some(lines: Sequence[str]) -> None:
         _shell.note(line)
     if len(lines) > _MOST_NOTES:
         _shell.note(f"and {len(lines) - _MOST_NOTES} more")
+
+
+def is_given(name: str) -> bool:
+    """Return whether an option of the current command stands on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def run_work(work: AudioWork, what: str, *, workers: int) -> int:
