@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -44,6 +45,7 @@ __all__ = [
     "BadNameError",
     "LeftOutError",
     "NamePattern",
+    "detect_dataset",
     "list_ravdess",
     "list_speech_folder",
     "parse_ravdess",
@@ -510,6 +512,23 @@ def _parse_ravdess_folder(file: str, filters: Mapping[str, str | None]) -> Row |
         return None
     stem, method = split_copy(file)
     return Row(file, emotion, clip=f"{emotion}/{format_path(stem)}", split=split, method=method)
+
+
+def detect_dataset(path: str | Path) -> str:
+    """Return which corpus of speech a folder looks like, by names of its first files; ``speech_folder`` in doubt."""
+    root = Path(path)
+    files = list(islice(_find_audio(root, []), 20))
+    if (root / MANIFEST).is_file() or any(
+        emotion_of(part) for file in files for part in PurePosixPath(file).parent.parts
+    ):
+        return "speech_folder"
+    parsers = {"ravdess": lambda file: parse_ravdess(file) is not None}
+    parsers |= {names.name: partial(_fits, names) for names in (EMODB_NAMES, CREMA_D_NAMES, TESS_NAMES, SAVEE_NAMES)}
+    return next((name for name, fits in parsers.items() if files and all(map(fits, files))), "speech_folder")
+
+
+def _fits(names: NamePattern, file: str) -> bool:
+    return names.pattern.fullmatch(split_copy(file)[0]) is not None
 
 
 # --- any folder ---------------------------------------------------------------------------------------
