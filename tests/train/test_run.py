@@ -20,6 +20,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
 
+from lightning.pytorch import LightningModule, Trainer  # noqa: E402
+from lightning.pytorch.callbacks import Callback  # noqa: E402
+
 from face_tables import make_rows, table_text, write_table  # noqa: E402
 from mien import FaceAnalyzer  # noqa: E402
 from mien.data.files import own_label_set  # noqa: E402
@@ -38,7 +41,7 @@ from mien.train.folder import (  # noqa: E402
 )
 from mien.train.nets.base import count_multiply_adds, count_parameters  # noqa: E402
 from mien.train.recipe import Distillation, Optimizer, Recipe, load_recipe  # noqa: E402
-from mien.train.run import RunOptions, best_precision, train  # noqa: E402
+from mien.train.run import RunOptions, best_precision, ramped_average, train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -252,7 +255,7 @@ def test_a_run_does_not_go_on_with_other_data(
     (tmp_path / "run" / "model.toml").write_text("")  # as if it were finished
     weights = last_weights(tmp_path / "run")
     change(moved)
-    with pytest.raises(InputError, match="holds a run on other data .*: choose another folder, or remove it"):
+    with pytest.raises(InputError, match=r"holds a run on other data .*: choose another folder, or remove it"):
         train(own, data=moved, out=tmp_path / "run", options=options)
     assert all(np.array_equal(values, weights[name]) for name, values in last_weights(tmp_path / "run").items())
 
@@ -265,9 +268,11 @@ def test_record_and_report_say_what_is_known_of_the_subjects(
     run = train(own, data=photos, out=tmp_path / "unknown", options=options, report=lines.append)
     unknown = "subjects unknown: one person may be among both training and validation images"
     training = registry.get(run).training
-    assert any(unknown in line for line in training["data"]) and any(unknown in line for line in lines)
+    assert any(unknown in line for line in training["data"])
+    assert any(unknown in line for line in lines)
     assert unknown in (run / "report.md").read_text("utf-8")
-    assert training["subjects"] == [] and len(training["fingerprint"]) == 32
+    assert training["subjects"] == []
+    assert len(training["fingerprint"]) == 32
     assert training["fingerprint"] in (run / "report.md").read_text("utf-8")
     name_subjects(photos)
     training = registry.get(train(own, data=photos, out=tmp_path / "known", options=options)).training
@@ -279,6 +284,49 @@ def test_record_and_report_say_what_is_known_of_the_subjects(
     (photos / "manifest.csv").write_text("\n".join([f"{text[0]},split", *sides]))
     training = registry.get(train(own, data=photos, out=tmp_path / "mixed", options=options)).training
     assert "9 of them among the validation images, too" in " ".join(training["data"])
+
+
+# --- how it runs ----------------------------------------------------------------------------------
+
+
+class Steps(Callback):
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.epochs.append(trainer.global_step)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_loggers_callbacks_and_accumulated_gradients(
+    data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    own, steps, lines = replace(recipe, accumulate=2, freeze=("body",)), Steps(), list[str]()
+    machine = replace(options, loggers=("csv",), callbacks=(steps,))
+    train(own, data=data, out=tmp_path / "run", options=machine, report=lines.append)
+    assert steps.epochs == [2, 4]  # 32 images are four batches an epoch
+    (metrics,) = (tmp_path / "run" / "logs").rglob("metrics.csv")
+    with metrics.open() as file:
+        scores = [float(row["val_score"]) for row in csv.DictReader(file) if row["val_score"]]
+    kept = [float(row["val_score"]) for row in read_history(tmp_path / "run" / "history.csv")]
+    assert scores == pytest.approx(kept, abs=1e-5)
+    assert any(line.startswith("warning: frozen at random values, so nothing is learned there: ") for line in lines)
+    with pytest.raises(InputError, match="a logger must be one of csv, tensorboard, mlflow, but got 'xml'"):
+        replace(options, loggers=("xml",))
+
+
+def test_averages_of_few_steps_are_of_few_steps() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = torch.optim.swa_utils.AveragedModel(model, avg_fn=ramped_average(0.999))
+    expected = 0.0
+    for step in range(200):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        average.update_parameters(model)
+        decay = min(0.999, (1 + step) / (10 + step))
+        expected = step if step == 0 else decay * expected + (1 - decay) * step
+        assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
+    assert expected > 150  # 9.8 with the decay of 0.999 from the start
 
 
 # --- starting from other runs ---------------------------------------------------------------------

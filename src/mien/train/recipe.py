@@ -443,7 +443,7 @@ def check_members(before: Recipe, after: Recipe) -> None:
     ignored = [name for name in changed if name not in taken]
     if after.members and ignored:
         names = ", ".join(after.members)
-        raise InputError(f"recipe {after.name!r}: {', '.join(ignored)} are settings of its members: change {names}")
+        raise InputError(f"recipe {after.name!r} takes {', '.join(ignored)} from its members: change {names}")
 
 
 def member_recipes(recipe: Recipe) -> dict[str, Recipe]:

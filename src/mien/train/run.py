@@ -42,7 +42,7 @@ from mien.train.recipe import Recipe
 from mien.train.record import describe_data, export_run
 from mien.train.task import EmotionTask
 
-__all__ = ["RunOptions", "best_precision", "fit", "fit_and_watch", "train"]
+__all__ = ["RunOptions", "best_precision", "fit", "fit_and_watch", "ramped_average", "train"]
 
 
 LOGGERS = ("csv", "tensorboard", "mlflow")
@@ -364,17 +364,23 @@ def _trainer_options(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     }
 
 
-def _averaging(recipe: Recipe) -> list[Callback]:
-    decay = recipe.optimizer.average
-    if not decay:
-        return []
+def ramped_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Return the average of weights for `torch.optim.swa_utils.AveragedModel`.
 
-    def average(averaged: Tensor, current: Tensor, count: Tensor) -> Tensor:
-        # Early weights fade fast, however few the steps: the ramp of TensorFlow's ExponentialMovingAverage.
+    It is exponential, with the decay min(decay, (1 + t) / (10 + t)) at update t, the ramp of TensorFlow's
+    ``ExponentialMovingAverage``: early weights fade fast, so that runs of few steps do not keep them.
+    """
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
         return averaged + (1 - now) * (current - averaged)  # exact where they are equal: frozen parts stay
 
-    return [WeightAveraging(avg_fn=average)]
+    return average
+
+
+def _averaging(recipe: Recipe) -> list[Callback]:
+    decay = recipe.optimizer.average
+    return [WeightAveraging(avg_fn=ramped_average(decay))] if decay else []
 
 
 def _callbacks(
