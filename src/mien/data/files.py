@@ -1,15 +1,12 @@
-"""Finding the files of a dataset, reading what lies beside them, and writing files whole or not at all."""
+"""Finding the files of a dataset, and reading what lies beside them."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
-import secrets
-import shutil
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +19,6 @@ __all__ = [
     "HEADER",
     "MANIFEST",
     "ClassWords",
-    "atomic_path",
     "check_folder",
     "compile_pattern",
     "emotion_of",
@@ -323,30 +319,3 @@ def read_manifest(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 yield number, dict(zip(header, values, strict=True))
     except (csv.Error, ValueError, OSError) as error:
         raise DatasetError(f"{format_path(path)} cannot be read as a table: {error}") from error
-
-
-# --- writing ------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def atomic_path(target: str | Path) -> Iterator[Path]:
-    """Give a hidden name beside the target, for a file or a folder, and move what was written there at the end.
-
-    Raises
-    ------
-    DatasetError
-        If it cannot be written; what stood there before is untouched.
-    """
-    path = Path(target)
-    hidden = path.with_name(f".mien-{secrets.token_hex(6)}.tmp")
-    try:
-        try:
-            yield hidden
-            hidden.replace(path)
-        finally:
-            if hidden.is_dir():
-                shutil.rmtree(hidden, ignore_errors=True)
-            else:
-                hidden.unlink(missing_ok=True)
-    except OSError as error:
-        raise DatasetError(f"cannot write {format_path(path)}: {error.strerror or error}") from error

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from mien._extras import import_extra
 from mien.data import cache
 from mien.data.fer2013 import open_table, parse_integers
-from mien.data.files import HEADER, MANIFEST, atomic_path, is_folder
+from mien.data.files import HEADER, MANIFEST, is_folder
 from mien.data.registry import Dataset
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError
-from mien.io.paths import format_path
+from mien.io.paths import atomic_path, format_path
 from mien.labels import FER7, LABEL_SETS, LabelSet, label_set
 
 __all__ = [

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, ModelError
+from mien.io.paths import atomic_path
 from mien.labels import FER7, FERPLUS8
 from mien.train.corpus import fingerprint_of
 from mien.train.nets import EmotionNetwork, build_network
@@ -61,15 +62,12 @@ def write_file(path: Path, content: bytes | str) -> None:
     DatasetError
         If it cannot be written; what stood there before is untouched.
     """
-    temporary = path.with_suffix(path.suffix + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise DatasetError(f"cannot write {path}: {error.strerror or error}") from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
