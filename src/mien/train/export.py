@@ -199,7 +199,8 @@ class DeployedSpeech(Deployed):
         """Return one logits tensor a head, then the embedding (N, D), of float32 (N, n) at the network's rate."""
         db = self.front(wave).unsqueeze(1)
         embedding = self.net.embed(self.net.level(db))
-        return (*(head(embedding) for head in self.net.heads.values()), embedding)
+        scaled = self.net.scale(embedding)
+        return (*(head(scaled) for head in self.net.heads.values()), embedding)
 
 
 class DeployedVideo(Deployed):

@@ -17,6 +17,7 @@ from mien._extras import import_extra
 from mien.errors import InputError, ModelError, UnknownModelError
 from mien.labels import LABEL_SETS, LabelSet
 from mien.models import registry, store
+from mien.train.nets import campplus
 from mien.train.nets.base import EmotionNetwork
 from mien.train.nets.vgg16 import VGG16, translate
 
@@ -83,6 +84,10 @@ def init_network(
             report(f"{public.layout.name} weights: {len(state)} tensors of the convolutions")
             if advice := public.advice(net):
                 report(f"warning: {advice}")
+    if isinstance(net, campplus.CAMPlusPlus) and (public_state := campplus.translate(state, net)) is not None:
+        state = public_state
+        fresh = {key for key in own if key not in state}
+        report(f"CAM++ weights: {len(state)} tensors")
     later = _later_blocks(state, own)
     state = {key: value for key, value in state.items() if _block(key) not in later}
     state, pruned = _prune(state, own)

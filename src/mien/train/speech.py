@@ -14,15 +14,18 @@ from torch import Tensor
 
 from mien.data.prepare.augment_audio import MEL_CNN_CHANGES
 from mien.data.samples import Samples
+from mien.errors import InputError
 from mien.speech.activity import PAD_S, speech_bounds
 from mien.speech.features import Settings, log_mel, peak_normalized
 from mien.speech.warp import add_noise, pitch_shift, time_stretch
 from mien.train.corpus import Corpus
 from mien.train.data import Augment
 from mien.train.export import Deployed, deploy
+from mien.train.init import BODY, init_network
 from mien.train.kinds import Kind, Logits, build_for
 from mien.train.nets import SpeechNetwork
 from mien.train.recipe import Recipe
+from mien.train.run import best_precision
 
 __all__ = ["COPIES", "Speech", "cut_recording"]
 
@@ -43,7 +46,8 @@ class Speech(Kind[SpeechNetwork]):
     """Recordings of speech.
 
     The inputs of a corpus are ``spectrograms``, float32 (mels, frames) each, in dB under its peak, and ``edges``, int64
-    (n, 2): the frames that are left out before and after at use.
+    (n, 2): the frames that are left out before and after at use.  Where the body stays as it starts, the ``embeddings``
+    of each recording and of changed copies of it, float32 (n, 1 + views, D), are there, too.
     """
 
     noun = "recordings"
@@ -52,15 +56,38 @@ class Speech(Kind[SpeechNetwork]):
     def read_inputs(self, recipe: Recipe, samples: Samples) -> dict[str, NDArray[Any]]:
         """Read the recordings and return their spectrograms with margins."""
         net = build_for(recipe, {samples.label_set.name: len(samples.label_set)})
-        return _spectrograms((samples.read_audio(row, net.settings.rate_hz) for row in range(len(samples))), net)
+        waves = (samples.read_audio(row, net.settings.rate_hz) for row in range(len(samples)))
+        inputs = _spectrograms(waves, net)
+        if not net.views:
+            return inputs
+        if BODY not in recipe.freeze or not recipe.init:
+            raise InputError(f'recipe {recipe.name!r}: net_options.views needs init and freeze = ["{BODY}"]')
+        init_network(net, recipe.init)
+        return inputs | {"embeddings": self._embeddings(recipe, net.eval(), inputs)}
+
+    def prepare(self, net: SpeechNetwork, corpus: Corpus) -> None:
+        """Give the network the statistics of the embeddings of the training recordings."""
+        if "embeddings" in corpus.inputs:
+            net.set_statistics(torch.from_numpy(corpus.inputs["embeddings"]).flatten(0, 1))
 
     def augment(self, recipe: Recipe, net: SpeechNetwork, corpus: Corpus) -> Augment:
-        """Move the edges, cut to the length of training, and change how it was recorded."""
+        """Move the edges, cut to the length of training, and change how it was recorded; or draw one of the views."""
+        if "embeddings" in corpus.inputs:
+            embeddings = torch.from_numpy(corpus.inputs["embeddings"])
+
+            def draw(_epoch: int, index: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+                view = torch.randint(0, embeddings.shape[1], index.shape, generator=generator)
+                return (embeddings[index, view],)
+
+            return draw
+        return self._change(recipe, net, corpus.inputs["spectrograms"])
+
+    def _change(self, recipe: Recipe, net: SpeechNetwork, recordings: NDArray[Any]) -> Augment:
         augmentation, rate = recipe.sound, net.settings.rate_hz / net.settings.hop
         loose = int(augmentation.edges_s * rate) if net.trim else 0
 
         def augment(_epoch: int, index: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-            spectrograms = corpus.inputs["spectrograms"][index.numpy()]
+            spectrograms = recordings[index.numpy()]
             parts = [_move_edges(part, loose, net.frames, generator) for part in spectrograms]
             db, lengths = _stack(parts, net.frames)
             db, lengths = augmentation.sound(db, lengths, generator, frames_per_s=rate)
@@ -70,17 +97,41 @@ class Speech(Kind[SpeechNetwork]):
         return augment
 
     def inputs(self, net: SpeechNetwork, corpus: Corpus, index: Tensor) -> tuple[Tensor, ...]:
-        """Return whole leveled spectrograms with their masks, padded to the longest, float32 (N, 1, M, T), (N, T)."""
+        """Return whole leveled spectrograms with their masks, padded to the longest, float32 (N, 1, M, T), (N, T).
+
+        Where there are embeddings, those of the recordings as they are, (N, D).
+        """
         at = index.numpy()
-        edges = corpus.inputs["edges"][at].tolist()
+        if "embeddings" in corpus.inputs:
+            return (torch.from_numpy(corpus.inputs["embeddings"][at, 0]),)
+        return self._plain_inputs(net, corpus.inputs, at)
+
+    def _plain_inputs(
+        self, net: SpeechNetwork, recordings: dict[str, NDArray[Any]], at: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor]:
+        edges = recordings["edges"][at].tolist()
         parts = [
             spectrogram[:, before : spectrogram.shape[1] - after]
-            for spectrogram, (before, after) in zip(corpus.inputs["spectrograms"][at], edges, strict=True)
+            for spectrogram, (before, after) in zip(recordings["spectrograms"][at], edges, strict=True)
         ]
         frames = max(part.shape[1] for part in parts)
         db, lengths = _stack(parts, frames)
         mask = _mask(lengths, frames)
         return net.level(db, mask), mask
+
+    def _embeddings(
+        self, recipe: Recipe, net: SpeechNetwork, recordings: dict[str, NDArray[Any]]
+    ) -> NDArray[np.float32]:
+        """Return the embeddings of recordings and of changed copies of each, float32 (n, 1 + views, D)."""
+        change = self._change(recipe, net, recordings["spectrograms"])
+        parts = []
+        for number, index in enumerate(torch.split(torch.arange(len(recordings["edges"])), self.batch)):
+            generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + number)
+            views: list[tuple[Tensor, ...]] = [self._plain_inputs(net, recordings, index.numpy())]
+            views += [change(0, index, generator) for _ in range(net.views)]
+            with torch.no_grad(), torch.autocast("cpu", enabled=best_precision() == "bfloat16"):
+                parts.append(torch.stack([net.embed(*view).float() for view in views], dim=1).numpy())
+        return np.concatenate(parts)
 
     def graph_inputs(self, deployed: Deployed, corpus: Corpus) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield ``wave``, float32 (1, n): the recordings, read again and cut as at use."""

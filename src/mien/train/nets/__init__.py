@@ -21,6 +21,7 @@ NETWORKS: Registry[type[EmotionNetwork]] = Registry(
         "face_resnet": "mien.train.nets.face_resnet:FaceResNet",
         "mel_cnn": "mien.train.nets.mel_cnn:MelCNN",
         "speech_resnet": "mien.train.nets.speech_resnet:SpeechResNet",
+        "campplus": "mien.train.nets.campplus:CAMPlusPlus",
         "cnn_lstm": "mien.train.nets.cnn_lstm:CNNLSTM",
         "c3d": "mien.train.nets.c3d:C3D",
         "temporal": "mien.train.nets.temporal:Temporal",

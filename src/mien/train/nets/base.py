@@ -86,7 +86,9 @@ class EmotionNetwork(nn.Module, ABC):
         """
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d) and not any(p.requires_grad for p in module.parameters()):
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not any(
+                p.requires_grad for p in module.parameters()
+            ):
                 module.eval()
         return self
 
@@ -178,6 +180,10 @@ class SpeechNetwork(EmotionNetwork):
     kind = "audio"
     metric = "uar"
 
+    views = 0
+    """Changed copies of each recording whose embeddings are computed in advance, where the body stays as it starts; 0
+    trains on spectrograms."""
+
     def __init__(
         self,
         *,
@@ -202,21 +208,28 @@ class SpeechNetwork(EmotionNetwork):
         """Return the network's input, float32 (N, 1, M, T), of spectrograms in dB; here `at_rms`."""
         return at_rms(db, mask)
 
+    def set_statistics(self, embeddings: Tensor) -> None:
+        """Take from the embeddings of the training recordings, float32 (n, D), what stays fixed; here nothing."""
+
     @abstractmethod
     def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the embedding, float (N, D), of leveled spectrograms (N, 1, M, T), maybe with their mask (N, T)."""
 
-    def forward(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def scale(self, embedding: Tensor) -> Tensor:
+        """Return what the heads take of an embedding, float (N, D); here the embedding itself."""
+        return embedding
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Return logits by head, float (N, classes).
 
         Parameters
         ----------
         x : torch.Tensor
-            float32 (N, 1, M, T): spectrograms as `level` returns them.
-        mask : torch.Tensor
+            float32 (N, 1, M, T): spectrograms as `level` returns them; or embeddings, (N, D).
+        mask : torch.Tensor, optional
             float32 (N, T): 1 for frames of the recording, 0 for padding.
         """
-        embedding = self.dropout(self.embed(x, mask))
+        embedding = self.dropout(self.scale(x if x.ndim == 2 else self.embed(x, mask)))
         return {name: head(embedding) for name, head in self.heads.items()}
 
     def training_logits(self, *inputs: Tensor) -> dict[str, Tensor]:
