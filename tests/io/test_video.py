@@ -20,7 +20,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.errors import InputError, UnsupportedMediaError
+import mien
+from mien.errors import DecodeError, InputError, UnsupportedMediaError
 from mien.io.audio import read_audio
 from mien.io.container import has_moving_images
 from mien.io.sniff import detect_kind, peek_kind
@@ -244,6 +245,7 @@ def test_animated_images_are_videos(name: str, tmp_path: Path) -> None:
         assert frames.reached_s == pytest.approx(1.0)
         assert (frames.format, frames.warnings) == (name.lower(), ())
     assert detect_kind(data) == detect_kind(path) == peek_kind(Pipe(data))[0] == "video"
+    assert [frame.time_s for frame in iter_frames(data, step_s=0)] == pytest.approx([0, 0.1, 0.3, 0.6])
     assert [frame.time_s for frame in iter_frames(data, step_s=0.25)] == pytest.approx([0, 0.3, 0.6])
 
 
@@ -437,6 +439,22 @@ def test_8k() -> None:
     assert np.abs(got[::500, ::500].astype(int) - (200, 60, 90)).max() <= 5
 
 
+def test_large_sizes_of_small_files_are_refused() -> None:
+    """As for images: over 24 million pixels, a byte for each thousand."""
+    stream = io.BytesIO()
+    image = np.zeros((5000, 5000, 3), np.uint8)
+    write_video(stream, [(image, Fraction(0))], container="mp4", options={"crf": "51"})
+    assert len(stream.getvalue()) < 25_000
+    with pytest.raises(DecodeError, match=r"claims 5000 x 5000 pixels, but has only [\d,]+ bytes"):
+        iter_frames(stream.getvalue())
+    with pytest.raises(UnsupportedMediaError, match="more than the limit of 1,000,000 pixels"):
+        iter_frames(stream.getvalue(), max_pixels=1_000_000)
+    with pytest.raises(UnsupportedMediaError, match="more than the limit"):
+        mien.analyze_video(stream.getvalue(), max_pixels=1_000_000)
+    with pytest.raises(UnsupportedMediaError, match="more than the limit"):
+        next(mien.iter_video(stream.getvalue(), max_pixels=1_000_000))
+
+
 # --- sources and options ----------------------------------------------------------------------------------------------
 
 
@@ -476,7 +494,7 @@ def test_threads_change_nothing(videos: dict[str, bytes], threads: int) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"step_s": 0}, "step_s must be a number from 1e-06"),
+        ({"step_s": -1}, "step_s must be a number from 0"),
         ({"step_s": float("nan")}, "step_s must be a number"),
         ({"from_s": -1}, "from_s must be a number from 0"),
         ({"from_s": 2, "to_s": 2}, "to_s must be later than from_s .2 s., but got 2"),

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from mien._checks import describe
-from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError
+from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
 from mien.io.paths import describe_missing, expand_home, format_path, is_url
 from mien.io.sniff import HEAD_BYTES, detect_format
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANIMATIONS",
+    "BELIEVED_PIXELS",
+    "PIXELS_PER_BYTE",
     "PeekedFile",
     "av_open",
+    "check_size",
     "error_reason",
     "find_time_zero",
     "format_source",
@@ -111,6 +114,37 @@ def open_file(source: Any, noun: str) -> tuple[str | None, Any, bool]:
         cannot = f"cannot open {format_path(path)}: {error_reason(error)}"
         message = describe_missing(path) if is_url(path) else cannot
         raise MediaNotFoundError(message, path=path) from error
+
+
+BELIEVED_PIXELS = 24_000_000
+"""A file may claim so many pixels whatever its length: at most some 27 bytes each while an animation is decoded."""
+
+PIXELS_PER_BYTE = 1000
+"""Larger images need a byte for so many pixels.  Even white pages have fewer as JPEG, PNG in colors and WebP; only
+blank GIF and blank pages of one bit a pixel have more."""
+
+
+def check_size(width: int, height: int, limit: int, *, path: str | None, label: str, stored: int | None = None) -> None:
+    """Reject sizes over the limit, and those that a file of so many bytes (``stored``) cannot mean.
+
+    Raises
+    ------
+    DecodeError, UnsupportedMediaError
+        If there are no pixels, too many, or more than the file can mean.
+    """
+    if width <= 0 or height <= 0:
+        raise DecodeError(f"{label} has a size of {width} x {height} pixels", path=path)
+    if width * height > limit:
+        raise UnsupportedMediaError(
+            f"{label} has {width} x {height} pixels, more than the limit of {limit:,} pixels", path=path
+        )
+    # A row costs Pillow a pointer in each of its copies, as much as two pixels do.
+    if stored is not None and (width + 2) * height > max(BELIEVED_PIXELS, stored * PIXELS_PER_BYTE):
+        raise DecodeError(
+            f"{label} claims {width} x {height} pixels, but has only {stored:,} bytes: at most "
+            f"{PIXELS_PER_BYTE:,} pixels a byte are believed of so large an image",
+            path=path,
+        )
 
 
 def read_head(file: Any, path: str | None, *, noun: str, expected: str) -> tuple[bytes, PeekedFile]:
@@ -324,6 +358,15 @@ class PeekedFile:
     def seekable(self) -> bool:
         """Tell whether `seek` works."""
         return self._seeks
+
+    @property
+    def length(self) -> int | None:
+        """Its bytes; None where that is not known."""
+        if not self._seeks:
+            return None
+        here, end = self._file.tell(), self._file.seek(0, 2)
+        self._file.seek(here)
+        return end - self._base
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move, counted from where the file stood at first."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, describe
 from mien.errors import DecodeError, InputError, MediaError, UnsupportedMediaError
-from mien.io.container import ANIMATIONS, format_source, open_file
+from mien.io.container import ANIMATIONS, check_size, format_source, open_file
 from mien.io.sniff import HEAD_BYTES, READABLE_IMAGES, detect_format
 from mien.options import DEFAULT_MAX_PIXELS
 
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 __all__ = ["LoadedImage", "read_image"]
-
-_BELIEVED_PIXELS = 24_000_000
-"""A file may claim so many pixels whatever its length: at most some 27 bytes each while an animation is decoded."""
-
-_PIXELS_PER_BYTE = 1000
-"""Larger images need a byte for so many pixels.  Even white pages have fewer as JPEG, PNG in colors and WebP; only
-blank GIF and blank pages of one bit a pixel have more."""
 
 _PACKED_BMP_PIXELS = 4_000_000
 """Pillow unpacks the runs of a BMP pixel by pixel, in Python."""
@@ -240,22 +233,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_size(size: tuple[int, int], limit: int, path: str | None, stored: int | None = None) -> None:
-    """Reject sizes over the limit, and those that a file of so many bytes cannot mean."""
-    width, height = size
-    label = format_source(path, "image")
-    if width <= 0 or height <= 0:
-        raise DecodeError(f"{label} has a size of {width} x {height} pixels", path=path)
-    if width * height > limit:
-        raise UnsupportedMediaError(
-            f"{label} has {width} x {height} pixels, more than the limit of {limit:,} pixels", path=path
-        )
-    # A row costs Pillow a pointer in each of its copies, as much as two pixels do.
-    if stored is not None and (width + 2) * height > max(_BELIEVED_PIXELS, stored * _PIXELS_PER_BYTE):
-        raise DecodeError(
-            f"{label} claims {width} x {height} pixels, but has only {stored:,} bytes: at most "
-            f"{_PIXELS_PER_BYTE:,} pixels a byte are believed of so large an image",
-            path=path,
-        )
+    check_size(*size, limit, path=path, label=format_source(path, "image"), stored=stored)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
