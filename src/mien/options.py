@@ -48,7 +48,7 @@ class ModelOptions:
         What finds faces: a name (see `mien.face.detect.DETECTORS`), or an object with the detector protocol.
         ``"none"`` takes each image as one face: a ready crop.
     min_face_px : float, optional
-        Width of the smallest face in pixels; by default by the size of the image.
+        Longer side in pixels of the smallest face's box; by default 20, and more above 6.25 megapixels.
     threads : int, optional
         Threads of one computation; by default the cores of the process, at most four; for videos, which are decoded
         beside it, one.
@@ -73,10 +73,10 @@ class ModelOptions:
     detector: Any = option("mtcnn", "mtcnn, haar or yunet; none takes each image as one face.")
     min_face_px: float | None = option(
         None,
-        "Width of the smallest face.",
+        "Longer side of the smallest face.",
         flag="min-face",
         metavar="PX",
-        default_text="by image size",
+        default_text="20; more above 6 megapixels",
         kinds=("image", "video"),
     )
     threads: int | None = option(None, "Items or computations at once.", low=1, default_text="cores")

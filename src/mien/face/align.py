@@ -35,7 +35,7 @@ Matrix = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 _READY = "none"
-"""The detector by which each image is a ready crop, see `mien.face.detect.whole`."""
+"""The detector by which each image is a ready crop, see `mien.face.detect.WholeImage`."""
 
 MAX_RESIDUAL = 0.25
 """Five points that miss the target face by more than this part of its eye distance (root mean square) are no face."""

@@ -17,6 +17,7 @@ from mien._checks import check_integer
 from mien.errors import InputError
 from mien.labels import LabelSet
 from mien.output.summary import format_minutes, sound_summaries
+from mien.results.emotion import TIME_EPSILON_S
 from mien.speech.features import Settings, decibels, log_mel
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from mien.results import Emotion, FaceTrack, FusedResult, Moment, SpeechResult, VideoResult
 
 __all__ = ["Band", "Sketch", "sound_bands", "speech_band", "stack_shares", "video_bands", "video_range"]
-
-_TOUCH_S = 1e-6
 
 _MIN_COVER = 0.02
 """A column that is covered less than this shows nothing."""
@@ -140,7 +139,7 @@ def _average_columns(
     # The value at a piece's end: its own, or where the next piece touches, that one's.
     finals = shares.copy()
     if smooth and len(shares) > 1:
-        touches = starts_s[1:] - ends_s[:-1] <= _TOUCH_S
+        touches = starts_s[1:] - ends_s[:-1] <= TIME_EPSILON_S
         finals[:-1][touches] = shares[1:][touches]
     areas = np.zeros((len(starts_s) + 1, shares.shape[1]))
     np.cumsum((shares + finals) / 2 * lengths[:, None], axis=0, out=areas[1:])
@@ -233,7 +232,7 @@ def _step_band(
     segments: list[tuple[float, float, str]] = []
     for start, end, emotion in parts:
         # One emotion that goes on has one place in the ribbon, however many segments it is parts in.
-        if segments and segments[-1][2] == emotion.top and start - segments[-1][1] <= _TOUCH_S:
+        if segments and segments[-1][2] == emotion.top and start - segments[-1][1] <= TIME_EPSILON_S:
             start, *_ = segments.pop()
         segments.append((start, end, emotion.top))
     return Band(

@@ -17,11 +17,9 @@ from mien.errors import InputError
 from mien.output.registry import Context, Result, Writer
 from mien.output.write import encode_jpeg, make_folder, write_image
 from mien.results import Emotion, FaceTrack, ImageResult, Moment, TrackedFace, VideoFrame, VideoResult
+from mien.results.emotion import TIME_EPSILON_S
 
 __all__ = ["FACE_MARGIN", "FaceWriter", "Thumbnails", "cut_face"]
-
-_TOUCH_S = 1e-6
-"""Times that are equal but for rounding."""
 
 FACE_MARGIN = 0.15
 """What is left around a face, as a share of the longer side of its box."""
@@ -302,7 +300,7 @@ class Thumbnails:
 
         def choose(candidate: _Candidate, emotion: str | None) -> None:
             moment = _moment(track, candidate.time_s, emotion)
-            is_new = all(abs(other.time_s - moment.time_s) > _TOUCH_S for other, _ in chosen) if moment else False
+            is_new = all(abs(other.time_s - moment.time_s) > TIME_EPSILON_S for other, _ in chosen) if moment else False
             if moment is not None and is_new and len(chosen) < self.count:
                 chosen.append((moment, candidate.compress()))
 

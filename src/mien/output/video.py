@@ -22,7 +22,7 @@ from mien.output._sound import SoundTrack, VideoSource, open_source
 from mien.output.paint import Painter, Person
 from mien.output.registry import Context, Result, Writer
 from mien.results import FaceTrack, VideoResult
-from mien.results.track import TIME_EPSILON_S
+from mien.results.emotion import TIME_EPSILON_S
 
 if TYPE_CHECKING:
     from mien.io.video import VideoReader

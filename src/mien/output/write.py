@@ -6,11 +6,11 @@ import contextlib
 import functools
 import io
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_wave, describe
 from mien.errors import InputError, MediaError, MediaNotFoundError
-from mien.io.paths import format_path
+from mien.io.paths import atomic_path, format_path
 from mien.labels import LabelSet
 from mien.output.registry import FORMATS, Context, Format, Writer, kind_of
 from mien.results import FusedResult, ImageResult, Result, SpeechResult, VideoResult
+from mien.results.emotion import TIME_EPSILON_S
 
 if TYPE_CHECKING:
     from mien.io.audio import AudioBlock
@@ -51,9 +52,6 @@ _SAMPLE_FORMATS = {"int16": ("pcm_s16le", "s16"), "float32": ("pcm_f32le", "flt"
 
 _OLD_S = 24 * 3600.0
 """Temporary files that nobody has written to for so long are left over."""
-
-_TOUCH_S = 1e-6
-"""Times that are equal but for rounding."""
 
 _MAX_GAP_S = 3600.0
 """As in `mien.io.audio`: longer gaps are damaged times."""
@@ -190,7 +188,7 @@ def _read_again(result: Result, needs: str, writer: Writer) -> None:
             for frame in frames:
                 if current is None:
                     break
-                if frame.time_s >= current.time_s - _TOUCH_S:
+                if frame.time_s >= current.time_s - TIME_EPSILON_S:
                     writer.add_image(frame.image, current)
                     current = next(analyzed, None)
 
@@ -459,15 +457,8 @@ def replace_atomically(target: Path) -> Iterator[Path]:
     """
     _check_folder(target)
     _remove_old_temporaries(target.parent)
-    temporary = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
-    try:
-        try:
-            yield temporary
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}", path=target) from error
+    with atomic_path(target, error=partial(MediaError, path=target)) as temporary:
+        yield temporary
 
 
 @functools.cache

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,13 +125,39 @@ class Emotion(Mapping[str, float]):
         return cls(labels, tuple(shares[name] for name in labels.emotions))
 
 
+def to_plain(value: Any) -> Any:
+    """Return a value of a result as data that `json` can write."""
+    if isinstance(value, LabelSet):
+        return value.to_data()
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {name: to_plain(one) for name, one in value.items()}
+    return [to_plain(one) for one in value] if isinstance(value, tuple | list) else value
+
+
+def read_emotion(data: dict[str, Any] | None) -> Emotion | None:
+    """Return the emotion that `to_plain` made data of, or None for None."""
+    return None if data is None else Emotion.from_dict(data)
+
+
+class Record:
+    """A dataclass whose fields are its data."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `json` can write."""
+        return {entry.name: to_plain(getattr(self, entry.name)) for entry in fields(cast("Any", self))}
+
+
 def describe_top(emotion: Emotion | None) -> str:
     """Return the most probable emotion and its probability, such as ``happiness 62%``."""
     return "no emotion" if emotion is None else f"{emotion.top} {100 * emotion.confidence:.0f}%"
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Record):
     """A stretch of time, [start_s, end_s) in seconds."""
 
     start_s: float
@@ -155,10 +181,11 @@ def mean_emotion(emotions: Sequence[Emotion], weights: Sequence[float] | None = 
     emotions : sequence of Emotion
         All of one label set.
     weights : sequence of float, optional
-        How much each counts, such as how long it lasts; by default all the same.
+        How much each counts, such as how long it lasts; by default, and where all are 0, all the same.
     """
     if not emotions:
         return None
+    weights = weights if weights is not None and any(weights) else None
     mean = np.average([emotion.to_array() for emotion in emotions], axis=0, weights=weights)
     return Emotion(emotions[0].labels, tuple((mean / mean.sum()).tolist()))
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from mien._checks import count_of
 from mien.errors import InputError
 from mien.labels import FER7, LabelSet
-from mien.results.emotion import MAX_SHOWN, Emotion, describe_top
+from mien.results.emotion import MAX_SHOWN, Emotion, Record, describe_top, read_emotion, to_plain
 from mien.results.tables import Column, Result, box_values, columns, html_preview, html_table, table_row
 
 __all__ = ["Box", "Face", "ImageResult", "Landmarks"]
@@ -23,7 +23,7 @@ Landmarks = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class Face(Record):
     """One face in an image.
 
     Parameters
@@ -77,17 +77,6 @@ class Face:
         """Height of the box in pixels."""
         return self.box[3] - self.box[1]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write."""
-        return {
-            "box": list(self.box),
-            "score": self.score,
-            "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
-            "emotion": None if self.emotion is None else self.emotion.to_dict(),
-            "outputs": {name: emotion.to_dict() for name, emotion in self.outputs.items()},
-            "warnings": list(self.warnings),
-        }
-
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Face:
         """Build from what `to_dict` returned."""
@@ -95,7 +84,7 @@ class Face:
             box=tuple(data["box"]),
             score=data["score"],
             landmarks=None if data["landmarks"] is None else tuple((x, y) for x, y in data["landmarks"]),
-            emotion=None if data["emotion"] is None else Emotion.from_dict(data["emotion"]),
+            emotion=read_emotion(data["emotion"]),
             outputs={name: Emotion.from_dict(emotion) for name, emotion in data["outputs"].items()},
             warnings=tuple(data["warnings"]),
         )
@@ -148,16 +137,8 @@ class ImageResult(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write."""
-        return {
-            "path": self.path,
-            "width": self.width,
-            "height": self.height,
-            "model": self.model,
-            "detector": self.detector,
-            "labels": self.labels.to_data(),
-            "warnings": list(self.warnings),
-            "faces": [face.to_dict() for face in self.faces],
-        }
+        names = ("path", "width", "height", "model", "detector", "labels", "warnings", "faces")
+        return {name: to_plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ImageResult:

@@ -12,7 +12,16 @@ import numpy as np
 from mien._checks import count_of
 from mien.errors import InputError
 from mien.labels import FER7, LabelSet
-from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, describe_top, mean_emotion, seconds_by_emotion
+from mien.results.emotion import (
+    TIME_EPSILON_S,
+    Emotion,
+    Segment,
+    describe_top,
+    mean_emotion,
+    read_emotion,
+    seconds_by_emotion,
+    to_plain,
+)
 from mien.results.tables import MODALITIES, Column, Result, columns, html_table, table_row
 
 __all__ = ["FusedResult", "FusedSegment"]
@@ -88,14 +97,14 @@ class FusedSegment(Segment):
             "end_s": self.end_s,
             "track": self.track,
             **{f"{name}_weight": weight for name, weight in self.weights.items()},
-            **{name: None if emotion is None else emotion.to_dict() for name, emotion in emotions.items()},
+            **to_plain(emotions),
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FusedSegment:
         """Build from what `to_dict` returned."""
         names = [key.removesuffix("_weight") for key in data if key.endswith("_weight")]
-        emotions = {name: None if data[name] is None else Emotion.from_dict(data[name]) for name in (*names, "fused")}
+        emotions = {name: read_emotion(data[name]) for name in (*names, "fused")}
         fused = emotions.pop("fused")
         weights = {name: data[f"{name}_weight"] for name in names}
         return cls(data["start_s"], data["end_s"], emotions, fused, weights, data["track"])
@@ -228,7 +237,6 @@ class FusedResult(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write; means by time and seconds are in it, too."""
         sides: Sequence[str] = (*self.modalities, "fused")
-        means = {side: None if (emotion := self.mean(side)) is None else emotion.to_dict() for side in sides}
         return {
             "path": self.path,
             "method": self.method,
@@ -238,11 +246,9 @@ class FusedResult(Result):
             "end_s": self.end_s,
             **{f"{name}_s": self.seconds_of(name) for name in self.modalities},
             "both_s": self.both_s,
-            "means": means,
+            "means": {side: to_plain(self.mean(side)) for side in sides},
             "seconds": self.seconds,
-            "notes": list(self.notes),
-            "warnings": list(self.warnings),
-            "segments": [segment.to_dict() for segment in self.segments],
+            **{name: to_plain(getattr(self, name)) for name in ("notes", "warnings", "segments")},
         }
 
     @classmethod

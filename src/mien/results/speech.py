@@ -10,7 +10,17 @@ from typing import Any, ClassVar
 from mien._checks import count_of
 from mien.errors import InputError
 from mien.labels import RAVDESS8, LabelSet
-from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, describe_top, mean_emotion, seconds_by_emotion
+from mien.results.emotion import (
+    TIME_EPSILON_S,
+    Emotion,
+    Record,
+    Segment,
+    describe_top,
+    mean_emotion,
+    read_emotion,
+    seconds_by_emotion,
+    to_plain,
+)
 from mien.results.tables import Column, Result, columns, html_preview, html_table, table_row
 
 __all__ = ["SpeechResult", "SpeechSegment", "SpeechSummary"]
@@ -45,22 +55,10 @@ class SpeechSegment(Segment):
             raise InputError("a segment without speech has no emotion")
         object.__setattr__(self, "warnings", tuple(self.warnings))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write."""
-        return {
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "speech": self.speech,
-            "emotion": None if self.emotion is None else self.emotion.to_dict(),
-            "warnings": list(self.warnings),
-            "snr_db": self.snr_db,
-        }
-
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SpeechSegment:
         """Build from what `to_dict` returned."""
-        emotion = None if data["emotion"] is None else Emotion.from_dict(data["emotion"])
-        return cls(data["start_s"], data["end_s"], data["speech"], emotion, tuple(data["warnings"]), data["snr_db"])
+        return cls(**{**data, "emotion": read_emotion(data["emotion"]), "warnings": tuple(data["warnings"])})
 
     def row(self, path: str | None = None, number: int = 1, labels: LabelSet | None = None) -> dict[str, Any]:
         """Return the row of the segment in the table ``speech``, as `SpeechResult.rows` has it.
@@ -80,7 +78,7 @@ class SpeechSegment(Segment):
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechSummary:
+class SpeechSummary(Record):
     """An audio file in a few numbers.
 
     Parameters
@@ -97,15 +95,6 @@ class SpeechSummary:
     speech_s: float
     emotion: Emotion | None
     seconds: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write."""
-        return {
-            "duration_s": self.duration_s,
-            "speech_s": self.speech_s,
-            "emotion": None if self.emotion is None else self.emotion.to_dict(),
-            "seconds": dict(self.seconds),
-        }
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -174,15 +163,8 @@ class SpeechResult(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write; the summary is in it, too."""
-        return {
-            "path": self.path,
-            "duration_s": self.duration_s,
-            "model": self.model,
-            "labels": self.labels.to_data(),
-            "warnings": list(self.warnings),
-            "summary": self.summary.to_dict(),
-            "segments": [segment.to_dict() for segment in self.segments],
-        }
+        names = ("path", "duration_s", "model", "labels", "warnings", "summary", "segments")
+        return {name: to_plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SpeechResult:

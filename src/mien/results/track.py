@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from mien._checks import count_of, describe
 from mien.errors import InputError
 from mien.labels import LabelSet
-from mien.results.emotion import TIME_EPSILON_S, Emotion, Segment, describe_top, seconds_by_emotion
+from mien.results.emotion import (
+    TIME_EPSILON_S,
+    Emotion,
+    Record,
+    Segment,
+    describe_top,
+    seconds_by_emotion,
+    to_plain,
+)
 from mien.results.face import Box
 
 __all__ = ["EmotionSegment", "FaceTrack", "Moment", "TrackPoint"]
@@ -34,10 +42,6 @@ class EmotionSegment(Segment):
 
     emotion: Emotion
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write."""
-        return {"start_s": self.start_s, "end_s": self.end_s, "emotion": self.emotion.to_dict()}
-
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> EmotionSegment:
         """Build from what `to_dict` returned."""
@@ -45,7 +49,7 @@ class EmotionSegment(Segment):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Record):
     """A moment at which a person shows an emotion most.
 
     Parameters
@@ -64,15 +68,6 @@ class Moment:
     emotion: str
     probability: float
     box: Box
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write."""
-        return {
-            "time_s": self.time_s,
-            "emotion": self.emotion,
-            "probability": self.probability,
-            "box": list(self.box),
-        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Moment:
@@ -271,15 +266,5 @@ class FaceTrack:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write: the person as a whole; frames are in those of the video."""
-        return {
-            "track": self.number,
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "seen_s": self.seen_s,
-            "emotion": self.emotion.to_dict(),
-            "seconds": self.seconds,
-            "clip": None if self.clip is None else self.clip.to_dict(),
-            "warnings": list(self.warnings),
-            "moments": [moment.to_dict() for moment in self.moments],
-            "timeline": [segment.to_dict() for segment in self.timeline],
-        }
+        names = ("start_s", "end_s", "seen_s", "emotion", "seconds", "clip", "warnings", "moments", "timeline")
+        return {"track": self.number, **{name: to_plain(getattr(self, name)) for name in names}}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mien._checks import count_of
 from mien.errors import InputError
 from mien.labels import FER7, RAVDESS8, LabelSet
-from mien.results.emotion import Emotion, describe_top
+from mien.results.emotion import Emotion, Record, describe_top, mean_emotion, read_emotion, to_plain
 from mien.results.face import Face, ImageResult
 from mien.results.fused import FusedResult
 from mien.results.speech import SpeechResult
@@ -103,7 +103,7 @@ class VideoFrame:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write."""
-        return {"time_s": self.time_s, "faces": [face.to_dict() for face in self.faces]}
+        return {"time_s": self.time_s, "faces": to_plain(self.faces)}
 
     def rows(self, path: str | None = None) -> list[dict[str, Any]]:
         """Return the rows of the frame in the table ``frames``, one a face: see `VideoResult.rows`."""
@@ -152,7 +152,7 @@ class PersonSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class VideoSummary:
+class VideoSummary(Record):
     """A video in a few numbers.
 
     Parameters
@@ -186,16 +186,7 @@ class VideoSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `json` can write; the people are in the video's tracks."""
-        return {
-            "duration_s": self.duration_s,
-            "seen_s": self.seen_s,
-            "emotion": None if self.emotion is None else self.emotion.to_dict(),
-            "people": [person.track for person in self.people],
-            "speech_s": self.speech_s,
-            "voice": None if self.voice is None else self.voice.to_dict(),
-            "fused": None if self.fused is None else self.fused.to_dict(),
-            "clip": None if self.clip is None else self.clip.to_dict(),
-        }
+        return {**Record.to_dict(self), "people": [person.track for person in self.people]}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -313,15 +304,21 @@ class VideoResult(Result):
             speech_s=0.0 if voice is None else voice.speech_s,
             voice=None if voice is None else voice.emotion,
             fused=None if self.fused is None else self.fused.emotion,
-            clip=_mean_by_time([(track.clip, track.seen_s) for track in self.tracks if track.clip is not None]),
+            clip=self._mean(clips=True),
         )
+
+    def _mean(self, *, clips: bool = False) -> Emotion | None:
+        """Return the mean of the people's emotions by the time that each is in view, or of those of their clips."""
+        emotions = [(track.clip if clips else track.emotion, track.seen_s) for track in self.tracks]
+        known = [(emotion, seen_s) for emotion, seen_s in emotions if emotion is not None]
+        return mean_emotion([emotion for emotion, _ in known], [seen_s for _, seen_s in known])
 
     def _overall_emotion(self) -> Emotion | None:
         if not self.tracks:
             return None
         labels = self.tracks[0].labels
         if self.method == "timeline":
-            return _mean_by_time([(track.emotion, track.seen_s) for track in self.tracks])
+            return self._mean()
         predictions = _of_largest(self.tracks)
         votes = np.eye(len(labels))[predictions.argmax(axis=1)]
         mean = (votes if self.method == "majority-vote" else predictions).mean(axis=0)
@@ -432,29 +429,11 @@ class VideoResult(Result):
         frames : bool
             With the frames; without them it is small also for a long video.
         """
-        data: dict[str, Any] = {
-            "path": self.path,
-            "width": self.width,
-            "height": self.height,
-            "duration_s": self.duration_s,
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "frame_rate": self.frame_rate,
-            "frames_read": self.frames_read,
-            "frames_analyzed": len(self.times_s),
-            "frames_failed": self.frames_failed,
-            "model": self.model,
-            "detector": self.detector,
-            "method": self.method,
-            "clip_model": self.clip_model,
-            "labels": self.labels.to_data(),
-            "warnings": list(self.warnings),
-            "cuts": list(self.cuts),
-            "summary": self.summary.to_dict(),
-            "speech": None if self.speech is None else self.speech.to_dict(),
-            "fused": None if self.fused is None else self.fused.to_dict(),
-            "tracks": [track.to_dict() for track in self.tracks],
-        }
+        first = ("path", "width", "height", "duration_s", "start_s", "end_s", "frame_rate", "frames_read")
+        last = ("frames_failed", "model", "detector", "method", "clip_model", "labels", "warnings", "cuts", "summary")
+        data = {name: to_plain(getattr(self, name)) for name in first}
+        data["frames_analyzed"] = len(self.times_s)
+        data |= {name: to_plain(getattr(self, name)) for name in (*last, "speech", "fused", "tracks")}
         if frames:
             data["frames"] = [frame.to_dict() for frame in self.frames()]
         return data
@@ -514,16 +493,6 @@ def _union_s(stretches: Sequence[tuple[float, float]]) -> float:
     return covered
 
 
-def _mean_by_time(parts: Sequence[tuple[Emotion, float]]) -> Emotion | None:
-    """Return the mean of emotions by the seconds that each was in view; None of none."""
-    if not parts:
-        return None
-    weights = [seconds for _, seconds in parts]
-    rows = np.array([emotion.to_array() for emotion, _ in parts])
-    mean = np.average(rows, axis=0, weights=weights if any(weights) else None)
-    return Emotion(parts[0][0].labels, tuple((mean / mean.sum()).tolist()))
-
-
 def _of_largest(tracks: Sequence[FaceTrack]) -> NDArray[np.float64]:
     """Return the predictions for the largest face of each frame that has one, float64 (frames, k)."""
     times_s = np.concatenate([track.times_s for track in tracks])
@@ -558,6 +527,6 @@ def _rebuilt(
         sharpness=None if None in sharp else np.array(sharp, np.float32),
         timeline=tuple(EmotionSegment.from_dict(segment) for segment in data["timeline"]),
         moments=tuple(Moment.from_dict(moment) for moment in data["moments"]),
-        clip=None if data["clip"] is None else Emotion.from_dict(data["clip"]),
+        clip=read_emotion(data["clip"]),
         warnings=tuple(data["warnings"]),
     )
