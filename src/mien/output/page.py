@@ -418,7 +418,7 @@ def _about(video: VideoResult, spec: ModelSpec | None) -> str:
     items = "".join(f"<dt>{name}</dt><dd>{_paragraphs(texts)}</dd>\n" for name, texts in _rows(video, spec) if texts)
     return (
         f'<section aria-labelledby="about"><h2 id="about">About these numbers</h2>\n<dl>\n{items}</dl></section>\n'
-        '<footer class="quiet">Made by mien on the computer where the video lies. This page loads nothing.'
+        '<footer class="quiet">Made by mien on the computer that holds the video. This page loads nothing.'
         "</footer>\n"
     )
 

@@ -89,7 +89,7 @@ _MAX_NAMED = 6
 """Up to so many bands are high enough to name what their ribbons and marks show."""
 
 _MAX_LETTERS, _LETTERS_EACH = 150, 6
-"""Of the legend in one line; and the room beside the words of an entry, in letters."""
+"""Of the legend in one line; and the space beside the words of an entry, in letters."""
 
 
 class PlotWriter(Writer):
@@ -323,7 +323,7 @@ def plot_timeline(video: VideoResult, *, most: int = 12, bands: Sequence[Band] =
     lines = 1 if sum(_LETTERS_EACH + len(words) for _, words in entries) <= _MAX_LETTERS else 2
     below = _LINE_IN if rest else 0.0
     figure = new_figure(_WIDTH_IN, _HEAD_IN + count * height + below + _LINE_IN * (lines - 1))
-    # Their own upper and lower edges are room enough between bands.
+    # The bands' own upper and lower edges are space enough between them.
     engine: Any = figure.get_layout_engine()
     engine.set(hspace=0, h_pad=0.02)
     rows: list[Axes] = []

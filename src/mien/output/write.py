@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SampleType",
     "WavWriter",
+    "check_folder",
     "check_suffix",
     "encode_jpeg",
     "encode_png",
@@ -425,7 +426,7 @@ def write_bytes(path: str | os.PathLike[str], suffix: str, make: Callable[[], by
         If the file cannot be written there.
     """
     target = check_suffix(path, suffix)
-    _check_folder(target)
+    check_folder(target)
     _put(target, make())
 
 
@@ -448,7 +449,7 @@ def replace_atomically(target: Path) -> Iterator[Path]:
     MediaError
         For any `OSError` on the way.
     """
-    _check_folder(target)
+    check_folder(target)
     temporary = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
     try:
         try:
@@ -475,7 +476,8 @@ def make_folder(folder: Path) -> None:
         raise MediaError(message, path=folder) from error
 
 
-def _check_folder(target: Path) -> None:
+def check_folder(target: Path) -> None:
+    """Raise `MediaNotFoundError` where the folder of a file does not exist."""
     if not target.parent.is_dir():
         raise MediaNotFoundError(f"no such folder to write to: {str(target.parent)!a}", path=target)
 

@@ -1,4 +1,4 @@
-"""Videos: who was seen when, and what their faces showed."""
+"""Videos: who is in view when, and what their faces show."""
 
 from __future__ import annotations
 
@@ -507,11 +507,11 @@ def _of_largest(tracks: Sequence[FaceTrack]) -> NDArray[np.float64]:
 
 def _rebuilt(
     data: dict[str, Any],
-    seen: Sequence[tuple[int, TrackedFace]],
+    found: Sequence[tuple[int, TrackedFace]],
     times_s: NDArray[np.float64],
     lengths_s: NDArray[np.float64],
 ) -> FaceTrack:
-    places, faces = [place for place, _ in seen], [face for _, face in seen]
+    places, faces = [place for place, _ in found], [face for _, face in found]
     landmarks, sharp = [face.face.landmarks for face in faces], [face.sharpness for face in faces]
     return FaceTrack(
         number=data["track"],
