@@ -22,8 +22,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -41,25 +41,34 @@ HOUR = 3600 * 30
 def window(path: str, record: str | None) -> dict[str, float]:
     """Play a video in a window; return what was measured."""
     import mien
-    from mien.live import LiveSession, LiveStream, LiveUpdate
+    from mien.live import LiveSession, LiveStream, LiveUpdate, LiveView
     from mien.live_window import LiveWindow, Screen
 
-    delays: deque[float] = deque()
-    shown: deque[float] = deque()
+    delays: list[float] = []
+    shown: list[float] = []
     analyzed: list[float] = []
 
     class Counted(LiveSession):
+        fresh: LiveView | None = None
+
         def poll(self, timeout_s: float) -> LiveUpdate:
             update = super().poll(timeout_s)
             analyzed.extend(result.delay_s for result in update.results)
+            self.fresh = update.view
             return update
 
+    class Timed(Screen):
+        def show(self, image: Any) -> None:
+            super().show(image)
+            if session.fresh is not None:
+                shown.append(time.monotonic())
+                delays.append(shown[-1] - session.fresh.image.captured_s)
+
     stream = LiveStream(path, mien.VideoAnalyzer(), on_message=print)
-    with Screen("benchmark", SIZE) as screen, Counted(stream, record=record) as session:
-        shell = LiveWindow(screen, session)
-        shell._delays, shell._shown = delays, shown
+    session = Counted(stream, record=record)
+    with Timed("benchmark", SIZE) as screen, session:
         busy = time.process_time()
-        shell.run()
+        LiveWindow(screen, session).run()
         busy = time.process_time() - busy
     times = np.array(shown)
     late = np.array(delays)[times > times[0] + WARM_S]
@@ -86,7 +95,7 @@ class Images:
     """In the place of `cv2.VideoCapture`: images from memory, each when the one before was analyzed."""
 
     images: list[Any] = []  # noqa: RUF012
-    ready: Any = None
+    analyzed = threading.Semaphore()
 
     def __init__(self, *_: object) -> None:
         self.number = 0
@@ -101,7 +110,7 @@ class Images:
 
     def read(self) -> tuple[bool, Any]:
         """Wait until the image before was analyzed."""
-        self.ready()
+        self.analyzed.acquire()
         self.number += 1
         return True, self.images[self.number % len(self.images)]
 
@@ -125,17 +134,13 @@ def hour(log: str) -> list[float]:
     cv2.VideoCapture = Images  # type: ignore[misc,assignment]
     live.explain_no_access = lambda _: ""
     stream = LiveStream(0, mien.VideoAnalyzer(), on_message=print)
-
-    def ready() -> None:
-        with stream._news:
-            stream._news.wait_for(lambda: (stream._last.number if stream._last else 0) >= stream.captured, 1.0)
-
-    Images.ready = staticmethod(ready)
     memory, painter, count = [], WindowPainter(), 0
     with LiveSession(stream, log=log) as session:
         while count < HOUR:
             update = session.poll(0.1)
             before, count = count, count + len(update.results)
+            if update.results:
+                Images.analyzed.release(len(update.results))
             if update.view is not None:
                 painter.draw((640, 480), update.view, Status(rate=float(count % 60), delay_s=0.03))
             if before // 1800 != count // 1800:

@@ -1,7 +1,8 @@
 """Spectrograms against librosa's, reading of an hour of sound, and where speech is found.
 
-    python benchmarks/speech.py [--data path/to/data] [--runs 15] [--only features,reading,activity] [--json]
+    python benchmarks/speech.py [--data path/to/data] [--runs 15] [--only PARTS] [--json]
 
+``PARTS`` are some of features, reading, activity, timeline and levels, separated by commas; by default all.
 ``--data`` is the folder that holds ``ravdess_speech_16k``; by default what ``MIEN_DATA`` names, or ``../shared/data``
 beside the checkout; without it, precision and recall are left out.  Ours and librosa's are timed in turns, with one
 thread; first calls run in a fresh process each.  Times are of the processor.  The mixtures are those of
@@ -29,6 +30,7 @@ from _here import here
 from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parents[1]
+PARTS = "features,reading,activity,timeline,levels"
 RATE, SECONDS, HOUR = 16000, 60, 3600
 
 FIRST = """
@@ -200,13 +202,67 @@ def activity(folder: Path, mixtures: int) -> dict[str, Any]:
     return report
 
 
+def timeline(folder: Path, changes: int) -> dict[str, Any]:
+    """Return the changes of emotion found, and the share of speech with the right one, in clips with short gaps."""
+    import mien
+    import speech_mixtures as mix
+    from mien.data import load_dataset
+
+    samples = load_dataset("ravdess", folder)
+    random, analyzer = np.random.default_rng(0), mien.SpeechAnalyzer()
+    report: dict[str, Any] = {}
+    for gap_s in (0.2, 0.3, 0.4, 0.6, 1.0):
+        found = right = total = 0.0
+        for _ in range(changes):
+            wave, truth = mix.joined(samples, random, gap_s=gap_s)
+            segments = [s for s in analyzer.analyze(wave, rate_hz=RATE).segments if s.emotion is not None]
+            middle = (truth[0][1] + truth[1][0]) / 2
+            # A change is found where one emotion ends and another begins within the gap, give or take 0.3 s.
+            before = [s for s in segments if s.start_s < middle - 0.3]
+            after = [s for s in segments if s.end_s > middle + 0.3]
+            near = gap_s / 2 + 0.3
+            found += bool(before and after) and before[-1].end_s < middle + near and after[0].start_s > middle - near
+            for begin_s, end_s, emotion in truth:
+                for segment in segments:
+                    shared = min(end_s, segment.end_s) - max(begin_s, segment.start_s)
+                    right += max(shared, 0) * (segment.emotion.top == emotion)
+                total += end_s - begin_s
+        report[f"gap of {gap_s:g} s"] = {"changes found": found / changes, "time right": right / total}
+    return report
+
+
+def levels(folder: Path, clips: int) -> dict[str, Any]:
+    """Return the share of the speech that is found by emotion, at the clips' own level and below it."""
+    import speech_mixtures as mix
+    from mien.data import load_dataset
+    from mien.speech.activity import speech_segments
+
+    samples = load_dataset("ravdess", folder)
+    random = np.random.default_rng(0)
+    report: dict[str, Any] = {}
+    for level_db in (0, -20, -30, -40):
+        row: dict[str, float] = {}
+        for label, emotion in enumerate(samples.label_set.emotions):
+            rows = np.flatnonzero(samples.labels == label)
+            hits = there = 0
+            for index in random.choice(rows, min(clips, len(rows)), replace=False):
+                wave = samples.read_audio(int(index), RATE)
+                truth = mix.truth_of(wave)
+                quiet = wave * np.float32(10 ** (level_db / 20))
+                marks = mix.marks_of(speech_segments(quiet, rate_hz=RATE), len(truth))
+                hits, there = hits + int((marks & truth).sum()), there + int(truth.sum())
+            row[emotion] = hits / max(there, 1)
+        report[f"speech found at {level_db} dB"] = row
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     beside = os.environ.get("MIEN_DATA") or ROOT.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=Path(beside), help="folder that holds ravdess_speech_16k")
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--mixtures", type=int, default=40, help="conversations of four clips")
-    parser.add_argument("--only", default="features,reading,activity", help="parts, separated by commas")
+    parser.add_argument("--only", default=PARTS, help="parts, separated by commas")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
@@ -222,6 +278,10 @@ def main() -> None:
                 times |= reading(options.runs, Path(folder))
         if "activity" in parts and corpus.is_dir():
             found = activity(corpus, options.mixtures)
+        if "timeline" in parts and corpus.is_dir():
+            found |= timeline(corpus, options.mixtures)
+        if "levels" in parts and corpus.is_dir():
+            found |= levels(corpus, options.mixtures)
     report = {
         **here(),
         "times": times,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.samples import Samples
 from mien.io.audio import read_audio
 
 RATE = 16000
@@ -73,6 +74,30 @@ def conversation(clips: list[Path], random: np.random.Generator, *, count: int =
             waves.append(clip * np.float32(level / speech_level(clip, truth)))
             marks.append(truth)
     return Mixture(np.clip(np.concatenate(waves), -1, 1), np.concatenate(marks))
+
+
+def joined(
+    samples: Samples, random: np.random.Generator, *, gap_s: float
+) -> tuple[Wave, tuple[tuple[float, float, str], ...]]:
+    """Return the speech of two clips of one speaker with different emotions and a gap between, and who says what when.
+
+    The gap is filled with the noise of the room, so that nothing but the pause says where it is.
+    """
+    subject = random.choice(sorted(set(samples.subjects.tolist())))
+    rows = np.flatnonzero(samples.subjects == subject)
+    first = int(random.choice(rows))
+    second = int(random.choice(rows[samples.labels[rows] != samples.labels[first]]))
+    waves: list[Wave] = [np.zeros(0, np.float32)]
+    parts: list[tuple[float, float, str]] = []
+    for row, pause_s in ((first, 0.5), (second, gap_s)):
+        clip = samples.read_audio(row, RATE)
+        begin, end = (STEP * place for place in (lambda m: (m[0], m[-1] + 1))(np.flatnonzero(truth_of(clip))))
+        waves.append((1e-4 * random.normal(size=round(pause_s * RATE))).astype(np.float32))
+        start_s = sum(map(len, waves)) / RATE
+        waves.append(clip[begin:end])
+        parts.append((start_s, start_s + (end - begin) / RATE, samples.label_set.emotions[int(samples.labels[row])]))
+    waves.append((1e-4 * random.normal(size=RATE // 2)).astype(np.float32))
+    return np.concatenate(waves), tuple(parts)
 
 
 def speech_level(wave: Wave, truth: Marks) -> float:

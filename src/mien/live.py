@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mien._checks import check_number
 from mien.errors import MediaError, MienError
 from mien.fusion.experts import experts, shipped_weights
-from mien.io.live import format_live_source, open_live_source
+from mien.io.live import format_live_source, live_file, open_live_source
 from mien.labels import FER7, LabelSet, can_map, mapping
 from mien.output.live import LiveLog, LiveRecording, write_snapshot
 from mien.results import Emotion, SpeechSegment, TrackedFace, VideoFrame
@@ -169,7 +169,7 @@ class LiveStream:
         on_message: Callback | None = None,
     ) -> None:
         self.name = format_live_source(source)
-        self._source, self._size = source, size
+        self.source, self._size = source, size
         self._step_s = 0.0 if step_s is None else check_number(step_s, "step_s", low=0, high=3600)
         self.on_message = on_message or _ignore
         self._make_analyzer, self._detector = make_analyzer, analyzer.detector
@@ -221,11 +221,6 @@ class LiveStream:
             last_s = self._images[-1].captured_s if self._images else None
         is_still = last_s is not None and not self._is_over and time.monotonic() - last_s > STILL_S
         return f"{self.name} stands still" if is_still else ""
-
-    @property
-    def captured(self) -> int:
-        """How many images came so far."""
-        return self._captured
 
     @property
     def is_done(self) -> bool:
@@ -323,7 +318,7 @@ class LiveStream:
         started_s = time.monotonic()
         while not self._stop.is_set():
             try:
-                with open_live_source(self._source, size=self._size) as source:
+                with open_live_source(self.source, size=self._size) as source:
                     while (frame := source.read(self._stop)) is not None:
                         now = time.monotonic()
                         self._add(frame.image, frame.time_s if source.is_timed else now - started_s, now)
@@ -541,8 +536,15 @@ class LiveSession:
         A CSV file for all results.
     record : str or os.PathLike, optional
         A video that begins at once.
+    draw : bool
+        Whether recordings show the people with their emotions, or the images as they came.
     folder : str or os.PathLike
         Where later recordings and snapshots go.
+
+    Attributes
+    ----------
+    failures : list of MediaError
+        Why recordings ended early.
 
     Raises
     ------
@@ -557,14 +559,13 @@ class LiveSession:
         voice: LiveVoice | None = None,
         log: str | os.PathLike[str] | None = None,
         record: str | os.PathLike[str] | None = None,
+        draw: bool = True,
         folder: str | os.PathLike[str] = ".",
     ) -> None:
         self.stream, self.voice, self._folder = stream, voice, Path(folder)
-        self._labels = stream.analyzer.labels
-        self._log = None if log is None else LiveLog(log, self._labels, source=stream.name)
-        self.recording: LiveRecording | None = None
-        if record is not None:
-            self.recording = LiveRecording(record, self._labels, source=stream.name)
+        self._draw, self.failures = draw, list[MediaError]()
+        self._log = None if log is None else LiveLog(log, stream.analyzer.labels, source=stream.name)
+        self.recording = None if record is None else self._begin_recording(record)
         self._number = 0
         self._snapshots: list[threading.Thread] = []
         self._open = ExitStack()
@@ -592,11 +593,10 @@ class LiveSession:
         for result in results:
             if self._log is not None:
                 self._log.write(result.frame, result.clock)
-            if self.recording is not None:
-                self.recording.add_frame(result.frame, result.clock)
+            self._record(LiveRecording.add_frame, result.frame, result.clock)
         if view is not None:
             self._number = view.image.number
-            self._record(view)
+            self._record(LiveRecording.add_image, view.image.image, view.frame, view.image.time_s)
         elif self.stream.is_done:
             time.sleep(timeout_s)
         return LiveUpdate(view, results, [] if self.voice is None else self.voice.segments())
@@ -627,8 +627,7 @@ class LiveSession:
             self._stop_recording()
             return
         try:
-            path = self._free_name(".mp4", ".csv") + ".mp4"
-            self.recording = LiveRecording(path, self._labels, source=self.stream.name)
+            self.recording = self._begin_recording(self._free_name(".mp4", ".csv") + ".mp4")
         except MienError as error:
             self.stream.on_message(str(error))
         else:
@@ -641,13 +640,23 @@ class LiveSession:
         self._snapshots = [*(one for one in self._snapshots if one.is_alive()), thread]
         thread.start()
 
-    def _record(self, view: LiveView) -> None:
-        """Add an image to the recording, if there is one; one that fails is ended with a message."""
+    def _begin_recording(self, path: str | os.PathLike[str]) -> LiveRecording:
+        stream = self.stream
+        return LiveRecording(
+            path,
+            stream.analyzer.labels,
+            source=stream.name,
+            draw=self._draw,
+            sound=live_file(stream.source),
+        )
+
+    def _record(self, add: Callable[..., None], *what: Any) -> None:
+        """Add to the recording, if there is one; one that fails is ended with a message."""
         if self.recording is None:
             return
         try:
-            self.recording.add_image(view.image.image, view.frame, view.image.time_s)
-        except MienError:
+            add(self.recording, *what)
+        except MediaError:
             self._stop_recording()
 
     def _stop_recording(self) -> None:
@@ -657,7 +666,8 @@ class LiveSession:
             return
         try:
             recording.close()
-        except MienError as error:
+        except MediaError as error:
+            self.failures.append(error)
             self.stream.on_message(str(error))
             return
         skipped = f" ({recording.dropped} images left out: too fast for the encoder)" if recording.dropped else ""

@@ -48,7 +48,7 @@ class ModelOptions:
         What finds faces: a name (see `mien.face.detect.DETECTORS`), or an object with the detector protocol.
         ``"none"`` takes each image as one face: a ready crop.
     min_face_px : float, optional
-        Width of the smallest face in pixels; by default by the size of the image.
+        Longer side in pixels of the smallest face's box; by default 20, and more above 6.25 megapixels.
     threads : int, optional
         Threads of one computation; by default the cores of the process, at most four; for videos, which are decoded
         beside it, one.
@@ -73,10 +73,10 @@ class ModelOptions:
     detector: Any = option("mtcnn", "mtcnn, haar or yunet; none takes each image as one face.")
     min_face_px: float | None = option(
         None,
-        "Width of the smallest face.",
+        "Longer side of the smallest face.",
         flag="min-face",
         metavar="PX",
-        default_text="by image size",
+        default_text="20; more above 6 megapixels",
         kinds=("image", "video"),
     )
     threads: int | None = option(None, "Items or computations at once.", low=1, default_text="cores")
@@ -106,6 +106,8 @@ class VideoOptions:
         What is analyzed; by default all.
     max_faces : int, optional
         Only the largest faces of a frame.
+    min_seen_s : float
+        Leave out people who are never seen for so many seconds at a stretch.
     smooth_s : float
         Time constant of the smoothing in seconds; zero smooths nothing.
     method : {"timeline", "middle-frame", "every-nth", "majority-vote"}
@@ -126,6 +128,9 @@ class VideoOptions:
     )
     to_s: float | None = option(None, "End there.", flag="to", metavar="T", is_time=True, default_text="the end")
     max_faces: int | None = option(None, "Only the largest N faces of a frame.", metavar="N", low=1, default_text="all")
+    min_seen_s: float = option(
+        0.0, "Leave out people who are never seen for so long at a stretch.", flag="min-seen", metavar="S"
+    )
     smooth_s: float = option(0.4, "Time constant of the smoothing; 0 smooths nothing.", flag="smooth", metavar="S")
     method: str = option(
         "timeline",

@@ -54,6 +54,15 @@ def test_lines_of_a_video(video: Path, tmp_path: Path) -> None:
     assert record.with_suffix(".csv").is_file()
 
 
+def test_a_recording_that_cannot_be_written_is_a_failure(video: Path, tmp_path: Path) -> None:
+    record = tmp_path / "record.mp4"
+    record.mkdir()
+    code, out, err = run("--no-window", "--source", video, "--record", record)
+    assert code == 3
+    assert out
+    assert f"cannot write '{record}'" in err
+
+
 def test_fewer_frames_a_second(video: Path) -> None:
     code, out, _ = run("--no-window", "--source", video, "--fps", 4)
     times = [json.loads(line)["time_s"] for line in out.splitlines()]

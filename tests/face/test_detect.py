@@ -56,7 +56,7 @@ def test_detection_checks_itself(boxes, scores, landmarks, message):
         Detection(boxes, scores, landmarks)
 
 
-@pytest.mark.parametrize(("height", "width", "expected"), [(375, 500, 23.2), (720, 1280, 32.2), (100, 100, 20.0)])
+@pytest.mark.parametrize(("height", "width", "expected"), [(720, 1280, 20), (2500, 2500, 20), (5000, 5000, 40)])
 def test_default_min_face(height, width, expected):
     assert default_min_face_px(height, width) == pytest.approx(expected, abs=0.05)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -109,9 +110,38 @@ def test_boxes_lie_in_the_image(detector, astronaut):
         assert (found.boxes <= (width, height, width, height)).all()
 
 
-def test_min_face_px_is_kept(detector, astronaut):
-    assert len(get_detector(detector.name, min_face_px=60).detect(astronaut)) == 1
-    assert len(get_detector(detector.name, min_face_px=250).detect(astronaut)) == 0
+@pytest.mark.parametrize("least", [20, 70, 150])
+def test_min_face_px_is_the_longer_side_of_the_smallest_box(detector, astronaut, least):
+    """Whatever is smaller is left out, whatever is larger is found, and the boxes are the same."""
+    image = np.full((520, 800, 3), 127, np.uint8)
+    image[:512, :512] = astronaut
+    image[20:120, 600:700] = cv2.resize(astronaut[20:220, 120:320], (100, 100), interpolation=cv2.INTER_AREA)
+    image[200:260, 620:680] = cv2.resize(astronaut[20:220, 120:320], (60, 60), interpolation=cv2.INTER_AREA)
+    every = get_detector(detector.name, min_face_px=20).detect(image).boxes
+    assert len(every) == 3
+    found = get_detector(detector.name, min_face_px=least).detect(image).boxes
+    sides = (every[:, 2:] - every[:, :2]).max(axis=1)
+    assert len(found) == (sides >= least).sum()
+    assert all(overlap(a, b) > 0.6 for a, b in zip(every, found, strict=False))
+    assert ((found[:, 2:] - found[:, :2]).max(axis=1, initial=least) >= least).all()
+
+
+def test_finds_small_faces_without_being_asked(detector, astronaut):
+    """The smallest of a group, in images of the sizes that screens have."""
+    image = np.full((720, 1280, 3), 127, np.uint8)
+    small = cv2.resize(astronaut[20:220, 120:320], (64, 64), interpolation=cv2.INTER_AREA)
+    for x in range(40, 1200, 200):
+        image[300:364, x : x + 64] = small
+    boxes = detector.detect(image).boxes
+    assert len(boxes) >= 5  # haar searches in steps, and misses one of them
+    assert (boxes[:, 2] - boxes[:, 0] < 36).all()
+
+
+def test_says_what_the_smallest_face_is_that_it_looks_for(detector):
+    assert detector.smallest_face_px(720, 1280) == 20
+    assert 25 < detector.smallest_face_px(3000, 4000) <= 40
+    asked = get_detector(detector.name, min_face_px=50)
+    assert (asked.smallest_face_px(720, 1280), asked.smallest_face_px(3000, 4000)) == (50, 50)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (5, 7), (12, 12), (23, 400)])

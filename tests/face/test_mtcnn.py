@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
+from mien.face import detect
 from mien.face.detect import mtcnn
 from mien.face.detect.mtcnn import ImagePyramid, MtcnnDetector, bands, contained, non_maximum
 from mien.io.image import read_image
@@ -71,7 +72,7 @@ def test_a_huge_image_costs_no_more_than_its_bound(monkeypatch):
         return run(session, feeds, *outputs)
 
     monkeypatch.setattr(runtime.Session, "run", recorded)
-    monkeypatch.setattr(mtcnn, "MAX_LEVEL_PIXELS", limit)
+    monkeypatch.setattr(detect, "MAX_SEARCHED_PIXELS", limit)
     detector, image = MtcnnDetector(min_face_px=1), np.full((1000, 1500, 3), 90, np.uint8)
     assert len(detector.detect(image)) == 0
     assert max(sizes) < 1.4 * mtcnn.BAND_PIXELS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,14 +33,14 @@ class Planted:
 
     name = "planted"
 
-    def __init__(self):
-        self.boxes, self.calls = [], 0
+    def __init__(self, score=0.99):
+        self.boxes, self.calls, self.score = [], 0, score
 
     def detect(self, image):
         self.calls += 1
         if not self.boxes:
             return Detection.empty(landmarks=False)
-        return Detection(np.array(self.boxes, np.float32), np.full(len(self.boxes), 0.99, np.float32))
+        return Detection(np.array(self.boxes, np.float32), np.full(len(self.boxes), self.score, np.float32))
 
 
 def still(person, x, y, height, end=60.0, start=0.0):
@@ -206,6 +207,91 @@ def test_a_detector_that_cannot_follow(mtcnn):
         tracked += sum(overlap(face.box, shot.faces[0].box) > 0.5 for face in faces)
     assert tracked >= 0.9 * 120
     assert detector.calls < 40
+
+
+class Following(Planted):
+    """One that says of every place that it shows a face."""
+
+    def follow(self, image, boxes):
+        return boxes.astype(np.float32), np.full(len(boxes), 0.99, np.float32), np.zeros((len(boxes), 5, 2), np.float32)
+
+
+@pytest.mark.parametrize("kind", [Planted, Following])
+@pytest.mark.parametrize("rate", [30, 5, 1])
+def test_what_only_one_search_found_is_no_face(kind, rate):
+    """The patch is followed without end: it always looks like itself."""
+    detector, verdicts = kind(), []
+    tracker, image = FaceTracker(detector), STANDARD[0].shot(0).image
+    detector.boxes = [(20, 20, 80, 100)]
+    for index in range(4 * rate):
+        tracker.update(image, index / rate)
+        detector.boxes = []
+        verdicts.append(tracker.is_confirmed(1))
+    assert verdicts[0] is None
+    assert verdicts[min(rate, 3) :][-1] is False
+    assert verdicts.index(False) <= max(2, 0.4 * rate)
+
+
+@pytest.mark.parametrize("kind", [Planted, Following])
+def test_who_is_not_found_for_long_is_gone(kind):
+    """Two searches found it, no later one does; what is found now and then stays."""
+    detector, shown = kind(), []
+    tracker, image = FaceTracker(detector), STANDARD[0].shot(0).image
+    for index in range(150):
+        detector.boxes = [(20, 20, 80, 100)] if index < 10 or index in (40, 41, 42) else []
+        shown += [index / 30] * len(tracker.update(image, index / 30))
+    assert tracker.is_confirmed(1)
+    assert shown[-1] <= 3.6
+
+
+@pytest.mark.parametrize(("score", "found", "real"), [(0.99, 2, True), (0.85, 2, False), (0.85, 3, True)])
+def test_a_weak_face_needs_more_evidence(score, found, real):
+    detector = Planted(score)
+    tracker, image = FaceTracker(detector), STANDARD[0].shot(0).image
+    for index in range(10):
+        detector.boxes = [(20, 20, 80, 100)] if index < found else []
+        tracker.update(image, 0.2 * index)
+    tracker.close()
+    assert tracker.is_confirmed(1) is real
+
+
+def test_faces_in_view_for_a_moment_can_be_left_out(mtcnn):
+    people = (still(0, 100, 130, 80), still(3, 240, 130, 80, 1.2, 0.4), still(8, 390, 130, 80, 2.9, 0.9))
+    tracker = FaceTracker(mtcnn, min_seen_s=1.5)
+    for shot in Video("three", 3, (Scene(0, people, 2),)).shots(10):
+        numbers = [face.number for face in tracker.update(shot.image, shot.time_s)]
+        assert tracker.is_confirmed(1) is (None if shot.time_s < 1.5 else True)
+    assert [tracker.is_confirmed(number) for number in (1, 2, 3)] == [True, False, True]
+    assert numbers == [1]
+
+
+@pytest.mark.parametrize("rate", [5, 10, 30])
+def test_nobody_jumps_across_a_table(mtcnn, rate):
+    """One bows out of sight as another, who looks the same, raises the head four faces away."""
+    people = (still(0, 80, 130, 70, 1.5), still(3, 240, 130, 70), still(0, 400, 130, 70, start=1.5))
+    tracker, numbers = FaceTracker(mtcnn), {80: set(), 240: set(), 400: set()}
+    for shot in Video("table", 4, (Scene(0, people, 2),)).shots(rate):
+        for face in tracker.update(shot.image, shot.time_s):
+            numbers[min(numbers, key=lambda x: abs(x - face.box[:3:2].mean()))].add(face.number)
+    tracker.close()
+    numbers = {place: {tracker.final_number(number) for number in some} for place, some in numbers.items()}
+    assert [len(some) for some in numbers.values()] == [1, 1, 1]
+    assert len(set.union(*numbers.values())) == 3
+
+
+@pytest.mark.parametrize("rate", [5, 30])
+def test_a_shadow_makes_nobody_another(mtcnn, rate):
+    """A hard shadow falls on one side of a face that stays where it is."""
+    tracker, numbers, looks = FaceTracker(mtcnn), [], []
+    for shot in Video("shadow", 4, (Scene(0, (still(2, 240, 140, 90),), 3),), (960, 540)).shots(rate):
+        image = shot.image.copy()
+        if 1.5 <= shot.time_s < 3:
+            image[80:200, 235:300] = image[80:200, 235:300] * np.array([0.16, 0.2, 0.3])
+        looks.append(describe(image, np.array(shot.faces[0].box)))
+        numbers.append([face.number for face in tracker.update(image, shot.time_s)])
+    assert min(similarity(a, b) for a, b in pairwise(looks)) < 0.1
+    assert tracker.cuts == []
+    assert all(some == [1] for some in numbers)
 
 
 def test_memory_is_constant(monkeypatch):

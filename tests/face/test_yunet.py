@@ -12,7 +12,7 @@ from skimage import data
 from mien.errors import ModelError, WeightsError
 from mien.face.align import Crop, crop_matrix
 from mien.face.detect import get_detector
-from mien.face.detect.yunet import COARSER, LONG_PX, SCORE, SMALLEST_PX, YunetDetector
+from mien.face.detect.yunet import COARSER, LONG_PX, SCORE, YunetDetector
 from mien.models import registry
 
 FACE = np.array((180, 65, 267, 173))
@@ -79,7 +79,7 @@ def test_at_full_size_it_is_what_opencv_says(yunet_there: Path, astronaut: np.nd
     image = np.ascontiguousarray(astronaut[:LONG_PX, :LONG_PX])
     net = cv2.FaceDetectorYN.create(str(yunet_there), "", (LONG_PX, LONG_PX), SCORE)
     (row,) = net.detect(image[..., ::-1].copy())[1]
-    found = get_detector("yunet", min_face_px=SMALLEST_PX).detect(image)
+    found = get_detector("yunet", min_face_px=YunetDetector.searched_px).detect(image)
     assert found.boxes[0] == pytest.approx([*row[:2], *(row[:2] + row[2:4])], abs=0.01)
     assert found.landmarks[0].ravel() == pytest.approx(row[4:14], abs=0.01)
     assert found.scores[0] == pytest.approx(row[14], abs=1e-5)
@@ -99,7 +99,7 @@ def test_its_landmarks_cut_the_face_as_those_of_mtcnn_do(yunet: YunetDetector, a
 
 @pytest.mark.data
 def test_a_huge_image_is_bounded(yunet_there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked for tiny faces in 24 megapixels, it looks at what `MAX_PIXELS` allows."""
+    """Asked for tiny faces in 24 megapixels, it looks at what `MAX_SEARCHED_PIXELS` allows."""
     assert yunet_there.is_file()
     detector, sizes, resize = YunetDetector(min_face_px=1), [], cv2.resize
 

@@ -157,6 +157,27 @@ def test_many_gaps_of_hours_together_are_an_error() -> None:
         read_audio(data)
 
 
+def test_gaps_may_be_as_long_as_the_sound_and_an_hour() -> None:
+    quiet = np.zeros(400 * 1000, np.float32)
+    data = encoded(quiet, 1000, "matroska", "pcm_s16le", gaps=((10.0, 1900.0), (200.0, 1900.0)))
+    assert read_audio(data).duration_s == pytest.approx(400 + 3800)
+
+
+@pytest.mark.parametrize("rate", [1, 100, 999, 1_000_001, 2_000_000_000])
+def test_a_rate_that_no_sound_has_is_an_error(rate: int) -> None:
+    with pytest.raises(DecodeError, match=f"at {rate} Hz, but expected 1000 to 1000000 Hz"):
+        iter_audio(wav(np.zeros(16000, np.int16), rate))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_huge_samples_are_cut_off(dtype: Any, channels: int) -> None:
+    wave = sine(16000, 1.0).astype(dtype) * np.finfo(np.float32).max
+    audio = read_audio(wav(np.stack([wave] * channels, axis=1), 16000), rate_hz=8000)
+    assert np.abs(audio.wave).max() == 1
+    assert any("samples beyond full scale are cut off" in warning for warning in audio.warnings)
+
+
 @pytest.mark.parametrize("block_s", [0.01, 0.3, 1.0, 7.0])
 def test_blocks_are_the_whole(block_s: float) -> None:
     noise = np.random.default_rng(1).uniform(-0.5, 0.5, 44100 * 3 + 17).astype(np.float32)

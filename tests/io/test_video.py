@@ -18,10 +18,12 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from mien.errors import InputError
+from mien.errors import InputError, UnsupportedMediaError
 from mien.io.audio import read_audio
 from mien.io.container import has_moving_images
+from mien.io.sniff import detect_kind, peek_kind
 from mien.io.video import Frame, VideoReader, count_frames, iter_frames
 from planted_videos import corners, number_of, numbered, numbered_video, write_video
 from sounds import encoded, sine
@@ -81,7 +83,7 @@ def test_every_frame_at_its_time(videos: dict[str, bytes], name: str, capfd: Any
     rounding = tick / 2 + 1e-12 if stream.format in ("mkv", "webm", "flv") else 1e-12
     np.testing.assert_allclose([at for _, at in frames], np.arange(COUNT) / 30, atol=rounding, rtol=0)
     assert (stream.frames_read, stream.frames_failed, stream.warnings) == (COUNT, 0, ())
-    assert stream.position_s == frames[-1][1]
+    assert stream.reached_s == pytest.approx(frames[-1][1], abs=0.1)
     assert (stream.codec, stream.path) == (name.split()[0].replace("mpeg2", "mpeg2video"), None)
     assert (stream.width, stream.height, stream.rotation, stream.has_audio) == (160, 120, 0, False)
     assert stream.frame_rate == 30
@@ -181,12 +183,77 @@ def test_images_that_begin_after_the_sound(tmp_path: Path) -> None:
     assert read_audio(path).start_s == 0
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "ts"])
+@pytest.mark.parametrize(("image_s", "sound_s"), [(3, 0), (0, 3), (2, 4), (102, 100)])
+def test_streams_that_begin_late_are_healthy(tmp_path: Path, suffix: str, image_s: int, sound_s: int) -> None:
+    """The images end where they end, whichever stream begins first, and nothing is said of it."""
+    path, codecs = tmp_path / f"late.{suffix}", {"webm": ("libvpx-vp9", "libopus"), "ts": ("libx264", "mp2")}
+    codec, audio_codec = codecs.get(suffix, ("libx264", "aac"))
+    images = [(numbered(k), Fraction(k, 30) + image_s) for k in range(60)]
+    sound = {"sound": (sine(48000, 2.0), 48000), "sound_start_s": float(sound_s), "audio_codec": audio_codec}
+    write_video(path, images, codec=codec, **sound)
+    _, stream = read_frames(path)
+    _, sparse = read_frames(path, step_s=0.7)
+    end_s = 2.0 + image_s - min(image_s, sound_s)
+    assert stream.warnings == sparse.warnings == ()
+    assert stream.reached_s == sparse.reached_s == pytest.approx(end_s, abs=0.05)
+    assert stream.duration_s == pytest.approx(end_s, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_variable_rate_ends_at_one_time_whatever_is_sampled(tmp_path: Path, suffix: str) -> None:
+    path, times = tmp_path / f"variable.{suffix}", np.cumsum([0, *[40, 500, 30, 800, 33] * 6])
+    images = [(numbered(k), Fraction(int(at), 1000)) for k, at in enumerate(times)]
+    write_video(path, images, time_base=Fraction(1, 1000))
+    ends = {read_frames(path, step_s=step_s)[1].reached_s for step_s in (None, 0.04, 0.2, 1.0, 5.0)}
+    assert len(ends) == 1
+    assert ends.pop() == pytest.approx(times[-1] / 1000, abs=0.9)
+
+
 def test_a_broadcast_begins_at_zero(tmp_path: Path) -> None:
     path = tmp_path / "cast.ts"
     early = [(numbered(k), Fraction(k, 30) + 7000) for k in range(30)]
     write_video(path, early, sound=(sine(16000, 1.0), 16000), audio_codec="mp2", sound_start_s=7000.5)
     assert [at for _, at in read_frames(path)[0]] == [k / 30 for k in range(30)]
     assert read_audio(path).start_s == pytest.approx(0.5, abs=0.05)
+
+
+# --- animated images --------------------------------------------------------------------------------------------------
+
+
+def animation(name: str, count: int = 4) -> bytes:
+    """Return an image of a few frames, each of another red, shown for 100, 200, ... ms."""
+    frames, stream = [Image.new("RGB", (64, 48), (60 * k + 10, 40, 90)) for k in range(count)], io.BytesIO()
+    lengths_ms = [100 * (k + 1) for k in range(count)]
+    more = {"lossless": True} if name == "WEBP" else {}
+    frames[0].save(stream, name, save_all=True, append_images=frames[1:], duration=lengths_ms, loop=0, **more)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP"])
+def test_animated_images_are_videos(name: str, tmp_path: Path) -> None:
+    data = animation(name)
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    for source in (data, path, io.BytesIO(data), Pipe(data)):
+        with iter_frames(source) as frames:
+            found = [(round(frame.time_s, 3), frame.image[20, 30]) for frame in frames]
+        assert [time_s for time_s, _ in found] == [0, 0.1, 0.3, 0.6]
+        for k, (_, color) in enumerate(found):
+            assert color == pytest.approx([60 * k + 10, 40, 90], abs=4)
+        assert frames.reached_s == pytest.approx(1.0)
+        assert (frames.format, frames.warnings) == (name.lower(), ())
+    assert detect_kind(data) == detect_kind(path) == peek_kind(Pipe(data))[0] == "video"
+    assert [frame.time_s for frame in iter_frames(data, step_s=0.25)] == pytest.approx([0, 0.3, 0.6])
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP"])
+def test_still_images_are_none(name: str) -> None:
+    data = animation(name, 1)
+    assert detect_kind(data) == peek_kind(Pipe(data))[0] == "image"
+    with pytest.raises(UnsupportedMediaError, match=f"but it is an image \\({name.lower()}\\)"):
+        iter_frames(data)
+    assert detect_kind(data[:40]) == "image"
 
 
 # --- frames by number -------------------------------------------------------------------------------------------------

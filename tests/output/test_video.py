@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -18,10 +21,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.errors import InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
+from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
 from mien.io.video import iter_frames
 from mien.output.canvas import COLORS
-from mien.output.video import VideoWriter, draw_video
+from mien.output.video import TrackedPeople, VideoWriter, draw_video
 from mien.results import VideoResult
 from mien.results.track import EmotionSegment
 from planted_video import crowd, distribution, planted_video
@@ -284,6 +287,22 @@ def test_nobody_is_drawn_from_a_cut_on_until_the_new_scene_was_analyzed(tmp_path
     assert drawn == [not (31 <= k < 36 or 43 <= k < 48) for k in range(60)]
 
 
+def test_intervals_are_half_open_but_for_the_last_frame(tmp_path: Path) -> None:
+    """Somebody is seen in all frames before 1 s, the time of a cut, somebody else from there to the end."""
+    plans = ([("anger", 1.0), (None, 1.0)], [(None, 1.0), ("fear", 1.0)])
+    video = planted_video(*plans, step_s=0.2, cuts=(1.0,))
+    first, second = video.tracks
+    assert first.at(0.999) is not None
+    assert first.at(1.0) is None
+    assert second.at(0.999) is None
+    assert second.at(1.0) is not None
+    assert second.at(2.0) is None
+    gray, people = np.full((240, 320, 3), 110, np.uint8), TrackedPeople(video)
+    for k in range(61):
+        assert [person.number for person in people.at(gray, k / 30)] == [1 if k < 30 else 2]
+    assert video.tracks[1].at(video.times_s[-1]) is not None
+
+
 def test_labels_and_bars_can_be_left_out(tmp_path: Path) -> None:
     gray_video(tmp_path / "in.mp4", 0.2)
     video = planted_video([("anger", 0.2)])
@@ -481,7 +500,7 @@ from mien.output.video import VideoWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 random = np.random.default_rng(0)
 try:
-    with VideoWriter(sys.argv[1], width=640, height=480) as writer:
+    with VideoWriter(sys.argv[1], width=640, height=480, in_place=len(sys.argv) > 2) as writer:
         for k in range(200):
             writer.write(random.integers(0, 255, (480, 640, 3), np.uint8), k / 30)
 except MediaError as error:
@@ -498,6 +517,35 @@ def test_no_room_left_is_said_and_nothing_left_behind(tmp_path: Path, suffix: st
     assert f"cannot write '{target}': File too large" in done.stdout
     assert not done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_what_is_written_in_place_survives_a_full_disk(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"out.{suffix}"
+    command = [sys.executable, "-c", FULL.replace("300_000", "3_000_000"), str(target), "in place"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert f"cannot write '{target}': File too large; what was written before is kept" in done.stdout
+    assert len(read(target)) > 10
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
+def test_what_is_written_in_place_can_be_played_at_any_time(tmp_path: Path, suffix: str) -> None:
+    """As after kill -9, and in the end it is a video like any other."""
+    target, copy, until = tmp_path / f"out.{suffix}", tmp_path / f"copy.{suffix}", time.monotonic() + 60
+    writer, found = VideoWriter(target, width=160, height=120, in_place=True), 0
+    for k in range(150):
+        writer.write(numbered(k), k / 30)
+    while found < 60 and time.monotonic() < until:
+        shutil.copy(target, copy)
+        with contextlib.suppress(DecodeError):
+            found = len(read(copy))
+    assert found >= 60
+    assert [number_of(image) for _, image in read(copy)] == list(range(found))
+    writer.close()
+    with iter_frames(target) as frames:
+        assert len(list(frames)) == 150
+        assert frames.duration_s == pytest.approx(5, abs=0.05)
+        assert frames.warnings == ()
 
 
 def test_ctrl_c_keeps_what_was_drawn(tmp_path: Path) -> None:

@@ -357,6 +357,23 @@ def test_damage_that_decoders_do_not_see_spoils_nothing_else(tmp_path: Path) -> 
     in_step(tmp_path / "out.webm", 4)
 
 
+@pytest.mark.parametrize("target", ["out.mkv", "out.mp4", "out.webm"])
+def test_sound_whose_times_stand_still_is_kept(tmp_path: Path, target: str) -> None:
+    """As in a damaged AVI: packets of half a second have the time of the first, and follow each other all the same."""
+    beaten(tmp_path / "whole.mkv", steady(Fraction(30), 4), every=20, codec="libmp3lame")
+    with av.open(str(tmp_path / "whole.mkv")) as source, av.open(str(tmp_path / "in.mkv"), "w") as video:
+        streams = {stream.index: video.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        for packet in _timed(source):
+            if packet.stream.type == "audio" and 1.0 <= packet.pts * packet.time_base < 1.5:
+                packet.pts = packet.dts = round(1 / packet.time_base)
+            packet.stream = streams[packet.stream.index]
+            video.mux(packet)
+    draw_video(tmp_path / "in.mkv", result(4), tmp_path / target)
+    in_step(tmp_path / target, 6)
+    if target != "out.webm":
+        assert copied_packets(tmp_path / target) == copied_packets(tmp_path / "whole.mkv")
+
+
 def test_a_hole_in_the_sound_is_silence(tmp_path: Path) -> None:
     beaten(tmp_path / "whole.mkv", steady(Fraction(30), 4), every=20, codec="pcm_s16le")
     _without_sound(tmp_path / "whole.mkv", tmp_path / "in.mkv", 1.0, 2.0)

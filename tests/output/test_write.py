@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,14 @@ def test_failure_keeps_the_older_file(tmp_path: Path) -> None:
     assert target.read_bytes() == b"older"
     write_image(target, SCENE)
     assert target.read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    for name, age_s in ((".mien-0a.tmp", 2 * 86_400), (".mien-0b.tmp", 60), ("old.tmp", 2 * 86_400)):
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    write_image(tmp_path / "a.png", SCENE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mien-0b.tmp", "a.png", "old.tmp"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may write everywhere")

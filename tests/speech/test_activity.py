@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mien.errors import InputError
+from mien.io.audio import read_audio
 from mien.io.resample import resample
 from mien.speech.activity import FRAME_S, Activity, Rules, _Decisions, speech_bounds, speech_segments
 from speech_mixtures import (
@@ -69,6 +70,26 @@ def test_a_synthetic_voice_is_found_between_silences() -> None:
     assert min(begin for begin, _ in segments) > 1.9
     assert max(end for _, end in segments) < 4.3
     assert sum(end - begin for begin, end in segments) > 1.0
+
+
+def test_digital_silence_is_decided_as_silence_is_but_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice = voiced(2 * RATE, np.random.default_rng(0))
+    wave = np.concatenate([voice, np.zeros(round(150.3 * RATE), np.float32), voice, np.zeros(90 * RATE, np.float32)])
+    expected = speech_segments(wave + np.float32(1e-9), rate_hz=RATE)  # no sample is zero: all is read
+    activity, frames = Activity(RATE), 0
+    run = activity._session.run
+
+    def count(feeds: dict[str, Any]) -> Any:
+        nonlocal frames
+        frames += len(feeds["input"])
+        return run(feeds)
+
+    monkeypatch.setattr(activity._session, "run", count)
+    assert speech_segments(wave, rate_hz=RATE) == expected
+    assert len(expected) >= 2
+    assert frames * FRAME_S == pytest.approx(4 + 2 * 60, abs=0.2)
+    marks = np.concatenate([*(activity.push(part) for part in np.array_split(wave, 97)), activity.flush()])
+    assert [begin * FRAME_S for begin, _ in runs(marks)] == pytest.approx([begin for begin, _ in expected])
 
 
 def test_the_bounds_of_an_utterance_are_its_first_and_last_speech_with_some_room() -> None:
@@ -161,8 +182,32 @@ def test_decisions_come_soon() -> None:
     given_out = 0
     for heard, begin in enumerate(range(0, len(voice), 512), start=1):
         given_out += len(activity.push(voice[begin : begin + 512]))
-        # A quarter of a second of pause and a frame.
-        assert heard - given_out <= 9
+        # A quarter of a second of pause and a frame, half a second of looking ahead.
+        assert heard - given_out <= 9 + 16
+
+
+@pytest.mark.parametrize("level_db", [-20, -30, -40])
+def test_faint_speech_is_found_as_loud_speech_is(level_db: float) -> None:
+    silence = np.zeros(RATE, np.float32)
+    wave = np.concatenate([silence, 0.1 * voiced(2 * RATE, np.random.default_rng(0)), silence])
+    # Noise of the room, 50 dB below the voice, without which silence would stay silence at any gain.
+    wave += (1e-4 * np.random.default_rng(1).normal(size=len(wave))).astype(np.float32)
+    faint = speech_segments(wave * np.float32(10 ** (level_db / 20)), rate_hz=RATE)
+    assert np.allclose(faint, speech_segments(wave, rate_hz=RATE), atol=0.1)
+    assert sum(end - begin for begin, end in faint) > 1.0
+
+
+@pytest.mark.data
+def test_faint_speech_of_every_emotion_is_found(data_dir: Path) -> None:
+    found: dict[str, list[float]] = {}
+    for path in clips_of(data_dir / "ravdess_speech_16k", range(11, 15))[::8]:
+        clip = read_audio(path, rate_hz=RATE).wave
+        truth = truth_of(clip)
+        marks = marks_of(speech_segments(clip * np.float32(10**-1.5), rate_hz=RATE), len(truth))
+        found.setdefault(path.name.split("-")[2], []).append(float(marks[truth].mean()))
+    shares = [float(np.mean(values)) for values in found.values()]
+    assert len(shares) > 4
+    assert min(shares) > 0.85
 
 
 def test_an_empty_block_changes_nothing() -> None:
@@ -175,8 +220,9 @@ def test_an_empty_block_changes_nothing() -> None:
 
 
 def reference(probabilities: list[float], rules: Rules) -> Marks:
-    """Apply the rules to the whole: hysteresis, close short pauses, drop short speech, pad."""
-    frames = [max(1, round(v / FRAME_S)) for v in (rules.least_speech_s, rules.least_pause_s)]
+    """Apply the rules to the whole: hysteresis, close short pauses, drop short speech, pad, cut out longer pauses."""
+    cut_s = rules.least_pause_s if rules.least_cut_s is None else rules.least_cut_s
+    frames = [max(1, round(v / FRAME_S)) for v in (rules.least_speech_s, rules.least_pause_s, cut_s)]
     pad = round(rules.pad_s / FRAME_S)
     raw, speaking = np.zeros(len(probabilities), bool), False
     for k, p in enumerate(probabilities):
@@ -192,20 +238,24 @@ def reference(probabilities: list[float], rules: Rules) -> Marks:
     for begin, end in segments:
         if end - begin >= frames[0]:
             marks[max(0, begin - pad) : end + pad] = True
+    for begin, end in runs(~raw):
+        within = any(first < begin and end < last for first, last in segments)
+        if within and end - begin >= frames[2]:
+            marks[begin + pad : end - pad] = False
     return marks
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.sampled_from([0.0, 0.2, 0.4, 0.6, 1.0]), max_size=80),
-    st.tuples(*[st.integers(0, 6)] * 3),
+    st.tuples(*[st.integers(0, 6)] * 4),
     st.integers(1, 90),
 )
 def test_rules_are_the_references_whatever_the_blocks(
-    probabilities: list[float], frames: tuple[int, int, int], size: int
+    probabilities: list[float], frames: tuple[int, int, int, int], size: int
 ) -> None:
-    speech, pause, pad = (FRAME_S * value for value in frames)
-    rules = Rules(begin=0.5, end=0.3, least_speech_s=speech, least_pause_s=pause, pad_s=pad)
+    speech, pause, pad, cut = (FRAME_S * value for value in frames)
+    rules = Rules(begin=0.5, end=0.3, least_speech_s=speech, least_pause_s=pause, pad_s=pad, least_cut_s=cut or None)
     decide = _Decisions(rules)
     parts = [decide.push(probabilities[k : k + size]) for k in range(0, len(probabilities), size)]
     marks = np.concatenate([*parts, decide.flush()])

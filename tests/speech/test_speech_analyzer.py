@@ -226,6 +226,28 @@ def test_too_little_speech_is_told(analyzer: SpeechAnalyzer, heard: None) -> Non
     np.testing.assert_allclose(short.emotion.to_array(), expected(wave, 30 * FRAME, 38 * FRAME)[0], atol=ROUNDING)
 
 
+def test_a_change_of_emotion_is_found_at_a_short_pause(analyzer: SpeechAnalyzer, heard: None) -> None:
+    wave = np.concatenate([silence(30), sound(60, 3), silence(8), sound(50, 6), silence(30)])
+    _, first, second, _ = analyzer.analyze(wave, rate_hz=RATE).segments
+    # What is said before a short pause is shown until the voice goes on.
+    assert (first.start_s, first.end_s, second.end_s) == (30 * 0.032, 98 * 0.032, 148 * 0.032)
+    assert second.start_s == first.end_s
+    assert first.emotion is not None
+    assert second.emotion is not None
+    assert first.emotion.top != second.emotion.top
+
+
+def test_a_short_pause_within_one_emotion_ends_no_segment(analyzer: SpeechAnalyzer, heard: None) -> None:
+    wave = np.concatenate([silence(30), sound(60, 3), silence(8), sound(50, 3), silence(30)])
+    assert [segment.speech for segment in analyzer.analyze(wave, rate_hz=RATE).segments] == [False, True, False]
+
+
+def test_little_speech_before_a_short_pause_is_read_with_what_follows(analyzer: SpeechAnalyzer, heard: None) -> None:
+    wave = np.concatenate([silence(30), sound(12, 3), silence(8), sound(50, 6), silence(30)])
+    (spoken,) = [segment for segment in analyzer.analyze(wave, rate_hz=RATE).segments if segment.speech]
+    assert (spoken.start_s, spoken.end_s) == (30 * 0.032, 100 * 0.032)
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.5, 7.7])
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 44100, 192000])
 def test_silence_and_noise_are_no_speech(analyzer: SpeechAnalyzer, seconds: float, rate_hz: int) -> None:
@@ -244,9 +266,10 @@ def test_a_voice_is_found_at_any_rate(analyzer: SpeechAnalyzer, rate_hz: int) ->
     wave = np.concatenate([quiet, voiced(2 * RATE, np.random.default_rng(0)), quiet])
     at = np.arange(round(len(wave) * rate_hz / RATE)) * RATE / rate_hz
     told = analyzer.analyze(np.interp(at, np.arange(len(wave)), wave).astype(np.float32), rate_hz=rate_hz)
-    (spoken,) = [segment for segment in told.segments if segment.speech]
-    assert 1.9 < spoken.start_s < 2.6
-    assert 3.4 < spoken.end_s < 4.4
+    spoken = [segment for segment in told.segments if segment.speech]
+    assert 1.9 < spoken[0].start_s < 2.6
+    assert 3.4 < spoken[-1].end_s < 4.4
+    assert all(before.end_s == after.start_s for before, after in pairwise(spoken))
     assert told.segments[-1].end_s == told.duration_s == pytest.approx(6)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from mien.errors import InputError, ModelError, UnknownModelError
 from mien.face.analyzer import FaceAnalyzer
+from mien.face.detect import Detection
 from mien.face.quality import sharpness
 from mien.labels import BAUM8, FERPLUS8, mapping
 from mien.options import ModelOptions, VideoOptions
@@ -146,6 +147,36 @@ def test_frames_wait_until_their_faces_are_certain_and_memory_does_not(
     assert 0 < most <= 3
     live = analyzer.stream(live=True)
     assert [len(live.push(image, time_s)) for image, time_s, _ in walk] == [1] * len(walk)
+
+
+def test_a_false_detection_holds_nothing_up() -> None:
+    """A detector that fires once: frames come on at once after the next searches, and nobody is in them."""
+
+    class Once:
+        name = "once"
+        fired = False
+
+        def detect(self, image: np.ndarray) -> Detection:
+            if self.fired:
+                return Detection.empty(landmarks=False)
+            self.fired = True
+            return Detection(np.float32([[30, 30, 110, 110]]), np.float32([0.99]))
+
+    stream, waits, frames = VideoAnalyzer(detector=Once()).stream(), [], []
+    for index, (image, time_s, _) in enumerate(planted({}, rate=10, seconds=3)):
+        frames += stream.push(image, time_s)
+        waits.append(index + 1 - len(frames))
+    assert max(waits) <= 5
+    assert waits[5:] == [0] * 25
+    assert not any(frame.faces for frame in [*frames, *stream.close()])
+    assert stream.result().tracks == ()
+
+
+def test_people_in_view_for_a_moment_can_be_left_out(walk: list[Shot]) -> None:
+    shots = list(planted({0: WALK, 3: [(1.0, 40, 190, 60), (1.9, 40, 190, 60)]}, seed=3, rate=10, seconds=3))
+    analyzer = VideoAnalyzer.from_options(ModelOptions(), VideoOptions(min_seen_s=1.0))
+    video = analyzer.analyze((image, time_s) for image, time_s, _ in shots)
+    assert [len(track) for track in video.tracks] == [30]
 
 
 def test_images_are_shown_with_their_faces_also_those_that_waited(analyzer: VideoAnalyzer, walk: list[Shot]) -> None:

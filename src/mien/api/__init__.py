@@ -489,10 +489,8 @@ def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type) -> Pipeline:
         check_video_options(video)
         if video.clip_model is not None:
             video = replace(video, clip_model=registry.get(video.clip_model))
-    cached = _analyzers(
-        models, VideoOptions(max_faces=video.max_faces, smooth_s=video.smooth_s, clip_model=video.clip_model), audio
-    )
-    return Pipeline(cached, video=video)
+    own = {name: getattr(video, name) for name in ("max_faces", "min_seen_s", "smooth_s", "clip_model")}
+    return Pipeline(_analyzers(models, VideoOptions(**own), audio), video=video)
 
 
 @functools.lru_cache(maxsize=4)

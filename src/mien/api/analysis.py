@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mien._checks import check_number, count_of, describe
 from mien.errors import DecodeError, InputError, MediaError
 from mien.fusion import METHODS, fuse
-from mien.io.audio import LONGEST_GAP_S, Audio, AudioBlock, AudioReader, describe_gaps, iter_audio
+from mien.io.audio import Audio, AudioBlock, AudioReader, describe_gaps, iter_audio
 from mien.io.paths import format_path
 from mien.io.video import VideoReader, count_frames, iter_frames
 from mien.options import VideoOptions
@@ -38,9 +38,6 @@ SOUND_SKIPPED = "its sound was left out"
 
 _FIRST, _NTH = 21, 7
 """Every 7th frame after the first 21: how the student project on FER2013 and RAVDESS sampled videos."""
-
-_NEAR_S = 0.5
-"""By how much the length that a header declares may differ from what is there."""
 
 _BLOCK_S = 1.0
 """Sound is read in blocks of this length: the first segments come after a few of them."""
@@ -195,18 +192,13 @@ class VideoAnalysis:
         )
 
     def _end_s(self, video: VideoReader) -> float:
-        """Return when what was read ends: with its last frame, which lasts as long as frames do."""
-        rate = video.frame_rate
-        decoded_s = video.position_s if self._is_complete else self.reached_s
-        end_s = max(decoded_s, self.reached_s) + (1 / float(rate) if rate else 0.0)
-        declared_s = video.duration_s
+        """Return when what was read ends: with its last frame."""
         if self._options.method != "timeline":
             # Reading ends with the last frame that the method takes.
-            return max(end_s, declared_s or 0.0)
-        if not self._is_complete or declared_s is None:
-            return end_s
-        is_near = abs(declared_s - end_s) < max(_NEAR_S, 2 * self._options.step_s)
-        return max(declared_s, self.reached_s) if is_near else end_s
+            return max(video.reached_s, video.duration_s or 0.0)
+        if self._is_complete:
+            return max(video.reached_s, self.reached_s)
+        return self.reached_s + (1 / float(video.frame_rate) if video.frame_rate else 0.0)
 
     def _frame_numbers(self) -> Sequence[int] | None:
         """Return which frames the method takes, or None where the time says."""
@@ -360,8 +352,6 @@ class SpeechAnalysis:
     def _fill_gap(self, start_s: float) -> Iterator[SpeechSegment]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
         gap_s = start_s - self.duration_s
-        if gap_s > LONGEST_GAP_S:
-            raise DecodeError(f"{self._label()} has damaged times: they jump by {gap_s:.0f} s", path=self.path)
         missing, most = max(round(gap_s * self._rate_hz), 0), round(_BLOCK_S * self._rate_hz)
         if missing and self._stream.duration_s:
             self._gaps.append(gap_s)

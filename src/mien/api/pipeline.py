@@ -158,15 +158,7 @@ class Analyzers:
         """The analyzer of the faces of videos."""
         from mien.video.analyzer import VideoAnalyzer
 
-        return VideoAnalyzer(
-            self.models.model,
-            max_faces=self.video.max_faces,
-            smooth_s=self.video.smooth_s,
-            clip_model=self.video.clip_model,
-            # Decoding takes a thread of its own.
-            threads=self.models.threads or 1,
-            **self._face_options(),
-        )
+        return VideoAnalyzer.from_options(self.models, self.video)
 
     @cached_property
     def speech(self) -> SpeechAnalyzer:

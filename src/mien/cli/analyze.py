@@ -132,7 +132,8 @@ _PATH = click.Path(path_type=Path)
 )
 @add_options(VideoOptions, "step_s", group=_VIDEOS)
 @option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same as frames a second.")
-@add_options(VideoOptions, "from_s", "to_s", "max_faces", "smooth_s", "method", "fusion", "clip_model", group=_VIDEOS)
+@add_options(VideoOptions, "from_s", "to_s", "max_faces", "min_seen_s", "smooth_s", group=_VIDEOS)
+@add_options(VideoOptions, "method", "fusion", "clip_model", group=_VIDEOS)
 @option(
     "--table",
     group=_VIDEOS,
@@ -316,8 +317,8 @@ class _Choices:
 
     def _check_times(self) -> None:
         values, given = self.values, self._given
-        for name, flag in (("step_s", "--step"), ("fps", "--fps"), ("smooth_s", "--smooth")):
-            value = values[name]
+        for name in ("step_s", "fps", "min_seen_s", "smooth_s"):
+            value, flag = values[name], f"--{name.removesuffix('_s').replace('_', '-')}"
             if name in given and not (math.isfinite(value) and value >= 0 and (value > 0 or name != "fps")):
                 least = "more than 0" if name == "fps" else "at least 0"
                 raise click.UsageError(f"{flag} must be {least}, but got {value:g}")
@@ -327,9 +328,9 @@ class _Choices:
         if to_s is not None and to_s <= from_s:
             raise click.UsageError(f"--to must be after --from, but got {from_s:g} to {to_s:g} s")
         if method != "timeline":
-            for name in ("step_s", "fps", "from_s", "to_s", "smooth_s"):
+            for name in ("step_s", "fps", "from_s", "to_s", "min_seen_s", "smooth_s"):
                 if name in given:
-                    flag = f"--{name.removesuffix('_s')}"
+                    flag = f"--{name.removesuffix('_s').replace('_', '-')}"
                     message = f"--method {method} chooses frames of the whole video, each by itself: leave out {flag}"
                     raise click.UsageError(message)
 

@@ -40,6 +40,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @option("--no-window", "windowless", is_flag=True, help="Write JSON Lines to stdout instead: a line an image.")
 @option("--log", type=_PATH, metavar="FILE.csv", help="Write a row a face of every analyzed image there.")
 @option("--record", type=_PATH, metavar="FILE.mp4", help="Record from the start: the video, and a CSV beside it.")
+@option("--no-draw", "plain", is_flag=True, help="Record the images as they come, without boxes and emotions.")
 @option("--sound", is_flag=True, help="Listen to the microphone, too.")
 @option("--mirror", is_flag=True, help="Show the image as a mirror does.")
 @option("--size", callback=_size, metavar="WxH", help="What to ask a camera for.  [default: 1280x720]")
@@ -54,6 +55,7 @@ def command(
     windowless: bool,
     log: Path | None,
     record: Path | None,
+    plain: bool,
     sound: bool,
     mirror: bool,
     size: tuple[int, int],
@@ -67,7 +69,8 @@ def command(
     Keys: q or Esc quits, space freezes, s saves a snapshot (image and JSON), r records (video and CSV), d switches the
     detector, m mirrors, h shows this list.  Files go to the current folder.  A video is played in its own time.
 
-    A camera that is lost is looked for until it is back.  Ctrl-C ends everything, and recordings are whole.
+    A camera that is lost is looked for until it is back.  Ctrl-C ends everything, and recordings are whole; one that
+    cannot be written any more (a full disk) keeps what it has, and the exit status is 3.
     """
     if step is not None and fps is not None:
         raise click.UsageError("--step and --fps say the same: give one of them")
@@ -100,7 +103,7 @@ def command(
         stream = LiveStream(
             source, analyzer, size=size, step_s=step_s, make_analyzer=make_analyzer, on_message=messages
         )
-        session = stack.enter_context(LiveSession(stream, voice=voice, log=log, record=record))
+        session = stack.enter_context(LiveSession(stream, voice=voice, log=log, record=record, draw=not plain))
         if screen is None:
             session.run(lambda update: _write_lines(session, update))
         else:
@@ -109,7 +112,7 @@ def command(
             window = LiveWindow(screen, session, mirror=mirror)
             messages.show = window.show_message
             window.run()
-    return 0
+    return 3 if session.failures else 0
 
 
 class _Messages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,7 +18,8 @@ from mien._checks import check_image, check_integer, describe, warn
 from mien._threads import in_order
 from mien.errors import InputError, ModelError
 from mien.face.align import Crop, crop_matrix, fit_crop, model_crop
-from mien.face.detect import Detection, Detector, get_detector
+from mien.face.detect import SMALLEST_PX, Detection, Detector, get_detector
+from mien.face.detect.search import find_faces
 from mien.models import ModelSpec, runtime
 from mien.models.emotion import EmotionModel, softmax
 from mien.options import ModelOptions
@@ -54,7 +56,7 @@ class FaceAnalyzer(EmotionModel):
         Which of the model's outputs becomes ``face.emotion``, or a label set that its default output maps to; by
         default the output that its record names.
     min_face_px : float, optional
-        Width of the smallest face to look for, in pixels; by default the detector chooses from the image's size.
+        Longer side in pixels of the smallest face's box; by default 20, and more above 6.25 megapixels.
     threads : int, optional
         Threads within one call; by default the cores of the process, at most four.
     device : str
@@ -352,13 +354,24 @@ class FaceAnalyzer(EmotionModel):
     def _detect(self, image: NDArray[np.uint8]) -> _DetectedFaces:
         """Find the faces of an image and cut them out."""
         image = check_image(image)
-        detection = self.face_detector.detect(image)
+        detection, seen, notes = find_faces(self.face_detector, image)
         crops = [
-            model_crop(image, box, landmarks, self._crop, self.detector)
+            model_crop(seen, box, landmarks, self._crop, self.detector)
             for box, landmarks in zip(detection.boxes, _landmarks(detection), strict=True)
         ]
         height, width = image.shape[:2]
-        return _DetectedFaces(width, height, detection, crops, _image_warnings(image, detection))
+        notes = (*notes, *self._size_note(height, width, detection), *_image_warnings(image, detection))
+        return _DetectedFaces(width, height, detection, crops, notes)
+
+    def _size_note(self, height: int, width: int, detection: Detection) -> tuple[str, ...]:
+        """Say where the size of the image kept small faces from being found, unless all that are there are large."""
+        wanted = self.options.min_face_px or SMALLEST_PX
+        smallest = getattr(self.face_detector, "smallest_face_px", lambda *_: 0.0)(height, width)
+        sides = (detection.boxes[:, 2:] - detection.boxes[:, :2]).max(axis=1, initial=0)
+        if smallest < wanted + 1 or sides.min(initial=math.inf if len(sides) else 0) > 2 * smallest:
+            return ()
+        more = " (min_face_px finds smaller ones)" if self.options.min_face_px is None else ""
+        return (f"faces of under {smallest:.0f} px were not looked for in so large an image{more}",)
 
     def _classify(self, group: Sequence[_DetectedFaces]) -> list[ImageResult]:
         """Read the emotions of the faces of several images in one run."""

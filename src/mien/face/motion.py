@@ -18,6 +18,7 @@ from mien.face.appearance import Appearance, blend, similarity
 
 __all__ = [
     "DOUBT_APPEARANCE",
+    "ENOUGH_EVIDENCE",
     "Observation",
     "Track",
     "assign_pairs",
@@ -53,6 +54,11 @@ LEARN_S, MAX_APPEARANCES = 0.3, 4
 """How long that is, and how many appearances of a face are known."""
 
 
+SURE_SCORE, WEAK_EVIDENCE, ENOUGH_EVIDENCE = 0.97, 2 / 3, 2.0
+"""True faces score at least the first (see `mien.face.detect.mtcnn`).  A search that finds a face so counts 1, another
+the second; a face is real with the third in all: found twice surely, or three times."""
+
+
 @dataclass(slots=True, eq=False)
 class Observation:
     """A place where a face was found in a frame: box and landmarks may reach beyond the image."""
@@ -74,7 +80,9 @@ class Track:
     last_s: float
     speed: Floats = field(default_factory=lambda: np.zeros(3))
     observation_count: int = 1
-    detection_count: int = 1
+    evidence: float = 0.0
+    detected_s: float = 0.0
+    failed_searches: int = 0
     appearances: list[Appearance] = field(default_factory=list)
     new_appearance: Appearance = NO_APPEARANCE
     new_appearance_s: float = 0.0
@@ -82,10 +90,19 @@ class Track:
     confirmed: bool = False
     lost: bool = False
     patch: NDArray[np.uint8] | None = None
+    first_box: Floats = field(default_factory=lambda: np.zeros(4))
 
     def __post_init__(self) -> None:
         self.appearances, self.new_appearance = [self.face.appearance], self.face.appearance
-        self.new_appearance_s = self.start_s
+        self.new_appearance_s, self.first_box = self.start_s, self.face.box
+        self._add_evidence(self.face, self.start_s)
+
+    @property
+    def pace(self) -> float:
+        """How fast it moves, in its sizes per second; one that was seen only once may be as fast as any."""
+        if self.observation_count == 1:
+            return FAR_RATE - REACH_RATE
+        return math.hypot(*self.speed[:2]) / self.size
 
     @property
     def size(self) -> float:
@@ -121,7 +138,12 @@ class Track:
                 self._learn_appearance(face, time_s, passed)
         self.face, self.last_s, self.lost = face, time_s, False
         self.observation_count += 1
-        self.detection_count += face.detected
+        self._add_evidence(face, time_s)
+
+    def _add_evidence(self, face: Observation, time_s: float) -> None:
+        if face.detected:
+            self.evidence += 1.0 if face.score >= SURE_SCORE else WEAK_EVIDENCE
+            self.detected_s = time_s
 
     def _learn_appearance(self, face: Observation, time_s: float, passed: float) -> None:
         """Take in how the face looks now."""
@@ -153,25 +175,27 @@ def overlap_shares(a: NDArray[Any], b: NDArray[Any]) -> Floats:
 SAME_PLACE = 0.6
 """Two boxes that share this part of the smaller one are one face."""
 
-SAME_APPEARANCE, RETURN_APPEARANCE, APPEARANCE_STEP = 0.7, 0.8, 0.1
+SAME_APPEARANCE, RETURN_APPEARANCE, APPEARANCE_STEP = 0.7, 0.8, 0.08
 """Likeness that a person keeps from one observation to the next, that one must have to be known again, and what counts
-as much as one unit of distance; see `mien.face.appearance` for what was measured."""
+as much as one unit of the other costs; see `mien.face.appearance` for what was measured."""
 
 DOUBT_APPEARANCE = 0.5
 """Somebody half covered may be no more like themselves than this."""
 
-COVERED_APPEARANCE, SHORT_S = 0.5, 0.1
-"""Within this time nobody takes the place of another without being seen coming: less likeness is enough there."""
+PLACE, REACH_RATE = 0.3, 3.0
+"""How far from where it is expected a face may well be, in its sizes: at once, and per second for one that stood still;
+whoever moves may change their speed by as much as it is."""
 
-REACH, REACH_RATE = 0.5, 3.0
-"""How far from where it is expected a face may be, in its sizes: at once, and per second."""
+FAR, FAR_RATE, FASTER_RATE = 1.0, 15.0, 10.0
+"""How far people get while they are out of sight, in their sizes: at once, and per second, which they reach at a rate
+of the third per second; they turn and run, and videos are sampled sparsely."""
 
-FAR, FAR_RATE = 1.0, 15.0
-"""The same for a face that looks the same (`RETURN_APPEARANCE`): people turn and run, and videos are sampled
-sparsely."""
+SAME_PLACE_COST, ALONE_COST = 0.5, 5.0
+"""Where one track and one face have nobody else near, and their places differ by no more than the first, a shadow or a
+turned head costs the second at most."""
 
-GROWTH, RETURN_GROWTH = 0.5, 1.0
-"""By how much (natural logarithm) a face may change its size at once (and as much more in a second), or while away."""
+RETURN_GROWTH = 1.0
+"""By how much (natural logarithm) a face may change its size while away."""
 
 MOST_COST = 6.0
 """The sum of distance, change of size and difference of appearance beyond which two observations are two people."""
@@ -196,30 +220,36 @@ def match_tracks(
     expected = np.array([track.predict(now) for track in tracks])
     passed = np.array([max(now - track.last_s, 0.0) for track in tracks])[:, None]
     away, grown = _differences(expected, np.array([face.box for face in faces]))
-    possible = (away <= FAR + FAR_RATE * passed) & (grown <= GROWTH + passed)
+    # How far off a face may be is a matter of how it moves: who sits still does not cross a table within a frame.
+    spread = PLACE + passed * (REACH_RATE + np.array([track.pace for track in tracks])[:, None])
+    place = (away / spread) ** 2 + (grown / (PLACE + passed)) ** 2
     cost = np.full(away.shape, np.inf)
     # Appearances are compared only where the place is possible: a crowd has too many pairs.
-    for i, j in np.argwhere(possible).tolist():
+    near = place < MOST_COST
+    for i, j in np.argwhere(near).tolist():
         likeness = tracks[i].similarity(faces[j])
         if ignore_appearance:
             likeness = max(likeness, SAME_APPEARANCE)
-        time_s = float(passed[i, 0])
-        if likeness < (COVERED_APPEARANCE if time_s <= SHORT_S else SAME_APPEARANCE):
-            continue
-        if likeness < RETURN_APPEARANCE and away[i, j] > REACH + REACH_RATE * time_s:
-            continue
-        distance = away[i, j] / (0.3 + REACH_RATE * time_s)
-        # Bounded: when frames are far apart, far says little.
-        place = distance / (1 + distance / 4) + grown[i, j] / (0.3 + time_s)
-        cost[i, j] = place + (1 - likeness) / APPEARANCE_STEP
+        is_alone = place[i, j] < SAME_PLACE_COST and near[i].sum() == near[:, j].sum() == 1
+        look = (1 - likeness) / APPEARANCE_STEP
+        cost[i, j] = place[i, j] + (min(look, ALONE_COST) if is_alone else look)
     return dict(assign_pairs(cost, MOST_COST))
 
 
-def reidentify(missing: Sequence[Track], faces: Sequence[Observation], now: float) -> dict[int, int]:
-    """Return which face is whose among those out of sight, by index of the face: the appearance decides."""
+def reidentify(missing: Sequence[Track], faces: Sequence[Observation], times_s: Sequence[float]) -> dict[int, int]:
+    """Return which face is whose among those out of sight, by index of the face: the appearance decides.
+
+    Parameters
+    ----------
+    missing, faces
+        Those out of sight, and those to be known.
+    times_s : sequence of float
+        When each face was where it is.
+    """
     if not missing or not faces:
         return {}
-    cost = np.array([[_return_cost(track, face, now, RETURN_APPEARANCE) for face in faces] for track in missing])
+    seen = list(zip(faces, times_s, strict=True))
+    cost = np.array([[_return_cost(track, *one, RETURN_APPEARANCE) for one in seen] for track in missing])
     return {face: track for track, face in assign_pairs(cost, MOST_COST)}
 
 
@@ -246,7 +276,12 @@ def _differences(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 def _return_cost(track: Track, face: Observation, now: float, least: float) -> float:
     away, grown = (float(value[0, 0]) for value in _differences(track.face.box[None], face.box[None]))
-    if grown > RETURN_GROWTH or away > 2 * FAR + FAR_RATE * (now - track.last_s):
+    gone = now - track.last_s
+    if (
+        gone <= 0
+        or grown > RETURN_GROWTH
+        or away > FAR + gone * min(FAR_RATE, REACH_RATE + track.pace + FASTER_RATE * gone)
+    ):
         return math.inf
     likeness = track.similarity(face)
     return (1 - likeness) / APPEARANCE_STEP + 0.1 * away if likeness >= least else math.inf

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +20,7 @@ from mien.face.appearance import describe, gray_patch, match_patch
 from mien.face.detect import Detector
 from mien.face.motion import (
     DOUBT_APPEARANCE,
+    ENOUGH_EVIDENCE,
     Observation,
     Track,
     box_size,
@@ -103,6 +104,8 @@ class FaceTracker:
         again for a new one, and where something else has changed.
     max_faces : int, optional
         Follow only the largest.
+    min_seen_s : float
+        Faces that are seen for less time at a stretch are not confirmed.
 
     Attributes
     ----------
@@ -117,13 +120,20 @@ class FaceTracker:
         If an argument is out of range.
     """
 
-    def __init__(self, detector: Detector, *, detect_every_s: float = 0.5, max_faces: int | None = None) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        detect_every_s: float = 0.5,
+        max_faces: int | None = None,
+        min_seen_s: float = 0.0,
+    ) -> None:
         self._detector = detector
         self.detect_every_s = check_number(detect_every_s, "detect_every_s", low=0)
         self.max_faces = None if max_faces is None else check_integer(max_faces, "max_faces", low=1)
         self.cuts: list[float] = []
         self.searches = 0
-        self._manager = _TrackManager()
+        self._manager = _TrackManager(check_number(min_seen_s, "min_seen_s", low=0))
         self._scenes = SceneCutDetector()
         self._now: float | None = None
         self._size = (0, 0)
@@ -172,8 +182,9 @@ class FaceTracker:
     def is_confirmed(self, number: int) -> bool | None:
         """Tell whether a number stands for a real face: True, False (a ghost), or None while that is not known.
 
-        A face is real when a second search finds it, which comes with the next frame after 0.15 s; 0.6 s where it could
-        yet turn out to be somebody who is missing.
+        A face is real when a second search finds it, which comes with the next frame after 0.15 s, or a third where the
+        detector is not sure of it; 0.6 s where it could yet turn out to be somebody who is missing.  One that two
+        searches in a row do not find is none, however well it can be followed.
         """
         return self._manager.is_confirmed(number)
 
@@ -249,7 +260,9 @@ class FaceTracker:
         self._plan(now, all_found=all_found, in_vain=self._after_change and not added)
         for track in manager.tracks:
             track.searched_box = track.face.box
-            if track.face.detected and not isinstance(self._detector, Follower):
+            is_found = track.face.detected and not track.lost
+            track.failed_searches = 0 if is_found else track.failed_searches + 1
+            if is_found and not isinstance(self._detector, Follower):
                 track.patch = gray_patch(image, track.face.box)
         return [*seen, *added]
 
@@ -321,10 +334,11 @@ REJOIN_S, DOUBT_S, DOUBT_PLACE = 3.0, 0.6, 0.3
 by its appearance or because it has so much of their expected place, is not confirmed as a new one before the second."""
 
 REAL_S = 0.4
-"""Who leaves in doubt was a person of their own if two searches found them and they were seen for so long."""
+"""Who leaves in doubt was a person of their own if enough searches found them and they were seen for so long."""
 
-SURE_SCORE = 0.97
-"""True faces score at least this (see `mien.face.detect.mtcnn`); seen once only, a face must."""
+NOT_FOUND, NOT_FOUND_S = 2, 2.0
+"""A new face that so many searches in a row do not find is none; one that is confirmed is given up when it was not
+found for so long, too.  A patch of the background is always like itself, and can be followed forever."""
 
 STAYS = 1.1
 """Where there are too many, one who is followed stays until another is larger by this."""
@@ -336,8 +350,10 @@ MOST_GONE, MOST_KNOWN = 64, 4096
 class _TrackManager:
     """Keeps the tracks of a video and their numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, min_seen_s: float) -> None:
         self.tracks: list[Track] = []
+        # Times are rounded: half a millisecond less is as good.
+        self._min_seen_s = min_seen_s - 5e-4
         self._gone: list[Track] = []
         self._last = 0
         self._verdicts: OrderedDict[int, bool | None] = OrderedDict()
@@ -355,15 +371,18 @@ class _TrackManager:
         """Adapt to frames of another size."""
         zoom = np.array([across, down] * 2)
         for track in [*self.tracks, *self._gone]:
-            track.face.box, track.searched_box = track.face.box * zoom, track.searched_box * zoom
+            for name in ("searched_box", "first_box"):
+                setattr(track, name, getattr(track, name) * zoom)
+            track.face.box = track.face.box * zoom
             track.speed = track.speed * (across, down, 1)
 
     def close_all(self) -> None:
         """Close all: a new scene has new people."""
         for track in self.tracks:
-            if not track.confirmed:
-                # Nothing speaks against it: it had no second chance.
-                self._verdicts[track.number] = track.face.score >= SURE_SCORE and not track.lost
+            # Nothing speaks against a face that had no second chance.
+            self._settle(
+                track, track.confirmed or (track.evidence >= 1 and not track.lost and not track.failed_searches)
+            )
         self.tracks, self._gone = [], []
 
     def update(
@@ -387,7 +406,7 @@ class _TrackManager:
     def add(self, faces: Sequence[Observation], now: float) -> list[Track]:
         """Know people again who were missing, and number new ones; return a track for each face."""
         missing = self._missing()
-        known = reidentify(missing, faces, now)
+        known = reidentify(missing, faces, [now] * len(faces))
         return [
             self._resume(missing[known[j]], face, now) if j in known else self._new(face, now)
             for j, face in enumerate(faces)
@@ -398,7 +417,9 @@ class _TrackManager:
         before = set(self._final_numbers.values())
         young = [track for track in seen if now - track.start_s <= REJOIN_S and track.number not in before]
         missing = self._missing() if young else []
-        for j, i in reidentify(missing, [track.face for track in young], now).items():
+        # Nobody was in two places: they came from where they were missed to where the new face was first.
+        firsts = [replace(track.face, box=track.first_box) for track in young]
+        for j, i in reidentify(missing, firsts, [track.start_s for track in young]).items():
             old, one = missing[i], young[j]
             if old.start_s >= one.start_s:
                 continue
@@ -426,16 +447,30 @@ class _TrackManager:
             if (
                 not track.confirmed
                 and not track.lost
-                and track.detection_count > 1
+                and track.evidence >= ENOUGH_EVIDENCE
                 and not self._is_doubtful(track, now)
             ):
-                track.confirmed = self._verdicts[track.number] = True
-            if track.lost and (not track.confirmed or now - track.last_s > BRIDGE_S):
+                track.confirmed = True
+            if track.confirmed and track.last_s - track.start_s >= self._min_seen_s:
+                self._verdicts[track.number] = True
+            if self._is_left(track, now):
                 self._leave(track)
             else:
                 kept.append(track)
         self.tracks = kept
         self._gone = [track for track in self._gone if now - track.last_s <= RETURN_S]
+
+    @staticmethod
+    def _is_left(track: Track, now: float) -> bool:
+        """Tell whether a track is at its end: out of sight, or followed where searches find nothing."""
+        if track.lost and (not track.confirmed or now - track.last_s > BRIDGE_S):
+            return True
+        return track.failed_searches >= NOT_FOUND and not (track.confirmed and now - track.detected_s < NOT_FOUND_S)
+
+    def _settle(self, track: Track, is_real: bool) -> None:
+        """Note the verdict on a track that ends, unless it is known."""
+        if self._verdicts.get(track.number, False) is None:
+            self._verdicts[track.number] = is_real and track.last_s - track.start_s >= self._min_seen_s
 
     def _is_doubtful(self, track: Track, now: float) -> bool:
         """Tell whether a new face could yet turn out to be somebody who is missing."""
@@ -454,6 +489,9 @@ class _TrackManager:
         if track in self._gone:
             self._gone.remove(track)
             self.tracks.append(track)
+            track.failed_searches = 0
+            if not self._verdicts.get(track.number, True):  # it was not seen for long enough: now it may be
+                track.start_s, self._verdicts[track.number] = now, None
         track.update(face, now, clean=False)
         track.speed = np.zeros(3)
         return track
@@ -466,10 +504,10 @@ class _TrackManager:
         return track
 
     def _leave(self, track: Track) -> None:
+        is_own = track.evidence >= ENOUGH_EVIDENCE and track.last_s - track.start_s >= REAL_S
+        self._settle(track, track.confirmed or is_own)
         if track.confirmed:
             self._gone = [*self._gone[-MOST_GONE + 1 :], track]
-        else:
-            self._verdicts[track.number] = track.detection_count > 1 and track.last_s - track.start_s >= REAL_S
 
 
 def _remember(table: OrderedDict[int, Any], key: int, value: Any) -> None:

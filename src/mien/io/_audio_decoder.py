@@ -37,8 +37,14 @@ _EXPECTED = "an audio file or a video with sound (WAV, FLAC, MP3, M4A, Ogg, Opus
 _GAP_S = 0.05
 """Containers round times to a millisecond, and frames last up to 0.1 s; what is off by more is a gap."""
 
-_HIGHEST_HZ = 1_000_000
-"""No audio has a higher rate, and the resampler's filter grows with it."""
+_LOWEST_HZ, _HIGHEST_HZ = 1000, 1_000_000
+"""Rates of sound.  At a lower one, a small file lasts for hours; with a higher one, the resampler's filter grows."""
+
+_MOST_GAPS_S = 3600.0
+"""Gaps that are longer in all than this and the sound itself are damaged times: a small file must not last for days."""
+
+_LARGEST = 2.0**31
+"""Full scale of integers of 32 bits that were written as floats without scaling; larger samples are cut off."""
 
 _MISSING_S, _MISSING_SHARE = 0.3, 0.01
 """A file that ends this much before the length it declares is truncated."""
@@ -115,9 +121,10 @@ class AudioDecoder:
         context.thread_count = 1
         self.codec = str(context.name)
         self.channels, self.rate_hz = int(context.channels), int(context.sample_rate)
-        if self.channels < 1 or not 1 <= self.rate_hz <= _HIGHEST_HZ:
+        if self.channels < 1 or not _LOWEST_HZ <= self.rate_hz <= _HIGHEST_HZ:
             raise DecodeError(
-                f"{self._label} cannot be decoded: its header declares {self.channels} channels at {self.rate_hz} Hz",
+                f"{self._label} cannot be decoded: its header declares {self.channels} channels at {self.rate_hz} Hz, "
+                f"but expected {_LOWEST_HZ} to {_HIGHEST_HZ} Hz",
                 path=self.path,
             )
         self.is_video = bool(moving_image_streams(self._container))
@@ -129,9 +136,17 @@ class AudioDecoder:
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the sound as it is decoded, frame by frame."""
+        gaps_s = sound_s = 0.0
         for frame in self._frames():
+            if not _LOWEST_HZ <= frame.sample_rate <= _HIGHEST_HZ:
+                self._damaged += 1
+                continue
             wave = self._mono(frame)
             start_s = self._start_of(frame)
+            gaps_s += start_s - self._end_s
+            sound_s += len(wave) / frame.sample_rate
+            if gaps_s > _MOST_GAPS_S + sound_s:
+                raise DecodeError(f"{self._label} has damaged times: they jump by {gaps_s:.0f} s", path=self.path)
             self._end_s = start_s + len(wave) / frame.sample_rate
             yield start_s, frame.sample_rate, wave
         if self._damaged:
@@ -229,6 +244,8 @@ class SignalCheck:
             self.non_finite += int(bad.sum())
             channels = np.where(bad, np.float32(0), channels)
             peak = _peak(channels)
+        if peak > _LARGEST:
+            channels = np.clip(channels, -_LARGEST, _LARGEST)
         self.peak = max(self.peak, peak)
         self.total += float(channels.sum())  # of one frame: float32, added in pairs, is exact enough
         if peak >= _FLAT:

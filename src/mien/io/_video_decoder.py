@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["VideoDecoder", "VideoDemuxer"]
 
 _NOUN = "video"
-_EXPECTED = "a video (MP4, MOV, MKV, WebM, AVI, ...)"
+_EXPECTED = "a video (MP4, MOV, MKV, WebM, AVI, animated GIF, ...)"
 
 _UNDECLARED = ("mpeg-ts", "mpeg")
 """Formats that declare no length: FFmpeg guesses one from the last packets."""
@@ -48,6 +49,10 @@ _SEEK_BACK_S = (0, 1, 5, 30)
 
 _MAX_ERRORS = 100
 """Read errors in a row, after which no more is expected of a file."""
+
+
+_CLOCK = re.compile(r"([0-9]{1,4}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,12})?)")
+"""A duration in the tags of Matroska, as mkvmerge and FFmpeg write it; other tags tell nothing."""
 
 
 class VideoDemuxer:
@@ -103,7 +108,7 @@ class VideoDemuxer:
         """Return the name of the format, or raise what says why it is no video."""
         head, self._file = read_head(self._file, self.path, noun=_NOUN, expected=_EXPECTED)
         kind, name = detect_format(head)
-        if kind == "video":
+        if kind == "video" or self._file.is_animation:
             return name
         came = f"something else that begins with {head[:12]!r}"
         if kind != "unknown":
@@ -183,15 +188,21 @@ class VideoDemuxer:
         self.declared, self.is_declared_for_images = self._declared()
 
     def _declared(self) -> tuple[Fraction, bool]:
-        """Return the duration that the header declares, or 0, and whether it is that of the images themselves."""
+        """Return where the images end by the header, or 0, and whether it says so of the images themselves.
+
+        Streams declare their length, which counts from their own beginning; Matroska declares the time of the end.
+        """
         own = self.format not in _UNDECLARED
         if self.stream.duration:
-            return self.stream.duration * self.time_base, own
-        clock = str(self.stream.metadata.get("DURATION", "")).split(":")  # Matroska, by mkvmerge and FFmpeg
-        if len(clock) == 3 and all(part.replace(".", "", 1).isdecimal() for part in clock):
-            hours, minutes, seconds = map(Fraction, clock)
-            return 3600 * hours + 60 * minutes + seconds, True
-        return Fraction(self.container.duration or 0, 1_000_000), own and len(self.container.streams) == 1
+            return (self.stream.duration + (self.stream.start_time or 0)) * self.time_base - self.zero, own
+        before_zero = self.zero if self.format in ("mkv", "webm") else 0
+        clock = _CLOCK.fullmatch(str(self.stream.metadata.get("DURATION", "")))
+        if clock is not None:
+            hours, minutes, seconds = map(Fraction, clock.groups())
+            return 3600 * hours + 60 * minutes + seconds - before_zero, True
+        if not self.container.duration:
+            return Fraction(0), False
+        return Fraction(self.container.duration, 1_000_000) - before_zero, own and len(self.container.streams) == 1
 
     # --- packets -----------------------------------------------------------------------------------------------------
 
@@ -396,6 +407,7 @@ class VideoDecoder:
         self.decoded = self.failed = 0
         self.position: Fraction | None = None
         self._clock = Clock(file.time_base, file.zero, 1 / file.frame_rate if file.frame_rate else Fraction(1, 25))
+        self._packets_end = Fraction(0)
         self._failed_after: Fraction | None = None
         self._corrupt: set[int | None] = set()
         self._cut = False
@@ -440,6 +452,13 @@ class VideoDecoder:
     def aspect(self) -> float:
         """Width of a pixel over its height."""
         return float(self.file.stream.sample_aspect_ratio or 1)
+
+    @property
+    def end(self) -> Fraction:
+        """Where the frames decoded so far end: by the packets, whichever of them were decoded, if their times hold."""
+        last = (self.position or Fraction(0)) + self._clock.length
+        is_plausible = self._packets_end <= max(last + 1, self.file.declared)
+        return max(last - self._clock.length, self._packets_end) if is_plausible and not self._clock.jumps else last
 
     def frames(self, sampling: FrameSampling) -> Iterator[tuple[VideoFrame, Fraction]]:
         """Yield the sampled frames with their times."""
@@ -490,7 +509,7 @@ class VideoDecoder:
                 frames = self.file.context.decode(packet)
             except EOFError:  # the decoder is empty
                 return
-            except av.FFmpegError:
+            except (av.FFmpegError, ValueError):  # ValueError: PyAV 19 has no decoder for it
                 if self._lost is None:
                     self._fail()
                 continue
@@ -500,6 +519,10 @@ class VideoDecoder:
 
     def _register(self, packet: Packet[VideoStream], skippable: bool) -> None:
         """Keep account of what goes into the decoder."""
+        begin = packet.dts if packet.pts is None else packet.pts
+        if begin is not None:
+            end = (begin + (packet.duration or 0)) * self.file.time_base - self.file.zero
+            self._packets_end = max(self._packets_end, end)
         self._cut = packet.is_corrupt
         if packet.is_corrupt:
             self._corrupt.add(packet.pts)
@@ -569,7 +592,7 @@ class VideoDecoder:
             self._end_warnings.append(
                 f"no frame is at or after {float(begin):g} s: the last is at {float(self.position):.2f} s"
             )
-        file, end, declared = self.file, float(self.position + self._clock.length), float(self.file.declared)
+        file, end, declared = self.file, float(self.end), float(self.file.declared)
         slack = max(_MISSING_S, _MISSING_SHARE * declared)
         if not file.is_declared_for_images:
             slack = max(_ANY_MISSING_S, _ANY_MISSING_SHARE * declared)

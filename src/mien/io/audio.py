@@ -27,9 +27,6 @@ Wave = NDArray[np.float32]
 LOWEST_HZ, HIGHEST_HZ = 1000, 384_000
 """Rates that may be requested."""
 
-LONGEST_GAP_S = 3600.0
-"""`read_audio` fills gaps with silence up to this length in all: damaged times must not fill the memory."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioBlock:
@@ -231,7 +228,8 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
     UnsupportedMediaError
         If the content is an image, a video without sound, or neither video nor audio.
     DecodeError
-        If the file is empty, damaged from the start, or holds no sound after its header (raised by the first block).
+        If the file is empty, damaged from the start, holds no sound after its header (raised by the first block), or
+        its times jump by more in all than an hour and the length of its sound (raised there).
     InputError
         If the source is of another type, or an option out of range.
     """
@@ -259,7 +257,7 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
     Raises
     ------
     MediaNotFoundError, UnsupportedMediaError, DecodeError, InputError
-        See `iter_audio`; also `DecodeError` if the file's times jump by more than an hour in all.
+        See `iter_audio`.
     """
     with iter_audio(source, rate_hz=rate_hz, block_s=10.0) as stream:
         waves: list[Wave] = []
@@ -271,9 +269,6 @@ def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:
             missing = round((block.start_s - end_s) * stream.rate_hz)
             if missing > 0:
                 gaps.append(block.start_s - end_s)
-                if sum(gaps) > LONGEST_GAP_S:
-                    what = format_source(stream.path, "audio file")
-                    raise DecodeError(f"{what} has damaged times: they jump by {sum(gaps):.0f} s", path=stream.path)
                 waves.append(np.zeros(missing, np.float32))
             waves.append(block.wave)
             end_s = start_s + sum(map(len, waves)) / stream.rate_hz

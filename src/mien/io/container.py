@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
+
 from mien._checks import describe
 from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError
 from mien.io.paths import describe_missing, expand_home, format_path, is_url
-from mien.io.sniff import HEAD_BYTES
+from mien.io.sniff import HEAD_BYTES, detect_format
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
 __all__ = [
+    "ANIMATIONS",
     "PeekedFile",
     "av_open",
     "error_reason",
     "find_time_zero",
     "format_source",
     "has_moving_images",
+    "is_animation",
     "moving_image_streams",
     "open_container",
     "open_file",
@@ -30,10 +35,25 @@ __all__ = [
 ]
 
 # Playlists and the like name other files, or addresses on the network: none of their demuxers may be chosen.
-_DEMUXERS = "wav,flac,mp3,aac,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,avi,flv,asf,mpeg,mpegts,mpegvideo,amr"
+_DEMUXERS = (
+    "wav,flac,mp3,aac,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,avi,flv,asf,mpeg,mpegts,mpegvideo,amr,gif,apng"
+)
 
 _COVER = 0x400
 """FFmpeg's AV_DISPOSITION_ATTACHED_PIC (libavformat/avformat.h)."""
+
+ANIMATIONS = {
+    "gif": ("GifImagePlugin", "GifImageFile"),
+    "png": ("PngImagePlugin", "PngImageFile"),
+    "webp": ("WebPImagePlugin", "WebPImageFile"),
+}
+"""Formats of images that may be animated, with Pillow's classes for them."""
+
+_LARGEST_ANIMATION = 24_000_000
+"""Pixels of a WebP that is decoded as an animation."""
+
+_FRAME_MS = 100
+"""How long browsers show a frame that declares no length."""
 
 _MICROSECOND = Fraction(1, 1_000_000)
 
@@ -103,7 +123,8 @@ def read_head(file: Any, path: str | None, *, noun: str, expected: str) -> tuple
         raise InputError(f"a file object must be opened in binary mode, but its read() gave {describe(head)}")
     if not head:
         raise DecodeError(f"{format_source(path, noun)} is empty: expected {expected}", path=path)
-    return head, PeekedFile(head, file)
+    peeked, name = PeekedFile(head, file), detect_format(head)[1]
+    return head, _peek_animation(peeked, name, path) if noun == "video" and name in ANIMATIONS else peeked
 
 
 def av_open(source: Any, **options: Any) -> InputContainer:
@@ -165,6 +186,80 @@ def has_moving_images(source: Any) -> bool:
             file.close()
 
 
+def is_animation(source: Any, name: str) -> bool:
+    """Tell whether an image of a format such as ``"gif"`` is animated; so is none that cannot be opened.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes or binary file object
+        The file; a file object must be seekable, and is left where it stood.
+    name : str
+        Its format.
+    """
+    if name not in ANIMATIONS:
+        return False
+    try:
+        _, file, owned = open_file(source, "image")
+    except MediaError:
+        return False
+    start = file.tell()
+    try:
+        if name == "webp":  # Pillow allocates its pixels before it can be asked; the container says it in a flag
+            head = file.read(21)
+            return bool(head[12:16] == b"VP8X" and head[20] & 2)
+        module, plugin = ANIMATIONS[name]
+        return bool(getattr(importlib.import_module(f"PIL.{module}"), plugin)(file).is_animated)
+    except Exception:  # noqa: BLE001  (plugins have errors of their own; the reader of images says what is wrong)
+        return False
+    finally:
+        file.close() if owned else file.seek(start)
+
+
+def _peek_animation(file: PeekedFile, name: str, path: str | None) -> PeekedFile:
+    """Return an image as what FFmpeg can read if it is animated: it decodes no animated WebP."""
+    if not file.seekable():
+        file = PeekedFile(b"", io.BytesIO(file.read()))
+    if not is_animation(file, name):
+        return file
+    if name == "webp":
+        try:
+            file = PeekedFile(b"", _transcode_webp(file), behind=file)
+        except Exception as error:
+            message = f"{format_source(path, 'video')} cannot be decoded as WebP: {error_reason(error)}"
+            raise DecodeError(message, path=path) from error
+    file.is_animation = True
+    return file
+
+
+def _transcode_webp(file: PeekedFile) -> io.BytesIO:
+    """Return an animated WebP as Matroska, without loss, frame by frame."""
+    import av
+    from PIL import Image, ImageSequence
+
+    head = file.read(30)
+    file.seek(0)
+    size = [int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27)]
+    if size[0] * size[1] > _LARGEST_ANIMATION:
+        raise ValueError(f"{size[0]} x {size[1]} pixels are too many for an animation")
+    target, begin_ms, base = io.BytesIO(), 0, Fraction(1, 1000)
+    pictures: Any = Image.open(file, formats=["WEBP"])  # type: ignore[arg-type]  # it reads and seeks
+    with pictures, av.open(target, "w", format="matroska") as output:
+        add: Any = output.add_stream
+        stream = add("ffv1", rate=1000 // _FRAME_MS, time_base=base, width=size[0], height=size[1], pix_fmt="bgra")
+        for picture in ImageSequence.Iterator(pictures):
+            picture.load()
+            rgba = np.asarray(picture.convert("RGBA"))
+            frame = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="bgra")
+            length_ms = picture.info.get("duration") or _FRAME_MS
+            frame.pts, frame.time_base = begin_ms, base
+            begin_ms += length_ms
+            for packet in stream.encode(frame):  # each frame by itself
+                packet.duration = length_ms
+                output.mux(packet)
+    target.seek(0)
+    return target
+
+
 def find_time_zero(container: InputContainer) -> tuple[Fraction, str | None]:
     """Return a file's time zero on the clock of its streams, exactly, and a warning where that is odd.
 
@@ -196,13 +291,15 @@ class PeekedFile:
         Whether Ctrl-C while reading ends the file and sets `interrupted`, because PyAV would print and forget it.
     interrupted : bool
         Whether that has happened.
+    is_animation : bool
+        Whether it is an animated image.
     """
 
-    def __init__(self, head: bytes, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, head: bytes, file: IO[bytes], *, behind: Any = None) -> None:
+        self._file, self._behind = file, behind
         self._head: bytes = head
         self.name = getattr(file, "name", None)
-        self.defers_interrupt = self.interrupted = False
+        self.defers_interrupt = self.interrupted = self.is_animation = False
         seekable = getattr(file, "seekable", None)
         self._seeks = bool(seekable()) if callable(seekable) else False
         if self._seeks:
@@ -237,5 +334,7 @@ class PeekedFile:
         return self._file.tell() - self._base
 
     def close(self) -> None:
-        """Close the file itself."""
+        """Close the file itself, and the one that it was made of."""
         self._file.close()
+        if self._behind is not None:
+            self._behind.close()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, describe
 from mien.errors import DecodeError, InputError, MediaError, UnsupportedMediaError
-from mien.io.container import format_source, open_file
+from mien.io.container import ANIMATIONS, format_source, open_file
 from mien.io.sniff import HEAD_BYTES, READABLE_IMAGES, detect_format
 from mien.options import DEFAULT_MAX_PIXELS
 
@@ -54,6 +54,7 @@ _PLUGINS = {
 _TITLES = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP", "gif": "GIF"}
 _EXPECTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 _TRUNCATED = "the file is truncated: a part of the image is missing"
+_FIRST_FRAME = "the image is animated: only its first frame is read"
 _ON_WHITE = "transparent parts are shown on white"
 
 _EXIF_ORIENTATION = 0x0112
@@ -209,6 +210,8 @@ def _decode(data: bytes, path: str | None, limit: int) -> LoadedImage:
             _check_size(image.size, min(limit, _PACKED_BMP_PIXELS), path)
         image, is_whole = _load(image, name, data)
         pixels, notes = _to_rgb(image)
+        if name in ANIMATIONS and getattr(image, "is_animated", False):
+            notes = (*notes, _FIRST_FRAME)
     except MediaError:
         raise
     except _RangeError as error:

@@ -25,7 +25,15 @@ from mien.io.video import Frame, iter_frames
 if TYPE_CHECKING:
     import cv2
 
-__all__ = ["CameraSource", "FileSource", "LiveSource", "NetworkSource", "format_live_source", "open_live_source"]
+__all__ = [
+    "CameraSource",
+    "FileSource",
+    "LiveSource",
+    "NetworkSource",
+    "format_live_source",
+    "live_file",
+    "open_live_source",
+]
 
 _OPEN_S = 10.0
 """How long to wait for a stream to open."""
@@ -324,13 +332,24 @@ def open_live_source(source: int | str | os.PathLike[str], *, size: tuple[int, i
         raise InputError(
             f"source must be the number of a camera, an address or the path of a video, but got {describe(source)}"
         )
+    path = live_file(source)
+    if path is not None:
+        return FileSource(path)
     text = os.fsdecode(source)
-    scheme = _URL.match(text)
-    if scheme is None:
-        return FileSource(text)
-    if scheme[1].lower() not in _SCHEMES:
-        raise InputError(f"an address must begin with {', '.join(f'{s}://' for s in _SCHEMES)}, but got {scheme[0]!r}")
+    scheme, _, _ = text.partition("://")
+    if scheme.lower() not in _SCHEMES:
+        raise InputError(
+            f"an address must begin with {', '.join(f'{s}://' for s in _SCHEMES)}, but got {scheme + '://'!r}"
+        )
     return NetworkSource(text)
+
+
+def live_file(source: int | str | os.PathLike[str]) -> str | None:
+    """Return the path of a source that is a video file, or None."""
+    if _camera_number(source) is not None or not isinstance(source, str | os.PathLike):
+        return None
+    text = os.fsdecode(source)
+    return None if _URL.match(text) else text
 
 
 def format_live_source(source: int | str | os.PathLike[str]) -> str:

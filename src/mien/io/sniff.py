@@ -65,6 +65,9 @@ _BRANDS: dict[bytes, tuple[Kind, str]] = {
     b"qt  ": ("video", "mov"),
 }
 
+_ANIMATED = ("gif", "png", "webp")
+"""Images that are videos when they are animated."""
+
 # The first atom of QuickTime videos that have no `ftyp`.
 _MOV_ATOMS = (b"moov", b"mdat", b"wide", b"pnot", b"skip", b"free")
 
@@ -128,14 +131,19 @@ def peek_kind(source: Any) -> tuple[Kind, Any]:
         kind = _by_content(head, source)
         source.seek(start)
         return kind, source
-    if detect_format(head)[0] == "video":  # whose container is read twice
+    kind, name = detect_format(head)
+    if kind == "video" or name in _ANIMATED:  # which are read twice
         data = head + source.read()
         return _by_content(head, data), data
     return _by_content(head, b""), PeekedFile(head, source)
 
 
 def _by_content(head: bytes, source: Any) -> Kind:
-    kind = detect_format(head)[0]
+    kind, name = detect_format(head)
+    if name in _ANIMATED:
+        from mien.io.container import is_animation
+
+        return "video" if is_animation(source, name) else kind
     if kind != "video":
         return kind
     from mien.io.container import has_moving_images

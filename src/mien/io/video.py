@@ -73,7 +73,7 @@ class VideoReader:
     width, height : int
         Of the frames, after rotation, with square pixels.
     duration_s : float or None
-        The duration that the file declares.
+        Where the images end by what the file declares.
     frame_rate : fractions.Fraction or None
         The average rate that the file declares, in frames per second.
     time_base : fractions.Fraction
@@ -90,7 +90,7 @@ class VideoReader:
         self._decoder = decoder
         self._converter = converter = FrameConverter(decoder.first, aspect=decoder.aspect)
         self.width, self.height = converter.size
-        self.duration_s = float(file.declared) or None
+        self.duration_s = float(file.declared) if file.declared > 0 else None
         self.frame_rate: Fraction | None = file.frame_rate
         self.time_base: Fraction = file.time_base
         self.has_audio = file.has_audio
@@ -113,9 +113,9 @@ class VideoReader:
         return self._decoder.failed
 
     @property
-    def position_s(self) -> float:
-        """The time of the last frame decoded so far; 0 before the first."""
-        return float(self._decoder.position or 0)
+    def reached_s(self) -> float:
+        """Where the frames read so far end; 0 before the first."""
+        return float(self._decoder.end) if self._decoder.decoded else 0.0
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_number, describe
 from mien.errors import InputError, MediaError
-from mien.output.write import replace_atomically
+from mien.output.write import replace_atomically, write_in_place
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -101,6 +101,13 @@ CONTAINERS: dict[str, Container] = {
 }
 """By the suffix of the file."""
 
+_IN_PARTS = {
+    # Fragments, of which each can be played by itself, become one usual file at the end.
+    "mp4": {"movflags": "+hybrid_fragmented+delay_moov", "frag_duration": "1000000"},
+    "matroska": {"cluster_time_limit": "1000"},
+}
+"""Options of muxers with which a file can be played however its writing ends; in microseconds and milliseconds."""
+
 
 def container_of(target: Path, codec: str | None) -> tuple[Container, VideoCodec]:
     """Return the container and the codec for a file name, or raise `InputError`."""
@@ -151,6 +158,8 @@ class VideoWriter:
         By default H.264, and VP9 in WebM.
     sound : SoundTrack, optional
         Sound of the video that the images are taken from; it is closed with the writer.
+    in_place : bool
+        Write to the place itself, in parts that can be played whatever ends the writing: for what cannot be made again.
 
     Raises
     ------
@@ -173,8 +182,10 @@ class VideoWriter:
         quality: Quality = "good",
         codec: VideoCodec | None = None,
         sound: SoundTrack | None = None,
+        in_place: bool = False,
     ) -> None:
         self.target = Path(os.fsdecode(target))
+        self._in_place = in_place
         self.frames, self.end_s = 0, 0.0
         self._closed = False
         self._size = (
@@ -192,8 +203,9 @@ class VideoWriter:
         self._padded = None if even == self._size else np.empty((even[1], even[0], 3), np.uint8)
         self._stack = ExitStack()
         try:
-            temporary = self._stack.enter_context(replace_atomically(self.target))
-            temporary.open("xb").close()  # fails now, not after the first image, where nothing can be written
+            way = write_in_place if in_place else replace_atomically
+            temporary = self._stack.enter_context(way(self.target))
+            temporary.open("wb").close()  # fails now, not after the first image, where nothing can be written
             self._encoder = self._open_encoder(temporary, container, chosen, even, rate, quality)
         except BaseException as error:
             self._discard(error)
@@ -213,6 +225,9 @@ class VideoWriter:
         # The clock of edit lists, too: by default it is a millisecond, to which late beginnings would be rounded.
         clock = {"movie_timescale": str(self._base.denominator)} if 1000 <= self._base.denominator <= 10**6 else {}
         options = {**dict(container.options), **(clock if container.negative else {})}
+        if self._in_place:
+            parts = _IN_PARTS["mp4" if container.negative else "matroska"]
+            options = {**options, **parts, "flush_packets": "1"}
         # As an address with its scheme: FFmpeg takes what stands before a colon in a name for one.
         address = f"file:{os.path.abspath(path)}"  # noqa: PTH100  (links stay as they are)
         output = av.open(address, "w", format=container.format, container_options=options)
@@ -274,8 +289,13 @@ class VideoWriter:
         pts = round(time_s / self._base)
         return pts >= 0 if self._last is None else pts > self._last
 
-    def close(self) -> None:
+    def close(self, *, cut_sound: bool = False) -> None:
         """Finish the video and move it to its place; once is enough.
+
+        Parameters
+        ----------
+        cut_sound : bool
+            End the sound with the last image, too; otherwise all that is left of it is written.
 
         Raises
         ------
@@ -284,7 +304,7 @@ class VideoWriter:
         MediaError
             If the video cannot be written.
         """
-        self._close(whole=True)
+        self._close(whole=not cut_sound)
 
     def _encode(self, pixels: NDArray[np.uint8], pts: int) -> None:
         from av import VideoFrame

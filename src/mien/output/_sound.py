@@ -181,6 +181,8 @@ class SoundTrack:
             except av.InvalidDataError:  # what cannot be read is stepped over
                 errors += 1
                 continue
+            except IndexError:  # PyAV's, at the end of a file in which damage showed as a further stream
+                return
             except (av.FFmpegError, OSError, EOFError) as error:
                 self.warnings.append(f"reading the sound ended early: {error_reason(error)}")
             return
@@ -196,14 +198,17 @@ class SoundTrack:
 
     def _copy_packets(self, target: Any, container: Container) -> Iterator[Timed]:
         """Yield packets in order, their times moved to the new zero."""
+        import av
+
         base = Fraction(self._stream.time_base)
         shift = round(self._zero / base)
         # Where packets cannot begin before zero, the first that does would move all of the video; but Matroska keeps a
-        # coder's delay, and from one such file to another it is the same.
-        delayed = "matroska" in self._source.container.format.name and self._zero == self._source.zero
+        # coder's delay: from one such file to another it is the same, and since libavformat 63 it is that of any codec.
+        keeps_delay = "matroska" in self._source.container.format.name or av.library_versions["libavformat"][0] >= 63
+        delayed = keeps_delay and self._zero == self._source.zero
         earliest = -round(_PREROLL / base) if container.negative or delayed else 0
         last: int | None = None
-        lost = 0
+        length, lost = 1, 0
         self._seek()
         for packet in self._demux():
             dts = packet.pts if packet.dts is None else packet.dts
@@ -212,10 +217,12 @@ class SoundTrack:
             begin = dts - shift
             if begin < earliest:
                 continue
-            if packet.is_corrupt or (last is not None and begin <= last):
+            if packet.is_corrupt:
                 lost += 1
                 continue
-            last = begin
+            if last is not None and begin <= last:  # damaged times: sound follows sound, as in its analysis
+                begin = last + length
+            last, length = begin, packet.duration or length
             packet.pts = packet.dts = begin
             packet.stream = target
             yield begin * base, packet

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mien.errors import MediaError
 from mien.labels import LabelSet
 from mien.output._encode import VideoWriter, container_of
+from mien.output._sound import SoundTrack, open_source
 from mien.output.paint import LivePainter
 from mien.output.tables import CsvRows
 from mien.output.write import check_folder, check_suffix, encode_png, write_bytes
@@ -111,7 +112,7 @@ class LiveRecording:
     """A video of live images with the people drawn on them, and a CSV file beside it with their emotions.
 
     Drawing and encoding happen in threads of their own; images that come faster than that are dropped.  Images keep
-    their times, counted from the first.
+    their times, counted from the first.  What was written can be played whatever ends the writing, even a full disk.
 
     Parameters
     ----------
@@ -121,6 +122,10 @@ class LiveRecording:
         The emotions of the table.
     source : str
         What stands in the table's column ``path``.
+    draw : bool
+        Whether to draw the people on the images.
+    sound : str, optional
+        The video file whose images are recorded: its sound goes along.
 
     Raises
     ------
@@ -130,8 +135,16 @@ class LiveRecording:
         If the folder does not exist, or the files cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], labels: LabelSet, *, source: str) -> None:
-        self.path = Path(os.fsdecode(path))
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        labels: LabelSet,
+        *,
+        source: str,
+        draw: bool = True,
+        sound: str | None = None,
+    ) -> None:
+        self.path, self._draw, self._sound = Path(os.fsdecode(path)), draw, sound
         container_of(self.path, None)
         self._log = LiveLog(self.path.with_suffix(".csv"), labels, source=source)
         self._queue: queue.Queue[tuple[NDArray[np.uint8], VideoFrame | None, float]] = queue.Queue(_QUEUE_SIZE)
@@ -217,18 +230,35 @@ class LiveRecording:
                 if writer is None:
                     height, width = image.shape[:2]
                     painter = LivePainter(width, height)
-                    writer = VideoWriter(self.path, width=width, height=height, frame_rate=Fraction(30))
+                    writer = VideoWriter(
+                        self.path,
+                        width=width,
+                        height=height,
+                        frame_rate=Fraction(30),
+                        sound=self._sound_track(),
+                        in_place=True,
+                    )
                 if writer.accepts(time_s):
-                    writer.write(painter.draw(image, frame, time_s), time_s)
+                    writer.write(painter.draw(image, frame if self._draw else None, time_s), time_s)
                     self.frames = writer.frames
             if writer is not None:
-                writer.close()
+                writer.close(cut_sound=True)
         except BaseException as error:  # noqa: BLE001  (raised in the thread that adds images)
             self._error = error
             if writer is not None:
                 writer.__exit__(type(error), error, error.__traceback__)
         finally:
             self._stopped.set()
+
+    def _sound_track(self) -> SoundTrack | None:
+        """Return the sound of the file that is played, from the first recorded image on."""
+        if self._sound is None:
+            return None
+        opened = open_source(self._sound)
+        if opened.sound is None:
+            opened.close()
+            return None
+        return SoundTrack(opened, opened.zero + Fraction(self._zero_s or 0.0).limit_denominator(1_000_000), None)
 
 
 def write_snapshot(

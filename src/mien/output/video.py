@@ -22,6 +22,7 @@ from mien.output._sound import SoundTrack, VideoSource, open_source
 from mien.output.paint import Painter, Person
 from mien.output.registry import Context, Result, Writer
 from mien.results import FaceTrack, VideoResult
+from mien.results.emotion import TIME_EPSILON_S
 
 if TYPE_CHECKING:
     from mien.io.video import VideoReader
@@ -166,6 +167,7 @@ class TrackedPeople:
         self._tracks = video.tracks
         self._starts = [[segment.start_s for segment in track.timeline] for track in video.tracks]
         self._times, self._cuts = video.times_s, video.cuts
+        self._before_end_s = video.end_s - 2 * TIME_EPSILON_S
         self._scene, self._watched, self._gone = SceneCutDetector(), -1, False
 
     def at(self, image: NDArray[np.uint8], time_s: float) -> list[Person]:
@@ -180,6 +182,8 @@ class TrackedPeople:
         """
         if self._is_gone(image, time_s):
             return []
+        # The last frame of a video may be shown at its very end; it is no other than the one before.
+        time_s = min(time_s, self._before_end_s)
         people = (self._person(track, starts, time_s) for track, starts in zip(self._tracks, self._starts, strict=True))
         return [person for person in people if person is not None]
 
@@ -200,7 +204,8 @@ class TrackedPeople:
     @staticmethod
     def _person(track: FaceTrack, starts: list[float], time_s: float) -> Person | None:
         """Return somebody at a time, named by the emotion of the timeline, which does not flicker; None out of view."""
-        if not track.start_s <= time_s <= track.end_s or (point := track.at(time_s)) is None:
+        point = track.at(time_s)
+        if point is None:
             return None
         shares = point.probabilities.astype(np.float64)
         place = bisect_right(starts, time_s) - 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -38,6 +41,7 @@ __all__ = [
     "write",
     "write_bytes",
     "write_image",
+    "write_in_place",
     "write_wav",
 ]
 
@@ -46,6 +50,9 @@ SampleType = Literal["int16", "float32"]
 
 _SAMPLE_FORMATS = {"int16": ("pcm_s16le", "s16"), "float32": ("pcm_f32le", "flt")}
 """FFmpeg's names of the codecs and of their samples."""
+
+_OLD_S = 24 * 3600.0
+"""Temporary files that nobody has written to for so long are left over."""
 
 _MAX_GAP_S = 3600.0
 """As in `mien.io.audio`: longer gaps are damaged times."""
@@ -450,6 +457,7 @@ def replace_atomically(target: Path) -> Iterator[Path]:
         For any `OSError` on the way.
     """
     check_folder(target)
+    _remove_old_temporaries(target.parent)
     temporary = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
     try:
         try:
@@ -459,6 +467,32 @@ def replace_atomically(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}", path=target) from error
+
+
+@functools.cache
+def _remove_old_temporaries(folder: Path) -> None:
+    """Remove what processes that were killed left in a folder; once a process, since folders may be large."""
+    for path in folder.glob(".mien-*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _OLD_S:
+                path.unlink()
+
+
+@contextmanager
+def write_in_place(target: Path) -> Iterator[Path]:
+    """Yield the file itself: what was written stays, whatever happens.
+
+    Raises
+    ------
+    MediaNotFoundError, MediaError
+        As for `replace_atomically`.
+    """
+    check_folder(target)
+    try:
+        yield target
+    except OSError as error:
+        kept = "; what was written before is kept" if target.is_file() and target.stat().st_size else ""
+        raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}{kept}", path=target) from error
 
 
 def make_folder(folder: Path) -> None:

@@ -238,13 +238,19 @@ class FaceTrack:
     def at(self, time_s: float) -> TrackPoint | None:
         """Return the person at a time, interpolated between analyzed frames, or None when out of view.
 
+        A person is in view from the beginning of a frame to before its end, as in `intervals`: at a cut, those of the
+        scene before are not.
+
         Parameters
         ----------
         time_s : float
             In seconds of the video.
         """
         i = int(np.searchsorted(self.times_s, time_s + TIME_EPSILON_S, side="right")) - 1
-        if i < 0 or time_s > self.times_s[i] + self.durations_s[i] + TIME_EPSILON_S:
+        if i < 0:
+            return None
+        after_s = time_s - self.times_s[i]
+        if after_s > TIME_EPSILON_S and after_s >= self.durations_s[i] - TIME_EPSILON_S:
             return None
         share = 0.0
         follows = i + 1 < len(self) and self.times_s[i + 1] - self.times_s[i] <= self.durations_s[i] + TIME_EPSILON_S

@@ -29,8 +29,18 @@ __all__ = ["PAUSE_S", "SHORT_S", "SpeechAnalyzer", "SpeechStream"]
 PAUSE_S = 0.5
 """Shorter pauses belong to what is said around them: a sentence has one emotion, not one a word."""
 
+CUT_S = 0.13
+"""No window reaches over a longer pause, so that a change of emotion is found where a sentence ends.  Chosen on
+clips of RAVDESS that were joined with gaps of 0.2 to 1 s (``benchmarks/speech.py --only timeline``)."""
+
+LEAST_CUT_S = 1.0
+"""Speech is cut at a short pause only when it has lasted for so long: of less, the answer says little."""
+
 SHORT_S = 0.5
 """Less speech says little about an emotion; nets are not trained on less."""
+
+RULES = Rules(least_pause_s=PAUSE_S, least_cut_s=CUT_S)
+"""What is speech, and where it is cut."""
 
 _LONGEST_S = 600.0
 
@@ -237,15 +247,19 @@ class SpeechStream:
         own_hz = analyzer.sound.rate_hz
         self._rate_hz = check_integer(rate_hz, "rate_hz", low=1000, high=384_000)
         self._resampler = Resampler(rate_hz, own_hz)
-        self._activity = Activity(own_hz, rules=Rules(least_pause_s=PAUSE_S))
+        self._activity = Activity(own_hz, rules=RULES)
         self._window, self._hop = round(analyzer.window_s * own_hz), round(analyzer.hop_s * own_hz)
         self._pad = round(analyzer.sound.pad_s * own_hz)
+        self._long_pause = (PAUSE_S - 2 * RULES.pad_s) * own_hz
         self._meter = SnrMeter(own_hz)
         self._blocks = _Blocks(max(1, round(_BLOCK_S * rate_hz)))
         self._buffer = _Buffer()
         self._marks = np.zeros(0, bool)  # decisions whose surroundings are not all there yet
         self._frames = self._pushed = 0
         self._averager: WindowAverager | None = None
+        self._lead = self._pad  # sound before the speech of the averager that is read along with it
+        self._start = 0  # where the speech since the last long pause begins
+        self._pause: int | None = None  # where a pause began that may become a long one
         self._pieces: list[WindowSegment] = []
         self._reported_s = 0.0
         self._closed = False
@@ -288,7 +302,7 @@ class SpeechStream:
         self._meter.push(rest)
         marks = np.concatenate([self._activity.push(rest), self._activity.flush()])
         segments += self._follow_activity(marks, last=True)
-        segments += self._end_speech(self._buffer.end)
+        segments += self._end_speech(self._buffer.end if self._pause is None else self._pause)
         if self.duration_s > self._reported_s:
             segments.append(SpeechSegment(self._reported_s, self.duration_s, speech=False))
             self._reported_s = self.duration_s
@@ -312,8 +326,10 @@ class SpeechStream:
         for first, until in pairwise(edges):
             if marks[first]:
                 segments += self._continue_speech(self._at(self._frames + first), self._at(self._frames + until))
-            else:
-                segments += self._end_speech(self._at(self._frames + first))
+            elif self._averager is not None:
+                self._pause = self._at(self._frames + first) if self._pause is None else self._pause
+                if self._at(self._frames + until) - self._pause >= self._long_pause:
+                    segments += self._end_speech(self._pause)
         self._frames += len(marks)
         if self._averager is None:
             self._buffer.drop(self._at(self._frames) - self._pad)
@@ -333,12 +349,20 @@ class SpeechStream:
             if start_s > self._reported_s:
                 segments.append(SpeechSegment(self._reported_s, start_s, speech=False))
                 self._reported_s = start_s
+            self._start, self._lead = start, self._pad
             self._averager = WindowAverager(start, window=self._window, hop=self._hop)
+        pause, self._pause = self._pause, None
+        if pause is not None and pause - self._averager.start >= LEAST_CUT_S * self._analyzer.sound.rate_hz:
+            # The sound of the pause is read on the side that it is nearer to, and shown with what was said before it.
+            lead = min(self._pad, (start - pause) // 2)
+            *pieces, last = self._close(pause, lead)
+            segments += self._to_segments([*pieces, replace(last, end=start)])
+            self._lead, self._averager = lead, WindowAverager(start, window=self._window, hop=self._hop)
         averager = self._averager
         # A window that ends exactly here may be the last one, which gets what follows the speech.
         while averager.next_window[1] < reached:
             begin, end = averager.next_window
-            averager.add(begin, end, self._predict(begin, end, before=begin == averager.start, after=False))
+            averager.add(begin, end, self._predict(begin, end))
         segments += self._to_segments(averager.pop_settled(reached))
         self._buffer.drop(min(averager.next_window[0], reached - self._window) - self._pad)
         return segments
@@ -347,17 +371,25 @@ class SpeechStream:
         """End the speech, if there is any."""
         if self._averager is None:
             return []
-        averager, self._averager = self._averager, None
-        for begin, stop in averager.remaining(end):
-            averager.add(begin, stop, self._predict(begin, stop, before=begin == averager.start, after=stop == end))
-        segments = self._to_segments(averager.close(end))
-        seconds = (end - averager.start) / self._analyzer.sound.rate_hz
+        segments = self._to_segments(self._close(end, self._pad))
+        self._averager = self._pause = None
+        seconds = (end - self._start) / self._analyzer.sound.rate_hz
         segments += self._flush((f"only {seconds:.1f} s of speech",) if seconds < SHORT_S else ())
         return segments
 
-    def _predict(self, begin: int, end: int, *, before: bool, after: bool) -> NDArray[np.float64]:
+    def _close(self, end: int, after: int) -> list[WindowSegment]:
+        """Return the pieces that are left of the speech that ends here, read with some of the sound behind it."""
+        averager = self._averager
+        assert averager is not None
+        for begin, stop in averager.remaining(end):
+            averager.add(begin, stop, self._predict(begin, stop, after * (stop == end)))
+        return averager.close(end)
+
+    def _predict(self, begin: int, end: int, after: int = 0) -> NDArray[np.float64]:
         """Return the distribution of a window; at the ends of the speech it sees some of the sound beyond them."""
-        cut = self._buffer.slice(begin - before * self._pad, end + after * self._pad)
+        assert self._averager is not None
+        before = self._lead * (begin == self._averager.start)
+        cut = self._buffer.slice(begin - before, end + after)
         return self._analyzer.probabilities(self._analyzer.logits(cut)[self._analyzer.output.name])
 
     def _to_segments(self, pieces: list[WindowSegment]) -> list[SpeechSegment]:

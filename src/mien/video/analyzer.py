@@ -54,6 +54,8 @@ class VideoAnalyzer:
         As for `mien.FaceAnalyzer`, which raises the same errors.
     max_faces : int, optional
         Only the largest so many faces of a frame; by default all.
+    min_seen_s : float
+        Leave out people who are never seen for so many seconds at a stretch.
     detect_every_s : float
         How often the whole frame is searched for faces, in seconds; between, faces are followed.  Zero searches every
         frame.
@@ -74,6 +76,7 @@ class VideoAnalyzer:
         output: str | None = None,
         min_face_px: float | None = None,
         max_faces: int | None = None,
+        min_seen_s: float = 0.0,
         detect_every_s: float = DETECT_EVERY_S,
         smooth_s: float = SMOOTH_S,
         clip_model: str | os.PathLike[str] | ModelSpec | None = None,
@@ -83,6 +86,7 @@ class VideoAnalyzer:
         precision: str = "float32",
     ) -> None:
         self.max_faces = None if max_faces is None else check_integer(max_faces, "max_faces", low=1)
+        self.min_seen_s = check_number(min_seen_s, "min_seen_s", low=0)
         self.detect_every_s = check_number(detect_every_s, "detect_every_s", low=0)
         self.smooth_s = check_number(smooth_s, "smooth_s", low=0)
         self.faces = FaceAnalyzer(
@@ -108,9 +112,7 @@ class VideoAnalyzer:
         return cls(
             **{name: getattr(options, name) for name in names},
             threads=options.threads or 1,
-            max_faces=video.max_faces,
-            smooth_s=video.smooth_s,
-            clip_model=video.clip_model,
+            **{name: getattr(video, name) for name in ("max_faces", "min_seen_s", "smooth_s", "clip_model")},
         )
 
     @property
@@ -231,6 +233,7 @@ class FaceStream:
             analyzer.faces.face_detector,
             detect_every_s=0.0 if alone else analyzer.detect_every_s,
             max_faces=analyzer.max_faces,
+            min_seen_s=0.0 if alone else analyzer.min_seen_s,
         )
         self._smoothers: dict[int, tuple[float, Smoother]] = {}
         self._pending: deque[_PendingFrame] = deque()

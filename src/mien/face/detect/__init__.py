@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,16 @@ from mien._registry import Registry
 from mien.errors import InputError
 from mien.models.runtime import check_engine
 
-__all__ = ["DETECTORS", "Detection", "Detector", "WholeImage", "default_min_face_px", "get_detector"]
+__all__ = [
+    "DETECTORS",
+    "SMALLEST_PX",
+    "Detection",
+    "Detector",
+    "SizedDetector",
+    "WholeImage",
+    "default_min_face_px",
+    "get_detector",
+]
 
 Floats = NDArray[np.float32]
 
@@ -87,15 +96,42 @@ def _floats(value: Any, name: str, shape: tuple[int | None, ...]) -> Floats:
     return array
 
 
-def default_min_face_px(height: int, width: int) -> float:
-    """Return the smallest face that is looked for when nothing is said: 1.2 times the root of the shorter side.
+SMALLEST_PX, LARGE_PIXELS = 20, 6_250_000
+"""The smallest face that is looked for when nothing is said: below, expressions are no longer readable.  In larger
+images it grows with the side, so that the time does not grow with the pixels: 28 px at 12 megapixels."""
 
-    A fixed part of the image misses the faces of a crowd in a large image, and a fixed number of pixels makes large
-    images slow.  The root lies between: four times the pixels take twice the time.  That is 23 px in an image of
-    500 x 375, 27 px at 512 x 512, 32 px at 1280 x 720 and 66 px at 12 megapixels; never below 20 px, where expressions
-    are no longer readable.
+MAX_SEARCHED_PIXELS = 3_000_000
+"""Bound of the size in which a detector searches an image, and so of the time: more would only find faces that are tiny
+parts of a huge image."""
+
+
+def default_min_face_px(height: int, width: int) -> float:
+    """Return the smallest face that is looked for when nothing is said: 20 px, and more above 6.25 megapixels."""
+    return SMALLEST_PX * max(1.0, math.sqrt(height * width / LARGE_PIXELS))
+
+
+class SizedDetector:
+    """What mien's detectors share: the smallest face that they look for.
+
+    Parameters
+    ----------
+    min_face_px : float, optional
+        Longer side in pixels of the smallest box to look for; by default `default_min_face_px` of each image.
     """
-    return max(20.0, 1.2 * math.sqrt(min(height, width)))
+
+    searched_px: ClassVar[float]
+    """How large the smallest face is in the image as it is searched."""
+
+    sure_score: ClassVar[float] = 0.95
+    """Which score a false face hardly ever has, see `mien.face.detect.search`."""
+
+    def __init__(self, min_face_px: float | None) -> None:
+        self.min_face_px = None if min_face_px is None else check_number(min_face_px, "min_face_px", low=1)
+
+    def smallest_face_px(self, height: int, width: int) -> float:
+        """Return the longer side of the smallest box that is looked for in an image of this size."""
+        asked = default_min_face_px(height, width) if self.min_face_px is None else self.min_face_px
+        return max(asked, self.searched_px * math.sqrt(height * width / MAX_SEARCHED_PIXELS))
 
 
 @runtime_checkable
@@ -165,8 +201,8 @@ def get_detector(
     name : str or Detector
         One of `DETECTORS`, ``"none"`` (see `WholeImage`), or a detector, which is returned as it is.
     min_face_px : float, optional
-        Longer side in pixels of the smallest box to look for; smaller is slower.  By default the detector chooses from
-        the size of the image (see its class).
+        Longer side in pixels of the smallest box to look for, the same for every detector; smaller is slower.  By
+        default 20, and more in images of over 6.25 megapixels (`default_min_face_px`).
     threads : int, optional
         Threads inside one call; by default one.
     device : str

@@ -10,6 +10,7 @@ Lienhart and Maydt: An Extended Set of Haar-like Features for Rapid Object Detec
 
 from __future__ import annotations
 
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_image, check_number, describe
+from mien._checks import check_image, describe
 from mien.errors import InputError, ModelError
-from mien.face.detect import Detection, default_min_face_px
+from mien.face.detect import Detection, SizedDetector
 
 __all__ = ["HaarDetector"]
 
@@ -37,11 +38,8 @@ must show an eye, which five of the six do not."""
 EYE_PART, EYE_WIDTH_PX = 0.6, 96
 """The eyes lie in the upper part of the box, enlarged to this width for the eye cascade (its window: 20 px)."""
 
-MIN_SIDE_PX = 20
-"""The face cascade's window; smaller faces would need a larger image."""
 
-
-class HaarDetector:
+class HaarDetector(SizedDetector):
     """Find upright frontal faces with OpenCV's cascades.  Thread-safe: each thread has its own cascades.
 
     Boxes are square, from the brows' to the chin's height.  Scores are the last stage's weight ``w`` as
@@ -50,7 +48,7 @@ class HaarDetector:
     Parameters
     ----------
     min_face_px : float, optional
-        Side of the smallest face to look for; by default `default_min_face_px` of each image.
+        See `get_detector`; at least 20, the face cascade's window.
     threads : int, optional
         Accepted for the sake of the contract; OpenCV manages the threads of its cascades for the whole process.
     device : str
@@ -65,6 +63,8 @@ class HaarDetector:
     """
 
     name = "haar"
+    sure_score = 0.5
+    searched_px = 20  # the face cascade's window
 
     def __init__(
         self,
@@ -76,15 +76,14 @@ class HaarDetector:
     ) -> None:
         if device != "cpu":
             raise InputError(f"device of the detector haar must be 'cpu', but got {describe(device)}")
-        self.min_face_px = None if min_face_px is None else check_number(min_face_px, "min_face_px", low=1)
+        super().__init__(min_face_px)
         self.threads = threads
         self._local = threading.local()
 
     def detect(self, image: NDArray[np.uint8]) -> Detection:
         """Find the faces in an image, without landmarks: see `Detector.detect`."""
         gray = cv2.cvtColor(check_image(image), cv2.COLOR_RGB2GRAY)
-        least = default_min_face_px(*gray.shape[:2]) if self.min_face_px is None else self.min_face_px
-        side = max(MIN_SIDE_PX, round(least))
+        side = math.ceil(self.smallest_face_px(*gray.shape[:2]))
         hits, _, weights = self._cascade(FACE).detectMultiScale3(
             gray, scaleFactor=FACTOR, minNeighbors=MIN_NEIGHBORS, minSize=(side, side), outputRejectLevels=True
         )
@@ -98,6 +97,10 @@ class HaarDetector:
         boxes = np.array([(x, y, x + width, y + height) for (x, y, width, height), _ in kept], np.float32)
         scores = 1 / (1 + np.exp(4.5 - np.array([weight for _, weight in kept])))
         return Detection(boxes, scores.astype(np.float32))
+
+    def smallest_face_px(self, height: int, width: int) -> float:
+        """Return the side of the smallest box that is looked for in an image of this size; no less than the window."""
+        return max(self.searched_px, super().smallest_face_px(height, width))
 
     def _has_eye(self, gray: NDArray[Any], hit: Any) -> bool:
         x, y, width, height = (int(v) for v in hit)

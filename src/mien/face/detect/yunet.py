@@ -8,7 +8,6 @@ doi:10.1007/s11633-023-1423-y.  The weights: see ``weights/optional/yunet.toml``
 
 from __future__ import annotations
 
-import math
 import threading
 from typing import Any
 
@@ -16,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_image, check_number, describe
+from mien._checks import check_image, describe
 from mien.errors import InputError, ModelError
-from mien.face.detect import Detection, default_min_face_px
+from mien.face.detect import Detection, SizedDetector
 from mien.face.detect.mtcnn import contained
 from mien.models import registry, store
 
@@ -35,10 +34,6 @@ of the 25 at full size, and OpenCV's default is 0.9, too."""
 OVERLAP, MOST = 0.3, 5000
 """Intersection over union above which the lower score goes, and how many boxes are compared: the demo's values."""
 
-SMALLEST_PX = 16
-"""The smallest face asked for gets this size.  The zoo's page says that the net sees faces of about 10 to 300 px; at 12
-px scores fall under `SCORE` for some of the true faces, and at 20 px the work is half as much again for nothing."""
-
 COARSER, LONG_PX = 4, 320
 """The image is looked at again, so many times coarser, as long as its longer side is above this: the net sees no
 faces of more than about 300 px."""
@@ -49,15 +44,12 @@ SPLIT_PX = 240
 WITHIN = 0.7
 """Overlap of the smaller box above which two looks have found the same face."""
 
-MAX_PIXELS = 3_000_000
-"""Bound of the largest look, as for MTCNN: more would only find faces that are tiny parts of a huge image."""
-
 SIDE_PX = 32
 """The net's coarsest stride.  Smaller images are filled up with black, as OpenCV does to whole strides; left to
 itself, it finds faces at random in an image of one pixel."""
 
 
-class YunetDetector:
+class YunetDetector(SizedDetector):
     """Find faces and their five landmarks with YuNet.  Thread-safe: each thread has its own nets.
 
     Boxes are tight around the face (forehead to chin) and cut off at the image's border; landmarks may lie slightly
@@ -66,8 +58,7 @@ class YunetDetector:
     Parameters
     ----------
     min_face_px : float, optional
-        Longer side of the smallest box to look for; by default `default_min_face_px` of each image.  The image is
-        scaled so that such a face has `SMALLEST_PX`.
+        See `get_detector`.  The image is scaled so that such a face has `searched_px`.
     threads : int, optional
         Accepted for the sake of the contract; OpenCV manages its threads for the whole process.
     device : str
@@ -85,6 +76,11 @@ class YunetDetector:
 
     name = "yunet"
 
+    sure_score = 0.91
+    searched_px = 16
+    """The zoo's page says that the net sees faces of about 10 to 300 px; at 12 px scores fall under `SCORE` for some of
+    the true faces, and at 20 px the work is half as much again for nothing."""
+
     def __init__(
         self,
         *,
@@ -95,7 +91,7 @@ class YunetDetector:
     ) -> None:
         if device != "cpu":
             raise InputError(f"device of the detector yunet must be 'cpu', but got {describe(device)}")
-        self.min_face_px = None if min_face_px is None else check_number(min_face_px, "min_face_px", low=1)
+        super().__init__(min_face_px)
         self.threads = threads
         self._content = np.frombuffer(store.read_weights(registry.get("yunet")), np.uint8)
         self._local = threading.local()
@@ -105,13 +101,13 @@ class YunetDetector:
         """Find the faces in an image, with landmarks: see `Detector.detect`."""
         image = check_image(image)
         height, width = image.shape[:2]
-        min_face = default_min_face_px(height, width) if self.min_face_px is None else self.min_face_px
-        found = self._search_scales(image, min(SMALLEST_PX / min_face, math.sqrt(MAX_PIXELS / (height * width))))
+        min_face = self.smallest_face_px(height, width)
+        found = self._search_scales(image, self.searched_px / min_face)
         boxes, scores = found[:, :4].copy(), np.clip(found[:, 14], 0, 1)
         boxes[:, 2:] += boxes[:, :2]
         inside = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-        large = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= min_face
-        kept = np.flatnonzero(large & (inside[:, 2:] - inside[:, :2] >= 1).all(axis=1))
+        sides = inside[:, 2:] - inside[:, :2]
+        kept = np.flatnonzero((sides >= 1).all(axis=1) & (sides.max(axis=1) >= min_face))
         if not len(kept):
             return Detection.empty(landmarks=True)
         kept = kept[contained(boxes[kept], scores[kept], WITHIN)]
