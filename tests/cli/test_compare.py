@@ -36,6 +36,20 @@ def test_a_table_of_runs(runs: Path) -> None:
     assert found.stderr == f"mien: passed over: {runs / 'done.log'} is no folder\n"
 
 
+def test_a_run_with_inner_folds_is_finished_when_it_has_its_record(tmp_path: Path) -> None:
+    whole = write_run(tmp_path / "hybrid")
+    (whole / "config.toml").write_text((whole / "config.toml").read_text().replace("epochs = 5", "inner_folds = 3"))
+    (whole / "history.csv").unlink()
+    for name, epochs in (("cnn-lstm", 3), ("c3d", 4)):
+        write_run(whole / name / "net", epochs=epochs, planned=20, finished=False)
+    line = run(whole).stdout.splitlines()[1]
+    assert "4 + 3" in line
+    assert "unfinished" not in line
+    assert " 7.0 " in line  # minutes
+    (whole / "model.toml").unlink()
+    assert "unfinished: settings are chosen on inner folds" in run(whole).stdout
+
+
 def test_json_and_chart(runs: Path, tmp_path: Path) -> None:
     found = run(runs / "done", runs / "half", "--json", "--chart", tmp_path / "c.png", "--metric", "val_loss")
     assert found.exit_code == 0, found.output

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from mien.cli import main
+from mien.errors import InputError
 
 RECIPE = """
 name = "tiny"
@@ -73,6 +75,7 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
     done = run(
         *("--recipe", "tiny.toml", "--data", "fer.csv", "--labels", "votes.csv", "--epochs", "3", "--seed", "9"),
         *("--device", "cpu", "--precision", "float32", "--threads", "2", "--devices", "3", "--dataset", "fer2013"),
+        *("--workers", "2", "--accumulate", "4", "--logger", "csv", "--option", "subject=s\\d+", "--option", "size=64"),
         *("--set", "optimizer.rate=0.5", "--freeze", "stem", "--freeze", "blocks.0", "--init", "face-base"),
     )
     assert (done.exit_code, done.stdout, done.stderr) == (0, "runs/tiny\n", "")
@@ -86,7 +89,8 @@ def test_options_reach_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (recipe.dataset, recipe.optimizer.rate, recipe.init) == ("fer2013", 0.5, "face-base")
     assert recipe.freeze == ("stem", "blocks.0")
     machine = options["options"]
-    assert machine.devices == 3
+    assert (machine.devices, machine.workers, machine.loggers) == (3, 2, ("csv",))
+    assert (recipe.accumulate, recipe.dataset_options) == (4, {"subject": "s\\d+", "size": 64})
     assert (machine.device, machine.precision, machine.threads, machine.progress) == ("cpu", "float32", 2, False)
 
 
@@ -146,3 +150,32 @@ def test_training_after_folds_is_no_cross_validation(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "run")])
     assert (done.exit_code, done.stdout) == (1, "")
     assert "holds no finished folds over speakers" in done.stderr
+
+
+def test_members_of_a_recipe_take_the_epochs_and_refuse_what_is_their_own() -> None:
+    pytest.importorskip("torch")
+    from mien.train.recipe import check_members, load_recipe, member_recipes
+
+    hybrid = load_recipe("hybrid")
+    own = {name: load_recipe(name).epochs for name in ("cnn-lstm", "c3d")}
+    assert {name: member.epochs for name, member in member_recipes(hybrid).items()} == own
+    short = replace(hybrid, epochs=2)
+    check_members(hybrid, short)
+    assert {member.epochs for member in member_recipes(short).values()} == {2}
+    with pytest.raises(InputError, match="recipe 'hybrid' takes batch from its members: change cnn-lstm, c3d"):
+        check_members(hybrid, replace(hybrid, batch=9))
+
+
+def test_cuda_without_a_gpu_is_one_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    found = run("--recipe", "tiny.toml", "--data", "d", "--device", "cuda")
+    assert found.exit_code == 1
+    assert len(found.stderr.splitlines()) == 1
+    assert found.stderr.rstrip().endswith("needs 1 NVIDIA GPU, but PyTorch finds none")
+
+
+def test_a_logger_that_is_not_installed_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    found = run("--recipe", "tiny.toml", "--data", "d", "--logger", "mlflow")
+    assert found.exit_code == 1
+    assert found.stderr.endswith("the logger mlflow needs mlflow: pip install mlflow\n")

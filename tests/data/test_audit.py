@@ -75,7 +75,7 @@ def test_identical_images_leak_only_between_splits() -> None:
     assert found.between == (("identical", "train", "val", 1), ("identical", "val", "train", 2))
     group = found.finding("identical").groups[1]
     assert (group.splits, group.emotions) == (("train", "val"), ("disgust", "happiness"))
-    assert group.items[0].where == "made.csv, row 101"
+    assert group.items[0].where == "made.csv, row 103"
     # A missing label is no conflict, and a conflict is no leak of its own.
     assert rows_of(found, "conflict") == [[101, 106, 107]]
     assert found.finding("identical").differing == 1
@@ -244,7 +244,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     assert read["thresholds"] == {"correlation": 0.9, "detail_correlation": 0.65, "flat_deviation": 2.0}
     group = read["findings"]["identical"]["groups"][0]
     assert (group["leak"], group["splits"], group["emotions"]) == (True, ["train", "val"], ["anger", "neutral"])
-    assert [item["where"] for item in group["items"]] == ["made.csv, row 100", "made.csv, row 103"]
+    assert [item["where"] for item in group["items"]] == ["made.csv, row 102", "made.csv, row 105"]
     assert read["between"][0] == {"kind": "identical", "split": "train", "other": "val", "images": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["audit.json"]
     odd = audit(faces(images, "TTTV", files=["a", "b", "c", '\udcff\n"ü.png']))

@@ -96,25 +96,25 @@ GOOD = " ".join(["7"] * 2304)
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ((" ".join(["7"] * 2303), "0", "Training"), "row 1: expected 2304 pixels, but got 2303"),
-        ((" ".join(["7"] * 2305), "0", "Training"), "row 1: expected 2304 pixels, but got 2305"),
-        (("", "0", "Training"), "row 1: expected 2304 pixels, but got 0"),
-        ((" ".join(["7"] * 2303 + ["256"]), "0", "Training"), r"row 1: pixels must be 0\.\.255, but got 7\.\.256"),
-        ((" ".join(["7"] * 2303 + ["-1"]), "0", "Training"), r"row 1: pixels must be 0\.\.255, but got -1\.\.7"),
-        ((" ".join(["7"] * 2303 + ["9" * 30]), "0", "Training"), "row 1: pixels must be"),
-        ((" ".join(["7"] * 2303 + ["x"]), "0", "Training"), "row 1: pixels must be integers, but got '7 7 7"),
-        ((" ".join(["7"] * 2303 + ["1.5"]), "0", "Training"), "row 1: pixels must be integers"),
-        ((" ".join(["7"] * 2303 + ["٣x"]), "0", "Training"), "row 1: pixels must be integers"),
-        ((GOOD, "7", "Training"), "row 1: emotion must be a code from 0 to 6, but got '7'"),
-        ((GOOD, "-1", "Training"), "row 1: emotion must be a code from 0 to 6, but got '-1'"),
-        ((GOOD, "", "Training"), "row 1: emotion must be a code from 0 to 6, but got ''"),
-        ((GOOD, "9" * 5000, "Training"), "row 1: emotion must be a code from 0 to 6, but got '999"),
-        ((GOOD, "happy", "Training"), "row 1: emotion must be a code from 0 to 6, but got 'happy'"),
+        ((" ".join(["7"] * 2303), "0", "Training"), "row 3: expected 2304 pixels, but got 2303"),
+        ((" ".join(["7"] * 2305), "0", "Training"), "row 3: expected 2304 pixels, but got 2305"),
+        (("", "0", "Training"), "row 3: expected 2304 pixels, but got 0"),
+        ((" ".join(["7"] * 2303 + ["256"]), "0", "Training"), r"row 3: pixels must be 0\.\.255, but got 7\.\.256"),
+        ((" ".join(["7"] * 2303 + ["-1"]), "0", "Training"), r"row 3: pixels must be 0\.\.255, but got -1\.\.7"),
+        ((" ".join(["7"] * 2303 + ["9" * 30]), "0", "Training"), "row 3: pixels must be"),
+        ((" ".join(["7"] * 2303 + ["x"]), "0", "Training"), "row 3: pixels must be integers, but got '7 7 7"),
+        ((" ".join(["7"] * 2303 + ["1.5"]), "0", "Training"), "row 3: pixels must be integers"),
+        ((" ".join(["7"] * 2303 + ["٣x"]), "0", "Training"), "row 3: pixels must be integers"),
+        ((GOOD, "7", "Training"), "row 3: emotion must be a code from 0 to 6, but got '7'"),
+        ((GOOD, "-1", "Training"), "row 3: emotion must be a code from 0 to 6, but got '-1'"),
+        ((GOOD, "", "Training"), "row 3: emotion must be a code from 0 to 6, but got ''"),
+        ((GOOD, "9" * 5000, "Training"), "row 3: emotion must be a code from 0 to 6, but got '999"),
+        ((GOOD, "happy", "Training"), "row 3: emotion must be a code from 0 to 6, but got 'happy'"),
         (
             (GOOD, "0", "Trainning"),
-            "row 1: Usage must be one of Training, PublicTest, PrivateTest, but got 'Trainning'",
+            "row 3: Usage must be one of Training, PublicTest, PrivateTest, but got 'Trainning'",
         ),
-        ((GOOD, "0", ""), "row 1: Usage must be one of"),
+        ((GOOD, "0", ""), "row 3: Usage must be one of"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, row: tuple[str, str, str], message: str) -> None:
@@ -133,7 +133,7 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: tuple[str, str, str], message
         ("", "lacks the column emotion, pixels, Usage: it has none"),
         ("emotion,pixels\n0,1\n", "lacks the column Usage: it has emotion, pixels"),
         ("emotion,pixels,Usage\n", "has no rows"),
-        ("emotion,pixels,Usage\n0,1 2\n", "row 0: expected 3 columns, but got 2"),
+        ("emotion,pixels,Usage\n0,1 2\n", "row 2: expected 3 columns, but got 2"),
         ('emotion,pixels,Usage\n0,"' + "1 " * 70_000, "line 2: field larger than field limit"),
     ],
 )
@@ -171,7 +171,7 @@ def test_damaged_archives_never_crash(tmp_path: Path, suffix: str) -> None:
 
 def test_truncated_plain_table(tmp_path: Path) -> None:
     text = table_text(ROWS)
-    with pytest.raises(DatasetError, match="row 7: expected"):
+    with pytest.raises(DatasetError, match="row 9: expected"):
         read_fer2013(write_table(tmp_path / "fer2013.csv", text[:-5000]))
 
 
@@ -422,11 +422,11 @@ def test_votes_without_names_are_taken_in_order(tmp_path: Path, both: Path) -> N
         ("", "lacks the column Usage, neutral, .*, NF: it has none"),
         ("Usage,Image name,neutral\n", "lacks the column happiness"),
         (votes_text([]), "has no rows"),
-        (votes_text(VOTES).replace(",6,", ",six,", 1), "row 1: expected ten vote counts, but got"),
-        (votes_text(VOTES).replace(",6,", ",-6,", 1), r"row 1: a vote count must be 0\.\.1000, but got"),
-        (votes_text(VOTES).replace(",6,", "," + "9" * 30 + ",", 1), "row 1: a vote count must be"),
-        (votes_text(VOTES).replace("Public", "public"), "row 2: Usage must be one of Training, .*got 'publicTest'"),
-        (votes_text(VOTES)[:-10], "row 7: expected ten vote counts"),
+        (votes_text(VOTES).replace(",6,", ",six,", 1), "row 3: expected ten vote counts, but got"),
+        (votes_text(VOTES).replace(",6,", ",-6,", 1), r"row 3: a vote count must be 0\.\.1000, but got"),
+        (votes_text(VOTES).replace(",6,", "," + "9" * 30 + ",", 1), "row 3: a vote count must be"),
+        (votes_text(VOTES).replace("Public", "public"), "row 4: Usage must be one of Training, .*got 'publicTest'"),
+        (votes_text(VOTES)[:-10], "row 9: expected ten vote counts"),
     ],
 )
 def test_wrong_votes(tmp_path: Path, both: Path, text: str, message: str) -> None:

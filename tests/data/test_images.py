@@ -90,6 +90,55 @@ def test_the_label_set_is_the_smallest_that_has_all(tmp_path: Path, words: tuple
     assert list_folder_images(tree(tmp_path, [f"{word}/a.png" for word in words])).label_set is labels
 
 
+def test_own_classes_are_the_folders_where_none_is_an_emotion(tmp_path: Path) -> None:
+    tree(tmp_path, ["train/Bored/a.png", "train/engaged/b.png", "val/bored/c.png", "val/engaged/d.png"])
+    found = list_folder_images(tmp_path)
+    assert found.label_set.emotions == ("bored", "engaged")
+    assert emotions(found)["train/Bored/a.png"] == "bored"
+    assert emotions(found)["val/engaged/d.png"] == "engaged"
+    assert found.splits.tolist() == ["train", "train", "val", "val"]
+    assert list_folder_images(tmp_path / "train").label_set == found.label_set
+    other = list_folder_images(tmp_path, classes="engaged,bored:tired")
+    assert emotions(other)["val/bored/c.png"] == "tired"
+    assert other.label_set.name != found.label_set.name
+    manifest(tmp_path, "file,emotion\ntrain/Bored/a.png,Bored\ntrain/engaged/b.png,engaged\n")
+    assert emotions(list_folder_images(tmp_path))["train/Bored/a.png"] == "bored"
+
+
+def test_own_classes_and_emotions_together_need_the_option(tmp_path: Path) -> None:
+    tree(tmp_path, ["happy/a.png", "sad/b.png", "bored/c.png"])
+    assert len(list_folder_images(tmp_path)) == 2
+    found = list_folder_images(tmp_path, classes="happy,sad,bored")
+    assert found.label_set.emotions == ("bored", "happiness", "sadness")
+    with pytest.raises(InputError, match="classes must name at least two"):
+        list_folder_images(tmp_path, classes="happy")
+
+
+def test_numbers_mean_what_the_option_says(tmp_path: Path) -> None:
+    tree(tmp_path, [f"train/{number}/{number}.png" for number in range(1, 8)])
+    with pytest.raises(DatasetError, match=r"the classes are numbers .*: the option classes must say what they mean"):
+        list_folder_images(tmp_path)
+    found = list_folder_images(tmp_path, classes="raf-db")
+    order = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+    assert [emotions(found)[f"train/{n}/{n}.png"] for n in range(1, 8)] == list(order)
+    assert found.label_set == FER7
+    two = list_folder_images(tmp_path, classes="4:happy,5:sad")
+    assert emotions(two) == {"train/4/4.png": "happiness", "train/5/5.png": "sadness"}
+
+
+def test_subjects_are_found_by_a_pattern(tmp_path: Path) -> None:
+    tree(tmp_path, ["happy/s01_1.png", "happy/s02_1.png", "sad/s01_2.png", "sad/x.png"])
+    assert not list_folder_images(tmp_path).has("subject")
+    found = list_folder_images(tmp_path, subject=r"(s\d+)_")
+    assert found.subjects.tolist() == ["s01", "s02", "s01", ""]
+    assert list_folder_images(tmp_path, subject=r"s\d+").subjects.tolist() == ["s01", "s02", "s01", ""]
+    with pytest.raises(InputError, match="subject must be a regular expression"):
+        list_folder_images(tmp_path, subject="(")
+    manifest(tmp_path, "file,emotion,subject\nhappy/s01_1.png,happy,Ann\nsad/x.png,sad,Ben\n")
+    with pytest.raises(InputError, match="names the subjects: subject must not be given"):
+        list_folder_images(tmp_path, subject=r"s\d+")
+
+
 def test_what_is_left_out_is_one_line_each(tmp_path: Path) -> None:
     tree(tmp_path, ["happy/a.png", "sad/b.png", "train/fear/c.png", "train/bored/d.png", "cats/e.png", "f.png"])
     for name in ("happy/notes\nx.txt", "train/list.txt", "README.md", "happy/.DS_Store", ".hidden/g.png"):
@@ -435,6 +484,15 @@ def test_the_table_itself_is_not_left_out(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     assert list_iefdb(".", table=tmp_path / "t.csv").problems == ()
     assert list_iefdb(tmp_path, table="t.csv").problems == ()
+
+
+def test_a_table_of_numbers_or_own_classes_needs_the_option(tmp_path: Path) -> None:
+    tree(tmp_path, ["1.png", "2.png"])
+    (tmp_path / "labels.csv").write_text("file,label\n1.png,4\n2.png,7\n")
+    with pytest.raises(DatasetError, match=r"the emotions are numbers .*: the option classes must say what they mean"):
+        list_iefdb(tmp_path)
+    assert list(emotions(list_iefdb(tmp_path, classes="raf-db")).values()) == ["happiness", "neutral"]
+    assert list_iefdb(tmp_path, classes="4:bored,7:engaged").label_set.emotions == ("bored", "engaged")
 
 
 def test_contempt_needs_a_set_that_has_it(tmp_path: Path) -> None:

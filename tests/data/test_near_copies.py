@@ -61,6 +61,20 @@ def test_no_false_alarm_among_two_thousand_different_images(monkeypatch: pytest.
     assert len(near_pairs(images)) == 0
 
 
+def faces_like(n: int, seed: int) -> Images:
+    """Images that share a pattern, as faces do, and differ in the rest."""
+    shared = smooth(1, 99).astype(np.float32)
+    return np.clip(0.6 * shared + 0.4 * smooth(n, seed, sigma=1.5) + 20, 0, 255).astype(np.uint8)
+
+
+def test_blurred_images_are_no_copies_of_each_other_but_of_themselves() -> None:
+    sharp = half(faces_like(300, 5))
+    blurred = np.stack([cv2.GaussianBlur(image, (0, 0), 4) for image in sharp])
+    assert len(near_pairs(sharp)) == 0
+    found = near_pairs(np.concatenate([blurred, np.stack([jpeg(brighter(image), 80) for image in blurred[:40]])]))
+    assert set(zip(found.first.tolist(), found.second.tolist(), strict=True)) == {(k, 300 + k) for k in range(40)}
+
+
 @pytest.mark.parametrize("few", [0, 4096], ids=["sorted", "all with all"])
 def test_planted_copies_are_found_and_nothing_else(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     monkeypatch.setattr("mien.data.near_copies.FEW", few)

@@ -97,7 +97,7 @@ def test_images_in_memory_are_read_as_rgb_and_stay_in_memory() -> None:
     data = table()
     np.testing.assert_array_equal(data.read(1), np.repeat(data.images[1][..., None], 3, axis=2))
     assert data.faces(99) is data
-    assert data.where(1) == "somewhere, row 11"
+    assert data.where(1) == "somewhere, row 13"
     copy = pickle.loads(pickle.dumps(data))
     np.testing.assert_array_equal(copy.images, data.images)
 

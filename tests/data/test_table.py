@@ -198,21 +198,21 @@ BAD = [
     ("emotion,Usage\n0,Training\n", "lacks the column pixels: it has emotion, Usage"),
     ("emotion,pixels,Usage,Usage\n", "has the column 'Usage' twice"),
     ("emotion,pixels,Usage\n", "has no rows"),
-    (f"emotion,pixels,Usage\n0,{FOUR},a\n1,{FOUR}\n", "row 1: expected 3 columns, but got 2"),
-    (f"emotion,pixels,Usage\n7,{FOUR},a\n", r"row 0: emotion must be one of anger.* from 0 to 6.*but got '7'"),
-    (f"emotion,pixels,Usage\nbored,{FOUR},a\n", "row 0: emotion must be one of anger.*but got 'bored'"),
-    (f"emotion,pixels,Usage\n\u00b2,{FOUR},a\n", "row 0: emotion must be one of anger"),
-    ("emotion,pixels,Usage\n0,1 2 x 4,a\n", "row 0: pixels must be integers, but got '1 2 x 4'"),
-    ("emotion,pixels,Usage\n0,,a\n", "row 0: pixels must be integers, but got ''"),
-    ("emotion,pixels,Usage\n0,1 2 3 nan,a\n", "row 0: pixels must be integers"),
-    ("emotion,pixels,Usage\n0,1 2 3 256,a\n", r"row 0: pixels must be 0\.\.255, but got 1\.\.256"),
-    ("emotion,pixels,Usage\n0,1 2 3 -4,a\n", r"row 0: pixels must be 0\.\.255, but got -4\.\.3"),
-    ("emotion,pixels,Usage\n0,1 2 3 4 5,a\n", "row 0: expected a square of pixels, but got 5 values"),
-    (f"emotion,pixels,Usage\n0,{FOUR},a\n0,1,a\n", "row 1: expected 2 x 2 of pixels, but got 1 values"),
-    (f"emotion,pixels,Usage,labels\n0,{FOUR},a,six\n", "row 0: unknown label set 'six'"),
+    (f"emotion,pixels,Usage\n0,{FOUR},a\n1,{FOUR}\n", "row 3: expected 3 columns, but got 2"),
+    (f"emotion,pixels,Usage\n7,{FOUR},a\n", r"row 2: emotion must be one of anger.* from 0 to 6.*but got '7'"),
+    (f"emotion,pixels,Usage\nbored,{FOUR},a\n", "row 2: emotion must be one of anger.*but got 'bored'"),
+    (f"emotion,pixels,Usage\n\u00b2,{FOUR},a\n", "row 2: emotion must be one of anger"),
+    ("emotion,pixels,Usage\n0,1 2 x 4,a\n", "row 2: pixels must be integers, but got '1 2 x 4'"),
+    ("emotion,pixels,Usage\n0,,a\n", "row 2: pixels must be integers, but got ''"),
+    ("emotion,pixels,Usage\n0,1 2 3 nan,a\n", "row 2: pixels must be integers"),
+    ("emotion,pixels,Usage\n0,1 2 3 256,a\n", r"row 2: pixels must be 0\.\.255, but got 1\.\.256"),
+    ("emotion,pixels,Usage\n0,1 2 3 -4,a\n", r"row 2: pixels must be 0\.\.255, but got -4\.\.3"),
+    ("emotion,pixels,Usage\n0,1 2 3 4 5,a\n", "row 2: expected a square of pixels, but got 5 values"),
+    (f"emotion,pixels,Usage\n0,{FOUR},a\n0,1,a\n", "row 3: expected 2 x 2 of pixels, but got 1 values"),
+    (f"emotion,pixels,Usage,labels\n0,{FOUR},a,six\n", "row 2: unknown label set 'six'"),
     (
         f"emotion,pixels,Usage,labels\n0,{FOUR},a,fer7\n0,{FOUR},a,ferplus8\n",
-        "row 1: labels must be fer7 throughout, but got 'ferplus8'",
+        "row 3: labels must be fer7 throughout, but got 'ferplus8'",
     ),
     (f"emotion,pixels,Usage,p_anger\n0,{FOUR},a,1\n", "must have all of p_anger, p_disgust, .*, or none"),
 ]
@@ -230,7 +230,7 @@ def test_shares_that_are_no_distribution(share: str, tmp_path: Path) -> None:
     head = ",".join(f"p_{emotion}" for emotion in FER7.emotions)
     text = f"emotion,pixels,Usage,{head}\n0,{FOUR},a,{share},0,0,0,0,0,0\n"
     (tmp_path / "faces.csv").write_text(text, "utf-8")
-    with pytest.raises(DatasetError, match="row 0: shares must be at least 0 and sum to 1, or all be 0"):
+    with pytest.raises(DatasetError, match="row 2: shares must be at least 0 and sum to 1, or all be 0"):
         read_table(tmp_path / "faces.csv")
 
 
@@ -261,5 +261,5 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
         [[5, 6], [7, 8]],
     )
     parquet.write_table(arrow.table({**columns, "pixels": [4, 5]}), tmp_path / "b.parquet")
-    with pytest.raises(DatasetError, match="row 0: pixels must be integers, but got '4'"):
+    with pytest.raises(DatasetError, match="row 2: pixels must be integers, but got '4'"):
         read_table(tmp_path / "b.parquet")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import replace
 
 import numpy as np
@@ -79,6 +80,19 @@ def test_batches_depend_on_seed_epoch_and_step_alone() -> None:
     batches = TrainingBatches(own, Faces().augment(RECIPE, NET, own), seed=1)
     alone = batches[2, 3, torch.tensor(order(first)[24:32])]
     assert torch.equal(alone.inputs[0], first[3].inputs[0])
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="without fork there are no workers")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+def test_worker_processes_make_the_same_batches() -> None:
+    own = corpus(40)
+    alone, shared = (Faces().loaders(RECIPE, NET, own, None, workers=n)[0] for n in (0, 2))  # type: ignore[arg-type]
+    for epoch in (0, 1):
+        for loader in (alone, shared):
+            loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        for one, two in zip(alone, shared, strict=True):
+            torch.testing.assert_close(one.inputs, two.inputs, rtol=0, atol=0)
+            torch.testing.assert_close(one.truth, two.truth, rtol=0, atol=0)
 
 
 def test_labels_stay_with_their_image() -> None:

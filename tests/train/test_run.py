@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +20,20 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
 
+from lightning.pytorch import LightningModule, Trainer  # noqa: E402
+from lightning.pytorch.callbacks import Callback  # noqa: E402
+
 from face_tables import make_rows, table_text, write_table  # noqa: E402
 from mien import FaceAnalyzer  # noqa: E402
+from mien.data.files import own_label_set  # noqa: E402
 from mien.errors import DatasetError, InputError, ModelError  # noqa: E402
+from mien.labels import FER7  # noqa: E402
 from mien.models import registry, store  # noqa: E402
 from mien.train.augment import Augmentation  # noqa: E402
 from mien.train.export import deploy  # noqa: E402
 from mien.train.folder import (  # noqa: E402
     AtomicCheckpointIO,
+    claim_folder,
     load_checkpoint,
     load_network,
     read_config,
@@ -33,7 +41,7 @@ from mien.train.folder import (  # noqa: E402
 )
 from mien.train.nets.base import count_multiply_adds, count_parameters  # noqa: E402
 from mien.train.recipe import Distillation, Optimizer, Recipe, load_recipe  # noqa: E402
-from mien.train.run import RunOptions, best_precision, train  # noqa: E402
+from mien.train.run import RunOptions, best_precision, ramped_average, train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,6 +69,7 @@ def test_a_run_leaves_all_its_files(finished: Path, recipe: Recipe) -> None:
     names = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
     assert names == {
         "config.toml",
+        "data.toml",
         "history.csv",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
@@ -170,10 +179,15 @@ train(read_config(folder), data=sys.argv[1], out=folder, report=report,
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.usefixtures("no_export")
-def test_a_killed_run_goes_on(finished: Path, data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_bytes((finished / "config.toml").read_bytes())
+def test_a_killed_run_with_dropout_becomes_the_uninterrupted_one_to_the_last_bit(
+    data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    own = replace(recipe, epochs=3, net_options={**recipe.net_options, "dropout": 0.5})
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(own, data=data, out=whole, options=options)
+    claim_folder(killed, own)
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(data), str(tmp_path)],
+        [sys.executable, "-c", KILLED, str(data), str(killed)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -181,10 +195,138 @@ def test_a_killed_run_goes_on(finished: Path, data: Path, recipe: Recipe, option
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == ["1", "2"]
-    train(recipe, data=data, out=tmp_path, options=options)
-    assert figures(tmp_path) == figures(finished)
-    assert_same_weights(tmp_path, finished)
+    assert [row["epoch"] for row in read_history(killed / "history.csv")] == ["1", "2"]
+    torch.manual_seed(99)  # what the process did before must not matter
+    train(own, data=data, out=killed, options=options)
+    assert figures(killed) == figures(whole)
+    expected = last_weights(whole)
+    assert {name: value.tobytes() for name, value in last_weights(killed).items()} == {
+        name: value.tobytes() for name, value in expected.items()
+    }
+    torch.manual_seed(1)
+    plain = train(replace(own, seed=4), data=data, out=tmp_path / "other", options=options)
+    assert not np.array_equal(last_weights(plain)["net.stem.weight"], expected["net.stem.weight"])
+
+
+# --- the data of a run ----------------------------------------------------------------------------
+
+
+def change_a_label(tree: Path) -> None:
+    (tree / "happy" / "0.png").rename(tree / "sad" / "moved.png")
+
+
+def change_a_pixel(tree: Path) -> None:
+    image = cv2.imread(str(tree / "sad" / "3.png"), cv2.IMREAD_GRAYSCALE)
+    image[0, 0] ^= 1
+    cv2.imwrite(str(tree / "sad" / "3.png"), image)
+
+
+def add_an_image(tree: Path) -> None:
+    cv2.imwrite(str(tree / "sad" / "99.png"), np.zeros((48, 48), np.uint8))
+
+
+def name_subjects(tree: Path) -> None:
+    names = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.png"))
+    lines = [f"{name},{name.split('/')[0]},s{number % 9}\n" for number, name in enumerate(names)]
+    (tree / "manifest.csv").write_text("file,emotion,subject\n" + "".join(lines))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for emotion in ("happy", "sad"):
+        folder = tmp_path / "photos" / emotion
+        folder.mkdir(parents=True)
+        for number in range(10):
+            cv2.imwrite(str(folder / f"{number}.png"), generator.integers(0, 255, (48, 48), dtype=np.uint8))
+    return tmp_path / "photos"
+
+
+@pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize("change", [change_a_label, change_a_pixel, add_an_image, name_subjects])
+def test_a_run_does_not_go_on_with_other_data(
+    photos: Path, recipe: Recipe, options: RunOptions, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    own = replace(recipe, dataset="folder")
+    train(own, data=photos, out=tmp_path / "run", options=replace(options, stop_after=1))
+    (tmp_path / "elsewhere").mkdir()
+    moved = photos.rename(tmp_path / "elsewhere" / "photos")  # where it lies does not matter
+    train(own, data=moved, out=tmp_path / "run", options=options)
+    (tmp_path / "run" / "model.toml").write_text("")  # as if it were finished
+    weights = last_weights(tmp_path / "run")
+    change(moved)
+    with pytest.raises(InputError, match=r"holds a run on other data .*: choose another folder, or remove it"):
+        train(own, data=moved, out=tmp_path / "run", options=options)
+    assert all(np.array_equal(values, weights[name]) for name, values in last_weights(tmp_path / "run").items())
+
+
+def test_record_and_report_say_what_is_known_of_the_subjects(
+    photos: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    own = replace(recipe, dataset="folder", epochs=1)
+    lines: list[str] = []
+    run = train(own, data=photos, out=tmp_path / "unknown", options=options, report=lines.append)
+    unknown = "subjects unknown: one person may be among both training and validation images"
+    training = registry.get(run).training
+    assert any(unknown in line for line in training["data"])
+    assert any(unknown in line for line in lines)
+    assert unknown in (run / "report.md").read_text("utf-8")
+    assert training["subjects"] == []
+    assert len(training["fingerprint"]) == 32
+    assert training["fingerprint"] in (run / "report.md").read_text("utf-8")
+    name_subjects(photos)
+    training = registry.get(train(own, data=photos, out=tmp_path / "known", options=options)).training
+    assert training["subjects"] == [f"s{number}" for number in range(9)]
+    assert re.search(r"\d subjects, none of them among the validation images", " ".join(training["data"]))
+    # A published split may have one person on both sides: that is counted, not denied.
+    text = (photos / "manifest.csv").read_text("utf-8").splitlines()
+    sides = [f"{line},{'val' if number % 2 else 'train'}" for number, line in enumerate(text[1:])]
+    (photos / "manifest.csv").write_text("\n".join([f"{text[0]},split", *sides]))
+    training = registry.get(train(own, data=photos, out=tmp_path / "mixed", options=options)).training
+    assert "9 of them among the validation images, too" in " ".join(training["data"])
+
+
+# --- how it runs ----------------------------------------------------------------------------------
+
+
+class Steps(Callback):
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.epochs.append(trainer.global_step)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_loggers_callbacks_and_accumulated_gradients(
+    data: Path, recipe: Recipe, options: RunOptions, tmp_path: Path
+) -> None:
+    own, steps, lines = replace(recipe, accumulate=2, freeze=("body",)), Steps(), list[str]()
+    machine = replace(options, loggers=("csv",), callbacks=(steps,))
+    train(own, data=data, out=tmp_path / "run", options=machine, report=lines.append)
+    assert steps.epochs == [2, 4]  # 32 images are four batches an epoch
+    (metrics,) = (tmp_path / "run" / "logs").rglob("metrics.csv")
+    with metrics.open() as file:
+        scores = [float(row["val_score"]) for row in csv.DictReader(file) if row["val_score"]]
+    kept = [float(row["val_score"]) for row in read_history(tmp_path / "run" / "history.csv")]
+    assert scores == pytest.approx(kept, abs=1e-5)
+    assert any(line.startswith("warning: frozen at random values, so nothing is learned there: ") for line in lines)
+    with pytest.raises(InputError, match="a logger must be one of csv, tensorboard, mlflow, but got 'xml'"):
+        replace(options, loggers=("xml",))
+
+
+def test_averages_of_few_steps_are_of_few_steps() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = torch.optim.swa_utils.AveragedModel(model, avg_fn=ramped_average(0.999))
+    expected = 0.0
+    for step in range(200):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        average.update_parameters(model)
+        decay = min(0.999, (1 + step) / (10 + step))
+        expected = step if step == 0 else decay * expected + (1 - decay) * step
+        assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
+    assert expected > 150  # 9.8 with the decay of 0.999 from the start
 
 
 # --- starting from other runs ---------------------------------------------------------------------
@@ -276,24 +418,20 @@ def test_the_precision_fits_the_processor() -> None:
 
 
 @pytest.mark.usefixtures("no_export")
-def test_the_shipped_model_is_fine_tuned_on_a_folder(options: RunOptions, tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    for emotion in ("happy", "sad"):
-        folder = tmp_path / "faces" / emotion
-        folder.mkdir(parents=True)
-        for number in range(10):
-            cv2.imwrite(str(folder / f"{number}.png"), generator.integers(0, 255, (48, 48), dtype=np.uint8))
+def test_the_shipped_model_is_fine_tuned_on_a_folder(photos: Path, options: RunOptions, tmp_path: Path) -> None:
     own = replace(load_recipe("fine-tune"), epochs=1, batch=8, freeze=("stem", "blocks.0-2"))
+    head = own_label_set(("happiness", "sadness")).name
     lines: list[str] = []
-    train(own, data=tmp_path / "faces", out=tmp_path / "run", options=options, report=lines.append)
-    assert "16 training images, 4 for validation" in lines
-    # FER7's head is taken over, too: what the shipped model knows is where the run starts.
+    train(own, data=photos, out=tmp_path / "run", options=options, report=lines.append)
+    assert any(line.startswith("16 training images, 4 for validation") for line in lines)
+    # The head has the two classes of the data, and starts from FER7's rows for them.
     graph = onnx.load_from_string(store.read_weights(registry.get("face-base")))
     shipped = {i.name: onnx.numpy_helper.to_array(i) for i in graph.graph.initializer}
     state = last_weights(tmp_path / "run")
     # Averaging equal weights rounds.
     np.testing.assert_allclose(state["net.stem.weight"], shipped["net.stem.weight"], rtol=1e-5)
-    moved = np.abs(state["net.heads.fer7.weight"] - shipped["net.heads.fer7.weight"]).max()
+    rows = [FER7.index("happiness"), FER7.index("sadness")]
+    moved = np.abs(state[f"net.heads.{head}.weight"] - shipped["net.heads.fer7.weight"][rows]).max()
     assert 0 < moved < 0.01
 
 
@@ -334,7 +472,7 @@ def test_a_finished_run_is_left_alone(finished: Path, data: Path, recipe: Recipe
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
     lines: list[str] = []
     train(recipe, data=data, out=finished, options=options, report=lines.append)
-    assert lines == [f"{finished} holds the finished run already"]
+    assert lines[-1] == f"{finished} holds the finished run already"
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 

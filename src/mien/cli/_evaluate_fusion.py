@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.core import ParameterSource
 
 from mien.cli import _shell
-from mien.cli.data.options import choose, choose_named, note_some, open_images
+from mien.cli.data.options import choose, choose_named, is_given, note_some, open_images
 
 if TYPE_CHECKING:
     from mien.data import Samples
@@ -76,8 +75,7 @@ def evaluate_fusion(
     threads: int | None,
 ) -> int | None:
     """Evaluate fusions where ``--fusion`` is given, and return the exit code; None where it is not."""
-    context = click.get_current_context()
-    given = [name for name in _OPTIONS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    given = [name for name in _OPTIONS if is_given(name)]
     flags = {name: f"--{name.replace('_', '-')}" for name in given}
     method = options["fusion"]
     if method is None:
@@ -99,7 +97,7 @@ def evaluate_fusion(
     else:
         if options["faces"] is None or options["speech"] is None:
             raise click.UsageError("--fusion needs --faces and --speech, or --videos")
-        images = {name: context.params[name] for name in ("split", "labels", "protocol")}
+        images = {name: click.get_current_context().params[name] for name in ("split", "labels", "protocol")}
         evaluation = _evaluate_pairs(options, face_model, speech_model, images, threads)
         folds = " --speech-folds FOLDS" if options["speech_folds"] else ""
         command, code = f"--faces DATA --speech DATA{folds}", 0

@@ -74,9 +74,8 @@ def _table(runs: list[Run], metric: str | None) -> str:
 
 
 def _row(run: Run, heads: list[str]) -> list[str]:
-    epochs = f"{len(run.history)}/{run.epochs_planned}" if run.epochs_planned else str(len(run.history))
     row = [run.name, run.net or "-", "-" if run.parameters is None else f"{run.parameters:,}"]
-    row += [_number(run.size_mb, 1), epochs, str(run.best_epoch or "-"), _number(run.minutes, 1)]
+    row += [_number(run.size_mb, 1), run.epochs, str(run.best_epoch or "-"), _number(run.minutes, 1)]
     return row + [_share(run.figure(name, metric)) for name in heads for metric in ("accuracy", "uar")]
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.core import ParameterSource
 
 from mien._extras import import_extra
 from mien.cli import _shell
 from mien.cli._evaluate_fusion import evaluate_fusion, fusion_options
 from mien.cli._options import ENGINE_OPTIONS, engine_options
-from mien.cli.data.options import Choice, choose, note_some, open_images
+from mien.cli.data.options import Choice, choose, is_given, note_some, open_images
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -308,7 +307,7 @@ def _describe_command(d: _Done, *, forced: bool, engines: dict[str, Any]) -> str
     if forced:
         parts.append(f"--labels-as {d.evaluation.output}")
     parts += [flag for flag, used in (("--flip", d.evaluation.views == 2), ("--noise", d.evaluation.noise)) if used]
-    parts += [f"--{name} {value}" for name, value in engines.items() if _is_given(name)]
+    parts += [f"--{name} {value}" for name, value in engines.items() if is_given(name)]
     return " ".join(parts)
 
 
@@ -339,13 +338,8 @@ def _choices(
     return found
 
 
-def _is_given(name: str) -> bool:
-    """Return whether an option stands on the command line."""
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-
 def _reject(kind: str) -> None:
     """Raise a usage error for options on the command line that mean nothing for a kind of data."""
-    wrong = [f"--{name.replace('_', '-')}" for name in _NOT_FOR[kind] if _is_given(name)]
+    wrong = [f"--{name.replace('_', '-')}" for name in _NOT_FOR[kind] if is_given(name)]
     if wrong:
         raise click.UsageError(f"{' and '.join(wrong)}: not for {_NOUNS.get(kind, kind)}")

@@ -13,6 +13,7 @@ import click
 from mien._extras import import_extra
 from mien.cli import _shell
 from mien.cli._options import GroupedCommand
+from mien.cli.data.options import parse_pair
 
 if TYPE_CHECKING:
     from mien.train.folds import FoldResult
@@ -26,6 +27,7 @@ __all__ = ["command"]
     examples=(
         "mien train --recipe face-base --data fer2013.csv --labels fer2013new.csv",
         "mien train --recipe fine-tune --data my-faces/",
+        r"mien train --recipe fine-tune --data moods/ --option classes=bored,engaged --option 'subject=/(\d+)_'",
         "mien train --recipe cnn --dataset baum2_frames --data frames/ --folds 5 --split subject --split random",
         "mien train --recipe speech-base --data ravdess/ --folds 5 --noise --out runs/speech-folds",
         "mien train --recipe speech-base --data ravdess/ --after runs/speech-folds",
@@ -44,6 +46,8 @@ __all__ = ["command"]
 @click.option("--freeze", multiple=True, metavar="PART", help="Freeze a part of the network, such as 'body'.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Number of epochs.  [default: the recipe's]")
 @click.option("--batch", type=click.IntRange(min=2), help="Batch size.  [default: the recipe's]")
+@click.option("--accumulate", type=click.IntRange(min=1), help="Batches a step, to save memory.  [default: 1]")
+@click.option("--option", "pairs", multiple=True, metavar="KEY=VALUE", help="Another option of the dataset.")
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed.  [default: the recipe's]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other value: optimizer.rate=0.01 ...")
 @click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate: a new network for every fold.")
@@ -73,6 +77,14 @@ __all__ = ["command"]
     help="auto is bfloat16 where the processor has instructions for it.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: PyTorch's choice]")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that augment.")
+@click.option(
+    "--logger",
+    "loggers",
+    multiple=True,
+    type=click.Choice(("csv", "tensorboard", "mlflow")),
+    help="Also log every epoch there, in the run folder's logs/.",
+)
 def command(
     recipe_name: str,
     data: Path,
@@ -88,6 +100,9 @@ def command(
     devices: int,
     precision: str,
     threads: int | None,
+    workers: int,
+    loggers: tuple[str, ...],
+    pairs: tuple[str, ...],
     **changes: Any,
 ) -> int:
     """Train a model from a recipe.
@@ -101,7 +116,7 @@ def command(
     runtime.onnxruntime()  # without its telemetry, before Lightning imports it
     for module in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "matplotlib"):
         import_extra(module, extra="train", purpose="training")
-    from mien.train.recipe import load_recipe, override
+    from mien.train.recipe import check_members, load_recipe, override
     from mien.train.run import RunOptions, train
 
     if (ways or only or noise) and folds is None:
@@ -109,10 +124,19 @@ def command(
     if after is not None and folds is not None:
         raise click.UsageError("--after trains one network from finished folds: leave out --folds")
     given = {key: value for key, value in changes.items() if value not in (None, ())}
-    recipe = override(dataclasses.replace(load_recipe(recipe_name), **given), settings)
+    loaded = load_recipe(recipe_name)
+    recipe = override(dataclasses.replace(loaded, **given), settings)
+    recipe = dataclasses.replace(recipe, dataset_options=recipe.dataset_options | dict(map(parse_pair, pairs)))
+    check_members(loaded, recipe)
     folder = out or Path("runs") / recipe.name
     options = RunOptions(
-        device=device, devices=devices, precision=precision, threads=threads, progress=sys.stderr.isatty()
+        device=device,
+        devices=devices,
+        precision=precision,
+        threads=threads,
+        workers=workers,
+        loggers=loggers,
+        progress=sys.stderr.isatty(),
     )
     if folds is not None:
         from mien.train.folds import train_folds

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mien._extras import import_extra
-from mien.data.files import emotion_of
+from mien.data.files import CLASSES, emotion_of
 from mien.errors import DatasetError
 from mien.io.paths import IMAGE_SUFFIXES, format_path
 from mien.labels import LabelSet
@@ -208,6 +208,7 @@ def read_annotations(
     subject_column: str | None = None,
     sheet: str | None = None,
     label_set: LabelSet | None = None,
+    words: Callable[[str], str] = emotion_of,
     of_videos: bool = False,
 ) -> Iterator[Annotation]:
     """Yield the usable rows of a table of labels.
@@ -224,6 +225,8 @@ def read_annotations(
         Sheet of an XLSX table.
     label_set : LabelSet, optional
         Only emotions of this set.
+    words : callable
+        Returns the class that a word means, or nothing.
     of_videos : bool
         Whether the file may be in a column called ``video`` or ``clip``, where there is no other.
 
@@ -252,7 +255,12 @@ def read_annotations(
         if not file or not word:
             problems.append(f"{place}: it has no {'emotion' if file else 'file'}")
             continue
-        emotion = emotion_of(word)
+        emotion = words(word)
+        if not emotion and word.isdecimal():
+            raise DatasetError(
+                f"{place}: the emotions are numbers ({word} ...): the option classes must say what they mean, such as "
+                f"classes={word}:happiness,... or one of {', '.join(CLASSES)}"
+            )
         if not emotion:
             problems.append(f"{place}: unknown emotion {word[:_LONGEST_WORD]!r} of {format_path(file)}")
             continue

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe
-from mien.data.files import atomic_path
 from mien.data.near_copies import ALIKE, DETAIL, FLAT, SIDE, Pairs, near_pairs, spreads, thumbnail
 from mien.data.samples import Samples, content_hashes
 from mien.errors import DatasetError, InputError, MienError
 from mien.face.detect import get_detector
-from mien.io.paths import format_path
+from mien.io.paths import atomic_path, format_path
 from mien.output.sheet import sheet
 
 __all__ = [

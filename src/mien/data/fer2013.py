@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data import cache
-from mien.data.files import is_folder
+from mien.data.files import HEADER, is_folder
 from mien.data.registry import Dataset
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MienError
@@ -186,14 +186,14 @@ def _read_table(path: Path, advance: Callable[[int], None]) -> dict[str, NDArray
                     f"{path} lacks the column {', '.join(missing)}: it has {', '.join(header) or 'none'}"
                 )
             at = [header.index(name) for name in _COLUMNS]
-            for number, row in enumerate(reader):
+            for number, row in enumerate(reader, start=HEADER + 1):
                 if not row:
                     continue
                 emotion, pixels, usage = _fields(row, at, path, number)
                 images.append(_pixels(pixels, path, number))
                 labels.append(_code(emotion, path, number))
                 usages.append(usage)
-                rows.append(number)
+                rows.append(number - HEADER - 1)
                 advance(1)
         except csv.Error as error:
             raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
@@ -485,7 +485,7 @@ def _read_vote_file(path: Path) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
                 )
             usage_at, at = header.index("Usage"), [header.index(name) for name in _VOTES]
             name_at = header.index(_NAME) if _NAME in header else None
-            for number, row in enumerate(reader):
+            for number, row in enumerate(reader, start=HEADER + 1):
                 if not row:
                     continue
                 votes.append(_counts(row, at, path, number))

@@ -1,14 +1,13 @@
-"""Finding the files of a dataset, reading what lies beside them, and writing files whole or not at all."""
+"""Finding the files of a dataset, and reading what lies beside them."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
-import secrets
-import shutil
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mien.errors import DatasetError, InputError
@@ -16,15 +15,20 @@ from mien.io.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, format_path
 from mien.labels import BAUM8, FER7, FERPLUS8, RAVDESS8, LabelSet, canonical
 
 __all__ = [
+    "CLASSES",
+    "HEADER",
     "MANIFEST",
-    "atomic_path",
+    "ClassWords",
     "check_folder",
+    "compile_pattern",
     "emotion_of",
     "find_clips",
     "find_images",
     "is_folder",
     "list_folder",
+    "match_pattern",
     "nothing_found",
+    "own_label_set",
     "read_code",
     "read_manifest",
     "smallest_label_set",
@@ -32,10 +36,24 @@ __all__ = [
     "split_of",
 ]
 
+HEADER = 1
+"""The row of a table's header in messages: rows are numbered as a spreadsheet shows them."""
+
 MANIFEST = "manifest.csv"
 """File in a dataset's folder that, where it is, says everything instead of folders and names."""
 
-_SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+CLASSES = {
+    "raf-db": "1:surprise,2:fear,3:disgust,4:happiness,5:sadness,6:anger,7:neutral",
+    "affectnet": "0:neutral,1:happiness,2:sadness,3:surprise,4:fear,5:disgust,6:anger,7:contempt",
+}
+"""What the numbers of known datasets mean: RAF-DB (Li et al. 2017, doi:10.1109/CVPR.2017.277), AffectNet
+(Mollahosseini et al. 2017, arXiv:1708.03985)."""
+
 _DIGITS = re.compile(r"(\d+)")
 _LONGEST_CODE = 64  # bytes; a code is one number, more is another file
 
@@ -160,8 +178,98 @@ def split_of(file: str) -> str:
 
 
 def smallest_label_set(emotions: Collection[str]) -> LabelSet:
-    """Return the smallest of FER7, FERPLUS8 and RAVDESS8 that has all emotions; calm goes before contempt."""
-    return RAVDESS8 if "calm" in emotions else FERPLUS8 if "contempt" in emotions else FER7
+    """Return the smallest of FER7, FERPLUS8 and RAVDESS8 that has all emotions; calm goes before contempt.
+
+    Where no word is an emotion of `mien.labels.canonical`, a set of the words themselves.
+    """
+    words = set(emotions) - {""}
+    if words and not any(emotion_of(word) for word in words):
+        return own_label_set(tuple(sorted(words)))
+    return RAVDESS8 if "calm" in words else FERPLUS8 if "contempt" in words else FER7
+
+
+def own_label_set(classes: tuple[str, ...]) -> LabelSet:
+    """Return a label set of some classes, named by their number and a checksum, so that no two share a name."""
+    return LabelSet(f"classes{len(classes)}_{zlib.crc32(','.join(classes).encode()) & 0xFFFF:04x}", classes, "the data")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassWords:
+    """Which words mean which classes: those of emotions, or those that the option ``classes`` gives.
+
+    Parameters
+    ----------
+    meanings : mapping of str to str
+        Class by word in lower case; empty for the emotions of `mien.labels.canonical`.
+    """
+
+    meanings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str | None) -> ClassWords:
+        """Read the option: a key of `CLASSES`, or words and ``WORD:CLASS`` between commas.
+
+        Raises
+        ------
+        InputError
+            If fewer than two classes are named, or a word is empty.
+        """
+        if text is None:
+            return cls()
+        meanings: dict[str, str] = {}
+        for part in CLASSES.get(str(text).lower(), str(text)).split(","):
+            word, _, name = (piece.strip().lower() for piece in part.partition(":"))
+            name = name or word
+            if not word:
+                raise InputError(f"classes must be words or WORD:CLASS between commas, but got {text!r}")
+            meanings[word] = emotion_of(name) or name
+        if len(set(meanings.values())) < 2:
+            raise InputError(f"classes must name at least two, or be one of {', '.join(CLASSES)}, but got {text!r}")
+        return cls(meanings)
+
+    def __call__(self, word: str) -> str:
+        """Return the class that a word means, or nothing."""
+        return self.meanings.get(word.strip().lower(), "") if self.meanings else emotion_of(word)
+
+    def or_own(self, words: Iterable[str]) -> ClassWords:
+        """Return these, or, where none of some words is known and no word is a number, the words themselves.
+
+        Raises
+        ------
+        DatasetError
+            If all words are numbers, whose meaning nothing says.
+        """
+        found = sorted({word.strip().lower() for word in words} - {""})
+        if self.meanings or len(found) < 2 or any(emotion_of(word) for word in found):
+            return self
+        if all(word.isdecimal() for word in found):
+            raise DatasetError(
+                f"the classes are numbers ({', '.join(found[:8])}): the option classes must say what they mean, "
+                f"classes={found[0]}:happiness,{found[1]}:sadness ..., or one of {', '.join(CLASSES)}"
+            )
+        return ClassWords({word: word for word in found})
+
+
+def compile_pattern(text: str | None) -> re.Pattern[str] | None:
+    """Return the pattern that finds the subject in a path.
+
+    Raises
+    ------
+    InputError
+        If it is no regular expression.
+    """
+    try:
+        return None if text is None else re.compile(str(text))
+    except re.error as error:
+        raise InputError(f"subject must be a regular expression, but {text!r} is none: {error}") from error
+
+
+def match_pattern(pattern: re.Pattern[str] | None, place: str) -> str:
+    """Return the first group of a pattern in a path, or all that it matches; empty where there is nothing."""
+    found = None if pattern is None else pattern.search(place)
+    if found is None:
+        return ""
+    return found[1] or "" if found.re.groups else found[0]
 
 
 def read_code(file: Path) -> tuple[str, str]:
@@ -211,30 +319,3 @@ def read_manifest(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 yield number, dict(zip(header, values, strict=True))
     except (csv.Error, ValueError, OSError) as error:
         raise DatasetError(f"{format_path(path)} cannot be read as a table: {error}") from error
-
-
-# --- writing ------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def atomic_path(target: str | Path) -> Iterator[Path]:
-    """Give a hidden name beside the target, for a file or a folder, and move what was written there at the end.
-
-    Raises
-    ------
-    DatasetError
-        If it cannot be written; what stood there before is untouched.
-    """
-    path = Path(target)
-    hidden = path.with_name(f".mien-{secrets.token_hex(6)}.tmp")
-    try:
-        try:
-            yield hidden
-            hidden.replace(path)
-        finally:
-            if hidden.is_dir():
-                shutil.rmtree(hidden, ignore_errors=True)
-            else:
-                hidden.unlink(missing_ok=True)
-    except OSError as error:
-        raise DatasetError(f"cannot write {format_path(path)}: {error.strerror or error}") from error

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mien.data.annotations import TABLE_SUFFIXES, FileNames, find_given, match_files, read_annotations
 from mien.data.files import (
     MANIFEST,
+    ClassWords,
     check_folder,
+    compile_pattern,
     emotion_of,
     find_images,
     list_folder,
+    match_pattern,
     nothing_found,
+    own_label_set,
     read_manifest,
     smallest_label_set,
+    split_of,
 )
 from mien.data.registry import Dataset
 from mien.data.samples import Row, Samples
-from mien.errors import DatasetError
+from mien.errors import DatasetError, InputError
 from mien.io.paths import IMAGE_SUFFIXES, format_path
 from mien.labels import FER7, LabelSet
 from mien.labels import label_set as label_set_of
@@ -31,13 +37,13 @@ __all__ = ["FOLDER", "IEFDB", "JAFFE", "JAFFE_EXPRESSIONS", "list_folder_images"
 _FOLDER = "<emotion>/<file> or <split>/<emotion>/<file>"
 
 
-def list_folder_images(path: str | Path) -> Samples:
+def list_folder_images(path: str | Path, *, subject: str | None = None, classes: str | None = None) -> Samples:
     """List the images of a folder sorted by emotion: ``<emotion>/<file>`` or ``<split>/<emotion>/<file>``.
 
     The form in which most collections are passed on. Folders are named after emotions, in any case and with the
     synonyms of `mien.labels.canonical`; below an emotion, images may lie as deep as they like. Splits keep their names,
     ``""`` stands for none. Hidden files are passed over; so are files beside the folders that are no images (notes,
-    licenses).
+    licenses). Where no folder is named after an emotion, the folders are classes of your own (bored, engaged).
 
     With a ``manifest.csv`` as `mien data` writes it, its columns ``file`` and ``emotion`` (empty for none) decide, and
     ``subject``, ``clip`` and ``split`` where it has them; images keep its order.
@@ -46,23 +52,39 @@ def list_folder_images(path: str | Path) -> Samples:
     ----------
     path : str or pathlib.Path
         The folder.
+    subject : str, optional
+        Pattern (regular expression) that finds the subject in the relative path: its first group, or all it matches.
+        Not for manifests with a column ``subject``.
+    classes : str, optional
+        What folders (or the words of the manifest) mean: words and ``WORD:CLASS`` between commas, such as
+        ``1:surprise,2:fear`` or ``bored,engaged``, or ``raf-db`` or ``affectnet`` for their numbers; others are left
+        out.
 
     Returns
     -------
     Samples
-        Labels index the smallest of ``FER7``, ``FERPLUS8`` and ``RAVDESS8`` that has all emotions present. Unknown
+        Labels index the smallest of ``FER7``, ``FERPLUS8`` and ``RAVDESS8`` that has all emotions present, or a set of
+        your own classes. Unknown
         folders, files that are no images, and what folder and manifest do not agree on are its ``problems``.
 
     Raises
     ------
     DatasetError
-        If the folder is missing, none of its folders is named after an emotion, it has no image or those of one
-        emotion only, it has both contempt and calm, or the manifest is no such table.
+        If the folder is missing, no image lies in a folder, it has those of one emotion only or both contempt and calm,
+        its folders are numbers without ``classes``, or the manifest is no such table.
+    InputError
+        If the pattern or ``classes`` is wrong.
     """
     root = check_folder(path, _FOLDER)
+    pattern, words = compile_pattern(subject), ClassWords.parse(classes)
     problems: list[str] = []
     manifest = root / MANIFEST
-    rows = list(_listed(root, manifest, problems) if manifest.is_file() else _sorted_by_emotion(root, problems))
+    if manifest.is_file():
+        rows = list(_listed(root, manifest, problems, words, pattern))
+    else:
+        rows = [
+            replace(row, subject=match_pattern(pattern, row.file)) for row in _sorted_by_class(root, problems, words)
+        ]
     if not rows:
         raise nothing_found(root, "images of known emotions", problems)
     label_set = _label_set({row.emotion for row in rows} - {""}, root)
@@ -73,18 +95,26 @@ def _label_set(present: set[str], root: Path) -> LabelSet:
     if len(present) < 2:
         only = f"only {present.pop()}" if present else "no emotion at all"
         raise DatasetError(f"{format_path(root)} must have images of at least two emotions, but it has {only}")
-    if {"contempt", "calm"} <= present:
+    labels = smallest_label_set(present)
+    if any(not emotion_of(word) for word in present):
+        labels = own_label_set(tuple(sorted(present)))
+    if not present <= set(labels.emotions):
         raise DatasetError(
             f"{format_path(root)} has both contempt and calm, which no label set has together: leave one of them out"
         )
-    return smallest_label_set(present)
+    return labels
 
 
-def _sorted_by_emotion(root: Path, problems: list[str]) -> Iterator[Row]:
-    """Yield what lies in folders named after emotions."""
+def _sorted_by_class(root: Path, problems: list[str], words: ClassWords) -> Iterator[Row]:
+    """Yield what lies in folders named after classes."""
     found = False
-    for entry in list_folder(root, root, problems):
-        folder, emotion = Path(entry.path), emotion_of(entry.name)
+    entries = list_folder(root, root, problems)
+    folders = [entry for entry in entries if entry.is_dir() and next(find_images(Path(entry.path), root, []), None)]
+    inner = [[part.name for part in list_folder(Path(f.path), root, []) if part.is_dir()] for f in folders]
+    has_splits = all(inner) and any(split_of(f"{f.name}/x") for f in folders)
+    words = words.or_own([name for names in inner for name in names] if has_splits else [f.name for f in folders])
+    for entry in entries:
+        folder, emotion = Path(entry.path), "" if has_splits else words(entry.name)
         if not entry.is_dir():
             if folder.suffix.lower() in IMAGE_SUFFIXES:
                 problems.append(f"{format_path(entry.name)}: an image beside the folders of emotions has no emotion")
@@ -92,9 +122,9 @@ def _sorted_by_emotion(root: Path, problems: list[str]) -> Iterator[Row]:
             found = True
             for file in find_images(folder, root, problems):
                 yield Row(file, emotion)
-        elif any(emotion_of(inner.name) and inner.is_dir() for inner in list_folder(folder, root, [])):
+        elif any(words(part.name) and part.is_dir() for part in list_folder(folder, root, [])):
             found = True
-            yield from _split_by_emotion(folder, root, problems)
+            yield from _split_by_class(folder, root, problems, words)
         else:
             problems.append(f"{format_path(entry.name)}: neither an emotion nor a split with folders of emotions")
     if not found:
@@ -102,9 +132,9 @@ def _sorted_by_emotion(root: Path, problems: list[str]) -> Iterator[Row]:
         raise nothing_found(root, f"{_FOLDER} with emotions such as {emotions}", problems)
 
 
-def _split_by_emotion(folder: Path, root: Path, problems: list[str]) -> Iterator[Row]:
+def _split_by_class(folder: Path, root: Path, problems: list[str], words: ClassWords) -> Iterator[Row]:
     for entry in list_folder(folder, root, problems):
-        emotion = emotion_of(entry.name)
+        emotion = words(entry.name)
         name = format_path(f"{folder.name}/{entry.name}")
         if emotion and entry.is_dir():
             for file in find_images(Path(entry.path), root, problems):
@@ -115,16 +145,22 @@ def _split_by_emotion(folder: Path, root: Path, problems: list[str]) -> Iterator
             problems.append(f"{name}: a file beside the folders of emotions has no emotion")
 
 
-def _listed(root: Path, manifest: Path, problems: list[str]) -> Iterator[Row]:
+def _listed(
+    root: Path, manifest: Path, problems: list[str], words: ClassWords, pattern: re.Pattern[str] | None
+) -> Iterator[Row]:
     """Yield the images that the manifest names and that are there; the rest, either way, are problems."""
+    table = list(read_manifest(manifest))
+    words = words.or_own(row["emotion"] for _, row in table)
+    if pattern is not None and any(row.get("subject") for _, row in table):
+        raise InputError(f"{format_path(manifest)} names the subjects: subject must not be given")
     entries = list_folder(root, root, problems)
     there = {file for entry in entries if entry.is_dir() for file in find_images(Path(entry.path), root, problems)}
     there |= {e.name for e in entries if e.is_file() and Path(e.name).suffix.lower() in IMAGE_SUFFIXES}
     listed: set[str] = set()
-    for number, row in read_manifest(manifest):
+    for number, row in table:
         file = str(PurePosixPath(row["file"]))
         word = row["emotion"].strip()
-        emotion = emotion_of(word)
+        emotion = words(word)
         where = f"{MANIFEST}, row {number}: "
         if file in listed:
             problems.append(f"{where}{format_path(file)} is listed twice")
@@ -135,15 +171,16 @@ def _listed(root: Path, manifest: Path, problems: list[str]) -> Iterator[Row]:
         elif word and not emotion:
             problems.append(f"{where}unknown emotion {word[:40]!r} of {format_path(file)}")
         else:
-            split = row["split"] if "split" in row else _split_in_path(file)
-            yield Row(file, emotion, row.get("subject", ""), row.get("clip", ""), split)
+            split = row["split"] if "split" in row else _split_in_path(file, words)
+            subject = row.get("subject") or match_pattern(pattern, file)
+            yield Row(file, emotion, subject, row.get("clip", ""), split, crop=row.get("crop", ""))
     problems.extend(f"{format_path(file)}: not listed in {MANIFEST}" for file in sorted(there - listed))
 
 
-def _split_in_path(file: str) -> str:
-    """Return the split of ``<split>/<emotion>/...``, whatever its name."""
+def _split_in_path(file: str, words: ClassWords) -> str:
+    """Return the split of ``<split>/<class>/...``, whatever its name."""
     folders = PurePosixPath(file).parts[:-1]
-    return folders[0] if len(folders) > 1 and not emotion_of(folders[0]) and emotion_of(folders[1]) else ""
+    return folders[0] if len(folders) > 1 and not words(folders[0]) and words(folders[1]) else ""
 
 
 # --- JAFFE --------------------------------------------------------------------------------------------
@@ -221,7 +258,8 @@ def list_iefdb(
     emotion_column: str | None = None,
     subject_column: str | None = None,
     sheet: str | None = None,
-    label_set: str = "fer7",
+    label_set: str | None = None,
+    classes: str | None = None,
 ) -> Samples:
     """List the images of IEFDB, the Iranian Emotional Face Database, that its table gives an emotion.
 
@@ -240,8 +278,11 @@ def list_iefdb(
         empty where there is no column.
     sheet : str, optional
         Sheet of an XLSX table; by default the first.
-    label_set : str
-        Name of the label set (see `mien.labels.LABEL_SETS`); a table with contempt needs ``"ferplus8"``.
+    label_set : str, optional
+        Name of the label set (see `mien.labels.LABEL_SETS`), by default ``"fer7"``, or the classes of the option
+        ``classes``; a table with contempt needs ``"ferplus8"``.
+    classes : str, optional
+        What words of the table mean, see `list_folder_images`: ``raf-db``, ``1:surprise,2:fear``, ``bored,engaged``.
 
     Returns
     -------
@@ -260,7 +301,10 @@ def list_iefdb(
     MissingExtraError
         If the table is XLSX and openpyxl is not installed.
     """
-    labels = label_set_of(label_set)
+    words = ClassWords.parse(classes)
+    labels = FER7 if label_set is None else label_set_of(label_set)
+    if label_set is None and words.meanings:
+        labels = _label_set(set(words.meanings.values()), Path(path))
     root = check_folder(path, _IEFDB)
     source = _only_table(root) if table is None else find_given(root, table)
     problems: list[str] = []
@@ -272,6 +316,7 @@ def list_iefdb(
         subject_column=subject_column,
         sheet=sheet,
         label_set=labels,
+        words=words,
     )
     notes: list[str] = []
     files = list(find_images(root, root, notes))
@@ -304,8 +349,12 @@ FOLDER = Dataset(
     "image",
     "any folder of images, <emotion>/<file> or <split>/<emotion>/<file>, with or without a manifest.csv",
     list_folder_images,
+    fixed_labels=False,
 )
 JAFFE = Dataset("image", "JAFFE (Lyons et al. 1998): ten Japanese women, seven posed expressions", list_jaffe)
 IEFDB = Dataset(
-    "image", "IEFDB, or any folder of images with a table (CSV, XLSX) that names file and emotion", list_iefdb
+    "image",
+    "IEFDB, or any folder of images with a table (CSV, XLSX) that names file and emotion",
+    list_iefdb,
+    fixed_labels=False,
 )

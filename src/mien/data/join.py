@@ -155,7 +155,12 @@ def _mapped(part: Samples, target: LabelSet, name: str, notes: list[str]) -> Sam
         # An image whose votes all went to what is dropped has none left, not one for each emotion.
         shares[(votes @ rule.weights).sum(axis=1) <= 0] = 0
         votes = shares
-    columns = {"split": part.splits, "subject": _prefixed(part.subjects, name), "clip": _prefixed(part.clips, name)}
+    columns = {
+        "split": part.splits,
+        "subject": _prefixed(part.subjects, name),
+        "clip": _prefixed(part.clips, name),
+        "crop": part.column("crop"),
+    }
     result = replace(part, labels=labels, label_set=target, distribution=votes, columns=columns)
     return result.take(labels >= 0)
 
@@ -174,7 +179,9 @@ def _sized(part: Samples, side: int, name: str, notes: list[str]) -> Samples:
 
 def _stacked(parts: Sequence[Samples], *, keep_votes: bool) -> Samples:
     votes = [part.distribution for part in parts if part.distribution is not None]
-    columns = {name: np.concatenate([part.column(name) for part in parts]) for name in ("split", "subject", "clip")}
+    columns = {
+        name: np.concatenate([part.column(name) for part in parts]) for name in ("split", "subject", "clip", "crop")
+    }
     return Samples(
         name="joined",
         kind="image",

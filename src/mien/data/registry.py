@@ -32,12 +32,15 @@ class Dataset:
         dataset is a table. With the parameters ``split`` and ``progress`` it gets those of `load_dataset`.
     in_memory : bool
         Whether the dataset is a table, of which all images are read.
+    fixed_labels : bool
+        Whether the labels are those of a publication; else a network is trained for the classes that occur.
     """
 
     kind: str
     about: str
     list_samples: Callable[..., Samples]
     in_memory: bool = False
+    fixed_labels: bool = True
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, describe, warn
+from mien.data.files import HEADER, own_label_set
 from mien.errors import DatasetError, InputError, MienError
 from mien.io.image import read_image
 from mien.io.paths import format_path
@@ -25,10 +26,10 @@ __all__ = ["COLUMNS", "KINDS", "Row", "Samples", "choose_frames", "concatenate",
 KINDS = ("image", "audio", "video")
 """What a sample can be; a video is a file or a sequence of images."""
 
-COLUMNS = ("subject", "clip", "split", "sex", "intensity", "statement", "corpus", "method")
+COLUMNS = ("subject", "clip", "split", "sex", "intensity", "statement", "corpus", "method", "crop")
 """Columns that datasets of mien have: who is seen or heard; the video, sequence or original recording that a sample is
 of; the published split; ``male`` or ``female``; how strongly; what is said; the dataset; how a copy was made
-(``stretch0.81``; empty for originals)."""
+(``stretch0.81``; empty for originals); how a face was cut (`mien.face.prepare.crop_name`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Row:
         A word of the label set, or empty for no label.
     frames : tuple of str
         The images of a video in order; empty for a file.
-    subject, clip, split, sex, intensity, statement, method : str
+    subject, clip, split, sex, intensity, statement, method, crop : str
         See `COLUMNS`.
     """
 
@@ -56,6 +57,7 @@ class Row:
     intensity: str = ""
     statement: str = ""
     method: str = ""
+    crop: str = ""
     frames: tuple[str, ...] = ()
 
 
@@ -216,10 +218,10 @@ class Samples:
         return "" if label < 0 else self.label_set.emotions[label]
 
     def where(self, index: int) -> str:
-        """Return where a sample is, for messages and for opening it: its path, or its row in the table."""
+        """Return where a sample is, for messages and for opening it: its path, or its row as a spreadsheet shows it."""
         if file := str(self.files[index]):
             return str(Path(self.source) / file)
-        return f"{self.source}, row {self.rows[index]}"
+        return f"{self.source}, row {self.rows[index] + HEADER + 1}"
 
     # --- some of the samples --------------------------------------------------------------------------
 
@@ -238,7 +240,7 @@ class Samples:
         )
 
     def split(self, name: str) -> Samples:
-        """Return the samples of one published split.
+        """Return the samples of one published split; its name in any case, unless two differ in it.
 
         Raises
         ------
@@ -247,9 +249,49 @@ class Samples:
         """
         mask = self.splits == name
         if not mask.any():
+            mask = np.char.lower(self.splits) == name.lower()
+        if not mask.any():
             present = ", ".join(filter(None, self.split_names())) or "none"
             raise DatasetError(f"{format_path(self.source)} has no split {name!r}: it has {present}")
         return self.take(mask)
+
+    def fingerprint(self) -> str:
+        """Return a digest of labels, columns and content, as 32 hex digits: it changes with the data, not its place.
+
+        Names of files and times of change are left out; their order is not. A file that cannot be read counts as empty.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        columns = {name: self.columns[name].tolist() for name in sorted(self.columns) if self.has(name)}
+        table = (self.kind, self.label_set.emotions, self.labels.tolist(), columns)
+        digest.update(repr(table).encode("utf-8", "surrogatepass"))
+        if self.distribution is not None:
+            digest.update(np.ascontiguousarray(self.distribution).tobytes())
+        if self.pixels is not None:
+            digest.update(repr(self.pixels.shape).encode() + self.pixels.tobytes())
+            return digest.hexdigest()
+        for row in range(len(self)):
+            for path in [Path(self.source) / frame for frame in self.frames[row]] or [Path(self.where(row))]:
+                try:
+                    with path.open("rb") as file:
+                        digest.update(hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest())
+                except OSError:
+                    digest.update(b"unreadable")
+        return digest.hexdigest()
+
+    def with_present_classes(self) -> Samples:
+        """Return the samples with a label set of only the classes that occur, if some do not and at least two do."""
+        present = np.isin(np.arange(len(self.label_set)), self.labels)
+        if self.distribution is not None:
+            present |= (self.distribution > 0).any(axis=0)
+        if present.all() or present.sum() < 2:
+            return self
+        classes = tuple(word for word, occurs in zip(self.label_set.emotions, present, strict=True) if occurs)
+        return replace(
+            self,
+            label_set=own_label_set(classes),
+            labels=np.where(self.labels < 0, -1, (np.cumsum(present) - 1)[self.labels]),
+            distribution=None if self.distribution is None else self.distribution[:, present],
+        )
 
     def labeled(self) -> Samples:
         """Return the samples that have a label."""

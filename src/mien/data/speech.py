@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mien.data.files import (
     MANIFEST,
     check_folder,
+    compile_pattern,
     emotion_of,
+    match_pattern,
     nothing_found,
     read_manifest,
     smallest_label_set,
@@ -42,10 +45,9 @@ __all__ = [
     "BadNameError",
     "LeftOutError",
     "NamePattern",
-    "compile_pattern",
+    "detect_dataset",
     "list_ravdess",
     "list_speech_folder",
-    "match_pattern",
     "parse_ravdess",
     "split_copy",
 ]
@@ -512,6 +514,23 @@ def _parse_ravdess_folder(file: str, filters: Mapping[str, str | None]) -> Row |
     return Row(file, emotion, clip=f"{emotion}/{format_path(stem)}", split=split, method=method)
 
 
+def detect_dataset(path: str | Path) -> str:
+    """Return which corpus of speech a folder looks like, by names of its first files; ``speech_folder`` in doubt."""
+    root = Path(path)
+    files = list(islice(_find_audio(root, []), 20))
+    if (root / MANIFEST).is_file() or any(
+        emotion_of(part) for file in files for part in PurePosixPath(file).parent.parts
+    ):
+        return "speech_folder"
+    parsers = {"ravdess": lambda file: parse_ravdess(file) is not None}
+    parsers |= {names.name: partial(_fits, names) for names in (EMODB_NAMES, CREMA_D_NAMES, TESS_NAMES, SAVEE_NAMES)}
+    return next((name for name, fits in parsers.items() if files and all(map(fits, files))), "speech_folder")
+
+
+def _fits(names: NamePattern, file: str) -> bool:
+    return names.pattern.fullmatch(split_copy(file)[0]) is not None
+
+
 # --- any folder ---------------------------------------------------------------------------------------
 
 _MANIFEST_COLUMNS = ("emotion", "clip", "subject", "sex", "split", "intensity", "statement", "method")
@@ -566,28 +585,6 @@ def list_speech_folder(path: str | Path, *, labels: str | None = None, subject: 
         return _samples("speech_folder", path, rows, chosen, problems)
     parse = partial(_parse_folder, pattern=compile_pattern(subject))
     return _list_audio("speech_folder", path, chosen, parse)
-
-
-def compile_pattern(text: str | None) -> re.Pattern[str] | None:
-    """Return the pattern that finds the subject in a path.
-
-    Raises
-    ------
-    InputError
-        If it is no regular expression.
-    """
-    try:
-        return None if text is None else re.compile(text)
-    except re.error as error:
-        raise InputError(f"subject must be a regular expression, but {text!r} is none: {error}") from error
-
-
-def match_pattern(pattern: re.Pattern[str] | None, place: str) -> str:
-    """Return the first group of a pattern in a path, or all that it matches; empty where there is nothing."""
-    found = None if pattern is None else pattern.search(place)
-    if found is None:
-        return ""
-    return found[1] or "" if found.re.groups else found[0]
 
 
 def _parse_folder(file: str, *, pattern: re.Pattern[str] | None) -> Row:
@@ -656,5 +653,8 @@ SAVEE = Dataset(
     SAVEE_NAMES.list_samples,
 )
 SPEECH_FOLDER = Dataset(
-    "audio", "Any folder: <split>/<emotion>/file, <emotion>/file, or a manifest.csv", list_speech_folder
+    "audio",
+    "Any folder: <split>/<emotion>/file, <emotion>/file, or a manifest.csv",
+    list_speech_folder,
+    fixed_labels=False,
 )

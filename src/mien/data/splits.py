@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mien._checks import check_integer, check_number
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError
 
-__all__ = ["WAYS", "fold_ids", "folds", "holdout", "holdout_mask"]
+__all__ = ["TRAINING", "VALIDATION", "WAYS", "fold_ids", "folds", "holdout", "holdout_mask", "is_split"]
+
+TRAINING = ("training", "train")
+"""Names of splits to train on, in any case."""
+
+VALIDATION = ("publictest", "validation", "valid", "val", "dev")
+"""Names of splits to choose on, in any case. Others, such as ``test`` or ``PrivateTest``, are for final tests: training
+never reads them."""
 
 WAYS = ("subject", "random")
 """``subject`` keeps groups together; ``random`` ignores them, and exists to show what that is worth."""
+
+
+def is_split(names: ArrayLike, wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which names of splits, str (n,), are among some in any case, such as `VALIDATION`; bool (n,)."""
+    return np.isin(np.char.lower(np.asarray(names, np.str_)), wanted)
 
 
 def folds(

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from mien._extras import import_extra
 from mien.data import cache
 from mien.data.fer2013 import open_table, parse_integers
-from mien.data.files import MANIFEST, atomic_path, is_folder
+from mien.data.files import HEADER, MANIFEST, is_folder
 from mien.data.registry import Dataset
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError
-from mien.io.paths import format_path
-from mien.labels import FER7, LabelSet, label_set
+from mien.io.paths import atomic_path, format_path
+from mien.labels import FER7, LABEL_SETS, LabelSet, label_set
 
 __all__ = [
     "COLUMNS",
@@ -46,16 +46,16 @@ __all__ = [
     "write",
 ]
 
-COLUMNS = ("emotion", "pixels", "Usage", "subject", "clip", "source", "box", "labels")
+COLUMNS = ("emotion", "pixels", "Usage", "subject", "clip", "source", "box", "labels", "crop")
 """Columns of a table, before the shares."""
 
-MANIFEST_COLUMNS = ("file", "emotion", "subject", "clip", "split", "source", "box")
+MANIFEST_COLUMNS = ("file", "emotion", "subject", "clip", "split", "source", "box", "crop")
 """Columns of a folder's ``manifest.csv``, before the shares."""
 
 _SHARE = "p_"  # begins the name of a column with an emotion's share of the annotators
 _NEEDED = ("emotion", "pixels", "Usage")
 _FORMS = {".csv": "csv", ".parquet": "parquet", "": "folder"}
-_VERSION = 1  # of what `_read_csv` makes of a file, for the cache
+_VERSION = 2  # of what `_read_csv` makes of a file, for the cache
 _BATCH = 2048
 _NO_LABEL = "unlabeled"
 _LONGEST_FIELD = 1 << 28
@@ -95,14 +95,14 @@ def read_table(path: str | Path, *, progress: Callable[[int], None] | None = Non
         parts = _read_parquet(table, advance)
     else:
         parts = cache.cached_arrays(table, loader="table", version=_VERSION, read=lambda: _read_csv(table, advance))
-    columns = {"split": "splits", "subject": "subjects", "clip": "clips"}
+    columns = {"split": "splits", "subject": "subjects", "clip": "clips", "crop": "crops"}
     return Samples(
         name="table",
         kind="image",
         source=str(table),
         pixels=parts["images"],
         labels=parts["labels"],
-        label_set=label_set(str(parts["label_set"])),
+        label_set=_read_label_set(str(parts["label_set"])),
         columns={column: parts[name] for column, name in columns.items() if name in parts},
         distribution=parts.get("distribution"),
     )
@@ -174,7 +174,7 @@ class _TableReader:
             raise DatasetError(f"{self._path} has the column {twice!r} twice")
         self.names = header
         self._shares = [name for name in header if name.startswith(_SHARE)]
-        wanted = ("images", "labels", "splits", "subjects", "clips", "distribution")
+        wanted = ("images", "labels", "splits", "subjects", "clips", "crops", "distribution")
         self._columns = {name: [] for name in wanted}
 
     def add(self, values: list[Any], number: int) -> None:
@@ -186,7 +186,7 @@ class _TableReader:
         add = self._columns
         add["images"].append(self._image(row["pixels"], number))
         add["labels"].append(self._label(row["emotion"], labels, number))
-        for name, column in (("splits", "Usage"), ("subjects", "subject"), ("clips", "clip")):
+        for name, column in (("splits", "Usage"), ("subjects", "subject"), ("clips", "clip"), ("crops", "crop")):
             value = row.get(column)
             add[name].append("" if value is None else str(value).strip())
         if self._shares:
@@ -201,9 +201,9 @@ class _TableReader:
             "images": np.stack(columns["images"]),
             "labels": np.array(columns["labels"], dtype=np.int64),
             "splits": np.array(columns["splits"], dtype=np.str_),
-            "label_set": np.array(labels.name),
+            "label_set": np.array(_write_label_set(labels)),
         }
-        for name in ("subjects", "clips"):
+        for name in ("subjects", "clips", "crops"):
             if any(columns[name]):
                 parts[name] = np.array(columns[name], dtype=np.str_)
         if self._shares:
@@ -211,18 +211,18 @@ class _TableReader:
         return parts
 
     def _at(self, number: int) -> str:
-        return f"{self._path}, row {number}"
+        return f"{self._path}, row {number + HEADER + 1}"
 
     def _checked_set(self, name: str, number: int) -> LabelSet:
         if self._set is None:
             try:
-                self._set = label_set(name)
+                self._set = _read_label_set(name)
             except InputError as error:
                 raise DatasetError(f"{self._at(number)}: {error}") from None
             wanted = {f"{_SHARE}{emotion}" for emotion in self._set.emotions}
             if self._shares and set(self._shares) != wanted:
                 raise DatasetError(f"{self._path} must have all of {', '.join(sorted(wanted))}, or none")
-        elif name != self._set.name:
+        elif name != _write_label_set(self._set):
             raise DatasetError(f"{self._at(number)}: labels must be {self._set.name} throughout, but got {name!r}")
         return self._set
 
@@ -274,6 +274,16 @@ class _TableReader:
         return shares
 
 
+def _write_label_set(labels: LabelSet) -> str:
+    """Return the text of the column ``labels``: a name, and the words of a set that has no known one."""
+    return labels.name if labels.name in LABEL_SETS else f"{labels.name}:{','.join(labels.emotions)}"
+
+
+def _read_label_set(text: str) -> LabelSet:
+    name, sign, words = text.partition(":")
+    return LabelSet(name, tuple(words.split(",")), "the data") if sign else label_set(name)
+
+
 # --- writing -----------------------------------------------------------------------------------------
 
 
@@ -293,6 +303,8 @@ class Face:
         Where the image comes from, in words.
     box : str
         Where the face lay in that image, ``x1 y1 x2 y2`` in pixels.
+    crop : str
+        How the face was cut, see `mien.face.prepare.crop_name`.
     shares : tuple of float
         The annotators' distribution over the label set, or empty.
     """
@@ -304,6 +316,7 @@ class Face:
     clip: str = ""
     source: str = ""
     box: str = ""
+    crop: str = ""
     shares: tuple[float, ...] = ()
 
 
@@ -349,6 +362,7 @@ def faces_of(data: Samples, sources: Iterable[str]) -> Iterator[Face]:
             subject=str(data.subjects[i]),
             clip=str(data.clips[i]),
             source=source,
+            crop=str(data.column("crop")[i]),
             shares=() if data.distribution is None else tuple(data.distribution[i]),
         )
 
@@ -427,7 +441,8 @@ def _cells(row: Face, labels: LabelSet, extra: tuple[str, ...]) -> dict[str, Any
         "clip": row.clip,
         "source": row.source,
         "box": row.box,
-        "labels": labels.name,
+        "labels": _write_label_set(labels),
+        "crop": row.crop,
     }
     cells = {name: _encodable(text) for name, text in cells.items()}
     if labels.name == FER7.name:  # FER2013's codes, so that its readers read it
@@ -502,4 +517,5 @@ TABLE = Dataset(
     "a table that mien wrote: FER2013's columns with subject, clip and source, as CSV or Parquet",
     read_table,
     in_memory=True,
+    fixed_labels=False,
 )

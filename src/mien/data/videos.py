@@ -13,9 +13,11 @@ from mien.data.ckplus import IMAGE_FOLDERS
 from mien.data.files import (
     MANIFEST,
     check_folder,
+    compile_pattern,
     emotion_of,
     find_clips,
     list_folder,
+    match_pattern,
     nothing_found,
     smallest_label_set,
     split_of,
@@ -25,8 +27,6 @@ from mien.data.samples import Row, Samples
 from mien.data.speech import (
     RAVDESS_NAMES,
     BadNameError,
-    compile_pattern,
-    match_pattern,
     parse_ravdess,
 )
 from mien.errors import InputError
@@ -258,5 +258,8 @@ RAVDESS_VIDEOS = Dataset(
     "video", "RAVDESS (Livingstone and Russo 2018): videos of 24 actors, eight emotions", list_ravdess_videos
 )
 VIDEO_FOLDER = Dataset(
-    "video", "Any folder of videos: <emotion>/<subject>_*, <subject>/<emotion>/*, or with a table", list_video_folder
+    "video",
+    "Any folder of videos: <emotion>/<subject>_*, <subject>/<emotion>/*, or with a table",
+    list_video_folder,
+    fixed_labels=False,
 )

@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 
 from mien import __version__
-from mien.data.files import atomic_path
 from mien.errors import DatasetError
+from mien.io.paths import atomic_path
 from mien.metrics import Interval
 
 __all__ = [

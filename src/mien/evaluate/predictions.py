@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien._checks import check_integer
+from mien._checks import check_integer, warn
 from mien.data.samples import Samples, content_hashes
+from mien.data.splits import TRAINING, is_split
 from mien.errors import DatasetError, InputError, MediaError, ModelError
 from mien.evaluate.calibration import softmax
+from mien.face.align import Crop
+from mien.face.prepare import crop_name
 from mien.io.audio import read_audio
 from mien.io.paths import format_path
 from mien.labels import LabelSet, mapping
@@ -42,10 +45,6 @@ ALL = "all"
 
 UNITS = {"image": "images", "audio": "clips", "video": "clips"}
 """What the samples of a kind are called in reports."""
-
-TRAINING = ("Training", "training", "train")
-"""What publishers call the samples to train on."""
-
 
 FRAMES, FRAME_PX = 16, 48
 """Frames of a clip, and their side in pixels, over which the predictions of a face model are averaged."""
@@ -266,6 +265,7 @@ def predict(
     if samples.kind == "audio":
         z, rows, unreadable = _run_audio(model, samples, rows, output, progress)
     else:
+        _check_crop(model.spec, samples)
         z = _run_images(model, samples.take(rows).images, output, flip, batch_size, progress)
     return Predictions(
         samples=samples.take(rows),
@@ -356,6 +356,16 @@ def _run_images(
         if progress is not None:
             progress(len(batch))
     return np.concatenate(parts)
+
+
+def _check_crop(spec: ModelSpec, samples: Samples) -> None:
+    """Warn of faces that were cut in another way than the model's, where both say how."""
+    found = sorted(set(samples.column("crop").tolist()) - {""})
+    if found and spec.crop and found != [own := crop_name(Crop.from_dict(spec.crop))]:
+        warn(
+            f"{spec.name} takes faces cut as {own}, but those of {format_path(samples.source)} were cut as "
+            f"{', '.join(found)}: cut them by `mien data prepare --crop {spec.name}`"
+        )
 
 
 def _run_audio(
@@ -564,5 +574,5 @@ def take_split(samples: Samples, split: str | None) -> tuple[Samples, Samples | 
             present = ", ".join(name or "(none)" for name in names)
             raise DatasetError(f"{samples.source} has the splits {present}: choose one of them, or all")
         return samples, None
-    training = next((name for name in TRAINING if name in names and name != split), None)
+    training = next((name for name in names if is_split(name, TRAINING) and name.lower() != split.lower()), None)
     return samples.split(split), None if training is None else samples.split(training)

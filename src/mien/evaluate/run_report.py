@@ -118,6 +118,8 @@ def _data(run: Run) -> str:
         return f"Dataset {escape(named)}." if named else "See the recipe."
     learned = run.spec.training.get("data", [])
     lines = [f"- {escape(line)}" for line in (learned if isinstance(learned, list) else [learned])]
+    if fingerprint := run.spec.training.get("fingerprint"):
+        lines.append(f"- Fingerprint of the data: `{fingerprint}`")
     return "\n".join([*lines, f"- Terms of the data: {escape(run.spec.license.data)}"])
 
 

@@ -50,6 +50,8 @@ class Run:
         Its record; None while it is unfinished.
     notes : tuple of str
         What is missing or cannot be read.
+    members : tuple of Run
+        The runs of its networks, where settings were chosen on inner folds: of a recipe with members, of each.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class Run:
     history: tuple[dict[str, str], ...]
     spec: ModelSpec | None
     notes: tuple[str, ...]
+    members: tuple[Run, ...] = ()
 
     @property
     def name(self) -> str:
@@ -90,6 +93,13 @@ class Run:
         return tuple(dict.fromkeys(head for head in parsed if head))
 
     @property
+    def epochs(self) -> str:
+        """Epochs done and planned, such as ``12/20``; of several networks as they were chosen, ``9 + 14``."""
+        if self.members:
+            return " + ".join(str(len(run.history)) for run in self.members)
+        return f"{len(self.history)}/{self.epochs_planned}" if self.epochs_planned else str(len(self.history))
+
+    @property
     def epochs_planned(self) -> int | None:
         """Epochs of the recipe."""
         value = self.config.get("epochs")
@@ -104,7 +114,7 @@ class Run:
     @property
     def minutes(self) -> float | None:
         """Training time: the sum over the epochs."""
-        seconds = [value for _, value in self.series("seconds")]
+        seconds = [value for run in (self, *self.members) for _, value in run.series("seconds")]
         return sum(seconds) / 60 if seconds else None
 
     def series(self, metric: str) -> list[tuple[int, float]]:
@@ -139,7 +149,7 @@ class Run:
             "net": self.net,
             "parameters": self.parameters,
             "size_mb": self.size_mb,
-            "epochs": len(self.history),
+            "epochs": sum(len(run.history) for run in self.members or (self,)),
             "epochs_planned": self.epochs_planned,
             "best_epoch": self.best_epoch,
             "minutes": self.minutes,
@@ -189,10 +199,14 @@ def read_run(folder: str | Path) -> Run:
             notes.append(str(error))
     elif (where / FOLDS).is_file():
         notes.append("cross-validation: see folds.md")
+    elif config.get("inner_folds"):
+        notes.append(f"unfinished: settings are chosen on inner folds, no {RECORD} yet")
     else:
         planned = config.get("epochs", "?")
         notes.append(f"unfinished: {len(history)} of {planned} epochs, no {RECORD} yet")
-    return Run(folder=where, config=config, history=tuple(history), spec=spec, notes=tuple(notes))
+    inner = sorted(where.glob(f"*/net/{CONFIG}")) if config.get("inner_folds") else []
+    members = tuple(read_run(path.parent) for path in inner)
+    return Run(folder=where, config=config, history=tuple(history), spec=spec, notes=tuple(notes), members=members)
 
 
 def _config(path: Path, notes: list[str]) -> dict[str, Any]:

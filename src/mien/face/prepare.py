@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_number
 from mien.errors import InputError
-from mien.face.align import eye_distance_crop
+from mien.face.align import Crop, eye_distance_crop, model_crop
 from mien.face.detect import Detection, Detector
 
-__all__ = ["FaceCut", "PreparedFace", "cut_faces"]
+__all__ = ["FaceCut", "PreparedFace", "crop_name", "cut_faces"]
 
 LEAST_EYES = 0.15
 """Eyes nearer to each other than this part of the box's width are those of a profile, whose crop would show an ear:
@@ -58,6 +60,8 @@ class FaceCut:
         Side of the square that the crop is squeezed into, 8 to 1024 pixels.
     smooth, gray : bool
         Smooth lightly; return gray instead of color.
+    geometry : Crop, optional
+        Cut as a model does (see `mien.face.align.model_crop`), in its size, in place of factors and smoothing.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class FaceCut:
     size: int = 48
     smooth: bool = True
     gray: bool = True
+    geometry: Crop | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "x_factor", check_number(self.x_factor, "x_factor", low=0.1, high=20))
@@ -78,6 +83,21 @@ class FaceCut:
         for name in ("smooth", "gray"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be true or false, but got {getattr(self, name)!r}")
+
+
+def crop_name(cut: FaceCut | Crop) -> str:
+    """Return how faces are cut in a word, the same for the same geometry in any size.
+
+    ``eye-distance-2.1x3.2`` for crops by the distance of the eyes, and ``points-`` with a checksum of where the five
+    points come to lie for others.
+    """
+    geometry = cut.geometry if isinstance(cut, FaceCut) else cut
+    eyes = cut if isinstance(cut, FaceCut) and geometry is None else geometry.eyes if geometry is not None else None
+    if eyes is not None:
+        return f"eye-distance-{eyes.x_factor:g}x{eyes.y_factor:g}"
+    assert geometry is not None
+    places = ",".join(f"{100 * value / geometry.size:.0f}" for point in geometry.points for value in point)
+    return f"points-{zlib.crc32(places.encode()):08x}"
 
 
 def cut_faces(
@@ -116,8 +136,8 @@ def cut_faces(
         if most is not None and len(faces) >= most:
             break
         eyes = _eyes(detection, i)
-        if eyes is not None:
-            faces.append(_face(image, detection, i, eyes, geometry))
+        if eyes is not None or geometry.geometry is not None:
+            faces.append(_face(image, detection, i, eyes, geometry, detector.name))
     return tuple(faces), len(detection)
 
 
@@ -132,17 +152,27 @@ def _eyes(detection: Detection, i: int) -> NDArray[np.float64] | None:
 
 
 def _face(
-    image: NDArray[np.uint8], detection: Detection, i: int, eyes: NDArray[np.float64], cut: FaceCut
+    image: NDArray[np.uint8],
+    detection: Detection,
+    i: int,
+    eyes: NDArray[np.float64] | None,
+    cut: FaceCut,
+    detector: str,
 ) -> PreparedFace:
-    pixels = eye_distance_crop(
-        image,
-        eyes,
-        x_factor=cut.x_factor,
-        y_factor=cut.y_factor,
-        size=cut.size,
-        smooth=cut.smooth,
-        gray=cut.gray,
-    )
+    if cut.geometry is not None:
+        points = None if detection.landmarks is None else detection.landmarks[i]
+        pixels = model_crop(image, detection.boxes[i], points, cut.geometry, detector)
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.uint8) if cut.gray else pixels
+    else:
+        pixels = eye_distance_crop(
+            image,
+            eyes,
+            x_factor=cut.x_factor,
+            y_factor=cut.y_factor,
+            size=cut.size,
+            smooth=cut.smooth,
+            gray=cut.gray,
+        )
     x1, y1, x2, y2 = detection.boxes[i].tolist()
     landmarks = None if detection.landmarks is None else tuple((x, y) for x, y in detection.landmarks[i].tolist())
     return PreparedFace(pixels, (x1, y1, x2, y2), landmarks, float(detection.scores[i]))

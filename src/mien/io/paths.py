@@ -1,19 +1,23 @@
-"""From what a user names to the files to read: files, folders and patterns, walked lazily."""
+"""From what a user names to the files to read, walked lazily; and files that are written whole or not at all."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from mien.errors import MediaNotFoundError, shorten
+from mien.errors import DatasetError, MediaNotFoundError, MienError, shorten
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "atomic_path",
     "describe_missing",
     "expand_home",
     "format_path",
@@ -171,3 +175,34 @@ def _matches(pattern: str, suffixes: frozenset[str]) -> Iterator[str]:
                 yield from _walk(path, suffixes)
         elif any_suffix or _ends_in(path, suffixes):
             yield path
+
+
+@contextmanager
+def atomic_path(target: str | os.PathLike[str], *, error: Callable[[str], MienError] = DatasetError) -> Iterator[Path]:
+    """Give a hidden name beside the target, for a file or a folder, and move what was written there at the end.
+
+    Parameters
+    ----------
+    target : str or os.PathLike
+        Where it goes; what stood there before is untouched if it cannot be written.
+    error : callable
+        Makes the error for any `OSError` on the way, of a message.
+
+    Raises
+    ------
+    MienError
+        What ``error`` returns.
+    """
+    path = Path(target)
+    hidden = path.with_name(f".mien-{secrets.token_hex(6)}.tmp")
+    try:
+        try:
+            yield hidden
+            hidden.replace(path)
+        finally:
+            if hidden.is_dir():
+                shutil.rmtree(hidden, ignore_errors=True)
+            else:
+                hidden.unlink(missing_ok=True)
+    except OSError as cause:
+        raise error(f"cannot write {format_path(path)}: {cause.strerror or cause}") from cause

@@ -6,11 +6,11 @@ import contextlib
 import functools
 import io
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_wave, describe
 from mien.errors import InputError, MediaError, MediaNotFoundError
-from mien.io.paths import format_path
+from mien.io.paths import atomic_path, format_path
 from mien.labels import LabelSet
 from mien.output.registry import FORMATS, Context, Format, Writer, kind_of
 from mien.results import FusedResult, ImageResult, Result, SpeechResult, VideoResult
@@ -458,15 +458,8 @@ def replace_atomically(target: Path) -> Iterator[Path]:
     """
     check_folder(target)
     _remove_old_temporaries(target.parent)
-    temporary = target.with_name(f".mien-{secrets.token_hex(6)}.tmp")
-    try:
-        try:
-            yield temporary
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}", path=target) from error
+    with atomic_path(target, error=partial(MediaError, path=target)) as temporary:
+        yield temporary
 
 
 @functools.cache

@@ -21,8 +21,16 @@ from mien.labels import FER7, label_set, mapping
 from mien.models import runtime
 from mien.train.export import deploy, export_graph, round_weights
 from mien.train.fold_reports import SUMMARY
-from mien.train.folder import best_epoch, claim_folder, load_checkpoint, read_config, write_weights_file
-from mien.train.kinds import kind_of, load_corpus
+from mien.train.folder import (
+    DATA,
+    best_epoch,
+    claim_data,
+    claim_folder,
+    load_checkpoint,
+    read_config,
+    write_weights_file,
+)
+from mien.train.kinds import kind_of, list_training
 from mien.train.nets import SpeechNetwork
 from mien.train.recipe import Recipe
 from mien.train.record import describe_data, make_record, output_table, subjects_table, write_model
@@ -106,17 +114,21 @@ def train_final(
     epochs = round(statistics.median(result["epochs"]))
     folder = Path(out)
     claim_folder(folder, recipe)
+    report(f"{epochs} epochs, the median of {', '.join(map(str, result['epochs']))}; reading {data}")
+    parts = list_training(recipe, data, report=report)
+    if (Path(after) / DATA).is_file():
+        claim_data(Path(after), parts)
+    claim_data(folder, parts)
     if (folder / "model.toml").is_file():
         report(f"{folder} holds the finished run already")
         return folder
-    report(f"{epochs} epochs, the median of {', '.join(map(str, result['epochs']))}; reading {data}")
-    corpus = load_corpus(recipe, data)
+    corpus = kind_of(recipe).make_corpus(recipe, parts)
     if best_epoch(folder / "history.csv") < epochs:
         # The schedule is that of the folds, so that the network of an epoch is what it was there.
         fit(recipe, corpus, None, folder, options=replace(options or RunOptions(), stop_after=epochs), report=report)
     deployed = deploy(load_checkpoint(folder, recipe, epoch="last"))
     graph, _ = kind_of(recipe).export_graph(deployed, corpus)
-    record = make_record(recipe, deployed, graph, describe_data(recipe, corpus, has_validation=False))
+    record = make_record(recipe, deployed, graph, describe_data(recipe, corpus))
     k, head = content["k"], result["head"]
     record["training"] |= subjects_table(recipe, corpus) | {
         "epochs": epochs,

@@ -10,18 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.samples import Samples, content_hashes
-from mien.data.splits import holdout
+from mien.data.splits import VALIDATION, holdout, is_split
 from mien.errors import DatasetError
 from mien.labels import LabelSet
 from mien.train.recipe import FER2013, Recipe
 
-__all__ = ["TRAINING", "VALIDATION", "Corpus", "class_weights", "make_corpus", "split_corpus"]
-
-TRAINING = ("Training", "training", "train")
-"""Names of splits to train on."""
-
-VALIDATION = ("PublicTest", "validation", "valid", "val", "dev")
-"""Names of splits to choose on.  Others, such as ``test`` or ``PrivateTest``, are for final tests: never read here."""
+__all__ = ["Corpus", "class_weights", "fingerprint_of", "make_corpus", "split_corpus"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +38,8 @@ class Corpus:
         int64 (n,): rows of one subject, clip or content share a number.
     voted : tuple of str
         Heads whose targets are distributions of votes rather than single labels.
+    fingerprint : str
+        `mien.data.samples.Samples.fingerprint` of all rows that were read, not of these alone.
     """
 
     samples: Samples
@@ -53,6 +49,7 @@ class Corpus:
     label_sets: dict[str, LabelSet]
     group: NDArray[np.int64]
     voted: tuple[str, ...] = ()
+    fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.group)
@@ -110,14 +107,13 @@ class Corpus:
             distribution=None,
             rows=self.samples.rows[index],
         )
-        return Corpus(
+        return replace(
+            self,
             samples=samples,
             inputs={name: np.concatenate([part, inputs[name]]) for name, part in self.inputs.items()},
             targets={head: part[index] for head, part in self.targets.items()},
             truth={head: part[index] for head, part in self.truth.items()},
-            label_sets=self.label_sets,
             group=self.group[index],
-            voted=self.voted,
         )
 
 
@@ -153,7 +149,13 @@ def make_corpus(parts: Sequence[Samples], inputs: dict[str, NDArray[Any]], label
         label_sets={part.label_set.name: part.label_set for part in parts},
         group=parts[0].groups(),
         voted=tuple(voted),
+        fingerprint=fingerprint_of(parts),
     )
+
+
+def fingerprint_of(parts: Sequence[Samples]) -> str:
+    """Return the fingerprint of the same rows once for each head, see `mien.data.samples.Samples.fingerprint`."""
+    return "-".join(part.fingerprint() for part in parts)
 
 
 def split_corpus(corpus: Corpus, recipe: Recipe) -> tuple[Corpus, Corpus]:
@@ -180,7 +182,7 @@ def split_corpus(corpus: Corpus, recipe: Recipe) -> tuple[Corpus, Corpus]:
         If a side would be empty.
     """
     source = corpus.samples.source
-    chosen = np.isin(corpus.samples.splits, VALIDATION)
+    chosen = is_split(corpus.samples.splits, VALIDATION)
     if not chosen.any():
         if recipe.dataset in FER2013:
             raise DatasetError(f"{source} lacks the split PublicTest: training needs both Training and PublicTest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,16 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mien.train.corpus import Corpus
 
-__all__ = ["Augment", "Batch", "TrainingBatches", "make_batch", "rank_and_size", "training_loader", "validation_loader"]
+__all__ = [
+    "Augment",
+    "Batch",
+    "TrainingBatches",
+    "hash_seed",
+    "make_batch",
+    "rank_and_size",
+    "training_loader",
+    "validation_loader",
+]
 
 Augment = Callable[[int, Tensor, torch.Generator], tuple[Tensor, ...]]
 """Returns the inputs of a batch: takes the epoch, the rows int64 (N,), and the source of all randomness."""
@@ -99,7 +109,7 @@ class TrainingBatches(Dataset[Batch]):
     def __getitem__(self, step: Step) -> Batch:
         epoch, number, index = step
         rank = rank_and_size()[0]
-        seed = _hash_seed(self.seed, epoch, number + 1, *([rank] if rank else []))
+        seed = hash_seed(self.seed, epoch, number + 1, *([rank] if rank else []))
         generator = torch.Generator().manual_seed(seed)
         batch = make_batch(self.corpus, self.augment(epoch, index, generator), index)
         if not self.draw_labels:
@@ -133,7 +143,7 @@ class _Order(Sampler[Step]):
         return max(self.n // self.batch, 1)
 
     def __iter__(self) -> Iterator[Step]:
-        generator = torch.Generator().manual_seed(_hash_seed(self.seed, self.epoch, 0))
+        generator = torch.Generator().manual_seed(hash_seed(self.seed, self.epoch, 0))
         if self._weights is None:
             order = torch.randperm(self.n, generator=generator)
         else:
@@ -151,7 +161,9 @@ def _rarity(corpus: Corpus) -> Tensor:
     return torch.from_numpy(weights)
 
 
-def training_loader(batches: TrainingBatches, *, batch: int, balanced: bool = False) -> DataLoader[Batch]:
+def training_loader(
+    batches: TrainingBatches, *, batch: int, balanced: bool = False, workers: int = 0
+) -> DataLoader[Batch]:
     """Return a loader over whole augmented batches; the last short one of an epoch is left out.
 
     Parameters
@@ -162,9 +174,20 @@ def training_loader(batches: TrainingBatches, *, batch: int, balanced: bool = Fa
         Rows a step, of all processes together.
     balanced : bool
         Draw every class equally often, with repetition.
+    workers : int
+        Processes that make the batches.  They are forked, with the corpus in memory; without fork there are none.
     """
     order = _Order(batches.corpus, batch, batches.seed, balanced=balanced)
-    return DataLoader(batches, sampler=order, batch_size=None, num_workers=0)
+    if not workers or "fork" not in multiprocessing.get_all_start_methods():
+        return DataLoader(batches, sampler=order, batch_size=None, num_workers=0)
+    return DataLoader(
+        batches,
+        sampler=order,
+        batch_size=None,
+        num_workers=workers,
+        multiprocessing_context="fork",
+        persistent_workers=True,
+    )
 
 
 def validation_loader(
@@ -201,5 +224,6 @@ class _ReadyBatches(Dataset[Batch]):
         return self.batches[index].rows(slice(rank, None, processes))
 
 
-def _hash_seed(*parts: int) -> int:
+def hash_seed(*parts: int) -> int:
+    """Return a seed that depends on every number."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)

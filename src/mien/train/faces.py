@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -17,7 +17,8 @@ from torch import Tensor
 from mien.data import load_images
 from mien.data.fer2013 import add_votes, read_fer2013
 from mien.data.samples import Samples
-from mien.face.align import fit_crop
+from mien.face.align import Crop, fit_crop
+from mien.face.prepare import crop_name
 from mien.train.augment import Augmentation
 from mien.train.corpus import Corpus
 from mien.train.data import Augment
@@ -26,7 +27,7 @@ from mien.train.kinds import Kind
 from mien.train.nets import FaceNetwork
 from mien.train.recipe import BOTH, Recipe
 
-__all__ = ["Faces", "crop_table", "fit_images"]
+__all__ = ["Faces", "crop_table", "fit_images", "follow_crop"]
 
 COPIES = 2
 """Augmented copies of each image in the folds ``copies``."""
@@ -125,10 +126,22 @@ def crop_table(recipe: Recipe, size: int) -> dict[str, Any]:
     crop: dict[str, Any] = tomllib.loads(text)["crop"]
     crop["points"] = [[round(value * size / _CROP_SIZE, 4) for value in point] for point in crop["points"]]
     crop["size"] = size
-    if recipe.crop == "eye-distance":
-        # The factors of `mien data prepare`; the points still tell a face from what is none.
-        crop["eyes"] = {"x_factor": 2.1, "y_factor": 3.2, "smooth": True}
+    if recipe.crop.startswith("eye-distance"):
+        # By default the factors of `mien data prepare`; the points still tell a face from what is none.
+        x, y = (recipe.crop.removeprefix("eye-distance").removeprefix("-") or "2.1x3.2").split("x")
+        crop["eyes"] = {"x_factor": float(x), "y_factor": float(y), "smooth": True}
     return crop
+
+
+def follow_crop(recipe: Recipe, samples: Samples, report: Callable[[str], object]) -> Recipe:
+    """Return a recipe with the crop that the data says it was cut by, if it does."""
+    names = sorted(set(samples.column("crop").tolist()) - {""})
+    if not names or samples.kind != "image":
+        return recipe
+    own = replace(recipe, crop=names[0] if names[0].startswith("eye-distance") else "fer2013")
+    if names != [crop_name(Crop.from_dict(crop_table(own, _CROP_SIZE)))]:
+        report(f"warning: faces were cut as {', '.join(names)}, but at use they will be cut as for {own.crop}")
+    return own
 
 
 def _calm(augmentation: Augmentation) -> Augmentation:

@@ -8,7 +8,7 @@ import io
 import os
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,21 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
+from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, ModelError
+from mien.io.paths import atomic_path
 from mien.labels import FER7, FERPLUS8
+from mien.train.corpus import fingerprint_of
 from mien.train.nets import EmotionNetwork, build_network
 from mien.train.recipe import Recipe
 
 __all__ = [
+    "DATA",
     "AtomicCheckpointIO",
     "HistoryWriter",
     "best_epoch",
     "checkpoint_callbacks",
+    "claim_data",
     "claim_folder",
     "load_checkpoint",
     "load_network",
@@ -41,6 +46,9 @@ __all__ = [
     "write_file",
     "write_weights_file",
 ]
+
+DATA = "data.toml"
+"""Name of the file that says on what data a run is."""
 
 WEIGHTS = "model.safetensors"
 """Name of the file of a trained network's weights."""
@@ -54,15 +62,12 @@ def write_file(path: Path, content: bytes | str) -> None:
     DatasetError
         If it cannot be written; what stood there before is untouched.
     """
-    temporary = path.with_suffix(path.suffix + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise DatasetError(f"cannot write {path}: {error.strerror or error}") from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
@@ -80,6 +85,42 @@ def claim_folder(folder: Path, recipe: Recipe) -> None:
         write_file(path, tomli_w.dumps(recipe.to_dict()))
     elif replace(read_config(folder), description="") != replace(recipe, description=""):
         raise InputError(f"{folder} holds a run of another recipe: choose another folder, or remove it")
+
+
+def claim_data(folder: Path, data: Sequence[Samples]) -> None:
+    """Write ``data.toml``, or make sure that the one which is there is of the same data.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The run folder; runs of earlier versions have no such file, and get one.
+    data : sequence of Samples
+        What is trained on, see `mien.train.kinds.list_training`.
+
+    Raises
+    ------
+    InputError
+        If the folder holds a run on other data.
+    ModelError
+        If the file cannot be read.
+    DatasetError
+        If it cannot be written.
+    """
+    path, fingerprint = folder / DATA, fingerprint_of(data)
+    if not path.is_file():
+        write_file(path, tomli_w.dumps({"rows": len(data[0]), "fingerprint": fingerprint}))
+        return
+    try:
+        noted = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {error}") from error
+    if noted.get("fingerprint") != fingerprint:
+        what = f"{noted.get('rows')} rows, now {len(data[0])}"
+        if noted.get("rows") == len(data[0]):
+            what = "as many rows, but other labels, subjects, splits or content"
+        raise InputError(
+            f"{folder} holds a run on other data ({what}): choose another folder, or remove it to train anew"
+        )
 
 
 def read_config(folder: Path) -> Recipe:

@@ -27,8 +27,8 @@ from mien.evaluate.calibration import softmax
 from mien.metrics import accuracy, bootstrap_interval, recall_sums, uar, uar_of_sums
 from mien.train.corpus import Corpus
 from mien.train.fold_reports import write_speech_report, write_video_report
-from mien.train.folder import best_epoch, claim_folder, write_file
-from mien.train.kinds import kind_of, load_corpus
+from mien.train.folder import best_epoch, claim_data, claim_folder, write_file
+from mien.train.kinds import kind_of, list_training
 from mien.train.nested import CHOICE, train_members
 from mien.train.nets import EmotionNetwork
 from mien.train.recipe import Recipe, member_recipes
@@ -159,7 +159,9 @@ def train_folds(
     folder = Path(out)
     claim_folder(folder, recipe)
     report(f"reading {data}")
-    corpus = load_corpus(recipe, data, labels=labels)
+    parts = list_training(recipe, data, labels=labels, report=report)
+    claim_data(folder, parts)
+    corpus = kind_of(recipe).make_corpus(recipe, parts)
     results: list[FoldResult] = []
     for way in ways:
         rows, own = kind_of(recipe).with_copies(recipe, corpus) if way == "copies" else (corpus, recipe)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mien._extras import import_extra
 from mien.errors import InputError, ModelError, UnknownModelError
+from mien.labels import LABEL_SETS, LabelSet
 from mien.models import registry, store
 from mien.train.nets.base import EmotionNetwork
 from mien.train.nets.vgg16 import VGG16, translate
@@ -30,7 +31,13 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _RANGE = re.compile(r"(?P<stem>.*\.)(?P<first>\d+)-(?P<last>\d+)")
 
 
-def init_network(net: EmotionNetwork, source: str, *, report: Callable[[str], object] = str) -> None:
+def init_network(
+    net: EmotionNetwork,
+    source: str,
+    *,
+    label_sets: Mapping[str, LabelSet] | None = None,
+    report: Callable[[str], object] = str,
+) -> set[str]:
     """Give a network the weights of a model, a run, a file or a public collection.
 
     Heads with the same name and number of classes are copied; other heads stay as they are.  Residual blocks that come
@@ -45,8 +52,15 @@ def init_network(net: EmotionNetwork, source: str, *, report: Callable[[str], ob
     source : str
         See `read_state`.  For `VGG16` also public weights (see `mien.train.nets.vgg16.translate`), which leave the
         dense layer and the heads as they are.
+    label_sets : mapping of str to LabelSet, optional
+        The classes of the network's heads: a head of some emotions of a known set starts from that set's rows.
     report : callable
         Gets a line on what was copied and what not; the default, `str`, drops it.
+
+    Returns
+    -------
+    set of str
+        Names of the parameters that stay as they are, random.
 
     Raises
     ------
@@ -72,6 +86,7 @@ def init_network(net: EmotionNetwork, source: str, *, report: Callable[[str], ob
     later = _later_blocks(state, own)
     state = {key: value for key, value in state.items() if _block(key) not in later}
     state, pruned = _prune(state, own)
+    state |= _rows_of_heads(state, own, label_sets or {})
     heads = _fitting_heads(state, own)
     fresh |= {key for key in own if _head(key) and _head(key) not in heads}
     _check(state, own, fresh, source)
@@ -82,6 +97,7 @@ def init_network(net: EmotionNetwork, source: str, *, report: Callable[[str], ob
     _report(report, source, len(copied), fresh, heads, state, later)
     if pruned:
         report(f"inner channels kept: {', '.join(pruned)}")
+    return fresh
 
 
 def read_state(source: str) -> dict[str, Tensor]:
@@ -270,6 +286,25 @@ def _contribution(weight: Tensor, bias: Tensor, after: Tensor) -> Tensor:
     power = (bias**2 + deviation**2) * torch.special.ndtr(ratio) + bias * deviation * density
     share: Tensor = power.clamp_min(0).sqrt() * after.pow(2).sum(dim=(0, 2, 3)).sqrt()
     return share
+
+
+def _rows_of_heads(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor], label_sets: Mapping[str, LabelSet]
+) -> dict[str, Tensor]:
+    """Return tensors of heads that the source has only with more emotions."""
+    found = {}
+    for head, labels in label_sets.items():
+        names = [n for n in {_head(key) for key in state} if n in LABEL_SETS and head not in LABEL_SETS]
+        wider = [LABEL_SETS[n] for n in sorted(names) if set(labels.emotions) < set(LABEL_SETS[n].emotions)]
+        if not wider:
+            continue
+        source = min(wider, key=len)
+        rows = torch.tensor([source.index(emotion) for emotion in labels.emotions])
+        for key in (key for key in own if _head(key) == head):
+            value = state.get(key.replace(f"heads.{head}.", f"heads.{source.name}."))
+            if value is not None and len(value) == len(source):
+                found[key] = value[rows]
+    return found
 
 
 def _fitting_heads(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mien.data import load_dataset
+from mien.data import DATASETS, load_dataset
 from mien.data.samples import Samples
+from mien.data.splits import TRAINING, VALIDATION, is_split
 from mien.errors import DatasetError, InputError
 from mien.models import runtime
-from mien.train.corpus import TRAINING, VALIDATION, Corpus, make_corpus, split_corpus
+from mien.train.corpus import Corpus, make_corpus, split_corpus
 from mien.train.data import Augment, Batch, TrainingBatches, training_loader, validation_loader
 from mien.train.export import Deployed, check_parity, export_graph, round_weights
 from mien.train.nets import NETWORKS, EmotionNetwork, build_network
-from mien.train.recipe import Recipe
+from mien.train.recipe import BOTH, Recipe
 
-__all__ = ["Kind", "Logits", "build_for", "kind_of", "load_corpus", "load_split"]
+__all__ = ["Kind", "Logits", "build_for", "kind_of", "list_training", "load_corpus", "load_split"]
 
 N = TypeVar("N", bound=EmotionNetwork)
 
@@ -89,9 +90,9 @@ class Kind(ABC, Generic[N]):
         """Give a new network what it takes from all training rows at once; here nothing."""
 
     def loaders(
-        self, recipe: Recipe, net: N, training: Corpus, validation: Corpus | None
+        self, recipe: Recipe, net: N, training: Corpus, validation: Corpus | None, *, workers: int = 0
     ) -> tuple[DataLoader[Batch], DataLoader[Batch] | None]:
-        """Return the batches of both sides."""
+        """Return the batches of both sides; those for training are made by so many processes."""
         batches = TrainingBatches(
             training,
             self.augment(recipe, net, training),
@@ -99,7 +100,7 @@ class Kind(ABC, Generic[N]):
             draw_labels=recipe.labels == "probability",
         )
         balanced = recipe.loss.balance == "sampling"
-        training_batches = training_loader(batches, batch=recipe.batch, balanced=balanced)
+        training_batches = training_loader(batches, batch=recipe.batch, balanced=balanced, workers=workers)
         return training_batches, None if validation is None else self._plain(net, validation)
 
     def _plain(self, net: N, corpus: Corpus) -> DataLoader[Batch]:
@@ -165,8 +166,10 @@ def build_for(recipe: Recipe, heads: dict[str, int]) -> Any:
     return build_network(recipe.net, heads, **recipe.net_options)
 
 
-def load_corpus(recipe: Recipe, path: str | Path, *, labels: str | Path | None = None) -> Corpus:
-    """Read everything of a dataset that may be learned from: no split for final tests.
+def list_training(
+    recipe: Recipe, path: str | Path, *, labels: str | Path | None = None, report: Callable[[str], object] = str
+) -> tuple[Samples, ...]:
+    """List everything of a dataset that may be learned from: no split for final tests.
 
     Parameters
     ----------
@@ -176,11 +179,14 @@ def load_corpus(recipe: Recipe, path: str | Path, *, labels: str | Path | None =
         File or folder of the dataset.
     labels : str or pathlib.Path, optional
         File of labels, for datasets that take one, such as FER+'s votes.
+    report : callable
+        Gets a line on rows that are left out; the default, `str`, drops it.
 
     Returns
     -------
-    Corpus
-        Rows of the splits `TRAINING` and `VALIDATION`, or of a dataset without splits all.
+    tuple of Samples
+        Rows of the splits `mien.data.splits.TRAINING` and `mien.data.splits.VALIDATION`, or of a dataset without splits
+        all; once for each head. Where the dataset does not fix its labels, the classes are those that occur.
 
     Raises
     ------
@@ -192,7 +198,9 @@ def load_corpus(recipe: Recipe, path: str | Path, *, labels: str | Path | None =
     kind = kind_of(recipe)
     options = {**({} if labels is None else {"labels": labels}), **recipe.dataset_options}
     parts = kind.list_samples(recipe, path, options)
-    keep = np.isin(parts[0].splits, ("", "all", *TRAINING, *VALIDATION))
+    keep = is_split(parts[0].splits, ("", "all", *TRAINING, *VALIDATION))
+    if unread := sorted(set(parts[0].splits[~keep].tolist())):
+        report(f"left out: {int((~keep).sum())} {kind.noun} of the split {', '.join(unread)}, kept for final tests")
     if recipe.kind != "image":
         keep &= parts[0].labels >= 0
     if not keep.any():
@@ -201,7 +209,14 @@ def load_corpus(recipe: Recipe, path: str | Path, *, labels: str | Path | None =
             f"{path} has nothing to train on: expected rows with labels of the splits {', '.join(TRAINING)}, "
             f"or of none, but got {have or 'no labels'}"
         )
-    return kind.make_corpus(recipe, tuple(part.take(keep) for part in parts))
+    kept = tuple(part.take(keep) for part in parts)
+    fixed = recipe.dataset == BOTH or DATASETS[recipe.dataset].fixed_labels
+    return kept if fixed else tuple(part.with_present_classes() for part in kept)
+
+
+def load_corpus(recipe: Recipe, path: str | Path, *, labels: str | Path | None = None) -> Corpus:
+    """List and read everything of a dataset that may be learned from; see `list_training`."""
+    return kind_of(recipe).make_corpus(recipe, list_training(recipe, path, labels=labels))
 
 
 def load_split(recipe: Recipe, path: str | Path, *, labels: str | Path | None = None) -> tuple[Corpus, Corpus]:

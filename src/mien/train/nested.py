@@ -26,8 +26,8 @@ from mien.evaluate.calibration import softmax
 from mien.metrics import accuracy
 from mien.train.corpus import Corpus
 from mien.train.export import DeployedVideo
-from mien.train.folder import claim_folder, load_checkpoint, read_history, write_file, write_weights_file
-from mien.train.kinds import kind_of, load_corpus
+from mien.train.folder import claim_data, claim_folder, load_checkpoint, read_history, write_file, write_weights_file
+from mien.train.kinds import kind_of, list_training
 from mien.train.nets import EmotionNetwork
 from mien.train.nets.hybrid import best_shares, blend
 from mien.train.recipe import Recipe, member_recipes, override
@@ -326,7 +326,9 @@ def train_nested(
     folder = Path(out)
     claim_folder(folder, recipe)
     report(f"reading {data}")
-    corpus = load_corpus(recipe, data)
+    parts = list_training(recipe, data, report=report)
+    claim_data(folder, parts)
+    corpus = kind_of(recipe).make_corpus(recipe, parts)
     members = train_members(recipe, corpus, folder, options=options, report=report)
     for name, net in members.nets.items():
         write_weights_file(folder / name / NET, net)
@@ -338,7 +340,7 @@ def train_nested(
         DeployedVideo(nets, shares).eval(),
         corpus,
         corpus,
-        training_data=[*describe_data(recipe, corpus, has_validation=False), members.in_words()],
+        training_data=[*describe_data(recipe, corpus), members.in_words()],
         logits={head: np.log(np.maximum(p, _LEAST)) for head, p in members.inner().items()},
         selected_on=f"{recipe.inner_folds} inner folds of {recipe.dataset}, on which settings and epochs were chosen",
         write_weights=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,6 +22,7 @@ __all__ = [
     "Optimizer",
     "Recipe",
     "Video",
+    "check_members",
     "load_recipe",
     "member_recipes",
     "override",
@@ -74,7 +76,8 @@ class Optimizer:
     patience : int
         See ``schedule``.
     average : float
-        Decay of the exponential moving average of weights, a step; 0 turns it off.
+        Decay of the exponential moving average of weights, a step; 0 turns it off.  After t steps it is at most
+        (1 + t) / (10 + t), so that runs of few steps average few.
     """
 
     kind: str = "sgd"
@@ -199,11 +202,15 @@ class Recipe:
     validation_share : float
         Share of the training rows held out for validation where the data has no split for it; whole subjects, clips
         and copies.
-    crop : {"fer2013", "eye-distance"}
-        How the training images were cut, so that images at use are cut alike: as FER2013 is, or as
-        `mien data prepare` does.
+    crop : str
+        How the training images were cut, so that images at use are cut alike, where the data does not say so itself:
+        ``"fer2013"``, as FER2013 and all shipped models, or ``"eye-distance"``, as `mien data prepare` does without a
+        model; with its factors as ``"eye-distance-2.1x3.2"``.
     epochs, batch, seed : int
-        Length, images a step, and the seed that fixes order, augmentation and initial weights.
+        Length, images a step, and the seed that fixes order, augmentation and initial weights.  With ``members``,
+        epochs are for each of them; 0, the default there, leaves them theirs.
+    accumulate : int
+        Batches whose gradients are averaged before a step, for large batches in little memory.
     early_stopping : int
         Stop after so many epochs without a better score; 0 never does.
     drop_overlap : bool
@@ -238,6 +245,7 @@ class Recipe:
     crop: str = "fer2013"
     epochs: int = 60
     batch: int = 128
+    accumulate: int = 1
     seed: int = 1
     early_stopping: int = 0
     drop_overlap: bool = True
@@ -255,10 +263,11 @@ class Recipe:
     distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2:
-            raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
+        if self.epochs < (0 if self.members else 1) or self.batch < 2 or self.accumulate < 1:
+            raise InputError(f"recipe {self.name!r}: epochs and accumulate must be at least 1 and batch at least 2")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
-        _one_of(self.crop, ("fer2013", "eye-distance"), "crop")
+        if not re.fullmatch(r"fer2013|eye-distance(-[\d.]+x[\d.]+)?", self.crop):
+            raise InputError(f"crop must be fer2013 or eye-distance, but got {self.crop!r}")
         if self.kind == "video" and (self.loss.mixup > 0 or self.distillation.teachers):
             raise InputError(f"recipe {self.name!r}: clips take neither mixup nor teachers")
         self._check_inner_folds()
@@ -296,6 +305,8 @@ class Recipe:
             If a key is unknown or a value has the wrong type; the message names it.
         """
         parts = {_FORMER.get(key, key): value for key, value in data.items()}
+        if parts.get("members"):
+            parts.setdefault("epochs", 0)
         if parts.get("dataset") in _FORMER:
             parts["dataset"] = _FORMER[parts["dataset"]]
         for key, kind in _PARTS.items():
@@ -422,6 +433,19 @@ def load_recipe(name_or_path: str) -> Recipe:
     return Recipe.from_dict(data, source=f"recipe {name_or_path}")
 
 
+_OF_ALL_MEMBERS = ("dataset", "dataset_options", "seed", "inner_folds", "video")
+
+
+def check_members(before: Recipe, after: Recipe) -> None:
+    """Raise an `InputError` if a recipe with members was given a setting that each member has of its own."""
+    taken = (*_OF_ALL_MEMBERS, "name", "description", "epochs", "members")
+    changed = [f.name for f in fields(Recipe) if getattr(before, f.name) != getattr(after, f.name)]
+    ignored = [name for name in changed if name not in taken]
+    if after.members and ignored:
+        names = ", ".join(after.members)
+        raise InputError(f"recipe {after.name!r} takes {', '.join(ignored)} from its members: change {names}")
+
+
 def member_recipes(recipe: Recipe) -> dict[str, Recipe]:
     """Return the recipes of all members by their names; of a recipe without any, itself.
 
@@ -437,8 +461,8 @@ def member_recipes(recipe: Recipe) -> dict[str, Recipe]:
         member = load_recipe(name)
         if member.members or not member.inner_folds:
             raise InputError(f"recipe {recipe.name!r}: the member {name!r} must have inner_folds and no members")
-        common = {key: getattr(recipe, key) for key in ("dataset", "dataset_options", "seed", "inner_folds", "video")}
-        found[member.name] = replace(member, **common)
+        common = {key: getattr(recipe, key) for key in _OF_ALL_MEMBERS}
+        found[member.name] = replace(member, **common | {"epochs": recipe.epochs or member.epochs})
     if len(found) < len(recipe.members):
         raise InputError(f"recipe {recipe.name!r}: two members have the same name")
     return found

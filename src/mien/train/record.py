@@ -42,16 +42,30 @@ _TERMS["ferplus"] = _TERMS[BOTH]
 _TERMS["ravdess"] = ("RAVDESS: CC BY-NC-SA 4.0", "Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391")
 
 
-def describe_data(recipe: Recipe, training: Corpus, *, has_validation: bool = True) -> list[str]:
+def describe_data(recipe: Recipe, training: Corpus, validation: Corpus | None = None) -> list[str]:
     """Return what a network learned from, one line each, for its record; beside validation rows or not."""
     where = f"{recipe.dataset} {', '.join(filter(None, training.samples.split_names()))}".strip()
     noun = kind_of(recipe).noun
     copies = f", without copies of the validation {noun}" if recipe.drop_overlap and recipe.kind == "image" else ""
     lines = [f"{where}: {len(training)} {noun}{copies}"]
-    if training.subjects:
-        beside = f", none of them among the validation {noun}" if has_validation else ""
-        lines.append(f"{len(training.subjects)} subjects{beside}")
-    return lines
+    return [*lines, _describe_subjects(training, validation, noun)]
+
+
+def _describe_subjects(training: Corpus, validation: Corpus | None, noun: str) -> str:
+    """Return how many subjects are known, and whether one may stand on both sides."""
+    known, sides = training.subjects, [part for part in (training, validation) if part is not None]
+    nameless = sum(int((part.samples.subjects == "").sum()) for part in sides)
+    line = f"{len(known)} subjects" if known else "subjects unknown"
+    if known and nameless:
+        line += f", and {nameless} {noun} of unknown subjects"
+    if validation is None:
+        return line
+    shared = set(known) & set(validation.subjects)
+    if shared:
+        return f"{line}, {len(shared)} of them among the validation {noun}, too"
+    if nameless:
+        return f"{line}: one person may be among both training and validation {noun}, so expect less of new people"
+    return f"{line}, none of them among the validation {noun}"
 
 
 def export_run(
@@ -118,8 +132,7 @@ def export_run(
         "FER2013 PublicTest" if recipe.dataset in FER2013 else f"the validation {kind.noun} of {recipe.dataset}"
     )
     record["training"] |= {"selected_on": where, "temperature_fitted_on": where}
-    if recipe.kind != "image":
-        record["training"] |= subjects_table(recipe, training, validation)
+    record["training"] |= subjects_table(recipe, training, validation)
     record["outputs"], record["results"] = _measure(logits, validation, recipe)
     if isinstance(deployed.net, FaceNetwork):
         feed = next(iter(kind.graph_inputs(deployed, validation)))
@@ -134,8 +147,9 @@ def export_run(
 
 
 def subjects_table(recipe: Recipe, *corpora: Corpus) -> dict[str, Any]:
-    """Return dataset and subjects that a network knows, for the record's table ``training``."""
-    return {"dataset": recipe.dataset, "subjects": sorted({name for corpus in corpora for name in corpus.subjects})}
+    """Return dataset, its fingerprint and the subjects that a network knows, for the record's table ``training``."""
+    subjects = sorted({name for corpus in corpora for name in corpus.subjects})
+    return {"dataset": recipe.dataset, "fingerprint": corpora[0].fingerprint, "subjects": subjects}
 
 
 def make_record(recipe: Recipe, deployed: Deployed, graph: bytes, training_data: Sequence[str]) -> dict[str, Any]:

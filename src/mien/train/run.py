@@ -7,37 +7,46 @@ epoch ``model.onnx``, ``model.safetensors``, ``model.toml``, ``validation.npz`` 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+from torch import Tensor
 
-from mien.errors import InputError
+from mien.errors import InputError, MissingExtraError
 from mien.evaluate.run_report import write_run_report
 from mien.train.corpus import Corpus, class_weights, split_corpus
+from mien.train.faces import follow_crop
 from mien.train.folder import (
     AtomicCheckpointIO,
     HistoryWriter,
     checkpoint_callbacks,
+    claim_data,
     claim_folder,
     load_checkpoint,
     load_network,
 )
 from mien.train.init import init_network
-from mien.train.kinds import build_for, kind_of, load_corpus
+from mien.train.kinds import build_for, kind_of, list_training
 from mien.train.nets import EmotionNetwork
 from mien.train.recipe import Recipe
 from mien.train.record import describe_data, export_run
 from mien.train.task import EmotionTask
 
-__all__ = ["RunOptions", "best_precision", "fit", "fit_and_watch", "train"]
+__all__ = ["RunOptions", "best_precision", "fit", "fit_and_watch", "ramped_average", "train"]
+
+
+LOGGERS = ("csv", "tensorboard", "mlflow")
+"""Names of Lightning's loggers that `RunOptions` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,21 @@ class RunOptions:
         Show a bar within each epoch.
     stop_after : int or None
         Leave after so many epochs in all, as if interrupted; the run can be resumed.
+    workers : int
+        Processes that augment training batches, where the system can fork; 0 does it in this one.  The batches are the
+        same.
+    loggers : sequence of str or lightning.pytorch.loggers.Logger
+        Get all metrics of each epoch, beside ``history.csv``: Lightning's, or their names ``"csv"``, ``"tensorboard"``
+        and ``"mlflow"``, which write into ``logs`` of the run folder (the last two need the package of that name).
+    callbacks : sequence of lightning.pytorch.callbacks.Callback
+        Called as Lightning does, after mien's own.
+
+    Raises
+    ------
+    InputError
+        If CUDA is asked for, or more GPUs than there are, or there is no logger of a name.
+    MissingExtraError
+        If a logger's package is not installed.
     """
 
     device: str = "auto"
@@ -67,6 +91,20 @@ class RunOptions:
     threads: int | None = None
     progress: bool = False
     stop_after: int | None = None
+    workers: int = 0
+    loggers: Sequence[str | Logger] = ()
+    callbacks: Sequence[Callback] = ()
+
+    def __post_init__(self) -> None:
+        there = torch.cuda.device_count() if self.device == "cuda" or torch.cuda.is_available() else 0
+        if self.device == "cuda" and self.devices > there:
+            found = f"{there} of them" if there else "none"
+            raise InputError(f"device is cuda, which needs {self.devices} NVIDIA GPU, but PyTorch finds {found}")
+        for name in (name for name in self.loggers if isinstance(name, str)):
+            if name not in LOGGERS:
+                raise InputError(f"a logger must be one of {', '.join(LOGGERS)}, but got {name!r}")
+            if name != "csv" and importlib.util.find_spec(name) is None:
+                raise MissingExtraError(f"the logger {name} needs {name}: pip install {name}", name=name)
 
 
 def train(
@@ -105,7 +143,7 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a run of another recipe.
+        If the folder holds a run of another recipe, or on other data.
     DatasetError
         If the data cannot be read, or the folder cannot be written to.
     ModelError
@@ -121,15 +159,18 @@ def train(
     claim_folder(folder, recipe)
     if not _is_first_process():
         report = str
+    report(f"reading {data}")
+    parts = list_training(recipe, data, labels=labels, report=report)
+    claim_data(folder, parts)
     if (folder / "model.toml").is_file():
         report(f"{folder} holds the finished run already")
         return folder
-    report(f"reading {data}")
-    training, validation = split_corpus(load_corpus(recipe, data, labels=labels), recipe)
-    report(f"{len(training)} training {kind_of(recipe).noun}, {len(validation)} for validation")
+    recipe = follow_crop(recipe, parts[0], report)
+    training, validation = split_corpus(kind_of(recipe).make_corpus(recipe, parts), recipe)
+    about = describe_data(recipe, training, validation)
+    report(f"{len(training)} training {kind_of(recipe).noun}, {len(validation)} for validation; {about[-1]}")
     net = fit(recipe, training, validation, folder, options=options, report=report)
     if net is not None and _is_first_process():
-        about = describe_data(recipe, training)
         export_run(folder, recipe, net, training, validation, training_data=about, report=report)
         write_run_report(folder)
     return folder
@@ -181,7 +222,7 @@ def fit(
     """
     options = options or RunOptions()
     task = _make_task(recipe, training, validation, options, start, report)
-    learning, choosing = kind_of(recipe).loaders(recipe, task.net, training, validation)
+    learning, choosing = kind_of(recipe).loaders(recipe, task.net, training, validation, workers=options.workers)
     last = folder / "checkpoints" / "last.ckpt"
     resume = str(last) if last.is_file() else None
     if resume is not None:
@@ -189,6 +230,7 @@ def fit(
     with _fewer_warnings():
         trainer = pl.Trainer(
             **_trainer_options(recipe, options),
+            logger=[_make_logger(entry, folder) for entry in options.loggers],
             callbacks=_callbacks(recipe, folder, options, report, has_validation=validation is not None),
             plugins=[AtomicCheckpointIO()],
             default_root_dir=folder,
@@ -202,6 +244,14 @@ def fit(
     if trainer.current_epoch < recipe.epochs and not stopped:
         return None
     return load_checkpoint(folder, recipe, epoch="last" if validation is None else "best")
+
+
+def _make_logger(entry: str | Logger, folder: Path) -> Logger:
+    if not isinstance(entry, str):
+        return entry
+    if entry == "mlflow":
+        return MLFlowLogger(experiment_name=folder.name, save_dir=str(folder / "logs" / "mlflow"))
+    return (CSVLogger if entry == "csv" else TensorBoardLogger)(folder / "logs", name=entry)
 
 
 def fit_and_watch(
@@ -223,10 +273,11 @@ def fit_and_watch(
     """
     options = options or RunOptions()
     task = _make_task(recipe, training, validation, options, None, str)
-    learning, choosing = kind_of(recipe).loaders(recipe, task.net, training, validation)
+    learning, choosing = kind_of(recipe).loaders(recipe, task.net, training, validation, workers=options.workers)
     with _fewer_warnings():
         trainer = pl.Trainer(
             **_trainer_options(recipe, options),
+            logger=False,
             callbacks=[*_averaging(recipe), callback],
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -260,11 +311,16 @@ def _make_task(
         teachers=teachers,
     )
     kind_of(recipe).prepare(task.net, training)
+    fresh = {name for name, _ in task.net.named_parameters()}
     if start is not None:
         task.net.load_state_dict(start.state_dict())
+        fresh.clear()
     elif recipe.init:
-        init_network(task.net, recipe.init, report=report)
+        fresh = init_network(task.net, recipe.init, label_sets=training.label_sets, report=report)
     frozen = task.freeze_parts()
+    if random := sorted(fresh & set(frozen)):
+        more = f" and {len(random) - 2} more" if len(random) > 2 else ""
+        report(f"warning: frozen at random values, so nothing is learned there: {', '.join(random[:2])}{more}")
     if frozen:
         report(f"{len(frozen)} tensors are frozen: {', '.join(recipe.freeze)}")
     task.net = task.net.to(memory_format=task.net.memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
@@ -280,6 +336,10 @@ def _fewer_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         warnings.filterwarnings("ignore", message=".*treespec.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*checkpoint directory.*exists and is not empty.*")
+        # Workers are forked from a process with threads; they run NumPy and torch alone, with one thread each.
+        warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork.*", category=DeprecationWarning)
+        # Loggers are given a row an epoch, however few steps it has.
+        warnings.filterwarnings("ignore", message=".*number of training batches.*smaller than the logging interval.*")
         # Nothing chooses the epoch where every row is for training.
         warnings.filterwarnings("ignore", message=".*but have no `val_dataloader`.*")
         yield
@@ -297,16 +357,30 @@ def _trainer_options(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
         "accelerator": options.device,
         "precision": "bf16-mixed" if precision == "bfloat16" else "32-true",
         "max_epochs": recipe.epochs,
-        "logger": False,
+        "accumulate_grad_batches": recipe.accumulate,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "gradient_clip_val": 5.0,
     }
 
 
+def ramped_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Return the average of weights for `torch.optim.swa_utils.AveragedModel`.
+
+    It is exponential, with the decay min(decay, (1 + t) / (10 + t)) at update t, the ramp of TensorFlow's
+    ``ExponentialMovingAverage``: early weights fade fast, so that runs of few steps do not keep them.
+    """
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        return averaged + (1 - now) * (current - averaged)  # exact where they are equal: frozen parts stay
+
+    return average
+
+
 def _averaging(recipe: Recipe) -> list[Callback]:
-    average = recipe.optimizer.average
-    return [EMAWeightAveraging(decay=average)] if average > 0 else []
+    decay = recipe.optimizer.average
+    return [WeightAveraging(avg_fn=ramped_average(decay))] if decay else []
 
 
 def _callbacks(
@@ -320,7 +394,7 @@ def _callbacks(
         callbacks.append(_StopAfter(options.stop_after))
     if options.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
-    return callbacks
+    return [*callbacks, *options.callbacks]
 
 
 class _StopAfter(Callback):

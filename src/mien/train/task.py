@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mien import metrics
 from mien.errors import InputError
-from mien.train.data import Batch, rank_and_size
+from mien.train.data import Batch, hash_seed, rank_and_size
 from mien.train.init import freeze
 from mien.train.nets import EmotionNetwork
 from mien.train.recipe import Recipe
@@ -86,6 +86,8 @@ class EmotionTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
+        # Dropout must not depend on what came before in this process, so that a resumed run is the uninterrupted one.
+        torch.manual_seed(hash_seed(self.recipe.seed, self.current_epoch, batch_idx, rank_and_size()[0]))
         inputs, targets = batch.inputs, self._smoothed(batch.targets)
         if self.recipe.loss.mixup > 0:
             inputs, targets = self._mixed(inputs, targets)

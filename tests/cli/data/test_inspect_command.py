@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -56,6 +57,21 @@ def test_a_folder_without_a_name_is_read_and_its_name_suggested(tree: Path) -> N
     assert done.exit_code == 0
     assert done.stderr == f"mien: {tree} is read as: mien data inspect folder --data {tree}\n"
     assert done.stdout == run("folder", "--data", tree).stdout
+
+
+def test_a_corpus_of_speech_is_told_by_its_names(tmp_path: Path) -> None:
+    for corpus, names in (
+        ("ravdess", ("Actor_01/03-01-05-02-01-01-01.wav", "Actor_02/03-01-03-01-01-01-02.wav")),
+        ("emodb", ("03a01Fa.wav", "16b10Wb.wav")),
+        ("speech_folder", ("happy/one.wav", "sad/two.wav")),
+    ):
+        for name in names:
+            (tmp_path / corpus / name).parent.mkdir(parents=True, exist_ok=True)
+            write_wav(tmp_path / corpus / name, tone())
+        done = run(tmp_path / corpus)
+        assert done.exit_code == 0, done.output
+        assert f"is read as {corpus}\n" in done.stderr
+        assert re.search(r"all +2\n", done.stdout)
 
 
 def test_of_many_files_a_sample_is_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from mien import FaceAnalyzer
 from mien.cli import main
 from mien.data import load_images
+from mien.errors import MienWarning
+from mien.evaluate import predict
+from mien.face.align import Crop, model_crop
+from mien.face.prepare import crop_name
+from mien.io.image import read_image
+from mien.models import registry
 from mien.output.write import write_image
 from mien.samples import astronaut_path
 
@@ -48,6 +56,37 @@ def test_a_folder_in_color_with_haar_and_processes(photos: Path, tmp_path: Path)
     assert done.exit_code == 3  # the wall
     with (out / "manifest.csv").open(newline="", encoding="utf-8") as file:
         assert [row["emotion"] for row in csv.DictReader(file)] == ["happiness", "sadness"]
+
+
+@pytest.mark.parametrize("out", ["faces", "faces.csv"])
+def test_faces_are_cut_as_a_model_cuts_them(photos: Path, tmp_path: Path, out: str) -> None:
+    done = run("folder", "--data", photos, "--out", tmp_path / out, "--crop", "face-base", "--workers", 1)
+    assert done.exit_code == 3, done.output  # the wall
+    found = load_images("folder" if out == "faces" else "table", tmp_path / out)
+    spec = registry.get("face-base")
+    own = crop_name(Crop.from_dict(spec.crop))
+    assert set(found.column("crop").tolist()) == {own}
+    analyzer = FaceAnalyzer("face-base", threads=1)
+    image = read_image(astronaut_path()).pixels
+    (face,) = analyzer.analyze(image).faces
+    expected = model_crop(image, face.box, face.landmarks, Crop.from_dict(spec.crop), analyzer.detector)
+    gray = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY).astype(int)
+    # Boxes and points are those of the result to float32.
+    assert np.abs(found.images.astype(int) - gray).mean() < 0.5
+    # The model takes its own crop without a word (warnings are errors here), but not another cut of the same face.
+    predict(analyzer, found)
+    run("folder", "--data", photos, "--out", tmp_path / "eyes.csv", "--workers", 1)
+    with pytest.warns(MienWarning, match=f"face-base takes faces cut as {own}, but .* eye-distance-2.1x3.2"):
+        predict(analyzer, load_images("table", tmp_path / "eyes.csv"))
+
+
+def test_a_crop_of_a_model_leaves_nothing_to_choose(photos: Path, tmp_path: Path) -> None:
+    done = run("folder", "--data", photos, "--out", tmp_path / "x", "--crop", "face-base", "--size", 64)
+    assert done.exit_code == 2
+    assert "--size: not with --crop" in done.output
+    done = run("folder", "--data", photos, "--out", tmp_path / "x", "--crop", "speech-base")
+    assert done.exit_code == 1
+    assert "it has no crop" in done.output
 
 
 def test_all_images_prepared_is_exit_code_0(photos: Path, tmp_path: Path) -> None:

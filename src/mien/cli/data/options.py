@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mien.cli import _shell
 
@@ -22,6 +24,7 @@ __all__ = [
     "choose",
     "choose_named",
     "dataset_arguments",
+    "is_given",
     "note_some",
     "open_images",
     "open_samples",
@@ -71,9 +74,9 @@ def choose(
     Parameters
     ----------
     name : str
-        A registered name; or, without ``data``, a path, which is read as what it looks like among the first of the
-        kinds: a folder of images as ``folder``, a file as ``fer2013``, or as ``table`` if its name ends in
-        ``.parquet``; a folder of audio files as ``speech_folder``; videos see `mien.data.videos.detect_dataset`.
+        A registered name; or, without ``data``, a path, which is read as what it looks like: of several kinds, the one
+        with most files in it. A folder of images as ``folder``, a file as ``fer2013``, or as ``table`` if its name ends
+        in ``.parquet``; audio and videos see ``detect_dataset`` in `mien.data.speech` and `mien.data.videos`.
     data : pathlib.Path, optional
         File or folder of the dataset.
     split : str, optional
@@ -99,7 +102,7 @@ def choose(
         if data is not None or not Path(name).exists():
             raise click.UsageError(f"unknown dataset {name!r}: expected {', '.join(known)}, or a path")
         data = Path(name)
-        name = _detect(data, kinds[0])
+        name = _detect(data, kinds)
     if data is None:
         raise click.UsageError(f"--data must say where {name} lies")
     options = dict(parse_pair(pair) for pair in pairs)
@@ -110,16 +113,29 @@ def choose(
     return Choice(name, data, split, options)
 
 
-def _detect(path: Path, kind: str) -> str:
-    if kind == "audio":
-        return "speech_folder"
-    if kind == "video":
-        from mien.data.videos import detect_dataset
+def _detect(path: Path, kinds: Sequence[str]) -> str:
+    kind = kinds[0]
+    if len(kinds) > 1 and path.is_dir():
+        kind = _most_files(path, kinds)
+    if kind != "image":
+        from mien.data import speech, videos
 
-        name = detect_dataset(path) if path.is_dir() else "video_folder"
+        detect, other = (
+            (speech.detect_dataset, "speech_folder") if kind == "audio" else (videos.detect_dataset, "video_folder")
+        )
+        name = detect(path) if path.is_dir() else other
         _shell.note(f"{path} is read as {name}")
         return name
     return "folder" if path.is_dir() else "table" if path.suffix.lower() == ".parquet" else "fer2013"
+
+
+def _most_files(folder: Path, kinds: Sequence[str]) -> str:
+    """Return the kind of which a folder has most files by their names; videos that hold their frames are images."""
+    from mien.io.paths import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    suffixes = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES, "video": VIDEO_SUFFIXES}
+    names = Counter(Path(file).suffix.lower() for _, _, files in os.walk(folder) for file in files)
+    return max(kinds, key=lambda kind: sum(names[suffix] for suffix in suffixes[kind]))
 
 
 def choose_named(text: str, pairs: Sequence[str] = (), *, kinds: Sequence[str] = ("image",)) -> Choice:
@@ -273,6 +289,11 @@ def note_some(lines: Sequence[str]) -> None:
         _shell.note(line)
     if len(lines) > _MOST_NOTES:
         _shell.note(f"and {len(lines) - _MOST_NOTES} more")
+
+
+def is_given(name: str) -> bool:
+    """Return whether an option of the current command stands on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def run_work(work: AudioWork, what: str, *, workers: int) -> int:

@@ -8,11 +8,10 @@ import click
 
 from mien.cli import _shell
 from mien.cli._options import GroupedCommand
-from mien.cli.data.options import Choice, dataset_arguments, open_samples
+from mien.cli.data.options import Choice, dataset_arguments, is_given, open_samples
 
 __all__ = ["command"]
 
-_FACTOR = click.FloatRange(0.1, 20)
 _WORDS = {"unreadable": "unreadable", "no_face": "without a face", "profile": "in profile"}
 
 
@@ -20,12 +19,15 @@ _WORDS = {"unreadable": "unreadable", "no_face": "without a face", "profile": "i
     name="prepare",
     cls=GroupedCommand,
     examples=(
-        "mien data prepare folder --data photos/ --out faces.csv",
+        "mien data prepare folder --data photos/ --out faces/ --crop face-base",
         "mien data prepare ckplus --data CK+/ --out faces/ --workers 2",
     ),
 )
 @dataset_arguments("image")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .csv, a .parquet, or else a folder.")
+@click.option(
+    "--crop", "model", metavar="MODEL", help="Cut as this face model does, such as face-base: to fine-tune it."
+)
 @click.option(
     "--x-factor", type=click.FloatRange(0.1, 20), default=2.1, show_default=True, help="Width, eye distances."
 )
@@ -40,6 +42,7 @@ _WORDS = {"unreadable": "unreadable", "no_face": "without a face", "profile": "i
 def command(
     choice: Choice,
     out: Path,
+    model: str | None,
     x_factor: float,
     y_factor: float,
     size: int,
@@ -50,7 +53,10 @@ def command(
     all_faces: bool,
     workers: int | None,
 ) -> int:
-    """Find the face of each image, turn it upright, cut it by the distance of the eyes, and write it.
+    """Find the face of each image, turn it upright, cut it, and write it.
+
+    By default by the distance of the eyes, as --x-factor, --y-factor and --size say.  With --crop face-base, as that
+    model cuts faces at use: best for training that starts from it.
 
     OUT is a .csv (FER2013's columns with subject, clip, source and box), a .parquet, or else a folder
     <split>/<emotion>/*.png with manifest.csv; the first two are read as the dataset "table", the third as "folder".
@@ -64,8 +70,11 @@ def command(
     from mien.face.prepare import FaceCut
     from mien.models.runtime import default_threads
 
+    given = [name for name in ("x_factor", "y_factor", "size", "no_smooth") if is_given(name)]
+    if model and given:
+        raise click.UsageError(f"--{given[0].replace('_', '-')}: not with --crop, which says how faces are cut")
     cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=not no_smooth, gray=not color)
-    settings = Settings(cut, detector=detector, all_faces=all_faces, min_face_px=min_face)
+    settings = Settings(cut, detector=detector, model=model or "", all_faces=all_faces, min_face_px=min_face)
     images = open_samples(choice)
     for line in images.problems:
         _shell.note(line)

@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,11 @@ from mien.data import table
 from mien.data.prepare.work import Journal, journal_path, run_tasks, write_table
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MienError
+from mien.face.align import Crop
 from mien.face.detect import DETECTORS, Detector, get_detector
-from mien.face.prepare import FaceCut, PreparedFace, cut_faces
+from mien.face.prepare import FaceCut, PreparedFace, crop_name, cut_faces
 from mien.io.image import read_image
+from mien.models import registry
 
 __all__ = ["REJECTED", "FaceFinder", "Outcome", "Settings", "Summary", "prepare", "prepare_to", "rejected_path"]
 
@@ -49,6 +51,9 @@ class Settings:
         Geometry and tone of the crops.
     detector : str
         One of `mien.face.detect.DETECTORS`.
+    model : str
+        The face model as whose faces they are cut: a shipped one, a record or a run folder; empty for the cut's own
+        factors.
     all_faces : bool
         Keep all faces of an image, each with the image's label; by default the largest alone.
     min_face_px : float, optional
@@ -57,17 +62,26 @@ class Settings:
     Raises
     ------
     InputError
-        If there is no such detector, or the size is none.
+        If there is no such detector, the size is none, or the model takes no faces.
+    ModelError
+        If there is no such model.
     """
 
     cut: FaceCut = field(default_factory=FaceCut)
     detector: str = "mtcnn"
+    model: str = ""
     all_faces: bool = False
     min_face_px: float | None = None
 
     def __post_init__(self) -> None:
         if self.detector not in DETECTORS:
             raise InputError(f"detector must be one of {', '.join(DETECTORS)}, but got {self.detector!r}")
+        if self.model:
+            table = registry.get(self.model).crop
+            if not table:
+                raise InputError(f"model {self.model!r} takes no faces: it has no crop")
+            geometry = Crop.from_dict(table)
+            object.__setattr__(self, "cut", replace(self.cut, geometry=geometry, size=geometry.size))
         if self.min_face_px is not None:
             object.__setattr__(self, "min_face_px", check_number(self.min_face_px, "min_face_px", low=1))
 
@@ -75,7 +89,8 @@ class Settings:
         """Return plain data, the geometry beside the rest."""
         options: dict[str, Any] = asdict(self)
         options.update(options.pop("cut"))
-        return options
+        del options["geometry"]
+        return options | {"crop": crop_name(self.cut)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +341,7 @@ def _faces(images: Samples, journal: Journal, cut: FaceCut) -> Iterator[table.Fa
                 clip=about["clip"],
                 source=f"{images.name}:{about['file']}",
                 box=" ".join(f"{value:.1f}" for value in face["box"]),
+                crop=crop_name(cut),
             )
 
 

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from mien._checks import check_integer
 from mien._extras import import_extra
-from mien.data.files import atomic_path
 from mien.data.prepare.audio_work import ABOUT, AudioWork, Outcome, Task
 from mien.data.prepare.work import write_bytes
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError, MienError
 from mien.io.audio import read_audio
-from mien.io.paths import format_path
+from mien.io.paths import atomic_path, format_path
 from mien.output.write import encode_png
 from mien.speech.features import (
     MEL_CNN,

@@ -25,9 +25,8 @@ from typing import Any, TypeVar
 import cv2
 
 from mien._checks import check_integer
-from mien.data.files import atomic_path
 from mien.errors import DatasetError
-from mien.io.paths import format_path
+from mien.io.paths import atomic_path, format_path
 
 __all__ = ["Journal", "is_stopped", "journal_path", "read_table", "run_tasks", "write_bytes", "write_table"]
 

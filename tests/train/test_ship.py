@@ -1,4 +1,4 @@
-"""``scripts/quantize_model.py``: the int8 graph lies beside the model's own and is in its record, or nowhere."""
+"""``scripts/ship.py int8``: the int8 graph lies beside the model's own and is in its record, or nowhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mien import FaceAnalyzer
 from mien.models import registry, store
 from mien.samples import astronaut_path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "quantize_model.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "ship.py"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def _portrait() -> Any:
 
 
 def quantize(folder: Path, data: Path, *more: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [str(SCRIPT), str(folder), "--data", str(data / "fer2013.csv"), "--rows", "20", *more]
+    words = [str(SCRIPT), "int8", str(folder), "--data", str(data / "fer2013.csv"), "--rows", "20", *more]
     monkeypatch.setattr(sys, "argv", words)
     runpy.run_path(str(SCRIPT), run_name="__main__")
 
