@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_integer, describe
+from mien._checks import check_integer, count_of, describe
 from mien._extras import import_extra
 from mien.errors import InputError
 from mien.output.bands import Band, Sketch, sound_bands, speech_band, stack_shares, video_bands, video_range
 from mien.output.canvas import COLORS, RGB, text_on
 from mien.output.plots import GRAY, emotion_patches, legend, name_to_draw, new_figure, time_axis, to_png
 from mien.output.registry import Context, Result, Writer
-from mien.output.summary import CLOCK_FROM_S, count_people, describe_rest, format_duration, tick_label
+from mien.output.summary import CLOCK_FROM_S, describe_rest, format_duration, tick_label
 from mien.output.write import check_suffix, write_bytes
 from mien.results import SpeechResult, VideoResult
 from mien.speech.features import mel_matrix
@@ -346,7 +346,7 @@ def plot_timeline(video: VideoResult, *, most: int = 12, bands: Sequence[Band] =
 
 def _title(video: VideoResult) -> str:
     name = "video" if video.path is None else name_to_draw(os.path.basename(video.path))  # noqa: PTH119 - any string
-    people = count_people(len(video.tracks)) if video.tracks else "no face"
+    people = count_of(len(video.tracks), "person", "people") if video.tracks else "no face"
     title = f"{name}: {format_duration(video.duration_s)}, {people}"
     models = [name for name in (video.model, "" if video.speech is None else video.speech.model) if name]
     return f"{title}, read by {' and '.join(map(name_to_draw, models))}" if models else title
