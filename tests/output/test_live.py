@@ -59,7 +59,7 @@ def test_an_empty_log_has_its_header(tmp_path: Path) -> None:
 
 
 def test_logs_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a log is written as \.csv, but the name is 'log.txt'"):
+    with pytest.raises(InputError, match=r"expected a name that ends in \.csv, but got 'log.txt'"):
         LiveLog(tmp_path / "log.txt", FER7, source="x")
     with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
         LiveLog(tmp_path / "no" / "log.csv", FER7, source="x")

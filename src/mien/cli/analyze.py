@@ -116,29 +116,29 @@ _PATH = click.Path(path_type=Path)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_format_options(_OUTPUT)
 @_format_options(_FACES)
-@option("--explain", group=_FACES, is_flag=True, help="Lay over each drawn face a map of what spoke for its emotion.")
+@option("--explain", group=_FACES, is_flag=True, help="Overlay each drawn face with a map of what led to its emotion.")
 @option(
     "--explain-by",
     group=_FACES,
     type=click.Choice(("cam", "occlusion")),
-    help="How: class activation maps, or hiding parts.  [default: cam where the model has them]",
+    help="Class activation maps, or occlusion.  [default: cam if the model supports it]",
 )
 @add_options(ModelOptions, "detector", "min_face_px", group=_FACES)
 @option(
     "--only",
     group=_VIDEOS,
     type=click.Choice(("face", "voice")),
-    help="Read videos for faces alone, or as audio files.  [default: both, where there is sound]",
+    help="Read only the faces of videos, or only their sound.  [default: both]",
 )
 @add_options(VideoOptions, "step_s", group=_VIDEOS)
-@option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same as frames a second.")
+@option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same, as frames per second.")
 @add_options(VideoOptions, "from_s", "to_s", "max_faces", "min_seen_s", "smooth_s", group=_VIDEOS)
 @add_options(VideoOptions, "method", "fusion", "clip_model", group=_VIDEOS)
 @option(
     "--table",
     group=_VIDEOS,
     type=click.Choice(VideoResult.tables),
-    help=f"What --csv and --parquet write.  [default: {VideoResult.tables[0]}]",
+    help=f"Table to write with --csv and --parquet.  [default: {VideoResult.tables[0]}]",
 )
 @_format_options(_VIDEOS)
 @add_options(AudioOptions, "window_s", "hop_s", group=_AUDIO)
@@ -148,7 +148,7 @@ _PATH = click.Path(path_type=Path)
     group=_AUDIO,
     type=click.IntRange(1000, 384_000),
     metavar="HZ",
-    help="Rate of the saved sound.  [default: its own]",
+    help="Sampling rate of the saved sound.  [default: that of the source]",
 )
 @option("--audio-float", group=_AUDIO, is_flag=True, help="Save floats instead of 16-bit integers.")
 @option(
@@ -156,16 +156,16 @@ _PATH = click.Path(path_type=Path)
     "models",
     group=_MODELS,
     multiple=True,
-    help="A shipped model, a model.toml or a run folder; one for each task.  [default: face-base, speech-base]",
+    help="A shipped model, a model.toml or a run folder; at most one per task.  [default: face-base, speech-base]",
 )
 @add_options(ModelOptions, "output", "threads", "device", "engine", "precision", "max_pixels", group=_MODELS)
 @click.pass_context
 def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int:
     """Read the emotions of the faces in images and videos, and of the voices in videos and audio files.
 
-    PATH is an image, a video, an audio file, a folder (with all its folders), a pattern such as 'photos/*.jpg', or -
-    for standard input.  What a file is, its content says.  A bad file becomes a row with its error and stops nothing;
-    the exit code is then 3, or 1 if nothing at all could be read.
+    PATH is an image, a video, an audio file, a folder (with all its subfolders), a pattern such as 'photos/*.jpg', or -
+    for standard input.  The kind of a file is detected from its content.  A file that cannot be read becomes a row with
+    its error, and the rest is still analyzed; the exit code is then 3, or 1 if nothing could be read.
     """
     paths = tuple(map(expand_home, paths))
     given = frozenset(name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT)

@@ -12,7 +12,7 @@ __all__ = ["command"]
 
 
 @click.command(name="cameras")
-@click.option("--json", "as_json", is_flag=True, help="A JSON document: a list, empty where there is no camera.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON: a list, which is empty if there is no camera.")
 def command(as_json: bool) -> int:
     """List the cameras that give images, with what they give when nothing is asked for.
 

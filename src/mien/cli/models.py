@@ -26,12 +26,15 @@ def command() -> None:
 @command.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def list_(as_json: bool) -> None:
-    """List models: name, task, size, license, and whether they ship with mien or are downloads, and are there."""
+    """List models: name, task, size, license and state.
+
+    Models ship with mien, or are optional downloads, which may be installed.
+    """
     from mien.models import registry, store
 
     known = [(registry.MODELS[name], "shipped") for name in registry.names()]
     for name in registry.names(downloads=True):
-        state = "optional, there" if store.is_installed(registry.MODELS[name]) else "optional, not there"
+        state = "optional, installed" if store.is_installed(registry.MODELS[name]) else "optional, not installed"
         known.append((registry.MODELS[name], state))
     if as_json:
         _write_json(
@@ -42,7 +45,7 @@ def list_(as_json: bool) -> None:
                     "bytes": s.size_bytes,
                     "license": s.license.weights,
                     "optional": state != "shipped",
-                    "there": state != "optional, not there",
+                    "there": state != "optional, not installed",
                 }
                 for s, state in known
             ]
@@ -64,8 +67,9 @@ def list_(as_json: bool) -> None:
 def get(name: str, from_file: str | None) -> None:
     """Download an optional model.
 
-    NAME is one that the list calls optional.  The file is checked against the sha256 of mien's record and kept in the
-    folder "models" of MIEN_CACHE_DIR, else of the user's cache folder.  Proxies are those of the environment.
+    NAME is a model that "mien models list" shows as optional.  The file is checked against the sha256 of mien's record
+    and stored in the folder "models" of MIEN_CACHE_DIR, or else of the user's cache folder.  Proxies are taken from the
+    environment.
     """
     from mien.errors import UnknownModelError
     from mien.models import registry, store
@@ -96,7 +100,7 @@ def get(name: str, from_file: str | None) -> None:
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Write the whole record as JSON.")
 def show(model: str, as_json: bool) -> None:
-    """Show a model's card: data, protocol, results, license, intended use.
+    """Show a model's card: data, results, license, intended use.
 
     MODEL is a name from the list, a model.toml, or a run folder.
     """
@@ -115,9 +119,9 @@ def show(model: str, as_json: bool) -> None:
 @command.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 def verify(models: tuple[str, ...]) -> int:
-    """Check the files of models against their records; by default all shipped models and the downloads that are there.
+    """Check the files of models against their records.
 
-    Exit code 1 when none is whole, 3 when some are not.
+    By default all shipped models and installed downloads.  The exit code is 1 if all fail, 3 if some do.
     """
     from mien.errors import ModelError
     from mien.models import registry, store
@@ -144,11 +148,11 @@ def verify(models: tuple[str, ...]) -> int:
 @click.argument("net", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def nets(net: str | None, as_json: bool) -> None:
-    """List the networks that can be trained: parameters and multiply-adds for one face, audio file or clip.
+    """List the networks that can be trained, with their size and cost.
 
-    Networks for faces have seven classes here, the others eight; audio and clips are as long as in training.  Some
-    networks for clips take the outputs of a face model for each frame, whose own cost is not counted.  With NET, its
-    layers.
+    Parameters and multiply-adds are those for one face, audio file or clip.  Networks for faces have seven classes
+    here, the others eight; audio and clips are as long as in training.  Some networks for clips take the outputs of a
+    face model for each frame, whose own cost is not counted.  With NET, list its layers.
     """
     import_extra("torch", extra="train", purpose="building networks")
     from mien.train.nets import NETWORKS, build_network
