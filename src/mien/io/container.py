@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from mien._checks import describe
 from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError
 from mien.io.paths import format_path
-from mien.io.sniff import HEAD_BYTES
+from mien.io.sniff import HEAD_BYTES, detect_format
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -34,6 +34,13 @@ _DEMUXERS = "wav,flac,mp3,aac,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,
 
 _COVER = 0x400
 """FFmpeg's AV_DISPOSITION_ATTACHED_PIC (libavformat/avformat.h)."""
+
+_HEADER_BYTES, _PLAIN_HEADER_BYTES = 1 << 28, 1 << 24
+"""What is read at most to open a file, since demuxers look for a header without end: of one with an index, which takes
+100 MB for a day of video, and of a plain one, where covers are the largest."""
+
+_PLAIN = ("wav", "mp3", "aac", "flac", "au", "aiff", "amr")
+"""Formats without an index."""
 
 _MICROSECOND = Fraction(1, 1_000_000)
 
@@ -117,7 +124,7 @@ def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContai
     """Open a file with one of the demuxers that follow no names of other files."""
     import av
 
-    file.defers_interrupt = True
+    file.defers_interrupt, file.bytes_left = True, file.header_bytes
     try:
         container = av_open(file, options={"format_whitelist": _DEMUXERS})
     except (av.FFmpegError, OSError, EOFError) as error:
@@ -128,6 +135,8 @@ def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContai
             f"({error_reason(error)})",
             path=path,
         ) from error
+    finally:
+        file.bytes_left = None
     return container
 
 
@@ -193,6 +202,8 @@ class PeekedFile:
         Whether Ctrl-C while reading ends the file and sets `interrupted`, because PyAV would print and forget it.
     interrupted : bool
         Whether that has happened.
+    bytes_left : int or None
+        After so many, of which each call takes 4096 or more, the file seems to end; None sets no limit.
     """
 
     def __init__(self, head: bytes, file: IO[bytes]) -> None:
@@ -200,6 +211,8 @@ class PeekedFile:
         self._head: bytes = head
         self.name = getattr(file, "name", None)
         self.defers_interrupt = self.interrupted = False
+        self.bytes_left: int | None = None
+        self.header_bytes = _PLAIN_HEADER_BYTES if detect_format(head)[1] in _PLAIN else _HEADER_BYTES
         seekable = getattr(file, "seekable", None)
         self._seeks = bool(seekable()) if callable(seekable) else False
         if self._seeks:
@@ -209,6 +222,8 @@ class PeekedFile:
 
     def read(self, size: int = -1) -> bytes:
         """Read on."""
+        if self._is_spent(size):
+            return b""
         if self._head and size >= 0:
             piece, self._head = self._head[:size], self._head[size:]
             return piece
@@ -227,7 +242,14 @@ class PeekedFile:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move, counted from where the file stood at first."""
+        if self._is_spent(0):
+            return -1  # to FFmpeg an error; an exception would be printed
         return self._file.seek(offset + (self._base if whence == 0 else 0), whence) - self._base
+
+    def _is_spent(self, size: int) -> bool:
+        if self.bytes_left is not None:
+            self.bytes_left -= max(size, 4096)
+        return self.bytes_left is not None and self.bytes_left < 0
 
     def tell(self) -> int:
         """Return the place, counted likewise."""
