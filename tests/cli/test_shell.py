@@ -165,6 +165,18 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         process.wait(timeout=60)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="closing streams is a matter of POSIX shells")
+@pytest.mark.parametrize("arguments", ["models list", "--help", "--version", "analyze -"])
+@pytest.mark.parametrize(("redirection", "code"), [("<&-", 0), (">&-", 0), ("2>&-", 0), (">/dev/full", 1)])
+def test_streams_that_are_closed_or_full_give_no_traceback(arguments: str, redirection: str, code: int) -> None:
+    command = f"'{sys.executable}' -m mien {arguments} {redirection}"
+    done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if arguments == "analyze -" else code)  # which has nothing to read
+    assert len(done.stderr.splitlines()) <= 1
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or redirection == "2>&-" or done.stderr.startswith("mien: ")
+
+
 def test_names_that_the_terminal_has_no_sign_for_are_escaped(tmp_path: Path) -> None:
     code = "from mien.cli import _shell\nwith _shell.guard():\n    _shell.write('é\\ud8ff')\n    _shell.note('ü')\n"
     done = subprocess.run(

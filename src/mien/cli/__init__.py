@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mien import __version__
-from mien.cli._shell import INTERRUPTED, guard, note
+from mien.cli._shell import FAILED, INTERRUPTED, guard, note, open_closed_streams
 
 __all__ = ["COMMANDS", "Shell", "main"]
 
@@ -60,6 +60,7 @@ class Shell(click.Group):
         Click's own exit code for Ctrl-C, which `guard` does not see before and after the subcommand, is 1.
         """
         parent: Any = super()
+        open_closed_streams()
         if not extra.pop("standalone_mode", True):
             return parent.main(*args, standalone_mode=False, **extra)
         try:
@@ -70,6 +71,9 @@ class Shell(click.Group):
         except click.ClickException as error:
             error.show()
             code = error.exit_code
+        except OSError as error:  # writing the help
+            note(str(error))
+            code = FAILED
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:

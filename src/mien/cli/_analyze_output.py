@@ -6,7 +6,8 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,8 @@ from mien._checks import count_of
 from mien.api.pipeline import KINDS, Item, Result
 from mien.api.sources import Source
 from mien.cli import _shell
-from mien.errors import MediaNotFoundError, MienError
+from mien.errors import MediaError, MediaNotFoundError, MienError
+from mien.io.container import error_reason
 from mien.io.paths import format_path, iter_media_paths
 from mien.output.registry import FORMATS, Context, Format, Writer
 from mien.output.write import make_folder
@@ -59,9 +61,14 @@ class Report:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, KeyboardInterrupt):
-            for writer in self._writers:
-                writer.discard(error)
+        if error is None or isinstance(error, KeyboardInterrupt):
+            return
+        for _, writer in self._files:
+            try:
+                writer.close()  # what was written stays
+            except Exception as problem:  # noqa: BLE001 - the first error is the one to report
+                with suppress(Exception):
+                    writer.discard(problem)
 
     def add_segment(self, source: Source, number: int, segment: SpeechSegment) -> None:
         """Write a segment of an audio file that is still read."""
@@ -133,6 +140,17 @@ class Report:
         return ", ".join([*parts, f"{self.failed} failed", f"{time.monotonic() - self._started_s:.1f} s"])
 
 
+@contextmanager
+def _explain_item_errors(source: Source) -> Iterator[None]:
+    """Turn whatever goes wrong with the files of an item into an error of that item: the others go on."""
+    try:
+        yield
+    except MienError:
+        raise
+    except Exception as error:
+        raise MediaError(f"cannot write what is made of {source.label}: {error_reason(error)}") from error
+
+
 class ItemFiles:
     """The files that are made of each item, named after it, never over something that is read.
 
@@ -184,15 +202,17 @@ class ItemFiles:
 
     def add_image(self, source: Source, image: Any, found: ImageResult | VideoFrame) -> None:
         """Take an image that was read."""
-        for form, _, writer in self._writers.get(source, ()):
-            if form.needs == "images":
-                writer.add_image(image, found)
+        with _explain_item_errors(source):
+            for form, _, writer in self._writers.get(source, ()):
+                if form.needs == "images":
+                    writer.add_image(image, found)
 
     def add_audio(self, source: Source, block: Any) -> None:
         """Take a block of sound that was read."""
-        for form, _, writer in self._writers.get(source, ()):
-            if form.needs == "audio":
-                writer.add_audio(block)
+        with _explain_item_errors(source):
+            for form, _, writer in self._writers.get(source, ()):
+                if form.needs == "audio":
+                    writer.add_audio(block)
 
     def write(self, source: Source, result: Result, *, is_complete: bool = True) -> None:
         """Write the files of an item.
@@ -207,7 +227,7 @@ class ItemFiles:
             if form.needs == "source" and not is_complete:
                 skipped.append(target)
                 continue
-            with writer:
+            with _explain_item_errors(source), writer:
                 writer.write(result)
         for target in skipped if source.kind == "video" else ():
             _shell.note(f"{format_path(target)}: not drawn, because the video was not read to its end")

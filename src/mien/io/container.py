@@ -57,6 +57,12 @@ _LARGEST_ANIMATION = 24_000_000
 
 _FRAME_MS = 100
 """How long browsers show a frame that declares no length."""
+_HEADER_BYTES, _PLAIN_HEADER_BYTES = 1 << 28, 1 << 24
+"""What is read at most to open a file, since demuxers look for a header without end: of one with an index, which takes
+100 MB for a day of video, and of a plain one, where covers are the largest."""
+
+_PLAIN = ("wav", "mp3", "aac", "flac", "au", "aiff", "amr")
+"""Formats without an index."""
 
 _MICROSECOND = Fraction(1, 1_000_000)
 
@@ -175,7 +181,7 @@ def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContai
     """Open a file with one of the demuxers that follow no names of other files."""
     import av
 
-    file.defers_interrupt = True
+    file.defers_interrupt, file.bytes_left = True, file.header_bytes
     try:
         container = av_open(file, options={"format_whitelist": _DEMUXERS})
     except (av.FFmpegError, OSError, EOFError) as error:
@@ -186,6 +192,8 @@ def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContai
             f"({error_reason(error)})",
             path=path,
         ) from error
+    finally:
+        file.bytes_left = None
     return container
 
 
@@ -325,6 +333,8 @@ class PeekedFile:
         Whether Ctrl-C while reading ends the file and sets `interrupted`, because PyAV would print and forget it.
     interrupted : bool
         Whether that has happened.
+    bytes_left : int or None
+        After so many, of which each call takes 4096 or more, the file seems to end; None sets no limit.
     is_animation : bool
         Whether it is an animated image.
     """
@@ -334,6 +344,8 @@ class PeekedFile:
         self._head: bytes = head
         self.name = getattr(file, "name", None)
         self.defers_interrupt = self.interrupted = self.is_animation = False
+        self.bytes_left: int | None = None
+        self.header_bytes = _PLAIN_HEADER_BYTES if detect_format(head)[1] in _PLAIN else _HEADER_BYTES
         seekable = getattr(file, "seekable", None)
         self._seeks = bool(seekable()) if callable(seekable) else False
         if self._seeks:
@@ -343,6 +355,8 @@ class PeekedFile:
 
     def read(self, size: int = -1) -> bytes:
         """Read on."""
+        if self._is_spent(size):
+            return b""
         if self._head and size >= 0:
             piece, self._head = self._head[:size], self._head[size:]
             return piece
@@ -370,7 +384,14 @@ class PeekedFile:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move, counted from where the file stood at first."""
+        if self._is_spent(0):
+            return -1  # to FFmpeg an error; an exception would be printed
         return self._file.seek(offset + (self._base if whence == 0 else 0), whence) - self._base
+
+    def _is_spent(self, size: int) -> bool:
+        if self.bytes_left is not None:
+            self.bytes_left -= max(size, 4096)
+        return self.bytes_left is not None and self.bytes_left < 0
 
     def tell(self) -> int:
         """Return the place, counted likewise."""
