@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -84,6 +84,16 @@ class Kind(ABC, Generic[N]):
     @abstractmethod
     def with_copies(self, recipe: Recipe, corpus: Corpus) -> tuple[Corpus, Recipe]:
         """Return a corpus with changed copies of all its rows behind them, and the recipe to train on them by."""
+
+    def extend(self, recipe: Recipe, training: Corpus, *, report: Callable[[str], object] = str) -> Corpus:
+        """Return the rows for training with those of the recipe's second dataset, and what its teachers say of them.
+
+        Raises
+        ------
+        InputError
+            If rows of this kind have neither.
+        """
+        raise InputError(f"recipe {recipe.name!r}: domain and distillation.fixed are for images, not {recipe.kind}")
 
     def prepare(self, net: N, corpus: Corpus) -> None:
         """Give a new network what it takes from all training rows at once; here nothing."""

@@ -17,6 +17,7 @@ __all__ = [
     "BOTH",
     "FER2013",
     "Distillation",
+    "Domain",
     "Loss",
     "Optimizer",
     "Recipe",
@@ -129,12 +130,15 @@ class Loss:
 class Distillation:
     """Learning from trained networks (Hinton et al. 2015, arXiv:1503.02531).
 
-    The teachers get the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237).
+    The teachers get the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237), or, where that
+    costs too much or their crops are of another size, plain ones.
 
     Parameters
     ----------
     teachers : tuple of str
-        Run folders; their probabilities are averaged.
+        Run folders; also shipped face models, where ``fixed``.  Their probabilities are averaged.
+    fixed : bool
+        Images: compute the teachers' probabilities once, of each image and its mirror image, as large as they take it.
     weight : float
         Share of the teachers' probabilities in the target; the rest is the labels'.
     temperature : float
@@ -142,8 +146,28 @@ class Distillation:
     """
 
     teachers: tuple[str, ...] = ()
+    fixed: bool = False
     weight: float = 0.6
     temperature: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A second dataset of faces to train on, of another kind than the first; validation stays the first's.
+
+    Parameters
+    ----------
+    dataset : str
+        One of `mien.data.DATASETS`, read like the first; empty for none.
+    path : str
+        Its file or folder.
+    repeat : int
+        How often each of its rows for training comes in an epoch.
+    """
+
+    dataset: str = ""
+    path: str = ""
+    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +247,7 @@ class Recipe:
     members : tuple of str
         Recipes whose networks are trained alone, and whose probabilities are added (see `mien.train.nested`); data,
         seed, and how clips are read are this recipe's.
-    optimizer, loss, augmentation, sound, video, distillation
+    optimizer, loss, augmentation, sound, video, distillation, domain
         See their classes; ``augmentation`` is for faces, ``sound`` for speech, ``video`` for clips.
     """
 
@@ -253,6 +277,7 @@ class Recipe:
     sound: SoundAugmentation = field(default_factory=SoundAugmentation)
     video: Video = field(default_factory=Video)
     distillation: Distillation = field(default_factory=Distillation)
+    domain: Domain = field(default_factory=Domain)
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2:
@@ -311,6 +336,7 @@ _PARTS: dict[str, type] = {
     "sound": SoundAugmentation,
     "video": Video,
     "distillation": Distillation,
+    "domain": Domain,
 }
 
 

@@ -126,6 +126,8 @@ def train(
         return folder
     report(f"reading {data}")
     training, validation = split_corpus(load_corpus(recipe, data, labels=labels), recipe)
+    if recipe.domain.dataset or recipe.distillation.fixed:
+        training = kind_of(recipe).extend(recipe, training, report=report)
     report(f"{len(training)} training {kind_of(recipe).noun}, {len(validation)} for validation")
     net = fit(recipe, training, validation, folder, options=options, report=report)
     if net is not None and _is_first_process():
@@ -251,7 +253,8 @@ def _make_task(
     if validation is not None and training.heads != validation.heads:
         raise InputError(f"training has the labels {training.heads}, but validation {validation.heads}")
     # Before the network: building one draws from the generator that was seeded above.
-    teachers = [load_network(Path(folder)) for folder in recipe.distillation.teachers]
+    learned = () if recipe.distillation.fixed else recipe.distillation.teachers
+    teachers = [load_network(Path(folder)) for folder in learned]
     task = EmotionTask(
         recipe,
         build_for(recipe, training.heads),
