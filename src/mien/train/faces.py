@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from mien.train.augment import Augmentation
 from mien.train.corpus import TRAINING, Corpus
 from mien.train.data import Augment
 from mien.train.export import Deployed
-from mien.train.folder import load_network
+from mien.train.folder import load_network, write_file
 from mien.train.init import init_network
 from mien.train.kinds import Kind
 from mien.train.nets import FaceNetwork, build_network
@@ -57,7 +58,9 @@ class Faces(Kind[FaceNetwork]):
         """Return ``images``, uint8 (n, H, W)."""
         return {"images": samples.images}
 
-    def extend(self, recipe: Recipe, training: Corpus, *, report: Callable[[str], object] = str) -> Corpus:
+    def extend(
+        self, recipe: Recipe, training: Corpus, folder: Path, *, report: Callable[[str], object] = str
+    ) -> Corpus:
         """Return the rows for training with those of the recipe's second dataset, and what its teachers say of them."""
         options, domain = recipe.distillation, recipe.domain
         size = recipe.net_options.get("size", _CROP_SIZE)
@@ -74,10 +77,15 @@ class Faces(Kind[FaceNetwork]):
             training = training.with_domain(other, fit_images(other.images, size), smoothing=smoothing)
             index = np.concatenate([index, np.arange(len(index), len(training)).repeat(domain.repeat)])
         if teachers:
-            report(f"probabilities of {', '.join(options.teachers)} for {len(training)} images")
-            taught = [_mirrored(teacher, images, options.temperature) for teacher in teachers]
-            means = {head: np.mean([one[head] for one in taught], axis=0) for head in training.targets}
-            training = training.with_teachers(means, options.weight)
+            known = folder / "teachers.npz"
+            if not known.is_file():  # a run that goes on, and each of several processes, takes them from there
+                report(f"probabilities of {', '.join(options.teachers)} for {len(training)} images")
+                taught = [_mirrored(teacher, images, options.temperature) for teacher in teachers]
+                buffer = io.BytesIO()
+                np.savez(buffer, **{head: np.mean([one[head] for one in taught], axis=0) for head in training.targets})
+                write_file(known, buffer.getvalue())
+            with np.load(known) as means:
+                training = training.with_teachers(means, options.weight)
         return training.take(index)
 
     def augment(self, recipe: Recipe, net: FaceNetwork, corpus: Corpus) -> Augment:

@@ -85,8 +85,21 @@ class Kind(ABC, Generic[N]):
     def with_copies(self, recipe: Recipe, corpus: Corpus) -> tuple[Corpus, Recipe]:
         """Return a corpus with changed copies of all its rows behind them, and the recipe to train on them by."""
 
-    def extend(self, recipe: Recipe, training: Corpus, *, report: Callable[[str], object] = str) -> Corpus:
+    def extend(
+        self, recipe: Recipe, training: Corpus, folder: Path, *, report: Callable[[str], object] = str
+    ) -> Corpus:
         """Return the rows for training with those of the recipe's second dataset, and what its teachers say of them.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            Names the second dataset and the teachers.
+        training : Corpus
+            The rows of the first dataset.
+        folder : pathlib.Path
+            The run folder, which keeps the teachers' probabilities.
+        report : callable
+            Gets progress lines.
 
         Raises
         ------

@@ -127,7 +127,7 @@ def train(
     report(f"reading {data}")
     training, validation = split_corpus(load_corpus(recipe, data, labels=labels), recipe)
     if recipe.domain.dataset or recipe.distillation.fixed:
-        training = kind_of(recipe).extend(recipe, training, report=report)
+        training = kind_of(recipe).extend(recipe, training, folder, report=report)
     report(f"{len(training)} training {kind_of(recipe).noun}, {len(validation)} for validation")
     net = fit(recipe, training, validation, folder, options=options, report=report)
     if net is not None and _is_first_process():
