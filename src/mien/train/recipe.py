@@ -234,6 +234,9 @@ class Recipe:
         Drop the training rows whose pixels also occur in the validation rows.
     init : str
         Where the weights start: a shipped model, a run folder or a file (see `mien.train.init`); empty for random.
+    init_share : float
+        Share of the weights of ``init`` in the result; the rest is what training made of them.  Halfway, a fine-tuned
+        network keeps what it could do and does most of what it learned (Wortsman et al. 2022, arXiv:2109.01903).
     freeze : tuple of str
         Parts of the network that stay as they start (see `mien.train.init.freeze`).
     calm_epochs : int
@@ -266,6 +269,7 @@ class Recipe:
     early_stopping: int = 0
     drop_overlap: bool = True
     init: str = ""
+    init_share: float = 0.0
     freeze: tuple[str, ...] = ()
     calm_epochs: int = 0
     inner_folds: int = 0
@@ -282,6 +286,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2:
             raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
+        if not 0 <= self.init_share < 1 or (self.init_share and not self.init):
+            raise InputError(f"recipe {self.name!r}: init_share must be in [0, 1), and 0 without init")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         _one_of(self.crop, ("fer2013", "eye-distance"), "crop")
         if self.kind == "video" and (self.loss.mixup > 0 or self.distillation.teachers):

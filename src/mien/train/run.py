@@ -30,7 +30,7 @@ from mien.train.folder import (
     load_checkpoint,
     load_network,
 )
-from mien.train.init import init_network
+from mien.train.init import blend_weights, init_network
 from mien.train.kinds import build_for, kind_of, load_corpus
 from mien.train.nets import EmotionNetwork
 from mien.train.recipe import Recipe
@@ -131,6 +131,8 @@ def train(
     report(f"{len(training)} training {kind_of(recipe).noun}, {len(validation)} for validation")
     net = fit(recipe, training, validation, folder, options=options, report=report)
     if net is not None and _is_first_process():
+        if recipe.init_share:
+            blend_weights(net, recipe.init, recipe.init_share)
         about = describe_data(recipe, training)
         export_run(folder, recipe, net, training, validation, training_data=about, report=report)
         write_run_report(folder)
