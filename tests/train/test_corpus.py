@@ -9,12 +9,15 @@ import pytest
 
 pytest.importorskip("torch")
 
+import mien
 from face_tables import make_rows, pixels_of, table_text, votes_text, write_table
+from mien.data import load_images
 from mien.errors import DatasetError, InputError
+from mien.evaluate import softmax
 from mien.train.corpus import class_weights
 from mien.train.faces import fit_images
-from mien.train.kinds import build_for, load_split
-from mien.train.recipe import Recipe
+from mien.train.kinds import build_for, kind_of, load_split
+from mien.train.recipe import Distillation, Domain, Recipe
 
 N_TRAINING, N_PUBLIC, N_COPIES = 35, 14, 3
 RECIPE = Recipe(name="own")
@@ -152,3 +155,62 @@ def test_class_weights_are_those_of_scikit_learn(tree: Path) -> None:
     expected = utils.compute_class_weight("balanced", classes=present, y=corpus.labels)
     np.testing.assert_allclose(weights[present], expected, rtol=1e-5)
     assert not np.delete(weights, present).any()
+
+
+def test_a_second_dataset_is_learned_by_all_heads(data: Path, photographs: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, domain=Domain("photographs", str(photographs), repeat=2))
+    training, _ = load_split(recipe, data)
+    both = kind_of(recipe).extend(recipe, training, tmp_path)
+    other = load_images("photographs", photographs, split="training")
+    assert len(both) == len(training) + 2 * len(other)
+    np.testing.assert_array_equal(both.inputs["images"][: len(training)], training.inputs["images"])
+    for row in range(len(training), len(both)):
+        at = (row - len(training)) // 2
+        np.testing.assert_array_equal(both.inputs["images"][row], other.images[at])
+        for head, labels in both.label_sets.items():
+            assert labels.emotions[both.truth[head][row]] == other.emotion(at)
+            assert both.targets[head][row].argmax() == both.truth[head][row]
+        # The loss smooths single labels; of votes, the others are smoothed here.
+        assert both.targets["fer7"][row].max() == 1
+        assert both.targets["ferplus8"][row].max() == pytest.approx(0.9 + 0.1 / 8)
+    groups = both.group[len(training) :]
+    assert len(set(groups.tolist())) == len(other)
+    assert set(groups.tolist()).isdisjoint(training.group.tolist())
+
+
+def test_teachers_share_the_targets(data: Path, photographs: Path, tmp_path: Path) -> None:
+    domain = Domain("photographs", str(photographs))
+    plain = replace(RECIPE, domain=domain)
+    taught = replace(plain, distillation=Distillation(("face-base",), fixed=True, weight=0.25, temperature=2.0))
+    training, _ = load_split(plain, data)
+    own, found, again = (kind_of(recipe).extend(recipe, training, tmp_path) for recipe in (plain, taught, taught))
+    analyzer = mien.FaceAnalyzer("face-base")
+    images = own.inputs["images"]
+    crops = np.repeat(np.concatenate([images, images[:, :, ::-1]])[..., None], 3, axis=3)
+    logits = {head: analyzer.logits(crops)[head] for head in own.targets}
+    for head, targets in own.targets.items():
+        expected = softmax(logits[head] / 2).reshape(2, len(own), -1).mean(axis=0)
+        labeled = targets.sum(axis=1, keepdims=True) > 0
+        blend = np.where(labeled, 0.25 * expected + 0.75 * targets, expected)
+        np.testing.assert_allclose(found.targets[head], blend, atol=0.03)  # computed in bfloat16
+        np.testing.assert_array_equal(again.targets[head], found.targets[head])
+
+
+def test_other_kinds_have_no_second_dataset(data: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, dataset="ravdess", domain=Domain("photographs", "."))
+    with pytest.raises(InputError, match="are for images, not audio"):
+        kind_of(recipe).extend(recipe, load_split(RECIPE, data)[0], tmp_path)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Six photographs of six people, without a face; three are in the split for training."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    lines = ["image,emotion,person"]
+    for number, emotion in enumerate(("anger", "fear", "happiness", "neutral", "sadness", "surprise")):
+        image = np.random.default_rng(number).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+        assert cv2.imwrite(str(folder / f"{number}.png"), cv2.GaussianBlur(image, (0, 0), 9))
+        lines.append(f"{number}.png,{emotion},person {number}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return folder

@@ -48,6 +48,7 @@ def test_whole_numbers_stand_for_floats() -> None:
         ({"name": 5}, "recipe, name must be of type str, but got 5"),
         ({"name": "x", "epochs": 0}, "recipe 'x': epochs must be at least 1 and batch at least 2"),
         ({"name": "x", "batch": 1}, "recipe 'x': epochs must be at least 1 and batch at least 2"),
+        ({"name": "x", "init_share": 0.5}, r"recipe 'x': init_share must be in \[0, 1\), and 0 without init"),
         ({"name": "x", "optimizer": 3}, r"recipe, \[optimizer\] must be a table, but got 3"),
         ({"name": "x", "optimizer": {"lr": 3}}, r"recipe, \[optimizer\] has the unknown key lr: expected kind, rate, "),
         ({"name": "x", "loss": {"mixup": "a"}}, r"recipe, \[loss\], mixup must be of type float, but got 'a'"),

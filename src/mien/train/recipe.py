@@ -18,6 +18,7 @@ __all__ = [
     "BOTH",
     "FER2013",
     "Distillation",
+    "Domain",
     "Loss",
     "Optimizer",
     "Recipe",
@@ -132,12 +133,15 @@ class Loss:
 class Distillation:
     """Learning from trained networks (Hinton et al. 2015, arXiv:1503.02531).
 
-    The teachers get the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237).
+    The teachers get the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237), or, where that
+    costs too much or their crops are of another size, plain ones.
 
     Parameters
     ----------
     teachers : tuple of str
-        Run folders; their probabilities are averaged.
+        Run folders; also shipped face models, where ``fixed``.  Their probabilities are averaged.
+    fixed : bool
+        Images: compute the teachers' probabilities once, of each image and its mirror image, as large as they take it.
     weight : float
         Share of the teachers' probabilities in the target; the rest is the labels'.
     temperature : float
@@ -145,8 +149,28 @@ class Distillation:
     """
 
     teachers: tuple[str, ...] = ()
+    fixed: bool = False
     weight: float = 0.6
     temperature: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A second dataset of faces to train on, of another kind than the first; validation stays the first's.
+
+    Parameters
+    ----------
+    dataset : str
+        One of `mien.data.DATASETS`, read like the first; empty for none.
+    path : str
+        Its file or folder.
+    repeat : int
+        How often each of its rows for training comes in an epoch.
+    """
+
+    dataset: str = ""
+    path: str = ""
+    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +241,9 @@ class Recipe:
         Drop the training rows whose pixels also occur in the validation rows.
     init : str
         Where the weights start: a shipped model, a run folder or a file (see `mien.train.init`); empty for random.
+    init_share : float
+        Share of the weights of ``init`` in the result; the rest is what training made of them.  Halfway, a fine-tuned
+        network keeps what it could do and does most of what it learned (Wortsman et al. 2022, arXiv:2109.01903).
     freeze : tuple of str
         Parts of the network that stay as they start (see `mien.train.init.freeze`).
     calm_epochs : int
@@ -230,7 +257,7 @@ class Recipe:
     members : tuple of str
         Recipes whose networks are trained alone, and whose probabilities are added (see `mien.train.nested`); data,
         seed, and how clips are read are this recipe's.
-    optimizer, loss, augmentation, sound, video, distillation
+    optimizer, loss, augmentation, sound, video, distillation, domain
         See their classes; ``augmentation`` is for faces, ``sound`` for speech, ``video`` for clips.
     """
 
@@ -250,6 +277,7 @@ class Recipe:
     early_stopping: int = 0
     drop_overlap: bool = True
     init: str = ""
+    init_share: float = 0.0
     freeze: tuple[str, ...] = ()
     calm_epochs: int = 0
     inner_folds: int = 0
@@ -261,10 +289,13 @@ class Recipe:
     sound: SoundAugmentation = field(default_factory=SoundAugmentation)
     video: Video = field(default_factory=Video)
     distillation: Distillation = field(default_factory=Distillation)
+    domain: Domain = field(default_factory=Domain)
 
     def __post_init__(self) -> None:
         if self.epochs < (0 if self.members else 1) or self.batch < 2 or self.accumulate < 1:
             raise InputError(f"recipe {self.name!r}: epochs and accumulate must be at least 1 and batch at least 2")
+        if not 0 <= self.init_share < 1 or (self.init_share and not self.init):
+            raise InputError(f"recipe {self.name!r}: init_share must be in [0, 1), and 0 without init")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         if not re.fullmatch(r"fer2013|eye-distance(-[\d.]+x[\d.]+)?", self.crop):
             raise InputError(f"crop must be fer2013 or eye-distance, but got {self.crop!r}")
@@ -322,6 +353,7 @@ _PARTS: dict[str, type] = {
     "sound": SoundAugmentation,
     "video": Video,
     "distillation": Distillation,
+    "domain": Domain,
 }
 
 
