@@ -154,14 +154,17 @@ class VideoOptions:
 
 @dataclass(frozen=True, slots=True)
 class AudioOptions:
-    """How speech is cut.
+    """Which sound is read, and how speech is cut.
 
     Parameters
     ----------
+    channel : {"mix", "left", "right"}
+        Which channel of a file is read: all together, or one of a stereo recording, such as one side of a call.
     window_s, hop_s : float, optional
         Length of the windows over long speech, and the way from one to the next; by default the model's.
     """
 
+    channel: str = option("mix", "Which channel is read.", choices=("mix", "left", "right"))
     window_s: float | None = option(
         None, "Length of the windows over speech, in seconds.", flag="window", metavar="S", default_text="the model's"
     )

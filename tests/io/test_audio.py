@@ -108,6 +108,34 @@ class Pipe:
         return self._stream.read(min(size, 1000) if size > 0 else size)
 
 
+def test_channels_in_antiphase_are_turned_before_they_are_mixed() -> None:
+    left = (0.3 * np.sin(np.arange(16000) / 7)).astype(np.float32)
+    audio = read_audio(wav(np.stack([left, -left], axis=1), 16000))
+    assert np.abs(audio.wave).max() > 0.29
+    assert any("antiphase" in warning for warning in audio.warnings)
+    other = (0.3 * np.sin(np.arange(16000) / 3)).astype(np.float32)
+    plain = read_audio(wav(np.stack([left, other], axis=1), 16000))
+    np.testing.assert_allclose(plain.wave, (left + other) / 2, atol=1e-4)
+    assert plain.warnings == ()
+
+
+def test_one_channel_can_be_read_alone() -> None:
+    left, right = (0.3 * np.sin(np.arange(16000) / step).astype(np.float32) for step in (7, 3))
+    content = wav(np.stack([left, right], axis=1), 16000)
+    for channel, expected in (("left", left), ("right", right)):
+        with iter_audio(content, rate_hz=16000, channel=channel) as blocks:
+            np.testing.assert_allclose(np.concatenate([block.wave for block in blocks]), expected, atol=1e-4)
+    with pytest.raises(InputError, match="one channel"):
+        iter_audio(wav(left[:, None], 16000), channel="right")
+    with pytest.raises(InputError, match="channel must be one of mix, left, right, but got 'both'"):
+        iter_audio(content, channel="both")
+
+
+def test_faint_sound_is_noted() -> None:
+    audio = read_audio(wav(0.01 * np.sin(np.arange(16000) / 7)[:, None].astype(np.float32), 16000))
+    assert audio.warnings == ("the sound is faint: its peak is -40 dB of full scale",)
+
+
 def test_channels_are_averaged() -> None:
     parts = np.stack([sine(8000, 0.6, hz=100.0 * (k + 1), level=0.1 * k) for k in range(6)], axis=1)
     audio = read_audio(wav(parts, 8000))

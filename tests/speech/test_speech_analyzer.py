@@ -260,6 +260,23 @@ def test_silence_and_noise_are_no_speech(analyzer: SpeechAnalyzer, seconds: floa
         assert result.summary.emotion is None
 
 
+def test_an_offset_changes_nothing(analyzer: SpeechAnalyzer) -> None:
+    quiet = np.zeros(RATE, np.float32)
+    wave = np.concatenate([quiet, 0.5 * voiced(2 * RATE, np.random.default_rng(0)), quiet])
+    plain, shifted = (analyzer.analyze(w, rate_hz=RATE) for w in (wave, wave + np.float32(0.4)))
+    assert [s.speech for s in plain.segments] == [s.speech for s in shifted.segments]
+    assert any(segment.speech for segment in plain.segments)
+
+
+def test_noisy_speech_is_noted(analyzer: SpeechAnalyzer) -> None:
+    random = np.random.default_rng(0)
+    quiet = np.zeros(2 * RATE, np.float32)
+    wave = np.concatenate([quiet, voiced(4 * RATE, random), quiet])
+    wave = (0.1 * wave / wave.std() + 0.1 * random.standard_normal(len(wave))).astype(np.float32)
+    noted = [warning for s in analyzer.analyze(wave, rate_hz=RATE).segments for warning in s.warnings]
+    assert any("above the background" in warning for warning in noted)
+
+
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
 def test_a_voice_is_found_at_any_rate(analyzer: SpeechAnalyzer, rate_hz: int) -> None:
     quiet = np.zeros(2 * RATE, np.float32)

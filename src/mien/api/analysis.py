@@ -273,7 +273,8 @@ class SpeechAnalysis:
             whole = AudioBlock(sound.wave, sound.start_s, sound.rate_hz)
             yield from self._read([whole] if len(sound.wave) else [])
         else:
-            with iter_audio(self._source, rate_hz=self._rate_hz, block_s=_BLOCK_S) as stream:
+            channel = self._analyzer.audio.channel
+            with iter_audio(self._source, rate_hz=self._rate_hz, block_s=_BLOCK_S, channel=channel) as stream:
                 self._sound = stream
                 if self._on_open is not None:
                     self._on_open(stream)

@@ -209,6 +209,7 @@ class Analyzers:
         return SpeechAnalyzer(
             model,
             output=output,
+            channel=self.audio.channel,
             window_s=self.audio.window_s,
             hop_s=self.audio.hop_s,
             threads=threads,

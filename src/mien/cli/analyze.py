@@ -141,7 +141,7 @@ _PATH = click.Path(path_type=Path)
     help=f"Table to write with --csv and --parquet.  [default: {VideoResult.tables[0]}]",
 )
 @_format_options(_VIDEOS)
-@add_options(AudioOptions, "window_s", "hop_s", group=_AUDIO)
+@add_options(AudioOptions, "channel", "window_s", "hop_s", group=_AUDIO)
 @_format_options(_AUDIO)
 @option(
     "--audio-rate",

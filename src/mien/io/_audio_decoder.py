@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import DecodeError, UnsupportedMediaError
+from mien.errors import DecodeError, InputError, UnsupportedMediaError
 from mien.io.container import (
     error_reason,
     find_time_zero,
@@ -49,11 +49,23 @@ _LARGEST = 2.0**31
 _MISSING_S, _MISSING_SHARE = 0.3, 0.01
 """A file that ends this much before the length it declares is truncated."""
 
+CHANNELS = ("mix", "left", "right")
+
+_OPPOSITE = 0.7
+"""Channels whose correlation is under minus this are in antiphase, and would cancel each other: one is wired the wrong
+way round.  Stereo of rooms and music correlates by 0 and more."""
+
+_MEMORY = 0.9999
+"""How much of the correlation a sample keeps: 0.2 s at 48 kHz, 1 s at 8 kHz."""
+
 _SHORT_S = 0.5
 """Shorter than this, no emotion can be recognized."""
 
 _QUIET = 10 ** (-50 / 20)
 """Audio whose loudest sample is under -50 dB of full scale holds hardly more than the noise of its 16 bits."""
+
+_FAINT = 10 ** (-30 / 20)
+"""Speech whose loudest sample is under -30 dB of full scale was recorded too far away or at the wrong gain."""
 
 _OFFSET = 0.02
 """A mean further from zero than 2 % of full scale is an offset of the recorder."""
@@ -69,9 +81,14 @@ class AudioDecoder:
     ----------
     source : str, os.PathLike, bytes or binary file object
         The file; a file object is read from its current position, and not closed.
+    channel : {"mix", "left", "right"}
+        See `mien.io.audio.iter_audio`.
     """
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Any, channel: str = "mix") -> None:
+        if channel not in CHANNELS:
+            raise InputError(f"channel must be one of {', '.join(CHANNELS)}, but got {channel!r}")
+        self._mixer = Mixer(channel)
         self.path, self._file, self._owned = open_file(source, _NOUN)
         self._label = format_source(self.path, _NOUN)
         self.warnings: list[str] = []
@@ -127,6 +144,8 @@ class AudioDecoder:
                 f"but expected {_LOWEST_HZ} to {_HIGHEST_HZ} Hz",
                 path=self.path,
             )
+        if self._mixer.channel == "right" and self.channels < 2:
+            raise InputError(f"{self._label} has one channel: expected two for channel='right'")
         self.is_video = bool(moving_image_streams(self._container))
         zero, warning = find_time_zero(self._container)
         self._zero_s = float(zero)
@@ -151,6 +170,8 @@ class AudioDecoder:
             yield start_s, frame.sample_rate, wave
         if self._damaged:
             self.warnings.append(f"damaged parts of the sound were left out ({self._damaged} of them)")
+        if self._mixer.turned:
+            self.warnings.append("channels are in antiphase: they are turned before they are mixed")
         if self._backwards:
             self.warnings.append("the file's times run backwards; the sound is read in its order")
         self._check_end()
@@ -191,9 +212,7 @@ class AudioDecoder:
         return start_s if late_s > _GAP_S else self._end_s
 
     def _mono(self, frame: AudioFrame) -> NDArray[np.float32]:
-        channels = self.signal.push(_to_float(frame.to_ndarray(), len(frame.layout.channels)))
-        mono: NDArray[np.float32] = channels[0] if len(channels) == 1 else channels.mean(axis=0, dtype=np.float32)
-        return mono
+        return self._mixer.mix(self.signal.push(_to_float(frame.to_ndarray(), len(frame.layout.channels))))
 
     def _check_end(self) -> None:
         declared_s = self._declared_s
@@ -225,6 +244,40 @@ def _read_wav_duration_s(head: bytes) -> float:
     rate = int.from_bytes(head[form + 16 : form + 20], "little")
     size = int.from_bytes(head[data + 4 : data + 8], "little")
     return size / rate if rate and size < 0xFFFFFF00 else 0.0
+
+
+class Mixer:
+    """Make one channel of several.
+
+    Parameters
+    ----------
+    channel : {"mix", "left", "right"}
+        See `mien.io.audio.iter_audio`.
+    """
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self.turned = False
+        self._products: NDArray[np.float64] | None = None
+        self._powers: NDArray[np.float64] = np.zeros(0)
+
+    def mix(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 (n,) of float32 (channels, n)."""
+        if self.channel != "mix" or len(channels) == 1:
+            chosen: NDArray[np.float32] = channels[1 if self.channel == "right" and len(channels) > 1 else 0]
+            return chosen
+        kept = _MEMORY ** channels.shape[1]
+        if self._products is None or len(self._products) != len(channels):
+            self._products = self._powers = np.zeros(len(channels))
+        self._products = kept * self._products + channels @ channels[0]
+        self._powers = kept * self._powers + np.einsum("cn,cn->c", channels, channels, dtype=np.float64)
+        opposite = self._products < -_OPPOSITE * np.sqrt(self._powers * self._powers[0])
+        if not opposite.any():
+            mono: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32)
+            return mono
+        self.turned = True
+        signs = np.where(opposite, -1, 1).astype(np.float32) / np.float32(len(channels))
+        return np.asarray(signs @ channels, np.float32)
 
 
 class SignalCheck:
@@ -271,6 +324,8 @@ class SignalCheck:
             found.append("the sound is silent: all samples are 0")
         elif self.values and self.peak < _QUIET:
             found.append(f"the sound is nearly silent: its peak is {_db(self.peak):.0f} dB of full scale")
+        elif self.values and self.peak < _FAINT:
+            found.append(f"the sound is faint: its peak is {_db(self.peak):.0f} dB of full scale")
         mean = self.total / max(self.values, 1)
         if abs(mean) > _OFFSET and duration_s >= _SHORT_S:
             found.append(f"the sound has an offset: its mean is {mean:+.3f} of full scale, not 0")

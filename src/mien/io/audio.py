@@ -112,11 +112,11 @@ class AudioReader:
         Whether the file has moving images, too.
     """
 
-    def __init__(self, source: Any, *, rate_hz: int | None, block_s: float) -> None:
+    def __init__(self, source: Any, *, rate_hz: int | None, block_s: float, channel: str = "mix") -> None:
         if rate_hz is not None:
             check_integer(rate_hz, "rate_hz", low=LOWEST_HZ, high=HIGHEST_HZ)
         check_number(block_s, "block_s", low=0.001, high=3600)
-        self._decoder = AudioDecoder(source)
+        self._decoder = AudioDecoder(source, channel)
         self.path, self.format = self._decoder.path, self._decoder.format
         self.codec, self.channels = self._decoder.codec, self._decoder.channels
         self.is_video = self._decoder.is_video
@@ -204,7 +204,7 @@ class _BlockCutter:
         self._samples_out += whole
 
 
-def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0) -> AudioReader:
+def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0, channel: str = "mix") -> AudioReader:
     """Read an audio file, or the sound of a video, block by block, in constant memory.
 
     Parameters
@@ -215,6 +215,8 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
         Samples per second that come out; None keeps the file's own.
     block_s : float
         Length of a block in seconds.
+    channel : {"mix", "left", "right"}
+        Which channel is read: the mean of all, where those in antiphase to the first are turned; or one of two.
 
     Returns
     -------
@@ -233,7 +235,7 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
     InputError
         If the source is of another type, or an option out of range.
     """
-    return AudioReader(source, rate_hz=rate_hz, block_s=block_s)
+    return AudioReader(source, rate_hz=rate_hz, block_s=block_s, channel=channel)
 
 
 def read_audio(source: Any, *, rate_hz: int | None = None) -> Audio:

@@ -42,6 +42,12 @@ SHORT_S = 0.5
 RULES = Rules(least_pause_s=PAUSE_S, least_cut_s=CUT_S)
 """What is speech, and where it is cut."""
 
+_OFFSET = 0.02
+"""A mean further from zero than 2 % of full scale is an offset of the recorder, and taken away."""
+
+_NOISY_DB = 10.0
+"""Speech less than this above the noise is read much worse: the curve of the model's card falls from there on."""
+
 _LONGEST_S = 600.0
 
 _BLOCK_S = 0.5
@@ -64,6 +70,8 @@ class SpeechAnalyzer(EmotionModel):
     output : str, optional
         Which of the model's outputs is read, or a label set that its default output maps to (``"fer7"``); by default
         the one that its record names.
+    channel : {"mix", "left", "right"}
+        Which channel of files is read by functions that take the analyzer; waveforms have one.
     window_s, hop_s : float, optional
         Length of the windows over long speech, and the way from one to the next, in seconds; by default the record's
         (a hop of half the window, if only that is given).
@@ -84,6 +92,7 @@ class SpeechAnalyzer(EmotionModel):
         model: str | os.PathLike[str] | ModelSpec = "speech-base",
         *,
         output: str | None = None,
+        channel: str = "mix",
         window_s: float | None = None,
         hop_s: float | None = None,
         threads: int | None = 1,
@@ -94,7 +103,7 @@ class SpeechAnalyzer(EmotionModel):
         options = ModelOptions(
             speech_model=model, output=output, threads=threads, device=device, engine=engine, precision=precision
         )
-        self._configure(options, AudioOptions(window_s=window_s, hop_s=hop_s))
+        self._configure(options, AudioOptions(channel=channel, window_s=window_s, hop_s=hop_s))
         self.load()
 
     @classmethod
@@ -309,7 +318,8 @@ class SpeechStream:
         return tuple(segments)
 
     def _process(self, block: Wave) -> list[SpeechSegment]:
-        own = self._resampler.push(block)
+        offset = float(block.mean()) if len(block) else 0.0
+        own = self._resampler.push(block - np.float32(offset) if abs(offset) > _OFFSET else block)
         self._buffer.add(own)
         self._meter.push(own)
         return self._follow_activity(self._activity.push(own))
@@ -405,6 +415,8 @@ class SpeechStream:
     def _segment(self, piece: WindowSegment, warnings: tuple[str, ...] = ()) -> SpeechSegment:
         end_s = self._seconds(piece.end)
         ratio = self._meter.snr_db(self._reported_s, end_s) if end_s > self._reported_s else None
+        if ratio is not None and ratio < _NOISY_DB:
+            warnings = (*warnings, f"noisy: {ratio:.0f} dB above the background")
         segment = SpeechSegment(
             self._reported_s, end_s, True, self._analyzer._emotion(piece.probabilities), warnings, ratio
         )
