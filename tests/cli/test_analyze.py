@@ -117,7 +117,8 @@ def test_standard_input(here: Path, model: Path, face: bytes) -> None:
     assert [p.name for p in Path("drawn").iterdir()] == ["stdin.png"]
     assert [p.name for p in Path("faces").iterdir()] == ["stdin.png_face1.png"]
     assert (
-        one_line(run(model, "-", stdin=b"")) == "the image is empty: expected a JPEG, PNG, WebP, TIFF, BMP or GIF image"
+        one_line(run(model, "-", stdin=b""))
+        == "the image is empty: expected a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC image"
     )
 
 
@@ -191,7 +192,7 @@ def test_a_bad_image_becomes_a_row_and_exit_code_3(here: Path, model: Path, face
     Path("a/bad.jpg").write_text("text")
     done = run(model, "a", *([how] if how else []))
     assert done.exit_code == 3
-    message = "a/bad.jpg must be a JPEG, PNG, WebP, TIFF, BMP or GIF image, but it is something else"
+    message = "a/bad.jpg must be a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC image, but it is something else"
     lines = done.stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"mien: {message}")
