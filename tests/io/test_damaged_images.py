@@ -62,7 +62,6 @@ def test_whole_files_are_read() -> None:
     ("name", "reason"),
     [
         ("jpeg2000", "it is an image in the format jpeg2000"),
-        ("avif", "it is an image in the format avif"),
         ("ico", "it is something else"),
         ("ppm", "it is something else"),
         ("tga", "it is something else"),

@@ -109,6 +109,9 @@ def _key(flag: str) -> str:
     return f"format_{flag.removeprefix('--').replace('-', '_')}"
 
 
+_NAMED_FILES = 3
+"""Names of skipped files that the note at the end has."""
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -445,6 +448,8 @@ class _Run:
         )
         self._targets = targets
         self._files = ItemFiles(targets, paths, many=plan.is_many)
+        self._skipped: list[str] = []
+        self._skipped_count = 0
         self._range: tuple[float, float] = (0.0, 0.0)
         self._drawn_s: float | None = None
 
@@ -477,12 +482,23 @@ class _Run:
                 self._display.end_item()
                 report.close()
                 raise
+        if self._skipped_count:
+            more = ", ..." * (self._skipped_count > len(self._skipped))
+            _shell.note(
+                f"{self._skipped_count} skipped (no image, video or audio file): {', '.join(self._skipped)}{more}"
+            )
         return report.close()
+
+    def _skip(self, path: str) -> None:
+        """Count a file that is not read, and keep the names of the first."""
+        self._skipped_count += 1
+        if self._skipped_count <= _NAMED_FILES:
+            self._skipped.append(format_path(path))
 
     def _sources(self) -> Iterator[Source]:
         """Yield what is read, with its files begun."""
         inputs = (self._stdin_source() if path == STDIN else path for path in self._paths)
-        for source in find_sources(inputs, only=self._choices.only):
+        for source in find_sources(inputs, only=self._choices.only, on_skipped=self._skip):
             if source.error is None and self._choices.has_tables and source.kind not in self._labels:
                 expected = _and(tuple(self._labels))
                 message = (
