@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from mien.data import DATASETS
 from mien.errors import DatasetError, InputError
+from mien.models.spec import MODEL_NAME
 from mien.train.augment import Augmentation, SoundAugmentation
 
 __all__ = [
@@ -255,6 +257,8 @@ class Recipe:
     distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(MODEL_NAME, self.name):
+            raise InputError(f"a recipe's name must consist of letters, digits and . _ -, but got {self.name[:80]!r}")
         if self.epochs < 1 or self.batch < 2:
             raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
@@ -417,8 +421,8 @@ def load_recipe(name_or_path: str) -> Recipe:
             raise DatasetError(f"cannot read the recipe {path}: {error}") from error
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"recipe {name_or_path}: {error}") from None
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and deep nesting
+        raise InputError(f"recipe {name_or_path}: {str(error)[:200]}") from None
     return Recipe.from_dict(data, source=f"recipe {name_or_path}")
 
 
