@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from mien.data import DATASETS
 from mien.errors import DatasetError, InputError
+from mien.models.spec import MODEL_NAME
 from mien.train.augment import Augmentation, SoundAugmentation
 
 __all__ = [
@@ -292,6 +293,8 @@ class Recipe:
     domain: Domain = field(default_factory=Domain)
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(MODEL_NAME, self.name):
+            raise InputError(f"a recipe's name must consist of letters, digits and . _ -, but got {self.name[:80]!r}")
         if self.epochs < (0 if self.members else 1) or self.batch < 2 or self.accumulate < 1:
             raise InputError(f"recipe {self.name!r}: epochs and accumulate must be at least 1 and batch at least 2")
         if not 0 <= self.init_share < 1 or (self.init_share and not self.init):
@@ -460,8 +463,8 @@ def load_recipe(name_or_path: str) -> Recipe:
             raise DatasetError(f"cannot read the recipe {path}: {error}") from error
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"recipe {name_or_path}: {error}") from None
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and deep nesting
+        raise InputError(f"recipe {name_or_path}: {str(error)[:200]}") from None
     return Recipe.from_dict(data, source=f"recipe {name_or_path}")
 
 
