@@ -263,11 +263,13 @@ class Recipe:
     distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self) -> None:
-        if self.epochs < (0 if self.members else 1) or self.batch < 2 or self.accumulate < 1:
-            raise InputError(f"recipe {self.name!r}: epochs and accumulate must be at least 1 and batch at least 2")
+        if self.epochs < (0 if self.members else 1) or self.batch < 2:
+            raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
+        if self.accumulate < 1:
+            raise InputError(f"recipe {self.name!r}: accumulate must be at least 1, but is {self.accumulate}")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         if not re.fullmatch(r"fer2013|eye-distance(-[\d.]+x[\d.]+)?", self.crop):
-            raise InputError(f"crop must be fer2013 or eye-distance, but got {self.crop!r}")
+            raise InputError(f"crop must be one of fer2013, eye-distance, but got {self.crop!r}")
         if self.kind == "video" and (self.loss.mixup > 0 or self.distillation.teachers):
             raise InputError(f"recipe {self.name!r}: clips take neither mixup nor teachers")
         self._check_inner_folds()
