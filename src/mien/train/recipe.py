@@ -295,13 +295,15 @@ class Recipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(MODEL_NAME, self.name):
             raise InputError(f"a recipe's name must consist of letters, digits and . _ -, but got {self.name[:80]!r}")
-        if self.epochs < (0 if self.members else 1) or self.batch < 2 or self.accumulate < 1:
-            raise InputError(f"recipe {self.name!r}: epochs and accumulate must be at least 1 and batch at least 2")
+        if self.epochs < (0 if self.members else 1) or self.batch < 2:
+            raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
+        if self.accumulate < 1:
+            raise InputError(f"recipe {self.name!r}: accumulate must be at least 1, but is {self.accumulate}")
         if not 0 <= self.init_share < 1 or (self.init_share and not self.init):
             raise InputError(f"recipe {self.name!r}: init_share must be in [0, 1), and 0 without init")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         if not re.fullmatch(r"fer2013|eye-distance(-[\d.]+x[\d.]+)?", self.crop):
-            raise InputError(f"crop must be fer2013 or eye-distance, but got {self.crop!r}")
+            raise InputError(f"crop must be one of fer2013, eye-distance, but got {self.crop!r}")
         if self.kind == "video" and (self.loss.mixup > 0 or self.distillation.teachers):
             raise InputError(f"recipe {self.name!r}: clips take neither mixup nor teachers")
         self._check_inner_folds()
