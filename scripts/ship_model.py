@@ -1,6 +1,6 @@
 """Make the trained model of a run the shipped one: graph, record with measured results and card, into the weights.
 
-    python scripts/ship_model.py runs/face-base --data fer2013.csv [--labels fer2013new.csv]
+    python scripts/ship_model.py runs/face-base --data fer2013.csv [--labels fer2013new.csv] [--photographs DIR]
     python scripts/ship_model.py runs/face-small --int8 --card scripts/face-small-card.toml --data fer2013.csv
 
 Every figure of the record is measured here, through the exported graph, by what ``mien evaluate`` runs; nothing is
@@ -23,7 +23,7 @@ from add_heads import add_heads
 from quantize_model import MOST, ROLE, ROWS, SEED, card, chosen, measure, worst
 
 import mien
-from mien.data import Samples
+from mien.data import Samples, load_images
 from mien.data.fer2013 import add_votes, read_fer2013
 from mien.evaluate import Evaluation, evaluate
 from mien.models import ModelSpec, registry, store
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true", help="ship the graph in eight bits, and no other")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labels", type=Path)
+    parser.add_argument("--photographs", type=Path, help="measure on the photographs of people not trained on, too")
     parser.add_argument("--card", type=Path, default=Path(__file__).with_name("face-base-card.toml"))
     options = parser.parse_args()
 
@@ -111,6 +112,10 @@ def main() -> None:
         (tested, ""),
         *((add_votes(tested, options.labels, protocol=p), f" --protocol {p}") for p in HARD),
     ]
+    if options.photographs:
+        assert spec.input is not None
+        read = load_images("photographs", options.photographs, split="validation", size=spec.input.size)
+        cases += [(read, f" --labels-as {output.name}") for output in spec.outputs]
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         if options.int8:
@@ -128,8 +133,10 @@ def ship(
     record["results"] = []
     record["card"] = about
     for data, extra in cases:
-        result = evaluate(analyzer, data, training=training)
-        command = f"mien evaluate {spec.name} {result.dataset} --data fer2013.csv --split {result.split}{extra}"
+        _, _, output = extra.partition("--labels-as ")
+        result = evaluate(analyzer, data, training=None if output else training, labels_as=output or None)
+        path = "photographs/" if output else "fer2013.csv"
+        command = f"mien evaluate {spec.name} {result.dataset} --data {path} --split {result.split}{extra}"
         record["results"] += figures(result, command)
         if not extra or extra.endswith("majority"):
             record["card"][f"recall_by_class_{result.dataset}"] = by_class(result)
