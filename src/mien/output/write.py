@@ -485,7 +485,7 @@ def write_in_place(target: Path) -> Iterator[Path]:
         yield target
     except OSError as error:
         kept = "; what was written before is kept" if target.is_file() and target.stat().st_size else ""
-        raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}{kept}", path=target) from error
+        raise MediaError(f"cannot write {format_path(target)}: {error.strerror or error}{kept}", path=target) from error
 
 
 def make_folder(folder: Path) -> None:
