@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mien import __version__
-from mien.cli._shell import FAILED, INTERRUPTED, guard, note, open_closed_streams
+from mien.cli._shell import FAILED, INTERRUPTED, guard, keep_caches_together, note, open_closed_streams
 
 __all__ = ["COMMANDS", "Shell", "main"]
 
@@ -61,6 +61,7 @@ class Shell(click.Group):
         """
         parent: Any = super()
         open_closed_streams()
+        keep_caches_together()
         if not extra.pop("standalone_mode", True):
             return parent.main(*args, standalone_mode=False, **extra)
         try:

@@ -30,6 +30,7 @@ __all__ = [
     "TERMINATED",
     "Advance",
     "guard",
+    "keep_caches_together",
     "note",
     "one_line",
     "open_closed_streams",
@@ -186,6 +187,15 @@ def open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - as long as the process
+
+
+def keep_caches_together() -> None:
+    """Let matplotlib keep its list of fonts in mien's cache folder, not in a folder of its own in the user's home."""
+    if "MPLCONFIGDIR" not in os.environ:
+        import platformdirs
+
+        folder = os.environ.get("MIEN_CACHE_DIR", "").strip() or platformdirs.user_cache_dir("mien", appauthor=False)
+        os.environ["MPLCONFIGDIR"] = str(Path(folder).absolute() / "matplotlib")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
