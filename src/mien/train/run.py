@@ -176,7 +176,8 @@ def fit(
     Returns
     -------
     EmotionNetwork or None
-        The network with the weights of the best epoch, or of the last with a second dataset; None if `RunOptions.stop_after` ended the run before its time.
+        The network with the weights of the best epoch, or, with a second dataset, of the last; None if
+        `RunOptions.stop_after` ended the run before its time.
 
     Raises
     ------
