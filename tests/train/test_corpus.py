@@ -233,17 +233,3 @@ def test_other_kinds_have_no_second_dataset(data: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, dataset="ravdess", domain=Domain("photographs", "."))
     with pytest.raises(InputError, match="are for images, not audio"):
         kind_of(recipe).extend(recipe, load_split(RECIPE, data)[0], tmp_path)
-
-
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """Six photographs of six people, without a face; three are in the split for training."""
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    lines = ["image,emotion,person"]
-    for number, emotion in enumerate(("anger", "fear", "happiness", "neutral", "sadness", "surprise")):
-        image = np.random.default_rng(number).integers(0, 255, (60, 60, 3), dtype=np.uint8)
-        assert cv2.imwrite(str(folder / f"{number}.png"), cv2.GaussianBlur(image, (0, 0), 9))
-        lines.append(f"{number}.png,{emotion},person {number}")
-    (folder / "labels.csv").write_text("\n".join(lines))
-    return folder

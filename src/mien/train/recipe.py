@@ -157,7 +157,9 @@ class Distillation:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A second dataset of faces to train on, of another kind than the first; validation stays the first's.
+    """A second dataset of faces to train on, of another kind than the first.
+
+    Validation stays the first's, which cannot choose the epoch for both: the last is kept.
 
     Parameters
     ----------

@@ -217,7 +217,8 @@ def fit(
     Returns
     -------
     EmotionNetwork or None
-        The network with the weights of the best epoch; None if `RunOptions.stop_after` ended the run before its time.
+        The network with the weights of the best epoch, or, with a second dataset, of the last; None if
+        `RunOptions.stop_after` ended the run before its time.
 
     Raises
     ------
@@ -247,7 +248,9 @@ def fit(
     stopped = isinstance(stopping, EarlyStopping) and stopping.stopped_epoch > 0
     if trainer.current_epoch < recipe.epochs and not stopped:
         return None
-    return load_checkpoint(folder, recipe, epoch="last" if validation is None else "best")
+    # The first dataset's validation rows know nothing of the second.
+    is_last = validation is None or recipe.domain.dataset
+    return load_checkpoint(folder, recipe, epoch="last" if is_last else "best")
 
 
 def _make_logger(entry: str | Logger, folder: Path) -> Logger:
