@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mien import __version__
-from mien.cli._shell import FAILED, INTERRUPTED, guard, keep_caches_together, note, open_closed_streams
+from mien.cli.shell import FAILED, INTERRUPTED, guard, keep_caches_together, note, open_closed_streams
 
 __all__ = ["COMMANDS", "Shell", "main"]
 
@@ -34,7 +34,7 @@ COMMANDS = {
 class Shell(click.Group):
     """A group that imports its subcommands when they are needed, and turns errors into one line and an exit code.
 
-    A subcommand's function returns its exit code (``None`` means 0) or raises; see `mien.cli._shell.guard`.
+    A subcommand's function returns its exit code (``None`` means 0) or raises; see `mien.cli.shell.guard`.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

@@ -15,7 +15,7 @@ from typing import Any
 from mien._checks import count_of
 from mien.api.pipeline import KINDS, Item, Result
 from mien.api.sources import Source
-from mien.cli import _shell
+from mien.cli import shell
 from mien.errors import MediaError, MediaNotFoundError, MienError
 from mien.io.container import error_reason
 from mien.io.paths import format_path, iter_media_paths
@@ -97,7 +97,7 @@ class Report:
     def add_failure(self, message: str) -> None:
         """Say that something could not be read or made."""
         self.failed += 1
-        _shell.note(message)
+        shell.note(message)
 
     def _count(self, result: Result) -> None:
         self.done += 1
@@ -112,7 +112,7 @@ class Report:
             self._people += len(result.tracks)
             self._video_s += result.end_s - result.start_s
         for warning in result.warnings:
-            _shell.note(f"warning: {result.path or 'standard input'}: {warning}")
+            shell.note(f"warning: {result.path or 'standard input'}: {warning}")
 
     def close(self) -> int:
         """Write what is left, and return the exit code."""
@@ -120,13 +120,13 @@ class Report:
             writer.close()
         for path, writer in self._files:
             rows = f"{count_of(writer.rows, 'row')} to " if hasattr(writer, "rows") else ""
-            _shell.note(f"wrote {rows}{format_path(path)}")
+            shell.note(f"wrote {rows}{format_path(path)}")
         # A single failure has said all in its own line.
         if self._many and self.done + self.failed > 1:
-            _shell.note(self._counts())
+            shell.note(self._counts())
         if self.failed == 0:
             return 0
-        return _shell.SOME_FAILED if self.done else _shell.FAILED
+        return shell.SOME_FAILED if self.done else shell.FAILED
 
     def _counts(self) -> str:
         parts = []
@@ -230,7 +230,7 @@ class ItemFiles:
             with _explain_item_errors(source), writer:
                 writer.write(result)
         for target in skipped if source.kind == "video" else ():
-            _shell.note(f"{format_path(target)}: not drawn, because the video was not read to its end")
+            shell.note(f"{format_path(target)}: not drawn, because the video was not read to its end")
 
     def discard(self, source: Source, failed: FailedItem) -> None:
         """Give up the files of an item that failed."""

@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from mien.api.pipeline import KINDS, SPEECH, Analyzers, Item, Pipeline, Progress, Result
 from mien.api.sources import KindName, Pipe, Source, find_sources, is_several, kind_of_path
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._analyze_output import STDIN, ItemFiles, Report, is_one_file
 from mien.cli._options import GroupedCommand, add_options, flag_of, option
 from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
@@ -462,7 +462,7 @@ class _Run:
         streams = [form for form in choices.formats if form.target == "stream"]
         tables = [(form, choices.place(form)) for form in choices.formats if form.target == "file"]
         needs = {form.needs for form, _ in self._targets}
-        with _shell.terminable(), Report(streams, tables, self._context) as report, ExitStack() as stack:
+        with shell.terminable(), Report(streams, tables, self._context) as report, ExitStack() as stack:
             self._report, self._display = report, _Display(stack, plan)
             if not plan.is_whole:
                 stack.callback(_count_beside(self._paths, self._display.expect).set)
@@ -484,7 +484,7 @@ class _Run:
                 raise
         if self._skipped_count:
             more = ", ..." * (self._skipped_count > len(self._skipped))
-            _shell.note(
+            shell.note(
                 f"{self._skipped_count} skipped (no image, video or audio file): {', '.join(self._skipped)}{more}"
             )
         return report.close()
@@ -554,7 +554,7 @@ class _Run:
                 self._report.add_failure(str(error))
             except KeyboardInterrupt:
                 for target in drawn if self._drawn_s is not None else ():
-                    _shell.note(f"{format_path(target)}: drawn only up to {self._drawn_s:.1f} s")
+                    shell.note(f"{format_path(target)}: drawn only up to {self._drawn_s:.1f} s")
                 raise
             finally:
                 self._display.end_item()
@@ -586,10 +586,10 @@ class _Display:
     """How far the run is: items where there are many, and within a video or an audio file its time."""
 
     def __init__(self, stack: ExitStack, plan: _Plan) -> None:
-        self._items = _shell.Advance()
+        self._items = shell.Advance()
         if plan.is_many:
             unit = KINDS[plan.kinds[0]].many if len(plan.kinds) == 1 else "files" if plan.kinds else "images"
-            self._items = stack.enter_context(_shell.progress(plan.total, "analyzing", unit=unit))
+            self._items = stack.enter_context(shell.progress(plan.total, "analyzing", unit=unit))
         self._item = stack.enter_context(ExitStack())
         self._what = ""
         self._reach: Callable[[float], None] = lambda _: None
@@ -605,7 +605,7 @@ class _Display:
         if what != self._what:
             self.end_item()
             self._item.enter_context(self._items.paused())
-            self._reach = self._item.enter_context(_shell.time_progress(what, start_s, end_s))
+            self._reach = self._item.enter_context(shell.time_progress(what, start_s, end_s))
             self._what = what
         self._reach(time_s)
 
@@ -642,5 +642,5 @@ def _explainer(analyzer: FaceAnalyzer, method: str) -> Callable[..., Any]:
 
     chosen = choose_method(analyzer.spec, method)
     words = {"cam": "class activation maps", "occlusion": "hiding parts of the face (about 100 predictions a face)"}
-    _shell.note(f"explained by {words[chosen]}")
+    shell.note(f"explained by {words[chosen]}")
     return lambda image, faces: heat(image, analyzer.explain(image, faces, method=chosen))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import add_options, engine_options, option
 from mien.options import ModelOptions, VideoOptions
 
@@ -87,7 +87,7 @@ def command(
 
         return VideoAnalyzer(detector=name, **options)
 
-    with _shell.terminable(), ExitStack() as stack:
+    with shell.terminable(), ExitStack() as stack:
         screen = None
         if not windowless:
             from mien.live_window import Screen
@@ -124,7 +124,7 @@ class _Messages:
         self.show: Callable[[str], None] = lambda _: None
 
     def __call__(self, text: str) -> None:
-        _shell.note(text)
+        shell.note(text)
         self.show(text)
 
 
@@ -136,7 +136,7 @@ def _write_lines(session: LiveSession, update: LiveUpdate) -> None:
         if session.voice is not None:
             _, together = session.voice.current(result.frame)
             line["together"] = None if together is None else together.to_dict()
-        _shell.write(json.dumps(line, allow_nan=False))
+        shell.write(json.dumps(line, allow_nan=False))
     for segment in update.segments:
-        _shell.write(json.dumps({"kind": "speech", **segment.to_dict()}, allow_nan=False))
+        shell.write(json.dumps({"kind": "speech", **segment.to_dict()}, allow_nan=False))
     sys.stdout.flush()

@@ -10,7 +10,7 @@ import click
 
 from mien._checks import count_of
 from mien._extras import import_extra
-from mien.cli import _shell
+from mien.cli import shell
 
 __all__ = ["command"]
 
@@ -52,7 +52,7 @@ def list_(as_json: bool) -> None:
         )
         return
     rows = [(s.name, s.task, _size(s.size_bytes), s.license.weights, state) for s, state in known]
-    _shell.write(_shell.table(("name", "task", "size", "license", "state"), rows, right=(2,)))
+    shell.write(shell.table(("name", "task", "size", "license", "state"), rows, right=(2,)))
 
 
 @command.command()
@@ -83,7 +83,7 @@ def get(name: str, from_file: str | None) -> None:
         store.install(spec, from_file)
     else:
         done = 0
-        with _shell.progress(spec.size_bytes, f"downloading {name}", unit="bytes") as advance:
+        with shell.progress(spec.size_bytes, f"downloading {name}", unit="bytes") as advance:
 
             def on_progress(received: int) -> None:
                 nonlocal done
@@ -92,8 +92,8 @@ def get(name: str, from_file: str | None) -> None:
 
             store.download(spec, on_progress=on_progress)
     path = spec.path.parent / spec.file().file
-    _shell.write(f"{name}: {path}, {_size(spec.size_bytes)}, sha256 as recorded; license {spec.license.weights}")
-    _shell.note(f"attribution: {spec.license.attribution}")
+    shell.write(f"{name}: {path}, {_size(spec.size_bytes)}, sha256 as recorded; license {spec.license.weights}")
+    shell.note(f"attribution: {spec.license.attribution}")
 
 
 @command.command()
@@ -110,10 +110,10 @@ def show(model: str, as_json: bool) -> None:
     if as_json:
         _write_json(spec.to_dict())
     else:
-        _shell.write("\n".join(_card(spec)))
+        shell.write("\n".join(_card(spec)))
         for entry in spec.files:
             if entry.url:
-                _shell.write(f"download: {entry.url}")
+                shell.write(f"download: {entry.url}")
 
 
 @command.command()
@@ -135,13 +135,13 @@ def verify(models: tuple[str, ...]) -> int:
             store.verify(spec)
         except ModelError as error:
             failed += 1
-            _shell.note(str(error))
+            shell.note(str(error))
         else:
             count = len({file.file for file in spec.files})
-            _shell.write(f"{_shell.one_line(name)}: {count_of(count, 'file')}, {_size(spec.size_bytes)}, as recorded")
+            shell.write(f"{shell.one_line(name)}: {count_of(count, 'file')}, {_size(spec.size_bytes)}, as recorded")
     if failed == 0:
         return 0
-    return _shell.FAILED if failed == len(chosen) else _shell.SOME_FAILED
+    return shell.FAILED if failed == len(chosen) else shell.SOME_FAILED
 
 
 @command.command()
@@ -179,7 +179,7 @@ def nets(net: str | None, as_json: bool) -> None:
         _write_json([dict(zip(head, row, strict=True)) for row in rows])
     else:
         cells = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
-        _shell.write(_shell.table([title.replace("_", "-") for title in head], cells, right=right))
+        shell.write(shell.table([title.replace("_", "-") for title in head], cells, right=right))
 
 
 def _input(net: Any) -> str:
@@ -189,7 +189,7 @@ def _input(net: Any) -> str:
 
 
 def _write_json(data: Any) -> None:
-    _shell.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
+    shell.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
 
 
 def _plain(value: Any) -> str:
@@ -221,7 +221,7 @@ def _card(spec: Any) -> list[str]:
     lines += [f"{key}: {value}" for key, value in facts]
     if spec.results:
         lines += ["", _results(spec.results)]
-    return [_shell.one_line(line) if "\n" not in line else line for line in lines]
+    return [shell.one_line(line) if "\n" not in line else line for line in lines]
 
 
 def _words(value: Any) -> str:
@@ -240,4 +240,4 @@ def _results(results: Any) -> str:
         rows.append((r.dataset, r.split, r.protocol, r.output, r.metric, f"{r.value:.4g}", interval, r.n, r.date))
     head = ("data set", "split", "protocol", "output", "metric", "value", "95 % interval", "n", "date")
     commands = "\n".join(f"measured by: {c}" for c in dict.fromkeys(r.command for r in results))
-    return _shell.table(head, rows, right=(5, 7)) + "\n\n" + commands
+    return shell.table(head, rows, right=(5, 7)) + "\n\n" + commands
