@@ -64,7 +64,7 @@ def test_logs_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
         LiveLog(tmp_path / "no" / "log.csv", FER7, source="x")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(MediaError, match=r"cannot write .*folder\.csv': Is a directory"):
+    with pytest.raises(MediaError, match=r"cannot write .*folder\.csv: Is a directory"):
         LiveLog(tmp_path / "folder.csv", FER7, source="x")
 
 

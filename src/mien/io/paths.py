@@ -244,4 +244,4 @@ def atomic_path(target: str | os.PathLike[str], *, error: Callable[[str], MienEr
             else:
                 hidden.unlink(missing_ok=True)
     except OSError as cause:
-        raise error(f"cannot write {str(path)!a}: {cause.strerror or cause}") from cause
+        raise error(f"cannot write {format_path(path)}: {cause.strerror or cause}") from cause

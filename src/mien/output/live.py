@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MediaError
+from mien.io.paths import format_path
 from mien.labels import LabelSet
 from mien.output._encode import VideoWriter, container_of
 from mien.output._sound import SoundTrack, open_source
@@ -105,7 +106,7 @@ class LiveLog:
             raise self._media_error(error) from error
 
     def _media_error(self, error: OSError) -> MediaError:
-        return MediaError(f"cannot write {str(self.path)!a}: {error.strerror or error}", path=self.path)
+        return MediaError(f"cannot write {format_path(self.path)}: {error.strerror or error}", path=self.path)
 
 
 class LiveRecording:

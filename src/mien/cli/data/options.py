@@ -130,10 +130,12 @@ def _detect(path: Path, kinds: Sequence[str]) -> str:
 
 
 def _most_files(folder: Path, kinds: Sequence[str]) -> str:
-    """Return the kind of which a folder has most files by their names; videos that hold their frames are images."""
+    """Return the kind of which a folder has most files by their names; images are frames where videos come first."""
     from mien.io.paths import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
     suffixes = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES, "video": VIDEO_SUFFIXES}
+    if kinds[0] == "video":
+        suffixes["video"] = VIDEO_SUFFIXES | IMAGE_SUFFIXES
     names = Counter(Path(file).suffix.lower() for _, _, files in os.walk(folder) for file in files)
     return max(kinds, key=lambda kind: sum(names[suffix] for suffix in suffixes[kind]))
 
