@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.data import Samples
+from mien.data import Samples, load_images
 from mien.data.fer2013 import add_votes, read_fer2013
 from mien.errors import MissingExtraError
 from mien.evaluate import Evaluation, evaluate
@@ -198,13 +198,18 @@ def main() -> None:
 @click.option("--int8", is_flag=True, help="Ship the graph in eight bits, and no other.")
 @click.option("--data", type=PATH, required=True)
 @click.option("--labels", type=PATH)
+@click.option("--photographs", type=PATH, help="Measure on photographs of people not trained on, too.")
 @click.option("--card", type=PATH, default=SCRIPTS / "face-base-card.toml")
-def face(run: Path, int8: bool, data: Path, labels: Path | None, card: Path) -> None:
+def face(run: Path, int8: bool, data: Path, labels: Path | None, photographs: Path | None, card: Path) -> None:
     """Ship a face model: graph, heads and record with measured figures."""
     spec = registry.get(run)
     images = read_fer2013(data)
     training, tested = images.split("Training"), images.split("PublicTest")
     cases = {"": tested, **{f" --protocol {p}": add_votes(tested, labels, protocol=p) for p in HARD}}
+    if photographs is not None:
+        assert spec.input is not None
+        read = load_images("photographs", photographs, split="validation", size=spec.input.size)
+        cases |= {f" --labels-as {output.name}": read for output in spec.outputs}
     record_card = tomllib.loads(card.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         if int8:
@@ -218,8 +223,10 @@ def face(run: Path, int8: bool, data: Path, labels: Path | None, card: Path) -> 
         analyzer = mien.FaceAnalyzer(spec, threads=2)
         record = spec.to_dict() | {"results": [], "card": record_card}
         for extra, samples in cases.items():
-            result = evaluate(analyzer, samples, training=training)
-            command = f"mien evaluate {spec.name} {result.dataset} --data fer2013.csv --split {result.split}{extra}"
+            _, _, output = extra.partition("--labels-as ")
+            result = evaluate(analyzer, samples, training=None if output else training, labels_as=output or None)
+            path = "photographs/" if output else "fer2013.csv"
+            command = f"mien evaluate {spec.name} {result.dataset} --data {path} --split {result.split}{extra}"
             record["results"] += figures(result, command)
             if not extra or extra.endswith("majority"):
                 recall = {row.label: round(row.recall, 3) for row in result.per_class if row.recall is not None}

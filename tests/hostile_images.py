@@ -56,7 +56,6 @@ def other_images() -> dict[str, bytes]:
         "ico": encoded(scene(), "ico", sizes=[(16, 16)]),
         "ppm": encoded(scene(), "ppm"),
         "tga": encoded(scene(), "tga"),
-        "avif": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miafMA1B" + bytes(60),
         "tiff-float": encoded(Image.fromarray(scene()[..., 0].astype(np.float32)), "tiff"),
     }
 

@@ -287,3 +287,11 @@ def test_one_image_for_many_is_a_mistake(one: Any, analyzer: FaceAnalyzer) -> No
 def test_workers_is_a_whole_number(analyzer: FaceAnalyzer) -> None:
     with pytest.raises(InputError, match="workers must be an integer of at least 1, but got 0"):
         list(mien.analyze_images([], analyzer=analyzer, workers=0))
+
+
+def test_an_analyzer_of_ones_own_reads_one_image(planted_model: Path) -> None:
+    """As it does many: no option has a say then."""
+    analyzer = mien.FaceAnalyzer(planted_model, detector="none")
+    image = np.zeros((60, 50, 3), np.uint8)
+    assert mien.analyze_image(image, analyzer=analyzer) == analyzer.analyze(image)
+    assert mien.analyze_image(image).model == "face-base"

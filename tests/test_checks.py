@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from mien._checks import check_image, check_integer, check_number, describe, warn
+from mien._checks import check_image, check_integer, check_number, count_of, describe, warn
 from mien.errors import InputError, MienWarning
 
 
@@ -24,12 +24,27 @@ from mien.errors import InputError, MienWarning
         (True, "True"),
         (2.5, "2.5"),
         ("a", "'a'"),
+        ("a" * 1000, f"'{'a' * 96} ... {'a' * 96}'"),
         (Path("a"), f"an object of type {type(Path('a')).__name__}"),
         ([1], "an object of type list"),
     ],
 )
 def test_values_are_described_in_few_words(value: object, words: str) -> None:
     assert describe(value) == words
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (count_of(0, "gap"), "0 gaps"),
+        (count_of(1, "gap"), "1 gap"),
+        (count_of(2500, "gap"), "2,500 gaps"),
+        (count_of(1, "person", "people"), "1 person"),
+        (count_of(3, "person", "people"), "3 people"),
+    ],
+)
+def test_one_thing_has_no_plural(found: str, words: str) -> None:
+    assert found == words
 
 
 @pytest.mark.parametrize("value", [2, 2.5, np.float32(2.5), np.int8(3)])

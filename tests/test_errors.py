@@ -58,3 +58,10 @@ def test_a_message_is_one_printable_line() -> None:
     error = errors.DatasetError("no file a\nb\x00\x1b[31m é.csv")
     assert str(error) == "no file a\\nb\\x00\\x1b[31m é.csv"
     assert str(errors.MediaError("plain", path="x")) == "plain"
+
+
+def test_a_message_has_a_bounded_length() -> None:
+    text = str(errors.InputError(f"first {'x' * 100_000} last"))
+    assert len(text) <= 1000
+    assert text.startswith("first x")
+    assert text.endswith("x last")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from fractions import Fraction
@@ -236,3 +237,23 @@ def test_windows_of_audio_are_options(folder: Path, analyzers: Analyzers) -> Non
     found = Pipeline(short).read(make_source(folder / "b.wav"))
     expected = mien.analyze_speech(folder / "b.wav", model=analyzers.models.speech_model, window_s=0.5, hop_s=0.25)
     assert found == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_folder_is_an_item_with_its_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes(b"")
+    first, second = find_sources([tmp_path])
+    assert str(first.error) == f"{tmp_path / 'a.jpg'} is a pipe, socket or device, not a file"
+    assert second.error is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_that_is_named_outright_is_read(tmp_path: Path) -> None:
+    pipe, content = tmp_path / "pipe", b"\xff\xd8\xff" + bytes(100_000)
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    (source,) = find_sources([pipe])
+    writer.join()
+    assert (source.kind, source.path, source.data.read()) == ("image", str(pipe), content)

@@ -66,32 +66,32 @@ class ModelOptions:
     speech_model: Any = option("speech-base", "Model for voices.")
     output: str | None = option(
         None,
-        "Which output of the model is used, or a label set such as fer7.",
+        "Output of the model to use, or a label set such as fer7.",
         flag="labels-as",
         metavar="OUTPUT",
     )
-    detector: Any = option("mtcnn", "mtcnn, haar or yunet; none takes each image as one face.")
+    detector: Any = option("mtcnn", "Face detector: mtcnn, haar or yunet; none takes each image as one face.")
     min_face_px: float | None = option(
         None,
-        "Longer side of the smallest face.",
+        "Longer side of the smallest face to find.",
         flag="min-face",
         metavar="PX",
         default_text="20; more above 6 megapixels",
         kinds=("image", "video"),
     )
-    threads: int | None = option(None, "Items or computations at once.", low=1, default_text="cores")
-    device: str = option("cpu", "cpu or cuda.")
+    threads: int | None = option(None, "Number of items, or threads for one item.", low=1, default_text="cores")
+    device: str = option("cpu", "Device: cpu or cuda.")
     engine: str = option(
         "onnxruntime",
-        "What reads the emotions; openvino needs that extra. Faces are found by onnxruntime, the faster there.",
+        "Runtime for emotions; openvino needs the extra openvino. Faces are always detected with onnxruntime.",
         choices=("onnxruntime", "openvino"),
     )
     precision: str = option(
         "float32",
-        "bfloat16 is for openvino; int8 for faces, where the model has it.",
+        "bfloat16 needs openvino; int8 needs a face model that has it.",
         choices=("float32", "bfloat16", "int8"),
     )
-    max_pixels: int = option(DEFAULT_MAX_PIXELS, "Size limit.", low=1)
+    max_pixels: int = option(DEFAULT_MAX_PIXELS, "Largest width x height to decode.", low=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,28 +122,34 @@ class VideoOptions:
         the video, beside the frames.
     """
 
-    step_s: float = option(0.2, "Seconds from frame to frame.", flag="step", metavar="S")
+    step_s: float = option(0.2, "Seconds between analyzed frames; 0 takes every frame.", flag="step", metavar="S")
     from_s: float = option(
-        0.0, "Begin there: seconds, m:ss or h:mm:ss.", flag="from", metavar="T", is_time=True, default_text="0"
+        0.0, "Start time: seconds, m:ss or h:mm:ss.", flag="from", metavar="T", is_time=True, default_text="0"
     )
-    to_s: float | None = option(None, "End there.", flag="to", metavar="T", is_time=True, default_text="the end")
-    max_faces: int | None = option(None, "Only the largest N faces of a frame.", metavar="N", low=1, default_text="all")
+    to_s: float | None = option(None, "End time.", flag="to", metavar="T", is_time=True, default_text="the end")
+    max_faces: int | None = option(
+        None, "Use only the N largest faces of each frame.", metavar="N", low=1, default_text="all"
+    )
     min_seen_s: float = option(
-        0.0, "Leave out people who are never seen for so long at a stretch.", flag="min-seen", metavar="S"
+        0.0, "Omit people who are never in view for S seconds at a stretch.", flag="min-seen", metavar="S"
     )
-    smooth_s: float = option(0.4, "Time constant of the smoothing; 0 smooths nothing.", flag="smooth", metavar="S")
+    smooth_s: float = option(
+        0.4, "Time constant of the smoothing in seconds; 0 disables it.", flag="smooth", metavar="S"
+    )
     method: str = option(
         "timeline",
-        "How a video gets its one emotion.",
+        "How to choose the one emotion of a video.",
         choices=("timeline", "middle-frame", "every-nth", "majority-vote"),
     )
     voice: bool = option(True, "Read the voice, too.")
     fusion: str = option(
         "experts",
-        "How face and voice become one emotion.",
+        "How to combine face and voice.",
         choices=("experts", "average", "most_confident", "rule_table"),
     )
-    clip_model: Any = option(None, "Model for clips, beside that for faces: a run folder.", metavar="DIR")
+    clip_model: Any = option(
+        None, "Run folder of a model for clips, used in addition to the face model.", metavar="DIR"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +166,10 @@ class AudioOptions:
 
     channel: str = option("mix", "Which channel is read.", choices=("mix", "left", "right"))
     window_s: float | None = option(
-        None, "Seconds of speech that are read together.", flag="window", metavar="S", default_text="the model's"
+        None, "Length of the windows over speech, in seconds.", flag="window", metavar="S", default_text="the model's"
     )
     hop_s: float | None = option(
-        None, "Seconds from window to window.", flag="hop", metavar="S", default_text="half a window"
+        None, "Seconds between the starts of windows.", flag="hop", metavar="S", default_text="half a window"
     )
 
 

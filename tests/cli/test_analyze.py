@@ -117,7 +117,8 @@ def test_standard_input(here: Path, model: Path, face: bytes) -> None:
     assert [p.name for p in Path("drawn").iterdir()] == ["stdin.png"]
     assert [p.name for p in Path("faces").iterdir()] == ["stdin.png_face1.png"]
     assert (
-        one_line(run(model, "-", stdin=b"")) == "the image is empty: expected a JPEG, PNG, WebP, TIFF, BMP or GIF image"
+        one_line(run(model, "-", stdin=b""))
+        == "the image is empty: expected a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC image"
     )
 
 
@@ -182,7 +183,9 @@ def test_folders_and_patterns_as_json_lines(here: Path, model: Path, face: bytes
     names = [str(Path(name)) for name in ("a/deep/two.jpg", "a/one.png", "b/three.gif")]
     assert [item["path"] for item in items] == names
     assert [len(item["faces"]) for item in items] == [0, 1, 0]
-    assert one_line(done).startswith("3 images, 1 face, 0 failed, ")
+    skipped, counts = done.stderr.splitlines()
+    assert skipped == f"mien: 1 skipped (no image, video or audio file): {Path('a/notes.txt')}"
+    assert counts.startswith("mien: 3 images, 1 face, 0 failed, ")
 
 
 @pytest.mark.parametrize("how", ["--json", "--csv", None])
@@ -191,11 +194,12 @@ def test_a_bad_image_becomes_a_row_and_exit_code_3(here: Path, model: Path, face
     Path("a/bad.jpg").write_text("text")
     done = run(model, "a", *([how] if how else []))
     assert done.exit_code == 3
-    message = "a/bad.jpg must be a JPEG, PNG, WebP, TIFF, BMP or GIF image, but it is something else"
+    message = "a/bad.jpg must be a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC image, but it is something else"
     lines = done.stderr.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert lines[0].startswith(f"mien: {message}")
-    assert lines[1].startswith("mien: 2 images, 1 face, 1 failed, ")
+    assert lines[1] == f"mien: 1 skipped (no image, video or audio file): {Path('a/notes.txt')}"
+    assert lines[2].startswith("mien: 2 images, 1 face, 1 failed, ")
     if how == "--json":
         (failed,) = (item for item in map(json.loads, done.stdout.splitlines()) if "error" in item)
         assert (failed["path"], failed["error"]) == ("a/bad.jpg", "UnsupportedMediaError")

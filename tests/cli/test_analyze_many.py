@@ -45,11 +45,11 @@ def walks_of(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     walk = media_paths.iter_media_paths
     walks: list[list[int]] = []
 
-    def watched(arguments: Any) -> Iterator[str]:
+    def watched(arguments: Any, **more: Any) -> Iterator[str]:
         told: list[int] = []
         if threading.current_thread() is threading.main_thread():
             walks.append(told)
-        for path in walk(arguments):
+        for path in walk(arguments, **more):
             out: Any = sys.stdout.buffer
             told.append(out.getvalue().count(b"\n"))
             yield path
@@ -121,8 +121,8 @@ def test_counting_ends_when_the_work_does(album: Path, monkeypatch: pytest.Monke
     over = threading.Event()
     walk = media_paths.iter_media_paths
 
-    def slow(arguments: Any) -> Iterator[str]:
-        for number, path in enumerate(walk(arguments)):
+    def slow(arguments: Any, **more: Any) -> Iterator[str]:
+        for number, path in enumerate(walk(arguments, **more)):
             if number == 5 and threading.current_thread() is not threading.main_thread():
                 assert over.wait(20)
             yield path

@@ -144,7 +144,7 @@ def test_parquet_has_the_rows_of_python(here: Path, model: Path, table: str) -> 
     done = run(model, "two.mp4", "--parquet", "x.parquet", "--table", table)
     assert (done.exit_code, done.stdout) == (0, "")
     expected = expected_of(model).rows(table)
-    assert notes(done) == [f"wrote {len(expected)} rows to x.parquet"]
+    assert notes(done) == [f"wrote {len(expected)} row{'s' * (len(expected) != 1)} to x.parquet"]
     found = parquet.read_table("x.parquet").to_pylist()
     for row, wanted in zip(found, expected, strict=True):
         assert {name: row[name] for name in wanted} == pytest.approx(wanted)

@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from hostile_images import encoded, face, mutated, whole_images
+from mien.cli import main
 from mien.errors import MediaError
 from mien.io import iter_media_paths, read_image
+from mien.output.draw import AnnotatedImageWriter
+from mien.output.tables import JsonLinesWriter
+from mien.samples import astronaut_path
 
 DAMAGED = 100
 
@@ -82,3 +89,67 @@ def test_each_bad_file_is_named_once_with_its_reason(folder: Path, sizes: dict[s
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {row["path"] for row in rows} == set(sizes)
     assert {row["path"]: row["message"] for row in rows if row["error"]}.keys() == bad
+
+
+def copies(folder: Path, *names: str) -> Path:
+    """Return a folder with an image under these names."""
+    (folder / "images").mkdir()
+    for name in names:
+        shutil.copy(astronaut_path(), folder / "images" / name)
+    return folder / "images"
+
+
+@pytest.mark.parametrize(
+    "error", [IndexError("out of range"), MemoryError(), RecursionError("deep"), OSError(28, "full")]
+)
+def test_whatever_goes_wrong_with_the_files_of_an_item_is_its_row(
+    error: Exception, tmp_path: Path, planted_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    images = copies(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    add_image, calls = AnnotatedImageWriter.add_image, []
+
+    def add(self: AnnotatedImageWriter, *more: Any) -> None:
+        calls.append(more)
+        if len(calls) == 2:
+            raise error
+        add_image(self, *more)
+
+    monkeypatch.setattr(AnnotatedImageWriter, "add_image", add)
+    names = ("--out", tmp_path / "out", "--parquet", tmp_path / "x.parquet", "--model", planted_model, "--threads", 1)
+    done = CliRunner().invoke(main, ["analyze", str(images), *map(str, names)])
+    assert done.exit_code == 3
+    assert f"{images / 'b.jpg'}" in done.stderr
+    assert "cannot write what is made of " in done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.jpg", "c.jpg"}
+    rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [(Path(row["path"]).name, row["error"]) for row in rows] == [
+        ("a.jpg", None), ("b.jpg", "MediaError"), ("c.jpg", None)
+    ]  # fmt: skip
+
+
+def test_what_was_written_stays_when_the_run_ends_by_an_error(
+    tmp_path: Path, planted_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    images = copies(tmp_path, "a.jpg", "b.jpg")
+    write = JsonLinesWriter.write
+
+    def broken(self: JsonLinesWriter, result: Any) -> None:
+        if result.path.endswith("b.jpg"):
+            raise BrokenPipeError
+        write(self, result)
+
+    monkeypatch.setattr(JsonLinesWriter, "write", broken)
+    arguments = [
+        "analyze",
+        str(images),
+        "--jsonl",
+        "--parquet",
+        str(tmp_path / "x.parquet"),
+        "--model",
+        str(planted_model),
+    ]
+    assert CliRunner().invoke(main, arguments).exit_code != 0
+    rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [Path(row["path"]).name for row in rows] == ["a.jpg"]

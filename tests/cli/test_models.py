@@ -39,7 +39,7 @@ def test_list_shows_name_task_size_and_license() -> None:
         assert spec.task in line
         assert f"{spec.size_bytes / 1e6:.1f} MB" in line
         assert " ".join(spec.license.weights.split()) in line
-        assert line.endswith("shipped" if spec.name in registry.names() else "optional, not there")
+        assert line.endswith("shipped" if spec.name in registry.names() else "optional, not installed")
 
 
 def test_list_as_json() -> None:
@@ -148,7 +148,7 @@ def test_get_from_a_file_then_list_and_verify_know_it(tiny: Path, tmp_path: Path
     assert done.exit_code == 0
     assert done.stdout == f"tiny: {tiny}, 0.0 MB, sha256 as recorded; license MIT\n"
     assert done.stderr.startswith("mien: attribution: Wu, Peng and Yu")
-    assert _run("list").stdout.splitlines()[1].endswith("optional, there")
+    assert _run("list").stdout.splitlines()[1].endswith("optional, installed")
     assert _run("verify").stdout == "tiny: 1 file, 0.0 MB, as recorded\n"
     assert _run("get", "tiny").stdout == done.stdout  # it is there: nobody is asked
     tiny.write_bytes(b"the modem")

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import mien.cli
-from mien.cli import COMMANDS, Shell, _shell, main
+from mien.cli import COMMANDS, Shell, main, shell
 from mien.cli.data import COMMANDS as DATA_COMMANDS
 from mien.errors import InputError, MienWarning
 
@@ -63,7 +63,7 @@ def test_help_shows_each_example_on_its_own_line(names: tuple[str, ...], command
 def test_every_module_of_the_command_line_is_registered() -> None:
     folder = Path(mien.cli.__file__).parent
     modules = {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/__init__.py")}
-    assert {name for name in modules if not name.startswith("_")} == set(COMMANDS)
+    assert {name for name in modules if not name.startswith("_")} - {"shell"} == set(COMMANDS)
 
 
 def test_every_module_of_mien_data_is_registered() -> None:
@@ -142,15 +142,15 @@ def test_a_command_that_is_interrupted_ends_with_one_line(tmp_path: Path) -> Non
     if sys.platform == "win32":
         pytest.skip("signals to oneself are a matter of POSIX")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (_shell.INTERRUPTED, "", "mien: interrupted\n")
-    assert signal.SIGINT + 128 == _shell.INTERRUPTED
+    assert (done.returncode, done.stdout, done.stderr) == (shell.INTERRUPTED, "", "mien: interrupted\n")
+    assert signal.SIGINT + 128 == shell.INTERRUPTED
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     code = (
         "import click\n"
-        "from mien.cli import Shell, _shell, main\n"
-        "command = click.Command('x', callback=lambda: [_shell.write('x' * 1000) for _ in range(5000)] and None)\n"
+        "from mien.cli import Shell, shell, main\n"
+        "command = click.Command('x', callback=lambda: [shell.write('x' * 1000) for _ in range(5000)] and None)\n"
         "Shell.get_command = lambda self, ctx, name: command\n"
         "main(['x'], prog_name='mien')\n"
     )
@@ -165,8 +165,20 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         process.wait(timeout=60)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="closing streams is a matter of POSIX shells")
+@pytest.mark.parametrize("arguments", ["models list", "--help", "--version", "analyze -"])
+@pytest.mark.parametrize(("redirection", "code"), [("<&-", 0), (">&-", 0), ("2>&-", 0), (">/dev/full", 1)])
+def test_streams_that_are_closed_or_full_give_no_traceback(arguments: str, redirection: str, code: int) -> None:
+    command = f"'{sys.executable}' -m mien {arguments} {redirection}"
+    done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if arguments == "analyze -" else code)  # which has nothing to read
+    assert len(done.stderr.splitlines()) <= 1
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or redirection == "2>&-" or done.stderr.startswith("mien: ")
+
+
 def test_names_that_the_terminal_has_no_sign_for_are_escaped(tmp_path: Path) -> None:
-    code = "from mien.cli import _shell\nwith _shell.guard():\n    _shell.write('é\\ud8ff')\n    _shell.note('ü')\n"
+    code = "from mien.cli import shell\nwith shell.guard():\n    shell.write('é\\ud8ff')\n    shell.note('ü')\n"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -179,21 +191,21 @@ def test_names_that_the_terminal_has_no_sign_for_are_escaped(tmp_path: Path) -> 
 
 def test_a_table_is_aligned_whatever_the_script() -> None:
     rows = [("a", 1), ("日本", 20), ("e\u0301\n", 300)]
-    assert _shell.table(("name", "n"), rows, right=(1,)).splitlines() == [
+    assert shell.table(("name", "n"), rows, right=(1,)).splitlines() == [
         "name    n",
         "a       1",
         "日本   20",
         "e\u0301\\n   300",
     ]
-    assert _shell.table(("x",), []) == "x"
+    assert shell.table(("x",), []) == "x"
 
 
 def test_sigterm_ends_work_once_and_only_where_nobody_else_handles_it() -> None:
     script = (
         "import signal\n"
-        "from mien.cli import _shell\n"
+        "from mien.cli import shell\n"
         "def strike(times):\n"
-        "    with _shell.terminable():\n"
+        "    with shell.terminable():\n"
         "        try:\n"
         "            signal.raise_signal(signal.SIGTERM)\n"
         "            print('not ended')\n"
@@ -211,13 +223,13 @@ def test_sigterm_ends_work_once_and_only_where_nobody_else_handles_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines() == ["finished", "ended True"] * 2 + ["theirs", "not ended", "finished"]
-    assert signal.SIGTERM + 128 == _shell.TERMINATED
+    assert signal.SIGTERM + 128 == shell.TERMINATED
 
 
 def test_progress_is_silent_while_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    with _shell.progress(3, "reading") as advance:
+    with shell.progress(3, "reading") as advance:
         for _ in range(3):
             advance(1)
     assert stream.getvalue() == ""
@@ -227,8 +239,8 @@ def test_progress_writes_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatc
     now = 100.0
     stream = StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(_shell.time, "monotonic", lambda: now)
-    with _shell.progress(100, "reading", unit="images") as advance:
+    monkeypatch.setattr(shell.time, "monotonic", lambda: now)
+    with shell.progress(100, "reading", unit="images") as advance:
         for _ in range(25):
             now += 1.0
             advance(2)
@@ -242,8 +254,8 @@ def test_progress_may_learn_the_total_later(monkeypatch: pytest.MonkeyPatch) -> 
     now = 100.0
     stream = StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(_shell.time, "monotonic", lambda: now)
-    with _shell.progress(None, "reading", unit="images") as advance:
+    monkeypatch.setattr(shell.time, "monotonic", lambda: now)
+    with shell.progress(None, "reading", unit="images") as advance:
         for second in range(20):
             now += 1.0
             if second == 15:
@@ -263,7 +275,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
-    with _shell.progress(None, "reading", unit="images") as advance:
+    with shell.progress(None, "reading", unit="images") as advance:
         advance.expect(4)
         advance(4)
     assert "reading" in stream.getvalue()
@@ -282,5 +294,5 @@ def test_ctrl_c_outside_the_subcommand_ends_the_same_way(
     monkeypatch.setattr(Shell, "get_command", lambda *_: command)
     with pytest.raises(SystemExit) as ended:
         main(["x"], prog_name="mien")
-    assert ended.value.code == _shell.INTERRUPTED
+    assert ended.value.code == shell.INTERRUPTED
     assert capsys.readouterr().err.splitlines()[-1] == "mien: interrupted"

@@ -462,3 +462,25 @@ def test_the_published_votes(fer2013_dir: Path) -> None:
     expected = [FERPLUS8.index(name) if keep else -1 for name, keep in zip(counts.idxmax(axis=1), clear, strict=True)]
     assert majority(votes).tolist() == expected
     assert len(votes) == 28_709 + 3_589
+
+
+@pytest.mark.parametrize("line", [b"0,1 2 3\n", b"0"], ids=["lines", "line"])
+def test_a_table_that_unpacks_to_far_too_much_is_rejected(
+    line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.data.fer2013._FREE_BYTES", 1 << 20)
+    path = tmp_path / "bomb.csv.xz"
+    path.write_bytes(lzma.compress(b"emotion,pixels,Usage\n" + line * (1 << 24), preset=1))
+    with (
+        pytest.raises(DatasetError, match=r"cannot unpack .*bomb\.csv\.xz: it has more than \d+ MB"),
+        open_table(path) as text,
+    ):
+        for _ in text:
+            pass
+
+
+def test_a_line_without_an_end_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.data.fer2013._LONGEST_LINE", 1 << 20)
+    (tmp_path / "a.csv").write_text("x" * (1 << 21))
+    with pytest.raises(DatasetError, match="it has a line of more than 1 MB"), open_table(tmp_path / "a.csv") as text:
+        next(text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import sys
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data import Samples, load_images
+import mien
+from mien.data import Samples, load_dataset, load_images
 from mien.data.images import list_folder_images, list_iefdb, list_jaffe
 from mien.errors import DatasetError, InputError, MienWarning, MissingExtraError
 from mien.labels import FER7, FERPLUS8, RAVDESS8
+from planted_faces import portrait
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -622,3 +625,36 @@ def test_names_the_extra_for_workbooks(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(MissingExtraError, match=r'reading XLSX tables needs openpyxl: pip install "mien\[xlsx\]"'):
         list_iefdb(tmp_path)
+
+
+# --- photographs ------------------------------------------------------------------------------------------------------
+
+
+def test_photographs_are_split_by_person(tmp_path: Path) -> None:
+    people = ["Ann", "Bob", "Cleo", "Dan"]
+    (tmp_path / "images").mkdir()
+    lines = ["image,emotion,person"]
+    for number, person in enumerate(people * 2):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / f"{number}.jpg")
+        lines.append(f"{number}.jpg,{'anger' if number % 2 else 'neutral'},{person}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    data = load_dataset("photographs", tmp_path)
+    assert data.subjects.tolist() == people * 2
+    for person, split in zip(data.subjects, data.splits, strict=True):
+        last = int(hashlib.sha256(person.encode()).hexdigest()[-1], 16)  # a digest and its last digit agree modulo 4
+        assert split == ("training" if last % 4 < 2 else "validation")
+
+
+def test_of_a_photograph_the_face_is_read_as_at_use(tmp_path: Path) -> None:
+    photograph = np.full((400, 400, 3), 90, np.uint8)
+    photograph[60:, 20:360] = portrait()[:340, 40:380]
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("image,emotion,person\na.png,anger,Ann\n")
+    analyzer = mien.FaceAnalyzer("face-base")
+    (face,) = analyzer.analyze(photograph).faces
+    (crop,) = analyzer.crops(photograph, [face])
+    read = load_images("photographs", tmp_path).images
+    assert np.abs(read[0] - cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(int)).max() <= 1
+    # The same points in a larger crop: made as small, it shows the same.
+    larger = load_images("photographs", tmp_path, size=96).images[0]
+    assert np.corrcoef(cv2.resize(larger, (48, 48), interpolation=cv2.INTER_AREA).ravel(), read[0].ravel())[0, 1] > 0.98

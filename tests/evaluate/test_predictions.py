@@ -7,7 +7,7 @@ from face_tables import table_samples
 from mien.data import Samples
 from mien.errors import DatasetError, InputError, ModelError
 from mien.evaluate import evaluate, predict, take_split
-from mien.evaluate.predictions import choose_output, mapping_to, resampling_groups
+from mien.evaluate.predictions import choose_output, mapping_to, resampling_groups, training_subjects
 from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet, mapping
 from planted_predictions import Fake, data, make_images, output, spec
 
@@ -59,6 +59,14 @@ def rows(n: int = 40, *, subjects: list[str] | None = None, clips: list[str] | N
         if names is not None
     }
     return fake, plain.with_columns(split=np.full(n, ""), **named)
+
+
+def test_subjects_seen_in_training_are_those_of_the_same_dataset_in_any_form() -> None:
+    learned = {"dataset": "folder", "subjects": ["Ann", "Ben"]}
+    assert training_subjects(learned, "folder") == training_subjects(learned, "table") == {"Ann", "Ben"}
+    assert training_subjects(learned, "jaffe") == frozenset()
+    assert training_subjects({"dataset": "folder", "subjects": []}, "table") is None
+    assert training_subjects({}, "folder") is None
 
 
 def test_groups_are_subjects_then_clips_then_images() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
+import mien
 from mien.errors import InputError, ModelError
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.detect import DETECTORS, Detection, default_min_face_px, get_detector
@@ -14,7 +18,7 @@ from mien.face.detect import DETECTORS, Detection, default_min_face_px, get_dete
     ("arguments", "message"),
     [
         ({"name": "dlib"}, "unknown detector 'dlib': expected one of mtcnn, haar, yunet"),
-        ({"name": None}, "detector must be a name or an object with the detector protocol, but got None"),
+        ({"name": None}, "detector must be a name or an object with a method detect, but got None"),
         ({"min_face_px": 0}, "min_face_px must be a number of at least 1, but got 0"),
         ({"min_face_px": float("nan")}, "min_face_px must be a number of at least 1"),
         ({"threads": 0}, "threads must be an integer of at least 1, but got 0"),
@@ -83,6 +87,30 @@ def test_a_detector_of_ones_own_is_taken_as_it_is():
     assert get_detector(own) is own
     result = FaceAnalyzer(detector=own).analyze(np.zeros((80, 80, 3), np.uint8))
     assert (result.detector, result.faces[0].box) == ("fixed", (10, 10, 50, 60))
+
+
+@dataclass
+class Nameless:
+    """A detector of one's own with nothing but what it must have; as a plain dataclass, it has no hash."""
+
+    side: int
+
+    def detect(self, image):
+        return Detection(np.array([[10, 10, 10 + self.side, 10 + self.side]]), np.ones(1))
+
+
+def test_a_detector_needs_no_name():
+    image = np.zeros((80, 80, 3), np.uint8)
+    for result in (mien.FaceAnalyzer(detector=Nameless(40)).analyze(image), mien.analyze(image, detector=Nameless(40))):
+        assert (result.detector, result.faces[0].box) == ("Nameless", (10, 10, 50, 50))
+    own = pickle.loads(pickle.dumps(mien.FaceAnalyzer(detector=Nameless(30))))
+    assert own.analyze(image).faces[0].box == (10, 10, 40, 40)
+
+
+@pytest.mark.parametrize("wrong", [3, None, Nameless, object()])
+def test_what_cannot_detect_is_no_detector(wrong):
+    with pytest.raises(InputError, match="detector must be a name or an object with a method detect"):
+        get_detector(wrong)
 
 
 def test_a_registered_detector_is_built_by_its_name(monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
+from mien.errors import InputError
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.detect import Detection, get_detector
 from mien.face.detect.search import find_faces
@@ -96,3 +97,18 @@ def test_a_large_image_says_which_faces_were_not_looked_for(analyzer, pixels, co
     assert all("faces of under 29 px were not looked for" in note for note in notes)
     image[:384, :384] = data.astronaut()[:384, 64:448]  # one clear, large face: nothing speaks for smaller ones
     assert analyzer.analyze(image, quiet=True).warnings == ()
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (2, 3)])
+def test_survives_thin_images(shape):
+    assert len(find_faces(get_detector(), np.full((*shape, 3), 60, np.uint8))[0]) == 0
+
+
+def test_a_detector_that_returns_something_else_is_named():
+    class Boxes:
+        def detect(self, image):
+            return [(10, 10, 50, 60)]
+
+    own = FaceAnalyzer(detector=Boxes())
+    with pytest.raises(InputError, match=r"the detector 'Boxes' must return a mien\.face\.detect\.Detection, but its"):
+        own.analyze(np.zeros((80, 80, 3), np.uint8))

@@ -99,6 +99,15 @@ def test_reliability_grows_with_quality_within_its_bounds(side: str, name: str, 
     assert found[-1] == found[-2] or values[-2] < measures[name].best  # nothing beyond the best is better
 
 
+def test_transfer_is_what_is_left_of_a_reliability() -> None:
+    whole = Expert(1.2, 0.5, dict.fromkeys(VOICE_MEASURES, 0.8), {"speech_s": 2.0, "snr_db": 15.0})
+    values = {"speech_s": [0.5, 3.0]}
+    known = reliability(whole, VOICE_MEASURES, values, 2)
+    np.testing.assert_allclose(reliability(replace(whole, transfer=0.3), VOICE_MEASURES, values, 2), 0.3 * known)
+    with pytest.raises(InputError, match="transfer must be a number"):
+        replace(whole, transfer=1.5)
+
+
 def test_what_was_not_measured_is_typical() -> None:
     expert = Expert(1.0, 0.5, dict.fromkeys(VOICE_MEASURES, 0.8), {"speech_s": 2.0, "snr_db": 15.0})
     measured = reliability(expert, VOICE_MEASURES, {"speech_s": np.array([2.0]), "snr_db": np.array([15.0])}, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
@@ -183,6 +184,40 @@ def test_many_gaps_of_hours_together_are_an_error() -> None:
     data = encoded(sine(16000, 2.0), 16000, "matroska", "pcm_s16le", gaps=gaps)
     with pytest.raises(DecodeError, match="has damaged times: they jump by 5000 s"):
         read_audio(data)
+
+
+class Sparse(io.RawIOBase):
+    """A file of a terabyte: a beginning, and zeros."""
+
+    def __init__(self, head: bytes) -> None:
+        self._head, self._at, self.bytes_read = head, 0, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, 2**40)[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        assert 0 <= size < 2**24
+        piece = self._head[self._at : self._at + size].ljust(size, b"\0")
+        self._at += size
+        self.bytes_read += size
+        return piece
+
+
+@pytest.mark.parametrize(
+    "head", [b"ID3\4" + bytes(6), b"\xff\xfb\x90\x00", wav(np.zeros(16, np.int16), 16000), b".snd"]
+)
+def test_a_header_without_an_end_is_read_up_to_a_limit(head: bytes) -> None:
+    file = Sparse(head)
+    with contextlib.suppress(DecodeError):
+        iter_audio(file).close()
+    assert file.bytes_read < 2**25
 
 
 def test_gaps_may_be_as_long_as_the_sound_and_an_hour() -> None:

@@ -52,7 +52,8 @@ def test_whole_files_are_read() -> None:
     for name, data in whole_images().items():
         image = read_image(data)
         assert image.format == ("png" if name == "apng" else name.split("-")[0])
-        assert image.warnings in ((), ("transparent parts are shown on white",)), name
+        known = {"transparent parts are shown on white", "the image is animated: only its first frame is read"}
+        assert set(image.warnings) <= known, name
         if name in LIKE_THE_SCENE:
             assert np.abs(image.pixels.astype(int) - pixels).mean() <= LIKE_THE_SCENE[name], name
 
@@ -61,7 +62,6 @@ def test_whole_files_are_read() -> None:
     ("name", "reason"),
     [
         ("jpeg2000", "it is an image in the format jpeg2000"),
-        ("avif", "it is an image in the format avif"),
         ("ico", "it is something else"),
         ("ppm", "it is something else"),
         ("tga", "it is something else"),

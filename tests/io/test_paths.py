@@ -152,3 +152,24 @@ def test_format_path() -> None:
     assert format_path("\udcff") == "'\\udcff'"
     assert format_path("") == "''"
     assert format_path(Path("x")) == "x"
+
+
+def test_the_content_of_a_file_without_a_suffix_says_what_it_is(tree: Path) -> None:
+    (tree / "scan").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tree / "README").write_bytes(b"text")
+    (tree / "new.HEIC").touch()
+    skipped: list[str] = []
+    found = names(list(iter_media_paths([tree], kinds=("image",), on_skipped=skipped.append)), tree)
+    assert found == ["a.PNG", "b.jpg", "new.HEIC", "scan", "sub/c.webp", "sub/deep/d.tiff"]
+    assert sorted(names(skipped, tree)) == ["README", "f/g.dat", "notes.txt"]
+    skipped.clear()
+    assert names(list(iter_media_paths([str(tree / "s*")], on_skipped=skipped.append)), tree)[0] == "scan"
+    assert skipped == []
+    with pytest.raises(MediaNotFoundError, match=r"no image.* among what matches the pattern .* \(2 skipped\)"):
+        list(iter_media_paths([str(tree / "[nR]*[tE]")]))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_without_a_suffix_is_not_opened(tree: Path) -> None:
+    os.mkfifo(tree / "pipe")
+    assert "pipe" not in names(list(iter_media_paths([tree])), tree)

@@ -16,7 +16,7 @@ from mien.io.sniff import READABLE_IMAGES, Kind, detect_format, detect_kind, det
 from sounds import encoded, silent_video, sine, wav
 
 
-@pytest.mark.parametrize("name", READABLE_IMAGES)
+@pytest.mark.parametrize("name", [name for name in READABLE_IMAGES if name != "heic"])
 def test_images_written_by_pillow_are_images(name: str) -> None:
     stream = io.BytesIO()
     Image.new("RGB", (8, 8)).save(stream, name)

@@ -20,7 +20,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.errors import InputError, UnsupportedMediaError
+import mien
+from mien.errors import DecodeError, InputError, UnsupportedMediaError
 from mien.io.audio import read_audio
 from mien.io.container import has_moving_images
 from mien.io.sniff import detect_kind, peek_kind
@@ -244,6 +245,7 @@ def test_animated_images_are_videos(name: str, tmp_path: Path) -> None:
         assert frames.reached_s == pytest.approx(1.0)
         assert (frames.format, frames.warnings) == (name.lower(), ())
     assert detect_kind(data) == detect_kind(path) == peek_kind(Pipe(data))[0] == "video"
+    assert [frame.time_s for frame in iter_frames(data, step_s=0)] == pytest.approx([0, 0.1, 0.3, 0.6])
     assert [frame.time_s for frame in iter_frames(data, step_s=0.25)] == pytest.approx([0, 0.3, 0.6])
 
 
@@ -410,9 +412,54 @@ def test_pixels_that_are_not_square() -> None:
     assert np.abs(image.astype(int) - corners(128, 64)).mean() < 6
 
 
-def test_interlaced_videos_give_a_warning() -> None:
-    _, stream = read_frames(video(10, "matroska", interlaced=True))
-    assert stream.warnings == ("the video is interlaced: a frame shows two moments, line by line",)
+def test_interlaced_videos_are_deinterlaced() -> None:
+    """A bar that moves between the two fields of a frame is combed; what is read has the bar of one."""
+    fields = np.full((2, 120, 160, 3), 60, np.uint8)
+    fields[0, :, 40:60], fields[1, :, 90:110] = 220, 220
+    woven = fields[0].copy()
+    woven[1::2] = fields[1, 1::2]
+    stream = io.BytesIO()
+    images = [(woven, Fraction(k, 25)) for k in range(10)]
+    write_video(stream, images, container="matroska", interlaced=True, rate=25, options={"crf": "8"})
+    for options in ({}, {"step_s": 0.2}):
+        with iter_frames(stream.getvalue(), **options) as frames:
+            got = [frame.image.astype(int) for frame in frames]
+        assert frames.warnings == ("the video is interlaced: of the two moments in a frame, the first is shown",)
+        for image in got:
+            assert min(np.abs(image[4:-4, :, 0] - field[4:-4, :, 0]).mean() for field in fields) < 6
+            assert np.abs(np.diff(image[4:-4], axis=0)).max() < 60
+
+
+@pytest.mark.parametrize(("trc", "name"), [(16, "PQ"), (18, "HLG")])
+def test_high_dynamic_range_is_mapped_to_the_usual_one(trc: int, name: str) -> None:
+    """Grays at known parts of diffuse white come out as sRGB has them; light beyond it is compressed, not cut off."""
+    parts = np.array([0.02, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0, 4.0])
+    nits = 203 * parts
+    if name == "PQ":  # SMPTE ST 2084
+        y = (nits / 10_000) ** 0.1593017578125
+        code = ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y)) ** 78.84375
+    else:  # BT.2100: the display's light back to the scene's, and to the signal
+        scene = (nits / 1000) ** (1 / 1.2)
+        upper = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+        code = np.where(scene <= 1 / 12, np.sqrt(3 * scene), upper)
+    rows = np.rint(65535 * code).astype(np.uint16).repeat(20)
+    image = np.ascontiguousarray(np.broadcast_to(rows[None, :, None], (48, 160, 3)))
+    frame, stream = av.VideoFrame.from_ndarray(image, format="rgb48le"), io.BytesIO()
+    with av.open(stream, "w", format="matroska") as target:
+        track: Any = target.add_stream("ffv1", rate=30, width=160, height=48, pix_fmt="yuv444p16le")
+        track.codec_context.color_trc, track.codec_context.color_primaries, track.codec_context.colorspace = trc, 9, 9
+        track.codec_context.color_range = 1
+        frame = frame.reformat(format="yuv444p16le", dst_colorspace=9, src_color_range=2, dst_color_range=1)
+        target.mux(track.encode(frame))
+        target.mux(track.encode(None))
+    with iter_frames(stream.getvalue()) as frames:
+        got = next(frames).image[24, 10::20].astype(int)
+    assert frames.warnings == (f"the video has a high dynamic range ({name}); its colors are mapped to the usual one",)
+    wanted = 255 * np.where(parts <= 0.0031308, 12.92 * parts, 1.055 * parts ** (1 / 2.4) - 0.055)
+    assert np.abs(got[:5] - wanted[:5, None]).max() <= 3
+    assert (np.diff(got[:, 0]) > 2).all()
+    assert got.max() < 255
+    assert np.ptp(got, axis=1).max() <= 2
 
 
 def test_a_size_that_changes() -> None:
@@ -435,6 +482,22 @@ def test_8k() -> None:
         got = next(frames).image
     assert got.shape == (4320, 7680, 3)
     assert np.abs(got[::500, ::500].astype(int) - (200, 60, 90)).max() <= 5
+
+
+def test_large_sizes_of_small_files_are_refused() -> None:
+    """As for images: over 24 million pixels, a byte for each thousand."""
+    stream = io.BytesIO()
+    image = np.zeros((5000, 5000, 3), np.uint8)
+    write_video(stream, [(image, Fraction(0))], container="mp4", options={"crf": "51"})
+    assert len(stream.getvalue()) < 25_000
+    with pytest.raises(DecodeError, match=r"claims 5000 x 5000 pixels, but has only [\d,]+ bytes"):
+        iter_frames(stream.getvalue())
+    with pytest.raises(UnsupportedMediaError, match="more than the limit of 1,000,000 pixels"):
+        iter_frames(stream.getvalue(), max_pixels=1_000_000)
+    with pytest.raises(UnsupportedMediaError, match="more than the limit"):
+        mien.analyze_video(stream.getvalue(), max_pixels=1_000_000)
+    with pytest.raises(UnsupportedMediaError, match="more than the limit"):
+        next(mien.iter_video(stream.getvalue(), max_pixels=1_000_000))
 
 
 # --- sources and options ----------------------------------------------------------------------------------------------
@@ -476,7 +539,7 @@ def test_threads_change_nothing(videos: dict[str, bytes], threads: int) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"step_s": 0}, "step_s must be a number from 1e-06"),
+        ({"step_s": -1}, "step_s must be a number from 0"),
         ({"step_s": float("nan")}, "step_s must be a number"),
         ({"from_s": -1}, "from_s must be a number from 0"),
         ({"from_s": 2, "to_s": 2}, "to_s must be later than from_s .2 s., but got 2"),

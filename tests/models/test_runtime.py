@@ -69,6 +69,19 @@ def test_a_broken_graph_is_rejected() -> None:
         runtime.Session(b"no graph", name="broken", threads=1, device="cpu")
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_graphs_with_weights_in_other_files_are_rejected(graph: bytes, tmp_path: Path, engine: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(graph)
+    weights = onnx.numpy_helper.from_array(np.zeros(4096, np.float32), "more")
+    model.graph.initializer.append(weights)
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    assert (tmp_path / "w.bin").is_file()
+    content = (tmp_path / "m.onnx").read_bytes()
+    with pytest.raises(ModelError, match="model 'x' has weights in other files, which are not checked"):
+        runtime.Session(content, name="x", threads=1, device="cpu", engine=engine)
+
+
 def test_missing_weights_are_not_hidden(spec: ModelSpec) -> None:
     (spec.path.parent / "tiny.onnx").unlink()
     with pytest.raises(WeightsError, match="are missing"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime as dt
 import pickle
@@ -262,3 +263,37 @@ def test_own_labels_and_a_graph_of_others(record: Record) -> None:
     record["input"]["color"] = "gray"
     with pytest.raises(ModelError, match=r"\[input\]: key 'mean' must have 1 numbers"):
         parse_record(record, "m.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "card = " + "[" * 100_000 + "]" * 100_000,
+        "card" + ".a" * 50_000 + " = 1",
+        "version = " + "9" * 100_000,
+        "\n".join(f"key{number} = {number}" for number in range(50_000)),
+        "name = '" + "x" * 1_000_000,
+        "date = 9999-99-99",
+    ],
+    ids=["nested", "dotted", "digits", "keys", "open", "date"],
+)
+def test_hostile_text_is_a_short_error(text: str) -> None:
+    with pytest.raises(ModelError, match=r"^m\.toml: ") as caught:
+        parse_record(text, "m.toml")
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, -(10**400), "x" * 100_000, list(range(100_000)), {"a": {"b": "c" * 10_000}}]
+)
+@pytest.mark.parametrize("key", ["version", "date", "task", "license", "outputs", "crop", "input"])
+def test_hostile_values_are_short_errors(record: Record, key: str, value: Any) -> None:
+    record[key] = value
+    with contextlib.suppress(ModelError):  # some of them are content that is free
+        parse_record(record, "m.toml")
+        assert isinstance(value, str | dict)
+    record["results"][0]["value"] = value
+    with pytest.raises(ModelError) as caught:
+        parse_record(record, "m.toml")
+    assert len(str(caught.value)) < 700

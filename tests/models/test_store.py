@@ -120,3 +120,22 @@ def _lone() -> bytes:
 def test_what_is_no_archive_of_plain_arrays_is_one_error(spec: ModelSpec, content: bytes) -> None:
     with pytest.raises(WeightsError, match=r"model 'tiny': extra\.npz is no \.npz of plain arrays: "):
         store.read_arrays(_with_arrays(spec, content), "extra")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes and devices in the file system are a matter of POSIX")
+def test_pipes_devices_and_huge_files_are_not_read(spec: ModelSpec, tmp_path: Path) -> None:
+    graph, record = spec.path.parent / spec.file().file, tmp_path / "record.toml"
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(2**40)
+    for target in ("/dev/zero", tmp_path / "pipe", tmp_path / "huge"):
+        for link, read, error in (
+            (graph, lambda: store.read_weights(spec), WeightsError),
+            (record, lambda: store.read_record(record), ModelError),
+        ):
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+            with pytest.raises(error) as caught:
+                read()
+            assert str(link) in str(caught.value)
+            assert len(str(caught.value)) < 700

@@ -59,12 +59,12 @@ def test_an_empty_log_has_its_header(tmp_path: Path) -> None:
 
 
 def test_logs_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a log is written as \.csv, but the name is 'log.txt'"):
+    with pytest.raises(InputError, match=r"expected a name that ends in \.csv, but got 'log.txt'"):
         LiveLog(tmp_path / "log.txt", FER7, source="x")
     with pytest.raises(MediaNotFoundError, match="no such folder to write to"):
         LiveLog(tmp_path / "no" / "log.csv", FER7, source="x")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(MediaError, match=r"cannot write .*folder\.csv': Is a directory"):
+    with pytest.raises(MediaError, match=r"cannot write .*folder\.csv: Is a directory"):
         LiveLog(tmp_path / "folder.csv", FER7, source="x")
 
 

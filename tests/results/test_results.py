@@ -93,6 +93,25 @@ def test_equals_are_ranked_in_the_order_of_the_set() -> None:
     assert flat.unsure
 
 
+def test_valence_and_arousal_are_means_of_published_coordinates() -> None:
+    # Russell and Mehrabian 1977, table 1: pleasure and arousal of happy, angry and disgusted.
+    happy = Emotion(FER7, tuple(float(name == "happiness") for name in FER7.emotions))
+    assert (happy.valence, happy.arousal) == (0.81, 0.51)
+    half = Emotion(FER7, tuple({"anger": 0.5, "disgust": 0.5}.get(name, 0.0) for name in FER7.emotions))
+    assert half.valence == pytest.approx((-0.51 - 0.60) / 2)
+    assert half.arousal == pytest.approx((0.59 + 0.35) / 2)
+    assert half.to_dict()["valence"] == half.valence
+
+
+def test_emotions_without_coordinates_are_left_out_of_valence() -> None:
+    shares = {"happiness": 0.6, "contempt": 0.4}
+    mixed = Emotion(FERPLUS8, tuple(shares.get(name, 0.0) for name in FERPLUS8.emotions))
+    assert mixed.valence == pytest.approx(0.81)
+    own = Emotion(LabelSet("moods", ("bored", "engaged")), (0.5, 0.5))
+    assert own.valence is None
+    assert own.to_dict()["arousal"] is None
+
+
 @pytest.mark.parametrize(("share", "unsure"), [(0.499, True), (UNSURE_BELOW, False), (0.501, False)])
 def test_below_one_half_it_is_unsure(share: float, unsure: bool) -> None:
     assert emotion(fear=share).unsure is unsure
@@ -371,7 +390,8 @@ def test_segments_cover_the_recording(duration_s: float, segments: list[tuple[fl
 def test_rows_of_a_recording_are_flat() -> None:
     first, second, third, _ = heard().rows()
     assert list(second)[:8] == ["path", "segment", "start_s", "end_s", "speech", "emotion", "confidence", "unsure"]
-    assert list(second)[8:-3] == list(RAVDESS8.emotions)
+    assert list(second)[8:10] == ["valence", "arousal"]
+    assert list(second)[10:-3] == list(RAVDESS8.emotions)
     known = {name: value for name, value in first.items() if value is not None}
     assert known == {"path": "a.wav", "segment": 1, "start_s": 0.0, "end_s": 1.5, "speech": False}
     assert (second["emotion"], second["confidence"], second["unsure"]) == ("calm", pytest.approx(0.9), False)

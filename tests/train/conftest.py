@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -82,3 +83,17 @@ def finished(data: Path, recipe: Any, options: Any, tmp_path_factory: pytest.Tem
     from mien.train.run import train
 
     return train(recipe, data=data, out=tmp_path_factory.mktemp("runs") / "tiny", options=options)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Six photographs of six people, without a face; three are in the split for training."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    lines = ["image,emotion,person"]
+    for number, emotion in enumerate(("anger", "fear", "happiness", "neutral", "sadness", "surprise")):
+        image = np.random.default_rng(number).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+        assert cv2.imwrite(str(folder / f"{number}.png"), cv2.GaussianBlur(image, (0, 0), 9))
+        lines.append(f"{number}.png,{emotion},person {number}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return folder

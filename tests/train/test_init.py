@@ -17,7 +17,7 @@ from safetensors.torch import save_file  # noqa: E402
 from mien.errors import InputError, MissingExtraError, ModelError, UnknownModelError  # noqa: E402
 from mien.models import registry, runtime  # noqa: E402
 from mien.train import init  # noqa: E402
-from mien.train.init import freeze, init_network, read_state  # noqa: E402
+from mien.train.init import blend_weights, freeze, init_network, read_state  # noqa: E402
 from mien.train.nets import FaceNetwork, build_network  # noqa: E402
 
 HEADS = {"ferplus8": 8, "fer7": 7}
@@ -122,6 +122,19 @@ def test_a_net_of_fewer_inner_channels_takes_those_that_give_something(tmp_path:
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=r"blocks\.1\.conv1\.weight has the shape \(8, 6, 3, 3\), but needs \(5, 6"):
         init_network(narrow, str(tmp_path))
+
+
+def test_blended_weights_lie_between_start_and_net(tmp_path: Path) -> None:
+    start, net = tiny(seed=1), tiny(seed=2, heads={"ferplus8": 8, "own": 3})
+    source = write("safetensors", start, tmp_path)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    blend_weights(net, source, 0.25)
+    for key, value in net.state_dict().items():
+        if key.startswith("heads.own") or not value.is_floating_point():
+            assert torch.equal(value, before[key])
+        else:
+            torch.testing.assert_close(value, 0.75 * before[key] + 0.25 * start.state_dict()[key])
+    assert not torch.equal(net.norm.running_var, before["norm.running_var"])
 
 
 def test_heads_of_another_size_or_name_stay_fresh_and_are_named(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dexpression": {"dropout": 0.0},
     "mini_xception": {"stem": 4, "widths": [8, 8]},
     "face_resnet": TINY,
+    "dlib_resnet": {"dropout": 0.0, "size": 104},
 }
 
 
@@ -171,6 +172,20 @@ def test_mini_xception_has_the_parameters_of_its_authors() -> None:
     assert (count_parameters(net), statistics, count_parameters(net) + statistics) == (56_951, 1_472, 58_423)
 
 
+def test_dlib_resnet_has_the_layers_of_its_authors() -> None:
+    # The published file holds 5,581,824 numbers before its last layer: of 29 convolutions, the first over three colors,
+    # with a bias, a scale and an offset for each channel.  At 150 pixels they leave maps of 4 x 4 and 2 x 2.
+    net = build_network("dlib_resnet", {}, size=150).eval()
+    convolutions = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convolutions) == 29
+    weights, channels = (sum(c.weight.numel() for c in convolutions), sum(c.out_channels for c in convolutions))
+    assert weights + 2 * 32 * 7 * 7 + 3 * channels == 5_581_824
+    with torch.no_grad():
+        maps = net.maps(torch.zeros(1, 1, 150, 150))
+        assert (maps.shape, net.last(maps).shape) == ((1, 256, 4, 4), (1, 256, 2, 2))
+        assert net.embed(maps).shape == (1, 512)
+
+
 def test_mlp_and_cnn_have_the_known_layers() -> None:
     dense = [(48 * 48 + 1) * 512, 513 * 256, 257 * 128, 129 * 7]
     assert count_parameters(build_network("mlp", {"fer7": 7})) == sum(dense)
@@ -297,6 +312,7 @@ def test_deployed_takes_color_and_gives_the_same_logits() -> None:
             {},
             "unknown network 'vgg99': expected one of mlp, cnn, vgg16, dexpression, mini_xception, face_resnet",
         ),
+        ("dlib_resnet", {"size": 100}, "dlib_resnet takes crops of at least 104 pixels, but got 100"),
         ("face_resnet", {"depth": 3}, "network 'face_resnet': .*unexpected keyword argument 'depth'"),
         ("face_resnet", {**TINY, "widths": [8, 8]}, r"needs a stride for each width, but got \[8, 8\] and \[4\]"),
         ("face_resnet", {"widths": [], "strides": []}, "needs a stride for each width"),
@@ -320,15 +336,23 @@ def test_wrong_options_raise(name: str, options: dict[str, object], message: str
 
 def test_the_page_on_networks_says_what_they_cost() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "training" / "networks.md").read_text("utf-8")
-    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `") and " | 48" in line}
+    rows = {
+        line.split("`")[1]: line
+        for line in page.splitlines()
+        if line.startswith("| `") and any(f" | {size}" in line for size in (48, 112))
+    }
     assert set(rows) == set(FACES)
     for name, row in rows.items():
-        sizes = (48, 224) if name == "dexpression" else (48,)
+        sizes = {"dexpression": (48, 224), "dlib_resnet": (112,)}.get(name, (48,))
         nets = [build_network(name, {"fer7": 7}, size=size) for size in sizes]
         assert f"| {' or '.join(f'{count_parameters(net):,}' for net in nets)} |" in row
         costs = [count_multiply_adds(net) / 1e6 for net in nets]
         assert f"| {' or '.join(f'{cost:.0f} M' if cost > 100 else f'{cost:.1f} M' for cost in costs)} |" in row
-    voices = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `") and " | 48" not in line}
+    voices = {
+        line.split("`")[1]: line
+        for line in page.splitlines()
+        if line.startswith("| `") and line.split("`")[1] not in rows
+    }
     for name in SPEECH:
         speech = build_network(name, {"ravdess8": 8})
         shape = " x ".join(map(str, speech.example()[0].shape[2:]))

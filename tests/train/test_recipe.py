@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_whole_numbers_stand_for_floats() -> None:
         ({"name": 5}, "recipe, name must be of type str, but got 5"),
         ({"name": "x", "epochs": 0}, "recipe 'x': epochs must be at least 1 and batch at least 2"),
         ({"name": "x", "batch": 1}, "recipe 'x': epochs must be at least 1 and batch at least 2"),
+        ({"name": "x", "init_share": 0.5}, r"recipe 'x': init_share must be in \[0, 1\), and 0 without init"),
         ({"name": "x", "optimizer": 3}, r"recipe, \[optimizer\] must be a table, but got 3"),
         ({"name": "x", "optimizer": {"lr": 3}}, r"recipe, \[optimizer\] has the unknown key lr: expected kind, rate, "),
         ({"name": "x", "loss": {"mixup": "a"}}, r"recipe, \[loss\], mixup must be of type float, but got 'a'"),
@@ -132,3 +134,17 @@ def test_single_values_can_be_replaced() -> None:
 def test_wrong_settings_are_named(setting: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         override(Recipe(name="own"), [setting])
+
+
+@pytest.mark.parametrize("name", ["", "my model", "../../outside", "a/b", "-x", ".hidden", "a\n", "ä"])
+def test_names_that_no_model_may_have_are_refused_before_training(name: str) -> None:
+    with pytest.raises(InputError, match="a recipe's name must consist of letters, digits and"):
+        replace(load_recipe("cnn"), name=name)
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 50_000, "x = " + "9" * 50_000])
+def test_a_hostile_recipe_is_a_short_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_recipe(str(tmp_path / "r.toml"))
+    assert len(str(caught.value)) < 500

@@ -40,7 +40,7 @@ from mien.train.folder import (  # noqa: E402
     read_history,
 )
 from mien.train.nets.base import count_multiply_adds, count_parameters  # noqa: E402
-from mien.train.recipe import Distillation, Optimizer, Recipe, load_recipe  # noqa: E402
+from mien.train.recipe import Distillation, Domain, Optimizer, Recipe, load_recipe  # noqa: E402
 from mien.train.run import RunOptions, best_precision, ramped_average, train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -550,3 +550,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="cannot save the checkpoint"):
         AtomicCheckpointIO().save_checkpoint({}, tmp_path / "file" / "last.ckpt")
+
+
+def test_a_run_with_a_second_dataset_keeps_its_last_epoch(
+    data: Path, recipe: Recipe, photographs: Path, tmp_path: Path
+) -> None:
+    own = replace(recipe, domain=Domain("photographs", str(photographs), repeat=2))
+    folder = train(own, data=data, out=tmp_path / "run", options=RunOptions(device="cpu", precision="float32"))
+    last = load_checkpoint(folder, own, epoch="last").state_dict()
+    for name, value in load_network(folder).state_dict().items():
+        torch.testing.assert_close(value, last[name], rtol=1e-2, atol=1e-3)
+    spec = registry.get(folder)
+    assert "FER+" in spec.license.data
+    assert "Apache-2.0" in spec.license.data
+    assert spec.training["data"][0].startswith("fer2013+ferplus and 2 times photographs: ")

@@ -85,7 +85,7 @@ def analyze(source: Any, **options: Any) -> ImageResult | SpeechResult | VideoRe
     return _give(_pipeline(found.kind, options, ModelOptions, VideoOptions, AudioOptions).read(found))
 
 
-def analyze_image(source: Any, **options: Any) -> ImageResult:
+def analyze_image(source: Any, *, analyzer: FaceAnalyzer | None = None, **options: Any) -> ImageResult:
     """Find the faces of an image and read their emotions.
 
     Model and detector stay loaded between calls with the same options.  For many images see `analyze_images`.
@@ -94,6 +94,8 @@ def analyze_image(source: Any, **options: Any) -> ImageResult:
     ----------
     source : str, os.PathLike, bytes, file object, numpy.ndarray or PIL.Image.Image
         The image; an array is uint8 (H, W, 3) in RGB.
+    analyzer : FaceAnalyzer, optional
+        The analyzer; by default one of these options.
     **options : object
         The fields of `mien.ModelOptions`, such as ``model="face-base"`` or ``min_face_px=40``.
 
@@ -111,10 +113,11 @@ def analyze_image(source: Any, **options: Any) -> ImageResult:
     ModelError
         If the model cannot be loaded.
     """
-    return cast("ImageResult", _give(_pipeline("image", options, ModelOptions).read(_source(source, "image"))))
+    pipeline = _pipeline("image", options, ModelOptions, faces=analyzer)
+    return cast("ImageResult", _give(pipeline.read(_source(source, "image"))))
 
 
-def analyze_speech(source: Any, **options: Any) -> SpeechResult:
+def analyze_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None, **options: Any) -> SpeechResult:
     """Find the speech of an audio file, or of the sound of a video, and read its emotions over time.
 
     The file is read block by block: its length does not matter for the memory.  The model stays loaded between calls
@@ -124,6 +127,8 @@ def analyze_speech(source: Any, **options: Any) -> SpeechResult:
     ----------
     source : str, os.PathLike, bytes, binary file object, or Audio
         A path, the content of a file, a stream, or what `read_audio` returned.
+    analyzer : SpeechAnalyzer, optional
+        The analyzer; by default one of these options.
     **options : object
         The fields of `mien.ModelOptions` and `mien.AudioOptions`, such as ``window_s=2.0``; ``model`` is the model for
         voices here.
@@ -142,11 +147,11 @@ def analyze_speech(source: Any, **options: Any) -> SpeechResult:
     ModelError
         If the model cannot be loaded.
     """
-    pipeline = _pipeline("audio", _as_speech(options), ModelOptions, AudioOptions)
+    pipeline = _pipeline("audio", _as_speech(options), ModelOptions, AudioOptions, speech=analyzer)
     return cast("SpeechResult", _give(pipeline.read(_source(source, "audio"))))
 
 
-def analyze_video(source: Any, **options: Any) -> VideoResult:
+def analyze_video(source: Any, *, analyzer: VideoAnalyzer | None = None, **options: Any) -> VideoResult:
     """Follow the people of a video, and read the emotions of their faces and of its voice over time.
 
     The video is read frame by frame: its length does not matter for the memory.  The models stay loaded between calls
@@ -156,6 +161,8 @@ def analyze_video(source: Any, **options: Any) -> VideoResult:
     ----------
     source : str, os.PathLike, bytes, or binary file object
         A path, the content of a file, or a stream.
+    analyzer : VideoAnalyzer, optional
+        The analyzer of the faces; by default one of these options.
     **options : object
         The fields of `mien.ModelOptions`, `mien.VideoOptions` and `mien.AudioOptions`, such as ``step_s=0.5`` or
         ``voice=False``; ``fps`` says ``step_s`` as frames per second.
@@ -175,7 +182,7 @@ def analyze_video(source: Any, **options: Any) -> VideoResult:
     ModelError
         If the model cannot be loaded.
     """
-    pipeline = _pipeline("video", options, ModelOptions, VideoOptions, AudioOptions)
+    pipeline = _pipeline("video", options, ModelOptions, VideoOptions, AudioOptions, videos=analyzer)
     return cast("VideoResult", _give(pipeline.read(_source(source, "video"))))
 
 
@@ -473,8 +480,11 @@ def _options(given: dict[str, Any], kinds: Iterable[type]) -> tuple[ModelOptions
     return options[ModelOptions], options[VideoOptions], options[AudioOptions]
 
 
-def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type) -> Pipeline:
-    """Return the pipeline for one source of a kind; its models stay loaded for the next."""
+def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type, **own: Any) -> Pipeline:
+    """Return the pipeline for one source of a kind; its models stay loaded for the next.
+
+    ``own`` are analyzers by their names in `Analyzers`, or None.
+    """
     from mien.models import registry
 
     models, video, audio = _options(given, kinds)
@@ -489,8 +499,15 @@ def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type) -> Pipeline:
         check_video_options(video)
         if video.clip_model is not None:
             video = replace(video, clip_model=registry.get(video.clip_model))
-    own = {name: getattr(video, name) for name in ("max_faces", "min_seen_s", "smooth_s", "clip_model")}
-    return Pipeline(_analyzers(models, VideoOptions(**own), audio), video=video)
+    kept = {name: getattr(video, name) for name in ("max_faces", "min_seen_s", "smooth_s", "clip_model")}
+    chosen = (models, VideoOptions(**kept), audio)
+    own = {name: analyzer for name, analyzer in own.items() if analyzer is not None}
+    # A detector of one's own need not be hashable.
+    is_kept = not own and (isinstance(models.detector, str) or type(models.detector).__hash__ is not None)
+    analyzers = _analyzers(*chosen) if is_kept else Analyzers(*chosen)
+    for name, analyzer in own.items():
+        setattr(analyzers, name, analyzer)
+    return Pipeline(analyzers, video=video)
 
 
 @functools.lru_cache(maxsize=4)

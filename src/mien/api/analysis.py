@@ -130,7 +130,7 @@ class VideoAnalysis:
         options, numbers = self._options, self._frame_numbers()
         with iter_frames(
             self._source,
-            step_s=options.step_s if numbers is None and options.step_s > 0 else None,
+            step_s=options.step_s if numbers is None else None,
             from_s=options.from_s,
             to_s=options.to_s,
             numbers=numbers,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.errors import MediaNotFoundError, MienError
+from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
 from mien.io.paths import expand_home, format_path, iter_media_paths
-from mien.io.sniff import HEAD_BYTES, detect_format, detect_kind, detect_kind_by_name, peek_kind
+from mien.io.sniff import HEAD_BYTES, detect_format, detect_kind, detect_kind_by_name, is_pipe, peek_kind
 
 __all__ = ["KindName", "Only", "Pipe", "Source", "find_sources", "is_several", "kind_of_path", "make_source"]
 
@@ -60,7 +61,9 @@ class Source:
         return name if isinstance(name, str) else None
 
 
-def find_sources(inputs: Iterable[Any], *, only: Only = None) -> Iterator[Source]:
+def find_sources(
+    inputs: Iterable[Any], *, only: Only = None, on_skipped: Callable[[str], None] | None = None
+) -> Iterator[Source]:
     """Yield what is to be analyzed, lazily and in order.
 
     Parameters
@@ -69,11 +72,13 @@ def find_sources(inputs: Iterable[Any], *, only: Only = None) -> Iterator[Source
         Files, folders and patterns (see `mien.io.paths.iter_media_paths`); anything else as `make_source` takes it.
     only : {"face", "voice"}, optional
         What is read of videos.
+    on_skipped : callable, optional
+        Called with each file of a folder or pattern that is none of them.
 
     Yields
     ------
     Source
-        A path that names nothing is one, too, with its error.
+        A path that names nothing is one, too, with its error; so is what is no file in a folder, such as a pipe.
     """
     for given in inputs:
         if not isinstance(given, str | os.PathLike):
@@ -82,12 +87,28 @@ def find_sources(inputs: Iterable[Any], *, only: Only = None) -> Iterator[Source
         argument = expand_home(os.fsdecode(given))
         folder = argument if os.path.isdir(argument) else None  # noqa: PTH112 - takes a name as it is
         try:
-            for path in iter_media_paths([argument]):
+            for path in iter_media_paths([argument], on_skipped=on_skipped):
+                if is_pipe(path) and path == argument:
+                    yield make_source(path, only=only)
+                    continue
                 name = str(Path(path).relative_to(folder)) if folder else Path(path).name
-                yield Source(path, kind_of_path(path, only=only)[0], name, format_path(path))
+                error = _irregular(path)
+                kind = kind_of_path(path, only=only, look=error is None)[0]
+                yield Source(path, kind, name, format_path(path), error)
         except MediaNotFoundError as error:
             kind = kind_of_path(argument, only=only, look=False)[0]
             yield Source(argument, kind, argument, format_path(argument), error)
+
+
+def _irregular(path: str) -> MienError | None:
+    """Return the error of what is neither a file nor a folder: opening it may wait forever."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (takes a name as it is)
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return UnsupportedMediaError(f"{format_path(path)} is a pipe, socket or device, not a file", path=path)
 
 
 def make_source(data: Any, *, only: Only = None) -> Source:
@@ -124,7 +145,7 @@ def kind_of_path(path: str, *, only: Only = None, look: bool = True) -> tuple[Ki
     look : bool
         Whether to look at the content; otherwise the name alone says what it is.
     """
-    found = detect_kind(path) if look else detect_kind_by_name(path)
+    found = detect_kind(path) if look and not is_pipe(path) else detect_kind_by_name(path)
     return _kind(found, only), found == "video"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mien import __version__
-from mien.cli._shell import INTERRUPTED, guard, note
+from mien.cli.shell import FAILED, INTERRUPTED, guard, keep_caches_together, note, open_closed_streams
 
 __all__ = ["COMMANDS", "Shell", "main"]
 
@@ -34,7 +34,7 @@ COMMANDS = {
 class Shell(click.Group):
     """A group that imports its subcommands when they are needed, and turns errors into one line and an exit code.
 
-    A subcommand's function returns its exit code (``None`` means 0) or raises; see `mien.cli._shell.guard`.
+    A subcommand's function returns its exit code (``None`` means 0) or raises; see `mien.cli.shell.guard`.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -60,6 +60,8 @@ class Shell(click.Group):
         Click's own exit code for Ctrl-C, which `guard` does not see before and after the subcommand, is 1.
         """
         parent: Any = super()
+        open_closed_streams()
+        keep_caches_together()
         if not extra.pop("standalone_mode", True):
             return parent.main(*args, standalone_mode=False, **extra)
         try:
@@ -70,6 +72,9 @@ class Shell(click.Group):
         except click.ClickException as error:
             error.show()
             code = error.exit_code
+        except OSError as error:  # writing the help
+            note(str(error))
+            code = FAILED
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:

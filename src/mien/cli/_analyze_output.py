@@ -6,7 +6,8 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 from mien._checks import count_of
 from mien.api.pipeline import KINDS, Item, Result
 from mien.api.sources import Source
-from mien.cli import _shell
-from mien.errors import MediaNotFoundError, MienError
+from mien.cli import shell
+from mien.errors import MediaError, MediaNotFoundError, MienError
+from mien.io.container import error_reason
 from mien.io.paths import format_path, iter_media_paths
 from mien.output.registry import FORMATS, Context, Format, Writer
 from mien.output.write import make_folder
@@ -59,9 +61,14 @@ class Report:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, KeyboardInterrupt):
-            for writer in self._writers:
-                writer.discard(error)
+        if error is None or isinstance(error, KeyboardInterrupt):
+            return
+        for _, writer in self._files:
+            try:
+                writer.close()  # what was written stays
+            except Exception as problem:  # noqa: BLE001 - the first error is the one to report
+                with suppress(Exception):
+                    writer.discard(problem)
 
     def add_segment(self, source: Source, number: int, segment: SpeechSegment) -> None:
         """Write a segment of an audio file that is still read."""
@@ -90,7 +97,7 @@ class Report:
     def add_failure(self, message: str) -> None:
         """Say that something could not be read or made."""
         self.failed += 1
-        _shell.note(message)
+        shell.note(message)
 
     def _count(self, result: Result) -> None:
         self.done += 1
@@ -105,7 +112,7 @@ class Report:
             self._people += len(result.tracks)
             self._video_s += result.end_s - result.start_s
         for warning in result.warnings:
-            _shell.note(f"warning: {result.path or 'standard input'}: {warning}")
+            shell.note(f"warning: {result.path or 'standard input'}: {warning}")
 
     def close(self) -> int:
         """Write what is left, and return the exit code."""
@@ -113,13 +120,13 @@ class Report:
             writer.close()
         for path, writer in self._files:
             rows = f"{count_of(writer.rows, 'row')} to " if hasattr(writer, "rows") else ""
-            _shell.note(f"wrote {rows}{format_path(path)}")
+            shell.note(f"wrote {rows}{format_path(path)}")
         # A single failure has said all in its own line.
         if self._many and self.done + self.failed > 1:
-            _shell.note(self._counts())
+            shell.note(self._counts())
         if self.failed == 0:
             return 0
-        return _shell.SOME_FAILED if self.done else _shell.FAILED
+        return shell.SOME_FAILED if self.done else shell.FAILED
 
     def _counts(self) -> str:
         parts = []
@@ -131,6 +138,17 @@ class Report:
             videos, people = count_of(self._read["video"], "video"), count_of(self._people, "person", "people")
             parts += [videos, f"{self._video_s:.1f} s", people]
         return ", ".join([*parts, f"{self.failed} failed", f"{time.monotonic() - self._started_s:.1f} s"])
+
+
+@contextmanager
+def _explain_item_errors(source: Source) -> Iterator[None]:
+    """Turn whatever goes wrong with the files of an item into an error of that item: the others go on."""
+    try:
+        yield
+    except MienError:
+        raise
+    except Exception as error:
+        raise MediaError(f"cannot write what is made of {source.label}: {error_reason(error)}") from error
 
 
 class ItemFiles:
@@ -184,15 +202,17 @@ class ItemFiles:
 
     def add_image(self, source: Source, image: Any, found: ImageResult | VideoFrame) -> None:
         """Take an image that was read."""
-        for form, _, writer in self._writers.get(source, ()):
-            if form.needs == "images":
-                writer.add_image(image, found)
+        with _explain_item_errors(source):
+            for form, _, writer in self._writers.get(source, ()):
+                if form.needs == "images":
+                    writer.add_image(image, found)
 
     def add_audio(self, source: Source, block: Any) -> None:
         """Take a block of sound that was read."""
-        for form, _, writer in self._writers.get(source, ()):
-            if form.needs == "audio":
-                writer.add_audio(block)
+        with _explain_item_errors(source):
+            for form, _, writer in self._writers.get(source, ()):
+                if form.needs == "audio":
+                    writer.add_audio(block)
 
     def write(self, source: Source, result: Result, *, is_complete: bool = True) -> None:
         """Write the files of an item.
@@ -207,10 +227,10 @@ class ItemFiles:
             if form.needs == "source" and not is_complete:
                 skipped.append(target)
                 continue
-            with writer:
+            with _explain_item_errors(source), writer:
                 writer.write(result)
         for target in skipped if source.kind == "video" else ():
-            _shell.note(f"{format_path(target)}: not drawn, because the video was not read to its end")
+            shell.note(f"{format_path(target)}: not drawn, because the video was not read to its end")
 
     def discard(self, source: Source, failed: FailedItem) -> None:
         """Give up the files of an item that failed."""

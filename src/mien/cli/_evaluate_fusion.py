@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli.data.options import choose, choose_named, is_given, note_some, open_images
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def evaluate_fusion(
             raise click.UsageError(f"--videos goes without {' and '.join(others)}")
         evaluation = videos = _evaluate_videos(options["videos"], face_model, speech_model, threads)
         note_some(videos.problems)
-        command, code = "--videos DATA", _shell.SOME_FAILED if videos.problems else 0
+        command, code = "--videos DATA", shell.SOME_FAILED if videos.problems else 0
     else:
         if options["faces"] is None or options["speech"] is None:
             raise click.UsageError("--fusion needs --faces and --speech, or --videos")
@@ -105,9 +105,9 @@ def evaluate_fusion(
         from mien.evaluate.fusion import write_fusion_report
 
         write_fusion_report(report, evaluation, command=f"mien evaluate --fusion {method} {command}")
-        _shell.note(f"wrote {report}")
+        shell.note(f"wrote {report}")
     plain = evaluation.to_dict()
-    _shell.write(
+    shell.write(
         json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False) if as_json else evaluation.to_text(method)
     )
     return code
@@ -131,14 +131,14 @@ def _evaluate_pairs(
         simulation.common_labels(s.labels, s.label_set) for s in (faces.samples, voices.samples)
     )
     count = len(faces.samples) * len(simulation.FACE_CASES)
-    with _shell.progress(count, "predicting faces", unit="images") as advance:
+    with shell.progress(count, "predicting faces", unit="images") as advance:
         by_face = {
             case: simulation.predict_faces(faces.predict, faces.samples, case, progress=advance)
             for case in simulation.FACE_CASES
         }
     waves = Waves(voices.samples, rate_hz=voices.rate_hz)
     count = len(voices.samples) * len(simulation.VOICE_CASES)
-    with _shell.progress(count, "predicting speech", unit="clips") as advance:
+    with shell.progress(count, "predicting speech", unit="clips") as advance:
         by_voice = {
             case: simulation.predict_voices(
                 voices.predict, voices.samples, waves, case, rate_hz=voices.rate_hz, progress=advance
@@ -156,7 +156,7 @@ def _evaluate_pairs(
         faces.prior,
         _prior(np, voice_labels),
     )
-    return fusion.evaluate_fusion(material, lengths=lengths, report=_shell.note)
+    return fusion.evaluate_fusion(material, lengths=lengths, report=shell.note)
 
 
 def _prior(np: Any, labels: Any) -> Any:
@@ -177,7 +177,7 @@ def _evaluate_videos(videos: str, face_model: str, speech_model: str, threads: i
     samples = load_dataset(choice.name, choice.path)
     faces = VideoAnalyzer(find_model(face_model), threads=threads or 1)
     voices = SpeechAnalyzer(find_model(speech_model), threads=threads or 1)
-    with _shell.progress(len(samples), "analyzing", unit="videos") as advance:
+    with shell.progress(len(samples), "analyzing", unit="videos") as advance:
         return evaluate_fusion_on_videos(samples, faces, voices, progress=advance)
 
 
@@ -232,7 +232,7 @@ def _open_voices(words: str, model: str, folds: Path | None, threads: int | None
     import_extra("torch", extra="train", purpose="--speech-folds")
     from mien.train.after_folds import FoldVoices
 
-    models = FoldVoices(folds, samples, report=_shell.note)
+    models = FoldVoices(folds, samples, report=shell.note)
     return _Voices(samples, models, models.fold, models.rate_hz)
 
 
@@ -254,7 +254,7 @@ def _open_unseen_voices(samples: Samples, model: str, threads: int | None) -> _V
             f"{name} learned from all subjects of {samples.name}: give --speech-folds, or clips of others"
         )
     if not unseen.all():
-        _shell.note(f"{int((~unseen).sum())} clips left out: {name} learned from their subjects")
+        shell.note(f"{int((~unseen).sum())} clips left out: {name} learned from their subjects")
     samples = samples.take(unseen)
     common = mapping(analyzer.output.labels, FER7)
     rate_hz = analyzer.sound.rate_hz

@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from mien.api.pipeline import KINDS, SPEECH, Analyzers, Item, Pipeline, Progress, Result
 from mien.api.sources import KindName, Pipe, Source, find_sources, is_several, kind_of_path
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._analyze_output import STDIN, ItemFiles, Report, is_one_file
 from mien.cli._options import GroupedCommand, add_options, flag_of, option
 from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
@@ -109,6 +109,9 @@ def _key(flag: str) -> str:
     return f"format_{flag.removeprefix('--').replace('-', '_')}"
 
 
+_NAMED_FILES = 3
+"""Names of skipped files that the note at the end has."""
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -116,29 +119,29 @@ _PATH = click.Path(path_type=Path)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_format_options(_OUTPUT)
 @_format_options(_FACES)
-@option("--explain", group=_FACES, is_flag=True, help="Lay over each drawn face a map of what spoke for its emotion.")
+@option("--explain", group=_FACES, is_flag=True, help="Overlay each drawn face with a map of what led to its emotion.")
 @option(
     "--explain-by",
     group=_FACES,
     type=click.Choice(("cam", "occlusion")),
-    help="How: class activation maps, or hiding parts.  [default: cam where the model has them]",
+    help="Class activation maps, or occlusion.  [default: cam if the model supports it]",
 )
 @add_options(ModelOptions, "detector", "min_face_px", group=_FACES)
 @option(
     "--only",
     group=_VIDEOS,
     type=click.Choice(("face", "voice")),
-    help="Read videos for faces alone, or as audio files.  [default: both, where there is sound]",
+    help="Read only the faces of videos, or only their sound.  [default: both]",
 )
 @add_options(VideoOptions, "step_s", group=_VIDEOS)
-@option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same as frames a second.")
+@option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same, as frames per second.")
 @add_options(VideoOptions, "from_s", "to_s", "max_faces", "min_seen_s", "smooth_s", group=_VIDEOS)
 @add_options(VideoOptions, "method", "fusion", "clip_model", group=_VIDEOS)
 @option(
     "--table",
     group=_VIDEOS,
     type=click.Choice(VideoResult.tables),
-    help=f"What --csv and --parquet write.  [default: {VideoResult.tables[0]}]",
+    help=f"Table to write with --csv and --parquet.  [default: {VideoResult.tables[0]}]",
 )
 @_format_options(_VIDEOS)
 @add_options(AudioOptions, "channel", "window_s", "hop_s", group=_AUDIO)
@@ -148,7 +151,7 @@ _PATH = click.Path(path_type=Path)
     group=_AUDIO,
     type=click.IntRange(1000, 384_000),
     metavar="HZ",
-    help="Rate of the saved sound.  [default: its own]",
+    help="Sampling rate of the saved sound.  [default: that of the source]",
 )
 @option("--audio-float", group=_AUDIO, is_flag=True, help="Save floats instead of 16-bit integers.")
 @option(
@@ -156,16 +159,16 @@ _PATH = click.Path(path_type=Path)
     "models",
     group=_MODELS,
     multiple=True,
-    help="A shipped model, a model.toml or a run folder; one for each task.  [default: face-base, speech-base]",
+    help="A shipped model, a model.toml or a run folder; at most one per task.  [default: face-base, speech-base]",
 )
 @add_options(ModelOptions, "output", "threads", "device", "engine", "precision", "max_pixels", group=_MODELS)
 @click.pass_context
 def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int:
     """Read the emotions of the faces in images and videos, and of the voices in videos and audio files.
 
-    PATH is an image, a video, an audio file, a folder (with all its folders), a pattern such as 'photos/*.jpg', or -
-    for standard input.  What a file is, its content says.  A bad file becomes a row with its error and stops nothing;
-    the exit code is then 3, or 1 if nothing at all could be read.
+    PATH is an image, a video, an audio file, a folder (with all its subfolders), a pattern such as 'photos/*.jpg', or -
+    for standard input.  The kind of a file is detected from its content.  A file that cannot be read becomes a row with
+    its error, and the rest is still analyzed; the exit code is then 3, or 1 if nothing could be read.
     """
     paths = tuple(map(expand_home, paths))
     given = frozenset(name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT)
@@ -445,6 +448,8 @@ class _Run:
         )
         self._targets = targets
         self._files = ItemFiles(targets, paths, many=plan.is_many)
+        self._skipped: list[str] = []
+        self._skipped_count = 0
         self._range: tuple[float, float] = (0.0, 0.0)
         self._drawn_s: float | None = None
 
@@ -457,7 +462,7 @@ class _Run:
         streams = [form for form in choices.formats if form.target == "stream"]
         tables = [(form, choices.place(form)) for form in choices.formats if form.target == "file"]
         needs = {form.needs for form, _ in self._targets}
-        with _shell.terminable(), Report(streams, tables, self._context) as report, ExitStack() as stack:
+        with shell.terminable(), Report(streams, tables, self._context) as report, ExitStack() as stack:
             self._report, self._display = report, _Display(stack, plan)
             if not plan.is_whole:
                 stack.callback(_count_beside(self._paths, self._display.expect).set)
@@ -477,12 +482,23 @@ class _Run:
                 self._display.end_item()
                 report.close()
                 raise
+        if self._skipped_count:
+            more = ", ..." * (self._skipped_count > len(self._skipped))
+            shell.note(
+                f"{self._skipped_count} skipped (no image, video or audio file): {', '.join(self._skipped)}{more}"
+            )
         return report.close()
+
+    def _skip(self, path: str) -> None:
+        """Count a file that is not read, and keep the names of the first."""
+        self._skipped_count += 1
+        if self._skipped_count <= _NAMED_FILES:
+            self._skipped.append(format_path(path))
 
     def _sources(self) -> Iterator[Source]:
         """Yield what is read, with its files begun."""
         inputs = (self._stdin_source() if path == STDIN else path for path in self._paths)
-        for source in find_sources(inputs, only=self._choices.only):
+        for source in find_sources(inputs, only=self._choices.only, on_skipped=self._skip):
             if source.error is None and self._choices.has_tables and source.kind not in self._labels:
                 expected = _and(tuple(self._labels))
                 message = (
@@ -538,7 +554,7 @@ class _Run:
                 self._report.add_failure(str(error))
             except KeyboardInterrupt:
                 for target in drawn if self._drawn_s is not None else ():
-                    _shell.note(f"{format_path(target)}: drawn only up to {self._drawn_s:.1f} s")
+                    shell.note(f"{format_path(target)}: drawn only up to {self._drawn_s:.1f} s")
                 raise
             finally:
                 self._display.end_item()
@@ -570,10 +586,10 @@ class _Display:
     """How far the run is: items where there are many, and within a video or an audio file its time."""
 
     def __init__(self, stack: ExitStack, plan: _Plan) -> None:
-        self._items = _shell.Advance()
+        self._items = shell.Advance()
         if plan.is_many:
             unit = KINDS[plan.kinds[0]].many if len(plan.kinds) == 1 else "files" if plan.kinds else "images"
-            self._items = stack.enter_context(_shell.progress(plan.total, "analyzing", unit=unit))
+            self._items = stack.enter_context(shell.progress(plan.total, "analyzing", unit=unit))
         self._item = stack.enter_context(ExitStack())
         self._what = ""
         self._reach: Callable[[float], None] = lambda _: None
@@ -589,7 +605,7 @@ class _Display:
         if what != self._what:
             self.end_item()
             self._item.enter_context(self._items.paused())
-            self._reach = self._item.enter_context(_shell.time_progress(what, start_s, end_s))
+            self._reach = self._item.enter_context(shell.time_progress(what, start_s, end_s))
             self._what = what
         self._reach(time_s)
 
@@ -626,5 +642,5 @@ def _explainer(analyzer: FaceAnalyzer, method: str) -> Callable[..., Any]:
 
     chosen = choose_method(analyzer.spec, method)
     words = {"cam": "class activation maps", "occlusion": "hiding parts of the face (about 100 predictions a face)"}
-    _shell.note(f"explained by {words[chosen]}")
+    shell.note(f"explained by {words[chosen]}")
     return lambda image, faces: heat(image, analyzer.explain(image, faces, method=chosen))

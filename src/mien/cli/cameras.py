@@ -6,13 +6,13 @@ import json
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 
 __all__ = ["command"]
 
 
 @click.command(name="cameras")
-@click.option("--json", "as_json", is_flag=True, help="A JSON document: a list, empty where there is no camera.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON: a list, which is empty if there is no camera.")
 def command(as_json: bool) -> int:
     """List the cameras that give images, with what they give when nothing is asked for.
 
@@ -23,9 +23,9 @@ def command(as_json: bool) -> int:
 
     found, notes = find_cameras()
     for line in notes:
-        _shell.note(line)
+        shell.note(line)
     if as_json:
-        _shell.write(json.dumps([camera.to_dict() for camera in found], indent=2))
+        shell.write(json.dumps([camera.to_dict() for camera in found], indent=2))
     elif found:
         rows = [
             (
@@ -36,7 +36,7 @@ def command(as_json: bool) -> int:
             )
             for camera in found
         ]
-        _shell.write(_shell.table(("index", "name", "size", "rate"), rows, right=(0, 3)))
+        shell.write(shell.table(("index", "name", "size", "rate"), rows, right=(0, 3)))
     if not found and not notes:
-        _shell.note("no camera found")
-    return 0 if found else _shell.FAILED
+        shell.note("no camera found")
+    return 0 if found else shell.FAILED

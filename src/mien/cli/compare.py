@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 
 if TYPE_CHECKING:
     from mien.evaluate.runs import Figure, Run
@@ -35,28 +35,28 @@ def command(folders: tuple[Path, ...], metric: str | None, chart: Path | None, a
     runs, failed = [], 0
     for folder in folders:
         if folder.is_file():
-            _shell.note(f"passed over: {folder} is no folder")
+            shell.note(f"passed over: {folder} is no folder")
             continue
         try:
             runs.append(read_run(folder))
         except ModelError as error:
-            _shell.note(str(error))
+            shell.note(str(error))
             failed += 1
     if not runs:
         raise ModelError(f"none of the {len(folders)} paths is a run folder")
     if metric is not None or chart is not None:
         column = best_metric(runs, metric)
     if as_json:
-        _shell.write(json.dumps([run.to_dict() for run in runs], indent=2, ensure_ascii=False, allow_nan=False))
+        shell.write(json.dumps([run.to_dict() for run in runs], indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _shell.write(_table(runs, column if metric is not None else None))
+        shell.write(_table(runs, column if metric is not None else None))
     if chart is not None:
         from mien.evaluate.documents import write_bytes
         from mien.output.plots import compare_runs
 
         write_bytes(chart, compare_runs(chart_series(runs, column), column))
-        _shell.note(f"drew {chart}")
-    return _shell.SOME_FAILED if failed else 0
+        shell.note(f"drew {chart}")
+    return shell.SOME_FAILED if failed else 0
 
 
 def _table(runs: list[Run], metric: str | None) -> str:
@@ -70,7 +70,7 @@ def _table(runs: list[Run], metric: str | None) -> str:
     if noted:
         head.append("note")
         rows = [[*row, "; ".join(run.notes)] for row, run in zip(rows, runs, strict=True)]
-    return _shell.table(head, rows, right=range(2, len(head) - noted))
+    return shell.table(head, rows, right=range(2, len(head) - noted))
 
 
 def _row(run: Run, heads: list[str]) -> list[str]:

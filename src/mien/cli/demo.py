@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 
 __all__ = ["command"]
 
@@ -39,5 +39,5 @@ def command(out: Path) -> int:
     shutil.copyfile(source, out / "astronaut.jpg")
     target = out / "astronaut.png"
     write_image(target, draw(read_image(source), result))
-    _shell.write(f"The drawn image: {target.resolve()}")
+    shell.write(f"The drawn image: {target.resolve()}")
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from mien._extras import import_extra
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._evaluate_fusion import evaluate_fusion, fusion_options
 from mien.cli._options import ENGINE_OPTIONS, engine_options
 from mien.cli.data.options import Choice, choose, is_given, note_some, open_images
@@ -131,13 +131,13 @@ def command(
         comparisons += _compare(some)
         done += some
     if not done:
-        return _shell.FAILED
+        return shell.FAILED
     if report is not None:
         _write_reports(report, done, comparisons, forced=labels_as is not None, engines=engines, several=several)
-        _shell.note(f"wrote {report}")
+        shell.note(f"wrote {report}")
     _show(done, comparisons, as_json=as_json, several=several)
     failed = len(done) < len(choices) * len(words) or any(d.evaluation.n_unreadable for d in done)
-    return _shell.SOME_FAILED if failed else 0
+    return shell.SOME_FAILED if failed else 0
 
 
 def _detect_kind(names: Sequence[str], models: Sequence[str]) -> str:
@@ -200,17 +200,17 @@ def _evaluate(
         try:
             samples, training = _open(choice, kind, model, opened)
             count, unit = int((samples.labels >= 0).sum()), UNITS[kind]
-            with _shell.progress(count, f"evaluating {name}" if several else "evaluating", unit=unit) as advance:
+            with shell.progress(count, f"evaluating {name}" if several else "evaluating", unit=unit) as advance:
                 predictions = predict(model, samples, progress=advance, **options)
             curve = _noise_curve(model, predictions, name if several else "") if noise else ()
             evaluation = measure(predictions, training=training, noise=curve)
         except MienError as error:
             if not several:
                 raise
-            _shell.note(f"{name} on {choice.name}: {error}")
+            shell.note(f"{name} on {choice.name}: {error}")
             continue
         if evaluation.caveat:
-            _shell.note(f"caution: {evaluation.caveat}")
+            shell.note(f"caution: {evaluation.caveat}")
         note_some([f"left out {line}" for line in predictions.unreadable])
         done.append(_Done(name, model, choice, predictions, evaluation))
     return done
@@ -240,9 +240,9 @@ def _noise_curve(model: Any, predictions: Predictions, name: str) -> tuple[Noise
 
     kinds = KINDS if can_babble(predictions.samples) else ("white",)
     if kinds != KINDS:
-        _shell.note(f"no babble: all clips of {predictions.samples.name} are of one subject")
+        shell.note(f"no babble: all clips of {predictions.samples.name} are of one subject")
     what = f"evaluating {name} in noise" if name else "evaluating in noise"
-    with _shell.progress(len(predictions.samples), what, unit="clips") as advance:
+    with shell.progress(len(predictions.samples), what, unit="clips") as advance:
         return model_noise_curve(model, predictions, kinds=kinds, progress=advance)
 
 
@@ -256,20 +256,20 @@ def _show(done: list[_Done], comparisons: list[PairedResult], *, as_json: bool, 
     from mien.evaluate import report
 
     if as_json and not several:
-        _shell.write(report.to_json(done[0].evaluation))
+        shell.write(report.to_json(done[0].evaluation))
     elif as_json:
         plain = {
             "results": [{"name": d.name, **d.evaluation.to_dict()} for d in done],
             "comparisons": [comparison.to_dict() for comparison in comparisons],
         }
-        _shell.write(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
+        shell.write(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         parts = [report.to_text(d.evaluation) for d in done]
         if len(done) > 1:
             parts.append(report.summary([(d.name, d.evaluation) for d in done]))
         unit = done[0].predictions.unit
         parts += ["\n".join(report.paired_lines(comparison, unit=unit)) for comparison in comparisons]
-        _shell.write("\n\n".join(parts))
+        shell.write("\n\n".join(parts))
 
 
 def _write_reports(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import add_options, engine_options, option
 from mien.options import ModelOptions, VideoOptions
 
@@ -37,18 +37,20 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 
 @click.command(name="live")
 @option("--source", default="0", show_default=True, metavar="N|FILE|URL", help="Camera, video, rtsp:// or http://.")
-@option("--no-window", "windowless", is_flag=True, help="Write JSON Lines to stdout instead: a line an image.")
-@option("--log", type=_PATH, metavar="FILE.csv", help="Write a row a face of every analyzed image there.")
+@option("--no-window", "windowless", is_flag=True, help="Write JSON Lines to stdout instead: a line per image.")
+@option("--log", type=_PATH, metavar="FILE.csv", help="Log a row per face of every analyzed image.")
 @option("--record", type=_PATH, metavar="FILE.mp4", help="Record from the start: the video, and a CSV beside it.")
 @option("--no-draw", "plain", is_flag=True, help="Record the images as they come, without boxes and emotions.")
 @option("--sound", is_flag=True, help="Listen to the microphone, too.")
-@option("--mirror", is_flag=True, help="Show the image as a mirror does.")
-@option("--size", callback=_size, metavar="WxH", help="What to ask a camera for.  [default: 1280x720]")
+@option("--mirror", is_flag=True, help="Mirror the image.")
+@option("--size", callback=_size, metavar="WxH", help="Size to request from a camera.  [default: 1280x720]")
 @add_options(ModelOptions, "detector")
 @option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
 @add_options(VideoOptions, "max_faces")
-@option("--step", type=float, metavar="S", help="Analyze at most one image in S seconds.  [default: all it can]")
-@option("--fps", type=float, metavar="N", help="The same as images a second.")
+@option(
+    "--step", type=float, metavar="S", help="Analyze at most one image every S seconds.  [default: as many as possible]"
+)
+@option("--fps", type=float, metavar="N", help="The same, as images per second.")
 @engine_options
 def command(
     source: str,
@@ -85,7 +87,7 @@ def command(
 
         return VideoAnalyzer(detector=name, **options)
 
-    with _shell.terminable(), ExitStack() as stack:
+    with shell.terminable(), ExitStack() as stack:
         screen = None
         if not windowless:
             from mien.live_window import Screen
@@ -122,7 +124,7 @@ class _Messages:
         self.show: Callable[[str], None] = lambda _: None
 
     def __call__(self, text: str) -> None:
-        _shell.note(text)
+        shell.note(text)
         self.show(text)
 
 
@@ -134,7 +136,7 @@ def _write_lines(session: LiveSession, update: LiveUpdate) -> None:
         if session.voice is not None:
             _, together = session.voice.current(result.frame)
             line["together"] = None if together is None else together.to_dict()
-        _shell.write(json.dumps(line, allow_nan=False))
+        shell.write(json.dumps(line, allow_nan=False))
     for segment in update.segments:
-        _shell.write(json.dumps({"kind": "speech", **segment.to_dict()}, allow_nan=False))
+        shell.write(json.dumps({"kind": "speech", **segment.to_dict()}, allow_nan=False))
     sys.stdout.flush()

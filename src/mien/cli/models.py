@@ -10,7 +10,7 @@ import click
 
 from mien._checks import count_of
 from mien._extras import import_extra
-from mien.cli import _shell
+from mien.cli import shell
 
 __all__ = ["command"]
 
@@ -26,12 +26,15 @@ def command() -> None:
 @command.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def list_(as_json: bool) -> None:
-    """List models: name, task, size, license, and whether they ship with mien or are downloads, and are there."""
+    """List models: name, task, size, license and state.
+
+    Models ship with mien, or are optional downloads, which may be installed.
+    """
     from mien.models import registry, store
 
     known = [(registry.MODELS[name], "shipped") for name in registry.names()]
     for name in registry.names(downloads=True):
-        state = "optional, there" if store.is_installed(registry.MODELS[name]) else "optional, not there"
+        state = "optional, installed" if store.is_installed(registry.MODELS[name]) else "optional, not installed"
         known.append((registry.MODELS[name], state))
     if as_json:
         _write_json(
@@ -42,14 +45,14 @@ def list_(as_json: bool) -> None:
                     "bytes": s.size_bytes,
                     "license": s.license.weights,
                     "optional": state != "shipped",
-                    "there": state != "optional, not there",
+                    "there": state != "optional, not installed",
                 }
                 for s, state in known
             ]
         )
         return
     rows = [(s.name, s.task, _size(s.size_bytes), s.license.weights, state) for s, state in known]
-    _shell.write(_shell.table(("name", "task", "size", "license", "state"), rows, right=(2,)))
+    shell.write(shell.table(("name", "task", "size", "license", "state"), rows, right=(2,)))
 
 
 @command.command()
@@ -64,8 +67,9 @@ def list_(as_json: bool) -> None:
 def get(name: str, from_file: str | None) -> None:
     """Download an optional model.
 
-    NAME is one that the list calls optional.  The file is checked against the sha256 of mien's record and kept in the
-    folder "models" of MIEN_CACHE_DIR, else of the user's cache folder.  Proxies are those of the environment.
+    NAME is a model that "mien models list" shows as optional.  The file is checked against the sha256 of mien's record
+    and stored in the folder "models" of MIEN_CACHE_DIR, or else of the user's cache folder.  Proxies are taken from the
+    environment.
     """
     from mien.errors import UnknownModelError
     from mien.models import registry, store
@@ -79,7 +83,7 @@ def get(name: str, from_file: str | None) -> None:
         store.install(spec, from_file)
     else:
         done = 0
-        with _shell.progress(spec.size_bytes, f"downloading {name}", unit="bytes") as advance:
+        with shell.progress(spec.size_bytes, f"downloading {name}", unit="bytes") as advance:
 
             def on_progress(received: int) -> None:
                 nonlocal done
@@ -88,15 +92,15 @@ def get(name: str, from_file: str | None) -> None:
 
             store.download(spec, on_progress=on_progress)
     path = spec.path.parent / spec.file().file
-    _shell.write(f"{name}: {path}, {_size(spec.size_bytes)}, sha256 as recorded; license {spec.license.weights}")
-    _shell.note(f"attribution: {spec.license.attribution}")
+    shell.write(f"{name}: {path}, {_size(spec.size_bytes)}, sha256 as recorded; license {spec.license.weights}")
+    shell.note(f"attribution: {spec.license.attribution}")
 
 
 @command.command()
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Write the whole record as JSON.")
 def show(model: str, as_json: bool) -> None:
-    """Show a model's card: data, protocol, results, license, intended use.
+    """Show a model's card: data, results, license, intended use.
 
     MODEL is a name from the list, a model.toml, or a run folder.
     """
@@ -106,18 +110,18 @@ def show(model: str, as_json: bool) -> None:
     if as_json:
         _write_json(spec.to_dict())
     else:
-        _shell.write("\n".join(_card(spec)))
+        shell.write("\n".join(_card(spec)))
         for entry in spec.files:
             if entry.url:
-                _shell.write(f"download: {entry.url}")
+                shell.write(f"download: {entry.url}")
 
 
 @command.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 def verify(models: tuple[str, ...]) -> int:
-    """Check the files of models against their records; by default all shipped models and the downloads that are there.
+    """Check the files of models against their records.
 
-    Exit code 1 when none is whole, 3 when some are not.
+    By default all shipped models and installed downloads.  The exit code is 1 if all fail, 3 if some do.
     """
     from mien.errors import ModelError
     from mien.models import registry, store
@@ -131,24 +135,24 @@ def verify(models: tuple[str, ...]) -> int:
             store.verify(spec)
         except ModelError as error:
             failed += 1
-            _shell.note(str(error))
+            shell.note(str(error))
         else:
             count = len({file.file for file in spec.files})
-            _shell.write(f"{_shell.one_line(name)}: {count_of(count, 'file')}, {_size(spec.size_bytes)}, as recorded")
+            shell.write(f"{shell.one_line(name)}: {count_of(count, 'file')}, {_size(spec.size_bytes)}, as recorded")
     if failed == 0:
         return 0
-    return _shell.FAILED if failed == len(chosen) else _shell.SOME_FAILED
+    return shell.FAILED if failed == len(chosen) else shell.SOME_FAILED
 
 
 @command.command()
 @click.argument("net", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def nets(net: str | None, as_json: bool) -> None:
-    """List the networks that can be trained: parameters and multiply-adds for one face, audio file or clip.
+    """List the networks that can be trained, with their size and cost.
 
-    Networks for faces have seven classes here, the others eight; audio and clips are as long as in training.  Some
-    networks for clips take the outputs of a face model for each frame, whose own cost is not counted.  With NET, its
-    layers.
+    Parameters and multiply-adds are those for one face, audio file or clip.  Networks for faces have seven classes
+    here, the others eight; audio and clips are as long as in training.  Some networks for clips take the outputs of a
+    face model for each frame, whose own cost is not counted.  With NET, list its layers.
     """
     import_extra("torch", extra="train", purpose="building networks")
     from mien.train.nets import NETWORKS, build_network
@@ -175,7 +179,7 @@ def nets(net: str | None, as_json: bool) -> None:
         _write_json([dict(zip(head, row, strict=True)) for row in rows])
     else:
         cells = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
-        _shell.write(_shell.table([title.replace("_", "-") for title in head], cells, right=right))
+        shell.write(shell.table([title.replace("_", "-") for title in head], cells, right=right))
 
 
 def _input(net: Any) -> str:
@@ -185,7 +189,7 @@ def _input(net: Any) -> str:
 
 
 def _write_json(data: Any) -> None:
-    _shell.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
+    shell.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
 
 
 def _plain(value: Any) -> str:
@@ -217,7 +221,7 @@ def _card(spec: Any) -> list[str]:
     lines += [f"{key}: {value}" for key, value in facts]
     if spec.results:
         lines += ["", _results(spec.results)]
-    return [_shell.one_line(line) if "\n" not in line else line for line in lines]
+    return [shell.one_line(line) if "\n" not in line else line for line in lines]
 
 
 def _words(value: Any) -> str:
@@ -236,4 +240,4 @@ def _results(results: Any) -> str:
         rows.append((r.dataset, r.split, r.protocol, r.output, r.metric, f"{r.value:.4g}", interval, r.n, r.date))
     head = ("data set", "split", "protocol", "output", "metric", "value", "95 % interval", "n", "date")
     commands = "\n".join(f"measured by: {c}" for c in dict.fromkeys(r.command for r in results))
-    return _shell.table(head, rows, right=(5, 7)) + "\n\n" + commands
+    return shell.table(head, rows, right=(5, 7)) + "\n\n" + commands

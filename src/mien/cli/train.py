@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mien._extras import import_extra
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 from mien.cli.data.options import parse_pair
 
@@ -151,16 +151,16 @@ def command(
             noise=noise,
             only=only,
             options=options,
-            report=_shell.note,
+            report=shell.note,
         )
         _write_results(results)
     elif after is not None:
         from mien.train.after_folds import train_final
 
-        train_final(recipe, data=data, after=after, out=folder, options=options, report=_shell.note)
+        train_final(recipe, data=data, after=after, out=folder, options=options, report=shell.note)
     else:
-        train(recipe, data=data, labels=labels, out=folder, options=options, report=_shell.note)
-    _shell.write(str(folder))
+        train(recipe, data=data, labels=labels, out=folder, options=options, report=shell.note)
+    shell.write(str(folder))
     return 0
 
 
@@ -179,4 +179,4 @@ def _write_results(results: Sequence[FoldResult]) -> None:
         )
         for r in results
     ]
-    _shell.write(_shell.table(["split", "labels", "rows", "groups", "accuracy", "UAR", "largest class"], rows))
+    shell.write(shell.table(["split", "labels", "rows", "groups", "accuracy", "UAR", "largest class"], rows))

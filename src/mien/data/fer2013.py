@@ -119,8 +119,49 @@ def find_table(path: str | Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
+_FREE_BYTES, _MOST_RATIO = 1 << 28, 100
+"""A table unpacks to at most this, and so many times its size: FER2013 takes 300 MB, five times its size as xz."""
+
+_LONGEST_LINE = 1 << 28
+"""Longest line in characters: a color image of 4096 x 4096 has 201 million."""
+
+
 class _UnpackError(Exception):
     """An archive is encrypted or packed by a method that Python lacks."""
+
+
+class _TooLargeError(Exception):
+    """A table unpacks to far more than a table would, or has a line without an end."""
+
+
+class _Limited(io.RawIOBase):
+    """Reads a stream up to a number of bytes."""
+
+    def __init__(self, stream: IO[bytes], most: int) -> None:
+        self._stream, self._left, self._most = stream, most, most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._stream.read(len(buffer))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise _TooLargeError(f"it has more than {self._most >> 20} MB, too many for a file of its size")
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+class _Lines(io.TextIOWrapper):
+    """Text whose lines have a limit."""
+
+    def __next__(self) -> str:  # type: ignore[override]  # typed as that of bytes
+        line = self.readline(_LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        if len(line) == _LONGEST_LINE:
+            raise _TooLargeError(f"it has a line of more than {_LONGEST_LINE >> 20} MB")
+        return line
 
 
 @contextmanager
@@ -136,13 +177,18 @@ def open_table(path: Path) -> Iterator[IO[str]]:
         with path.open("rb") as raw:
             head = raw.read(6)
             raw.seek(0)
-            with _decompressed(raw, head, path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+            most = _FREE_BYTES + _MOST_RATIO * path.stat().st_size
+            with (
+                _decompressed(raw, head, path) as stream,
+                io.BufferedReader(_Limited(stream, most)) as limited,
+                _Lines(limited, "utf-8-sig", newline="") as text,
+            ):
                 yield text
     except FileNotFoundError:
         raise DatasetError(f"no file {path}") from None
     except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path} is damaged or truncated: {error}") from error
-    except _UnpackError as error:
+    except (_UnpackError, _TooLargeError) as error:
         raise DatasetError(f"cannot unpack {path}: {error}") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not a table: {error.reason} at byte {error.start}") from error

@@ -1,7 +1,8 @@
-"""Datasets of images in files: any folder by emotion, JAFFE, and IEFDB or any folder with a table of labels."""
+"""Datasets of images in files: any folder by emotion, JAFFE, photographs, IEFDB or any with a table."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +31,17 @@ from mien.io.paths import IMAGE_SUFFIXES, format_path
 from mien.labels import FER7, LabelSet
 from mien.labels import label_set as label_set_of
 
-__all__ = ["FOLDER", "IEFDB", "JAFFE", "JAFFE_EXPRESSIONS", "list_folder_images", "list_iefdb", "list_jaffe"]
+__all__ = [
+    "FOLDER",
+    "IEFDB",
+    "JAFFE",
+    "JAFFE_EXPRESSIONS",
+    "PHOTOGRAPHS",
+    "list_folder_images",
+    "list_iefdb",
+    "list_jaffe",
+    "list_photographs",
+]
 
 # --- any folder by emotion ----------------------------------------------------------------------------
 
@@ -345,6 +356,37 @@ def _only_table(root: Path) -> Path:
     )
 
 
+# --- photographs ----------------------------------------------------------------------------------------
+
+
+def list_photographs(path: str | Path) -> Samples:
+    """List photographs of people on the web: ``labels.csv`` with the columns ``image``, ``emotion`` and ``person``.
+
+    Made of github.com/muxspace/facial_expressions (Apache-2.0), with the person that the name of a file tells.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The folder with ``labels.csv`` and the images.
+
+    Returns
+    -------
+    Samples
+        Labels in ``FER7``, persons as subjects.  Half of the persons are in the split ``training``, those whose name
+        has a SHA-256 digest that leaves 0 or 1 divided by 4; the others in ``validation``.
+
+    Raises
+    ------
+    DatasetError
+        See `list_iefdb`.
+    """
+    columns = {"file_column": "image", "emotion_column": "emotion", "subject_column": "person"}
+    samples = list_iefdb(path, table=Path(path) / "labels.csv", **columns)
+    digests = [int(hashlib.sha256(person.encode()).hexdigest(), 16) for person in samples.subjects]
+    splits = ["training" if digest % 4 < 2 else "validation" for digest in digests]
+    return replace(samples.with_columns(split=splits), name="photographs")
+
+
 FOLDER = Dataset(
     "image",
     "any folder of images, <emotion>/<file> or <split>/<emotion>/<file>, with or without a manifest.csv",
@@ -357,4 +399,7 @@ IEFDB = Dataset(
     "IEFDB, or any folder of images with a table (CSV, XLSX) that names file and emotion",
     list_iefdb,
     fixed_labels=False,
+)
+PHOTOGRAPHS = Dataset(
+    "image", "photographs of people on the web with labels.csv, split by person", list_photographs, is_cut=False
 )

@@ -8,7 +8,7 @@ for Web Crawling).  The work grows with n log n, whatever the images.  Of few im
 
 What it misses: a photograph cut several pixels differently, turned, or shown much larger; part of the pairs of which
 text or a frame covers much.  On FER2013 (30,766 different images) sorting finds 1,596 of the 1,601 pairs that a
-comparison of all with all accepts.
+comparison of all with all accepts, 1,593 of them not blurred (`VAGUE`).
 """
 
 from __future__ import annotations

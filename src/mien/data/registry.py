@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mien._checks import warn
 from mien._registry import Registry
 from mien.data.samples import Samples
@@ -34,6 +37,8 @@ class Dataset:
         Whether the dataset is a table, of which all images are read.
     fixed_labels : bool
         Whether the labels are those of a publication; else a network is trained for the classes that occur.
+    is_cut : bool
+        Whether its images are cut to the face already; of others, `load_images` finds and cuts the largest face.
     """
 
     kind: str
@@ -41,6 +46,7 @@ class Dataset:
     list_samples: Callable[..., Samples]
     in_memory: bool = False
     fixed_labels: bool = True
+    is_cut: bool = True
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -60,6 +66,7 @@ DATASETS: Registry[Dataset] = Registry(
         "ckplus": "mien.data.ckplus:CKPLUS",
         "ckplus48": "mien.data.ckplus:CKPLUS48",
         "iefdb": "mien.data.images:IEFDB",
+        "photographs": "mien.data.images:PHOTOGRAPHS",
         "baum2_frames": "mien.data.baum2:BAUM2_FRAMES",
         "table": "mien.data.table:TABLE",
         "ravdess": "mien.data.speech:RAVDESS",
@@ -133,7 +140,9 @@ def load_images(
     progress: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Samples:
-    """Read a dataset of images into memory, as gray squares; for datasets that are cut to the face already.
+    """Read a dataset of images into memory, as gray squares cut to the face.
+
+    Of photographs the largest face is cut as for the shipped models; one in which no face is found is taken whole.
 
     Parameters
     ----------
@@ -163,4 +172,27 @@ def load_images(
         more = len(samples.problems) - 1
         also = f" (and {more} more: `mien data inspect` lists them)" if more else ""
         warn(f"{format_path(samples.source)}: left out {samples.problems[0]}{also}")
-    return samples.faces(size, problems=problems, progress=progress)
+    cut = None if DATASETS[name].is_cut else _face_cutter(size)
+    return samples.faces(size, problems=problems, progress=progress, cut=cut)
+
+
+def _face_cutter(size: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Return what cuts the largest face of an image, uint8 (H, W, 3), as FER2013's images are cut."""
+    # Not above: most datasets need no detector.
+    from mien.face.align import Crop, model_crop
+    from mien.face.detect import get_detector
+    from mien.models import registry
+
+    table = dict(registry.get("face-base").crop)
+    points = np.array(table["points"]) * size / table["size"]
+    geometry = Crop.from_dict(table | {"size": size, "points": points.tolist()})
+    detector = get_detector("mtcnn")
+
+    def cut(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        found = detector.detect(image)
+        if not len(found):
+            return image
+        landmarks = None if found.landmarks is None else found.landmarks[0]
+        return model_crop(image, found.boxes[0], landmarks, geometry, "mtcnn")
+
+    return cut

@@ -447,8 +447,9 @@ class Samples:
         count: int | None = 16,
         problems: str = "raise",
         progress: Callable[[int], None] | None = None,
+        cut: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
     ) -> Samples:
-        """Read all images whole, as gray squares in memory; for images that are cut to the face already.
+        """Read all images as gray squares in memory: whole, since they are cut to the face already, or cut here.
 
         Images that are in memory stay as they are. Of videos, frames are read: a row each.
 
@@ -463,6 +464,8 @@ class Samples:
             Left-out images keep their number: ``rows`` then has gaps.
         progress : callable, optional
             Called with the number of files read since the last call.
+        cut : callable, optional
+            Returns what is kept of an image, uint8 (H, W, 3) RGB, in RGB; by default all of it.
 
         Returns
         -------
@@ -481,12 +484,13 @@ class Samples:
             raise InputError(f"problems must be raise or skip, but got {describe(problems)}")
         if self.pixels is not None:
             return self
+        keep = cut or (lambda image: image)
         images: list[NDArray[np.uint8]] = []
         owners: list[int] = []
         files: list[str] = []
         for row in range(len(self)):
             try:
-                read = [(name, _gray_square(image, size)) for name, image in self._images_of(row, count)]
+                read = [(name, _gray_square(keep(image), size)) for name, image in self._images_of(row, count)]
             except DatasetError as error:
                 if problems == "raise":
                     raise

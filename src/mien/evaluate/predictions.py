@@ -50,6 +50,10 @@ FRAMES, FRAME_PX = 16, 48
 """Frames of a clip, and their side in pixels, over which the predictions of a face model are averaged."""
 
 
+_FORMS = {"folder", "table"}
+"""Forms in which one dataset of faces may be passed on, of whatever people."""
+
+
 class ImageModel(Protocol):
     """A model of faces: `mien.face.analyzer.FaceAnalyzer`, or anything with the same methods."""
 
@@ -507,12 +511,12 @@ def training_subjects(training: Mapping[str, Any], dataset: str) -> frozenset[st
     Returns
     -------
     frozenset of str or None
-        Empty for another dataset; None where the table does not say.
+        Empty for another dataset; None where the table does not say.  A folder and a table may hold the same people.
     """
     name, subjects = training.get("dataset"), training.get("subjects")
     if not isinstance(name, str) or not name:
         return None
-    if name != dataset:
+    if name != dataset and not {name, dataset} <= _FORMS:
         return frozenset()
     if not isinstance(subjects, list | tuple) or not subjects:
         return None

@@ -179,6 +179,9 @@ SAME_APPEARANCE, RETURN_APPEARANCE, APPEARANCE_STEP = 0.7, 0.8, 0.08
 """Likeness that a person keeps from one observation to the next, that one must have to be known again, and what counts
 as much as one unit of the other costs; see `mien.face.appearance` for what was measured."""
 
+SHORT_STEP, SHORT_S = 0.1, 0.1
+"""The same within the second time, in which nobody takes the place of another without being seen coming."""
+
 DOUBT_APPEARANCE = 0.5
 """Somebody half covered may be no more like themselves than this."""
 
@@ -231,7 +234,7 @@ def match_tracks(
         if ignore_appearance:
             likeness = max(likeness, SAME_APPEARANCE)
         is_alone = place[i, j] < SAME_PLACE_COST and near[i].sum() == near[:, j].sum() == 1
-        look = (1 - likeness) / APPEARANCE_STEP
+        look = (1 - likeness) / (SHORT_STEP if passed[i, 0] <= SHORT_S else APPEARANCE_STEP)
         cost[i, j] = place[i, j] + (min(look, ALONE_COST) if is_alone else look)
     return dict(assign_pairs(cost, MOST_COST))
 

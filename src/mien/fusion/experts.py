@@ -13,8 +13,9 @@ who err independently of each other; T above 1 says that they do not quite.  A r
 of measures of quality that are 0 at their best and go to minus infinity at their worst, with slopes that are not
 negative: a face of no width, an image without detail, a voice far under the noise lose their say altogether, and what
 is left is the other side.  Looks are images of different people who show the same; the frames of one person in a video
-are one look, however many, because their errors are alike.  A side that is missing has r = 0.  One that is alone keeps
-the order of its emotions: only how sure it is depends on its quality.
+are one look, however many, because their errors are alike.  All this holds of recordings like those that the nets
+learned from; r is multiplied by what was measured to be left of it on others (``transfer``).  A side that is missing
+has r = 0.  One that is alone keeps the order of its emotions: only how sure it is depends on its quality.
 
 The few weights are fitted on simulated pairs (see `mien.evaluate.fusion`) and kept in the record of
 ``fusion-experts``.
@@ -114,6 +115,8 @@ class Expert:
         By measure, in its unit: what is assumed where it was not measured.
     growth : float
         Power of the number of looks, from 0 to 1.
+    transfer : float
+        What is left of its reliability on recordings unlike those that its net learned from, above 0 and up to 1.
 
     Raises
     ------
@@ -126,8 +129,10 @@ class Expert:
     slopes: dict[str, float]
     typical: dict[str, float]
     growth: float = 0.0
+    transfer: float = 1.0
 
     def __post_init__(self) -> None:
+        check_number(self.transfer, "transfer", low=math.ulp(0.0), high=1)
         check_number(self.most, "most", low=math.ulp(0.0))
         check_number(self.bias, "bias")
         check_number(self.growth, "growth", low=0, high=1)
@@ -144,6 +149,7 @@ class Expert:
             "slopes": dict(self.slopes),
             "typical": dict(self.typical),
             "growth": self.growth,
+            "transfer": self.transfer,
         }
 
 
@@ -258,7 +264,8 @@ def reliability(
         if expert.slopes[name] > 0:
             exponent = exponent + expert.slopes[name] * measure.scaled(values)
     with np.errstate(over="ignore"):
-        return np.asarray(expert.most * np.asarray(looks) ** expert.growth / (1 + np.exp(-exponent)))
+        most = expert.most * expert.transfer * np.asarray(looks) ** expert.growth
+        return np.asarray(most / (1 + np.exp(-exponent)))
 
 
 def experts(

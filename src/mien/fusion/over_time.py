@@ -312,7 +312,9 @@ class _Axis:
     def fused_segments(self, fused: Fused) -> tuple[FusedSegment, ...]:
         """Return the segments of the result."""
         emotions = {name: _emotions(rows) for name, rows in self.shares.items()}
-        weights = {name: fused.weights[name].tolist() for name in self.shares}
+        # Exponents of experts become shares of what is said: together 1 at most, less where all is poor.
+        whole = np.maximum(sum(fused.weights.values()), 1.0)
+        weights = {name: (fused.weights[name] / whole).tolist() for name in self.shares}
         predictions = _emotions(fused.probabilities)
         return tuple(
             FusedSegment(

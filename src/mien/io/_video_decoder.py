@@ -11,9 +11,13 @@ from itertools import chain
 from math import floor
 from typing import TYPE_CHECKING, Any
 
+from mien._checks import count_of
 from mien.errors import DecodeError, UnsupportedMediaError
 from mien.io._video_times import Clock, FrameSampling, LostFrameCounter, ReorderQueue
 from mien.io.container import (
+    BELIEVED_PIXELS,
+    PIXELS_PER_BYTE,
+    check_size,
     error_reason,
     find_time_zero,
     format_source,
@@ -95,12 +99,9 @@ class VideoDemuxer:
         return bool(self._file.interrupted)
 
     def check_size(self, width: int, height: int) -> None:
-        """Raise where an image is larger than allowed."""
-        if self._limit is not None and width * height > self._limit:
-            raise UnsupportedMediaError(
-                f"{self.label} has {width} x {height} pixels, more than the limit of {self._limit:,} pixels",
-                path=self.path,
-            )
+        """Raise where an image is larger than allowed, or than a file of so many bytes can mean."""
+        if self._limit is not None and width * height:  # unknown before the first frame, where they are zero
+            check_size(width, height, self._limit, path=self.path, label=self.label, stored=self._file.length)
 
     # --- the header --------------------------------------------------------------------------------------------------
 
@@ -131,12 +132,15 @@ class VideoDemuxer:
         if context is None:
             raise UnsupportedMediaError(f"{self.label} has images in an unknown format", path=self.path)
         self.check_size(context.width, context.height)
-        context.thread_type = "AUTO"  # frames or slices, whichever the codec knows
-        context.thread_count = self._threads
+        # Frames or slices, whichever the codec knows; each thread holds frames of its own.
+        context.thread_type = "AUTO"
+        context.thread_count = self._threads if context.width * context.height <= BELIEVED_PIXELS else 1
         if self._limit is not None:
             # Frames that claim a huge size later are rejected before memory is allocated; what is coded may be a little
             # larger than what is displayed.
-            context.options = {"max_pixels": str(2 * self._limit + 1_000_000)}
+            length = self._file.length
+            most = self._limit if length is None else min(self._limit, max(BELIEVED_PIXELS, PIXELS_PER_BYTE * length))
+            context.options = {"max_pixels": str(2 * most + 1_000_000)}
         self.context = context
 
     def _has_index(self) -> bool:
@@ -579,7 +583,7 @@ class VideoDecoder:
         found = [*self.file.warnings, *self._clock.warnings()]
         if self.failed:
             found.append(
-                f"{self.failed:,} frames could not be decoded and were left out, the first after "
+                f"{count_of(self.failed, 'frame')} could not be decoded, the first after "
                 f"{float(self._failed_after or 0):.2f} s; those that follow may be disturbed up to the next key frame"
             )
         return found + self._end_warnings

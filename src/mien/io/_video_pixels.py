@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import struct
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,8 +72,12 @@ class FrameConverter:
         """Return a frame as uint8 of shape (H, W, 3), C-contiguous."""
         if (frame.width, frame.height) != self._stored:
             self.other_sizes.add((frame.width, frame.height))
-        self._interlaced |= frame.interlaced_frame
-        self._hdr = self._hdr or _HDR.get(frame.color_trc)
+        if frame.interlaced_frame:
+            self._interlaced, frame = True, _deinterlace(frame)
+        curve = _HDR.get(frame.color_trc)
+        if curve is not None:
+            self._hdr = curve
+            return np.ascontiguousarray(self._upright(_tone_map(self._convert(frame, "rgb48le"), curve)))
         alpha = any(component.is_alpha for component in frame.format.components)
         plain = self._convert(frame, "rgba" if alpha else "rgb24")
         if alpha:
@@ -85,7 +91,7 @@ class FrameConverter:
             frame, width=width, height=height, format=form, interpolation=_BILINEAR if direct else _SCALING, threads=1,
             src_colorspace=_get_matrix(frame), src_color_range=_get_range(frame), dst_color_range=_FULL,
         )  # fmt: skip
-        return converted.to_ndarray()  # type: ignore[return-value]  # uint8 for these two formats
+        return converted.to_ndarray()  # type: ignore[return-value]  # uint8 for RGB and RGBA, uint16 for rgb48le
 
     def _on_white(self, rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
         cover = rgba[..., 3:].astype(np.uint16)
@@ -119,12 +125,79 @@ class FrameConverter:
             found.append(f"the video's pixels are not square: {self._stored[0]} x {self._stored[1]} is shown as "
                          f"{self._size[0]} x {self._size[1]}")  # fmt: skip
         if self._interlaced:
-            found.append("the video is interlaced: a frame shows two moments, line by line")
+            found.append("the video is interlaced: of the two moments in a frame, the first is shown")
         if self._hdr:
-            found.append(f"the video has a high dynamic range ({self._hdr}); its colors look flat here")
+            found.append(f"the video has a high dynamic range ({self._hdr}); its colors are mapped to the usual one")
         if self._alpha:
             found.append("transparent parts are shown on white")
         return found
+
+
+def _deinterlace(frame: VideoFrame) -> VideoFrame:
+    """Return a frame with the lines of its first field, those between interpolated along edges.
+
+    By FFmpeg's filter ``estdif``, which needs no neighbors: frames are sampled, and seeking leaves some out.
+    """
+    from av.filter import Graph
+
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+    )
+    graph.link_nodes(source, graph.add("estdif", "mode=frame:deint=all"), graph.add("buffersink")).configure()
+    source.push(frame)
+    source.push(None)
+    return graph.vpull()
+
+
+_WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
+"""Diffuse white, and the display that HLG is made for (ITU-R BT.2408, BT.2100)."""
+
+_KNEE = 0.75
+"""Light above this part of white is compressed; faces lie below."""
+
+_BT2020_TO_BT709 = np.array(
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
+)
+"""Linear light (ITU-R BT.2087)."""
+
+
+@functools.cache
+def _light_of_codes(curve: str) -> NDArray[np.float32]:
+    """Return the light of each 16-bit code, 1 at diffuse white; of HLG that of the scene, 1 at its peak."""
+    code = np.linspace(0, 1, 1 << 16)
+    if curve == "PQ":  # SMPTE ST 2084
+        power = code ** (1 / 78.84375)
+        light = (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
+        return (light * 10_000 / _WHITE_NITS).astype(np.float32)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073  # ITU-R BT.2100, table 5
+    return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12).astype(np.float32)
+
+
+@functools.cache
+def _codes_of_light() -> NDArray[np.uint8]:
+    """Return the 8-bit code (sRGB, IEC 61966-2-1) of light from 0 to 1 in 4,096 steps of its root."""
+    light = np.linspace(0, 1, 4096) ** 2
+    code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    codes: NDArray[np.uint8] = np.rint(255 * code).astype(np.uint8)
+    return codes
+
+
+def _tone_map(image: NDArray[Any], curve: str) -> NDArray[np.uint8]:
+    """Return an image of high dynamic range, uint16 (H, W, 3) in BT.2020, as uint8 RGB."""
+    import cv2
+
+    light = _light_of_codes(curve)[image]
+    if curve == "HLG":  # the display's: brighter scenes gain (BT.2100, OOTF with gamma 1.2)
+        luma = light @ np.array([0.2627, 0.6780, 0.0593], np.float32)
+        light *= (_PEAK_NITS / _WHITE_NITS) * np.maximum(luma, 1e-6)[..., None] ** np.float32(0.2)
+    light = np.maximum(cv2.transform(light, _BT2020_TO_BT709), 0)
+    peak = light.max(axis=2)
+    over = np.maximum(peak - _KNEE, 0)
+    # From the knee on with the same slope, and 1 at infinity; all three colors alike, so that hues stay.
+    light *= ((np.minimum(peak, _KNEE) + over / (1 + over / (1 - _KNEE))) / np.maximum(peak, 1e-6))[..., None]
+    codes: NDArray[np.uint8] = _codes_of_light()[np.rint(4095 * np.sqrt(light)).astype(np.intp)]
+    return codes
 
 
 def _square_size(width: int, height: int, aspect: float) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from fractions import Fraction
 
+from mien._checks import count_of
+
 __all__ = ["Clock", "FrameSampling", "LostFrameCounter", "ReorderQueue"]
 
 _RESTART = Fraction(1)
@@ -90,9 +92,10 @@ class Clock:
         """Return what was odd about the times so far."""
         found = []
         if self._untimed:
-            found.append(f"{self._untimed:,} frames have no time; they follow each other at the video's rate")
+            frames = count_of(self._untimed, "frame")
+            found.append(f"{frames} without a time: shown one after the other at the video's rate")
         if self._doubled:
-            found.append(f"{self._doubled:,} frames are no later than the one before; they are shown just after it")
+            found.append(f"{count_of(self._doubled, 'frame')} no later than the one before: shown just after it")
         if self.jumps:
             at, by = self._first_jump
             more = f" (the first of {self.jumps:,} such places)" if self.jumps > 1 else ""

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from mien._checks import describe
-from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError
+from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
 from mien.io.paths import describe_missing, expand_home, format_path, is_url
 from mien.io.sniff import HEAD_BYTES, detect_format
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANIMATIONS",
+    "BELIEVED_PIXELS",
+    "PIXELS_PER_BYTE",
     "PeekedFile",
     "av_open",
+    "check_size",
     "error_reason",
     "find_time_zero",
     "format_source",
@@ -54,6 +57,12 @@ _LARGEST_ANIMATION = 24_000_000
 
 _FRAME_MS = 100
 """How long browsers show a frame that declares no length."""
+_HEADER_BYTES, _PLAIN_HEADER_BYTES = 1 << 28, 1 << 24
+"""What is read at most to open a file, since demuxers look for a header without end: of one with an index, which takes
+100 MB for a day of video, and of a plain one, where covers are the largest."""
+
+_PLAIN = ("wav", "mp3", "aac", "flac", "au", "aiff", "amr")
+"""Formats without an index."""
 
 _MICROSECOND = Fraction(1, 1_000_000)
 
@@ -113,6 +122,37 @@ def open_file(source: Any, noun: str) -> tuple[str | None, Any, bool]:
         raise MediaNotFoundError(message, path=path) from error
 
 
+BELIEVED_PIXELS = 24_000_000
+"""A file may claim so many pixels whatever its length: at most some 27 bytes each while an animation is decoded."""
+
+PIXELS_PER_BYTE = 1000
+"""Larger images need a byte for so many pixels.  Even white pages have fewer as JPEG, PNG in colors and WebP; only
+blank GIF and blank pages of one bit a pixel have more."""
+
+
+def check_size(width: int, height: int, limit: int, *, path: str | None, label: str, stored: int | None = None) -> None:
+    """Reject sizes over the limit, and those that a file of so many bytes (``stored``) cannot mean.
+
+    Raises
+    ------
+    DecodeError, UnsupportedMediaError
+        If there are no pixels, too many, or more than the file can mean.
+    """
+    if width <= 0 or height <= 0:
+        raise DecodeError(f"{label} has a size of {width} x {height} pixels", path=path)
+    if width * height > limit:
+        raise UnsupportedMediaError(
+            f"{label} has {width} x {height} pixels, more than the limit of {limit:,} pixels", path=path
+        )
+    # A row costs Pillow a pointer in each of its copies, as much as two pixels do.
+    if stored is not None and (width + 2) * height > max(BELIEVED_PIXELS, stored * PIXELS_PER_BYTE):
+        raise DecodeError(
+            f"{label} claims {width} x {height} pixels, but has only {stored:,} bytes: at most "
+            f"{PIXELS_PER_BYTE:,} pixels a byte are believed of so large an image",
+            path=path,
+        )
+
+
 def read_head(file: Any, path: str | None, *, noun: str, expected: str) -> tuple[bytes, PeekedFile]:
     """Return the first bytes and the file as if they had not been read; raise where there are none."""
     try:
@@ -141,7 +181,7 @@ def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContai
     """Open a file with one of the demuxers that follow no names of other files."""
     import av
 
-    file.defers_interrupt = True
+    file.defers_interrupt, file.bytes_left = True, file.header_bytes
     try:
         container = av_open(file, options={"format_whitelist": _DEMUXERS})
     except (av.FFmpegError, OSError, EOFError) as error:
@@ -152,6 +192,8 @@ def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContai
             f"({error_reason(error)})",
             path=path,
         ) from error
+    finally:
+        file.bytes_left = None
     return container
 
 
@@ -291,6 +333,8 @@ class PeekedFile:
         Whether Ctrl-C while reading ends the file and sets `interrupted`, because PyAV would print and forget it.
     interrupted : bool
         Whether that has happened.
+    bytes_left : int or None
+        After so many, of which each call takes 4096 or more, the file seems to end; None sets no limit.
     is_animation : bool
         Whether it is an animated image.
     """
@@ -300,6 +344,8 @@ class PeekedFile:
         self._head: bytes = head
         self.name = getattr(file, "name", None)
         self.defers_interrupt = self.interrupted = self.is_animation = False
+        self.bytes_left: int | None = None
+        self.header_bytes = _PLAIN_HEADER_BYTES if detect_format(head)[1] in _PLAIN else _HEADER_BYTES
         seekable = getattr(file, "seekable", None)
         self._seeks = bool(seekable()) if callable(seekable) else False
         if self._seeks:
@@ -309,6 +355,8 @@ class PeekedFile:
 
     def read(self, size: int = -1) -> bytes:
         """Read on."""
+        if self._is_spent(size):
+            return b""
         if self._head and size >= 0:
             piece, self._head = self._head[:size], self._head[size:]
             return piece
@@ -325,9 +373,25 @@ class PeekedFile:
         """Tell whether `seek` works."""
         return self._seeks
 
+    @property
+    def length(self) -> int | None:
+        """Its bytes; None where that is not known."""
+        if not self._seeks:
+            return None
+        here, end = self._file.tell(), self._file.seek(0, 2)
+        self._file.seek(here)
+        return end - self._base
+
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move, counted from where the file stood at first."""
+        if self._is_spent(0):
+            return -1  # to FFmpeg an error; an exception would be printed
         return self._file.seek(offset + (self._base if whence == 0 else 0), whence) - self._base
+
+    def _is_spent(self, size: int) -> bool:
+        if self.bytes_left is not None:
+            self.bytes_left -= max(size, 4096)
+        return self.bytes_left is not None and self.bytes_left < 0
 
     def tell(self) -> int:
         """Return the place, counted likewise."""

@@ -12,15 +12,18 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, describe
-from mien.errors import DecodeError, InputError, MediaError, UnsupportedMediaError
-from mien.io.container import ANIMATIONS, format_source, open_file
+from mien._extras import import_extra
+from mien.errors import DecodeError, InputError, MediaError, MissingExtraError, UnsupportedMediaError
+from mien.io.container import ANIMATIONS, check_size, format_source, open_file
 from mien.io.sniff import HEAD_BYTES, READABLE_IMAGES, detect_format
 from mien.options import DEFAULT_MAX_PIXELS
 
@@ -30,12 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedImage", "read_image"]
 
-_BELIEVED_PIXELS = 24_000_000
-"""A file may claim so many pixels whatever its length: at most some 27 bytes each while an animation is decoded."""
-
-_PIXELS_PER_BYTE = 1000
-"""Larger images need a byte for so many pixels.  Even white pages have fewer as JPEG, PNG in colors and WebP; only
-blank GIF and blank pages of one bit a pixel have more."""
+_LEAST_LIMIT_BYTES, _BYTES_PER_PIXEL = 64 << 20, 4
+"""A file is read as long as it has no more bytes than an uncompressed image of the largest size would."""
 
 _PACKED_BMP_PIXELS = 4_000_000
 """Pillow unpacks the runs of a BMP pixel by pixel, in Python."""
@@ -50,9 +49,13 @@ _PLUGINS = {
     "tiff": ("TiffImagePlugin", "TiffImageFile"),
     "bmp": ("BmpImagePlugin", "BmpImageFile"),
     "gif": ("GifImagePlugin", "GifImageFile"),
+    "avif": ("AvifImagePlugin", "AvifImageFile"),
 }
-_TITLES = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP", "gif": "GIF"}
-_EXPECTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
+_TITLES = {
+    "jpeg": "JPEG", "png": "PNG", "webp": "WebP", "tiff": "TIFF", "bmp": "BMP", "gif": "GIF", "avif": "AVIF",
+    "heic": "HEIC",
+}  # fmt: skip
+_EXPECTED = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC"
 _TRUNCATED = "the file is truncated: a part of the image is missing"
 _FIRST_FRAME = "the image is animated: only its first frame is read"
 _ON_WHITE = "transparent parts are shown on white"
@@ -60,7 +63,7 @@ _ON_WHITE = "transparent parts are shown on white"
 _EXIF_ORIENTATION = 0x0112
 
 # Pillow warns, through Python, of a crop of more than 89 million pixels; this is far below, and fast.
-_BAND_BYTES = 1 << 18
+_BAND_BYTES, _READ_BYTES = 1 << 18, 1 << 24
 _BAND_COLUMNS = 1 << 16
 
 _METADATA_WARNINGS = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
@@ -105,7 +108,8 @@ class LoadedImage:
 def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> LoadedImage:
     """Read an image from whatever holds one.
 
-    Reads JPEG, PNG, WebP, TIFF, BMP and GIF (the first frame or page), detected from the content.  16 bits become 8 by
+    Reads JPEG, PNG, WebP, TIFF, BMP, GIF and AVIF (the first frame or page), detected from the content, and HEIC with
+    the extra ``heic``; AVIF needs Pillow 11.3 or newer.  16 bits become 8 by
     rounding v / 257 (gray) or by their high byte (color), CMYK becomes RGB without color profiles, transparent parts
     are laid on white (with a warning in the result), and the EXIF orientation is applied.  The size is checked before
     any pixel is decoded.
@@ -155,22 +159,41 @@ def read_image(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> LoadedIm
         raise InputError(f"an image must be a path, bytes, a binary file, an array or a PIL image, but got {came}")
     path, file, owned = open_file(source, "image")
     try:
-        data = _read_file(file, path)
+        data = _read_file(file, path, max(_LEAST_LIMIT_BYTES, _BYTES_PER_PIXEL * limit))
     finally:
         if owned:
             file.close()
     return _decode(data, path, limit)
 
 
-def _read_file(file: IO[bytes], path: str | None) -> bytes:
+def _read_file(file: IO[bytes], path: str | None, limit: int) -> bytes:
+    """Read a file of at most so many bytes; more is refused before it is read, where the size is known."""
+    label = format_source(path, "image")
+    content = io.BytesIO()
     try:
         head = file.read(HEAD_BYTES)
         if not isinstance(head, bytes):
             raise InputError(f"a file object must be opened in binary mode, but its read() gave {describe(head)}")
         _check_format(head, path)  # a video of many gigabytes is rejected before it is read
-        return head + file.read()
+        size = _size_on_disk(file)
+        piece = head
+        while piece and size <= limit:
+            content.write(piece)
+            size = max(size, content.tell())
+            piece = file.read(_READ_BYTES)
     except OSError as error:
-        raise DecodeError(f"cannot read {format_source(path, 'image')}: {error}", path=path) from error
+        raise DecodeError(f"cannot read {label}: {error}", path=path) from error
+    if size > limit:
+        raise UnsupportedMediaError(f"{label} has more than {limit:,} bytes, the limit for an image", path=path)
+    return content.getvalue()
+
+
+def _size_on_disk(file: IO[bytes]) -> int:
+    """Return the size of a file in bytes; 0 of a stream without one."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except (OSError, AttributeError):
+        return 0
 
 
 def _check_format(head: bytes, path: str | None) -> str:
@@ -214,6 +237,8 @@ def _decode(data: bytes, path: str | None, limit: int) -> LoadedImage:
             notes = (*notes, _FIRST_FRAME)
     except MediaError:
         raise
+    except MissingExtraError as error:
+        raise UnsupportedMediaError(f"{label} is a HEIC image: {error}", path=path) from error
     except _RangeError as error:
         raise UnsupportedMediaError(f"{label} has {error}", path=path) from None
     except Exception as error:  # on damaged files decoders raise almost anything, from IndexError to MemoryError
@@ -240,22 +265,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_size(size: tuple[int, int], limit: int, path: str | None, stored: int | None = None) -> None:
-    """Reject sizes over the limit, and those that a file of so many bytes cannot mean."""
-    width, height = size
-    label = format_source(path, "image")
-    if width <= 0 or height <= 0:
-        raise DecodeError(f"{label} has a size of {width} x {height} pixels", path=path)
-    if width * height > limit:
-        raise UnsupportedMediaError(
-            f"{label} has {width} x {height} pixels, more than the limit of {limit:,} pixels", path=path
-        )
-    # A row costs Pillow a pointer in each of its copies, as much as two pixels do.
-    if stored is not None and (width + 2) * height > max(_BELIEVED_PIXELS, stored * _PIXELS_PER_BYTE):
-        raise DecodeError(
-            f"{label} claims {width} x {height} pixels, but has only {stored:,} bytes: at most "
-            f"{_PIXELS_PER_BYTE:,} pixels a byte are believed of so large an image",
-            path=path,
-        )
+    check_size(*size, limit, path=path, label=format_source(path, "image"), stored=stored)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -279,13 +289,23 @@ def _open(name: str, data: bytes) -> ImageFile:
     """
     if name == "jpeg" and (scans := data.count(b"\xff\xda")) > _MAX_SCANS:
         raise ValueError(f"it has {scans} scans, more than {_MAX_SCANS}")
-    module, attribute = _PLUGINS[name]
-    image: ImageFile = getattr(importlib.import_module(f"PIL.{module}"), attribute)(io.BytesIO(data))
+    if name == "heic":
+        make = import_extra("pillow_heif", extra="heic", purpose="reading HEIC images").HeifImageFile
+    else:
+        module, attribute = _PLUGINS[name]
+        if name == "avif" and not find_spec(f"PIL.{module}"):
+            raise ValueError("it needs Pillow 11.3 or newer")
+        make = getattr(importlib.import_module(f"PIL.{module}"), attribute)
+    image: ImageFile = make(io.BytesIO(data))
     return image
 
 
 def _load(image: ImageFile, name: str, data: bytes) -> tuple[ImageFile, bool]:
     """Decode the pixels; of a truncated file, those that are there.  Tell whether it is whole."""
+    if name == "tiff":
+        # Allocated here, because Pillow would warn of, or refuse, more than its own limit of pixels.
+        core: Any = importlib.import_module("PIL.Image").core
+        image.im = core.new(image.mode, getattr(image, "_tile_size", image.size))
     try:
         image.load()
     except OSError as error:
@@ -326,7 +346,7 @@ def _to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     mode = image.mode
     if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):  # Pillow before 11 gives PNG as "I"
         table = ((np.arange(65536, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-        return np.repeat(table[np.asarray(image).astype(np.uint16)][..., None], 3, axis=2), ()
+        return _to_array(image, lambda band: table[band.astype(np.uint16)][..., None]), ()
     if mode in ("I", "F"):
         kind = "32-bit" if mode == "I" else "float"
         raise _RangeError(f"{kind} values, whose range is unknown: expected 8 or 16 bits a channel")
@@ -342,19 +362,21 @@ def _to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     return _to_array(white), (_ON_WHITE,)
 
 
-def _to_array(image: Image.Image) -> NDArray[np.uint8]:
-    """Copy an RGB image into an array, in bands: `numpy.asarray` holds three copies of a large image at once."""
+def _to_array(
+    image: Image.Image, convert: Callable[[NDArray[Any]], NDArray[Any]] = lambda band: band
+) -> NDArray[np.uint8]:
+    """Copy an image into an RGB array, in bands: `numpy.asarray` holds three copies of a large image at once."""
     width, height = image.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     if pixels.nbytes <= _BAND_BYTES:
-        pixels[:] = np.asarray(image)
+        pixels[:] = convert(np.asarray(image))
         return pixels
     rows = max(1, _BAND_BYTES // (3 * width))
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         for left in range(0, width, _BAND_COLUMNS):
             right = min(width, left + _BAND_COLUMNS)
-            pixels[top:bottom, left:right] = np.asarray(image.crop((left, top, right, bottom)))
+            pixels[top:bottom, left:right] = convert(np.asarray(image.crop((left, top, right, bottom))))
     return pixels
 
 

@@ -27,8 +27,10 @@ __all__ = [
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
+    | {".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".psd"}
 )
-"""Lower-case suffixes by which an image is found in a folder; a file that is named outright may have any."""
+"""Lower-case suffixes by which an image is found in a folder; a file that is named outright may have any.  Formats that
+cannot be read are among them, so that such a file is a row with its error and does not vanish."""
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"}
@@ -69,14 +71,18 @@ def is_url(path: str) -> bool:
 
 
 def iter_media_paths(
-    paths: Iterable[str | os.PathLike[str]], *, kinds: Sequence[str] = ("image", "video", "audio")
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    kinds: Sequence[str] = ("image", "video", "audio"),
+    on_skipped: Callable[[str], None] | None = None,
 ) -> Iterator[str]:
     """Yield the media files that the arguments of a command name, lazily and in a fixed order.
 
     A file is yielded as it is, whatever its suffix; ``~`` stands for the home folder.  A folder is walked through all
-    its folders, sorted by name; hidden names and files without a suffix of the kinds are left out, and linked folders
-    are not entered, so that the walk ends.  A name with ``*``, ``?`` or ``[`` that is no file is a pattern (``**`` goes
-    through folders); its matches are treated like the content of a folder, unless the pattern itself ends in a suffix.
+    its folders, sorted by name; hidden names and files of other suffixes than the kinds' are left out, the content of a
+    file without a suffix says what it is, and linked folders are not entered, so that the walk ends.  A name with
+    ``*``, ``?`` or ``[`` that is no file is a pattern (``**`` goes through folders); its matches are treated like the
+    content of a folder, unless the pattern itself ends in a suffix.
 
     An error ends an iterator.  To go on with the rest after one bad argument, call this once an argument.
     A folder inside a folder that may not be opened is yielded itself, so that reading it reports why.
@@ -87,6 +93,8 @@ def iter_media_paths(
         Files, folders and patterns.
     kinds : sequence of {"image", "video", "audio"}
         What is looked for in folders.
+    on_skipped : callable, optional
+        Called with each name that is left out of a folder or pattern, but for hidden ones.
 
     Yields
     ------
@@ -100,29 +108,64 @@ def iter_media_paths(
     """
     if isinstance(paths, str | bytes | os.PathLike):
         paths = [os.fsdecode(paths)]
-    suffixes = frozenset[str]().union(*(_SUFFIXES[kind] for kind in kinds))
     *first, last = (_NOUNS[kind] for kind in kinds)
     noun = f"{', '.join(first)} or {last}" if first else last
     for item in paths:
-        yield from _expand(expand_home(os.fsdecode(item)), suffixes, noun)
+        yield from _expand(expand_home(os.fsdecode(item)), _Wanted(kinds, on_skipped), noun)
 
 
-def _expand(path: str, suffixes: frozenset[str], noun: str) -> Iterator[str]:
+class _Wanted:
+    """What is looked for in folders, and what was left out."""
+
+    def __init__(self, kinds: Sequence[str], on_skipped: Callable[[str], None] | None) -> None:
+        self.kinds = kinds
+        self.suffixes = frozenset[str]().union(*(_SUFFIXES[kind] for kind in kinds))
+        self.skipped_count = 0
+        self._on_skipped = on_skipped
+
+    def takes(self, path: str, *, is_linked_folder: bool = False) -> bool:
+        """Tell whether a file is looked for; one that is not is counted."""
+        suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122  (Path would copy every name of a million)
+        if not is_linked_folder and (suffix in self.suffixes or (not suffix and _content_kind(path) in self.kinds)):
+            return True
+        self.skipped_count += 1
+        if self._on_skipped is not None:
+            self._on_skipped(path)
+        return False
+
+
+def _content_kind(path: str) -> str:
+    """Return what a file without a suffix holds, by its first bytes; pipes and the like are not opened."""
+    from mien.io.sniff import HEAD_BYTES, detect_format
+
+    try:
+        if not os.path.isfile(path):  # noqa: PTH113  (Path raises for odd names)
+            return "unknown"
+        with open(path, "rb") as file:  # noqa: PTH123
+            return detect_format(file.read(HEAD_BYTES))[0]
+    except OSError:
+        return "unknown"
+
+
+def _expand(path: str, wanted: _Wanted, noun: str) -> Iterator[str]:
     if _exists(path):
         if not Path(path).is_dir():
             yield path
             return
-        found = _walk(path, suffixes)
+        found = _walk(path, wanted)
         missing = (
-            f"no {noun} in the folder {format_path(path)}: expected files that end in {', '.join(sorted(suffixes))}"
+            f"no {noun} in the folder {format_path(path)}: expected files that end in "
+            f"{', '.join(sorted(wanted.suffixes))}"
         )
     elif any(sign in path for sign in "*?[") and not is_url(path):
-        found = _matches(path, suffixes)
+        found = _matches(path, wanted)
         missing = f"nothing matches the pattern {format_path(path)}"
     else:
         raise MediaNotFoundError(describe_missing(path, "file or folder"), path=path)
     first = next(found, None)
     if first is None:
+        if wanted.skipped_count and "pattern" in missing:
+            missing = f"no {noun} among what matches the pattern {format_path(path)} ({wanted.skipped_count} skipped)"
         raise MediaNotFoundError(missing, path=path)
     yield first
     yield from found
@@ -135,12 +178,8 @@ def _exists(path: str) -> bool:
         return False
 
 
-def _ends_in(name: str, suffixes: frozenset[str]) -> bool:
-    return os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122  (Path would copy every name of a million)
-
-
-def _walk(folder: str, suffixes: frozenset[str]) -> Iterator[str]:
-    # Of a million files in one folder, only the names are held, and none is asked what it is.
+def _walk(folder: str, wanted: _Wanted) -> Iterator[str]:
+    # Of a million files in one folder, only the names are held, and none with a suffix is asked what it is.
     names, folders = [], set()
     try:
         with os.scandir(folder) as listing:
@@ -151,7 +190,7 @@ def _walk(folder: str, suffixes: frozenset[str]) -> Iterator[str]:
                 if entry.is_dir(follow_symlinks=False):
                     folders.add(name)
                     names.append(name)
-                elif _ends_in(name, suffixes) and not (entry.is_symlink() and Path(entry.path).is_dir()):
+                elif wanted.takes(entry.path, is_linked_folder=entry.is_symlink() and Path(entry.path).is_dir()):
                     names.append(name)
     except OSError:
         yield folder
@@ -160,20 +199,20 @@ def _walk(folder: str, suffixes: frozenset[str]) -> Iterator[str]:
     for name in names:
         path = os.path.join(folder, name)  # noqa: PTH118
         if name in folders:
-            yield from _walk(path, suffixes)
+            yield from _walk(path, wanted)
         else:
             yield path
 
 
-def _matches(pattern: str, suffixes: frozenset[str]) -> Iterator[str]:
+def _matches(pattern: str, wanted: _Wanted) -> Iterator[str]:
     suffix = os.path.splitext(pattern)[1]  # noqa: PTH122
     any_suffix = len(suffix) > 1 and not any(sign in suffix for sign in "*?[")
     for path in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207  (keeps the form of the path as it was given)
         if Path(path).is_dir():
             # With ** the folders' content is matched by the pattern itself.
             if "**" not in pattern:
-                yield from _walk(path, suffixes)
-        elif any_suffix or _ends_in(path, suffixes):
+                yield from _walk(path, wanted)
+        elif any_suffix or wanted.takes(path):
             yield path
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 from typing import Any, Literal
 
 from mien.io.paths import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
-__all__ = ["HEAD_BYTES", "READABLE_IMAGES", "Kind", "detect_format", "detect_kind", "detect_kind_by_name", "peek_kind"]
+__all__ = [
+    "HEAD_BYTES",
+    "READABLE_IMAGES",
+    "Kind",
+    "detect_format",
+    "detect_kind",
+    "detect_kind_by_name",
+    "is_pipe",
+    "peek_kind",
+]
 
 Kind = Literal["image", "video", "audio", "unknown"]
 
 HEAD_BYTES = 512
 """How much of a file `detect_format` needs: MPEG transport streams repeat their mark every 188 bytes."""
 
-READABLE_IMAGES = ("jpeg", "png", "webp", "tiff", "bmp", "gif")
+READABLE_IMAGES = ("jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heic")
 """The formats that `mien.io.image.read_image` decodes."""
 
 # Magic numbers as in the formats' specifications; see also the `file` utility's magic(5) database.
@@ -99,12 +110,15 @@ def detect_kind(source: Any) -> Kind:
 def peek_kind(source: Any) -> tuple[Kind, Any]:
     """Detect what a source holds, as `detect_kind` does, and return it with what to read instead of the source.
 
-    That is the source itself, but for a stream that is not seekable: then it is a file object that begins where the
-    stream did.  (Such a stream is read to its end where its format is that of a video.)
+    That is the source itself, but for a named pipe, which is read to its end, and for a stream that is not seekable:
+    then it is a file object that begins where the stream did.  (Such a stream is read to its end where its format is
+    that of a video.)
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _by_content(bytes(source[:HEAD_BYTES]), source), source
     if isinstance(source, str | os.PathLike):
+        if is_pipe(source):
+            return peek_kind(_read_pipe(source))
         try:
             with open(source, "rb") as file:  # noqa: PTH123  (Path would change the name)
                 kind = _by_content(file.read(HEAD_BYTES), source)
@@ -136,6 +150,27 @@ def peek_kind(source: Any) -> tuple[Kind, Any]:
         data = head + source.read()
         return _by_content(head, data), data
     return _by_content(head, b""), PeekedFile(head, source)
+
+
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is that of a pipe, such as ``<(command)`` of a shell: it can be read once."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116  (takes a name as it is)
+    except (OSError, ValueError):
+        return False
+
+
+class _PipeContent(io.BytesIO):
+    """What came out of a pipe, under its name."""
+
+    name: str
+
+
+def _read_pipe(path: str | os.PathLike[str]) -> _PipeContent:
+    with open(path, "rb") as file:  # noqa: PTH123
+        content = _PipeContent(file.read())
+    content.name = os.fsdecode(path)
+    return content
 
 
 def _by_content(head: bytes, source: Any) -> Kind:

@@ -267,7 +267,8 @@ def iter_frames(
     source : str, os.PathLike, bytes, bytearray, memoryview or binary file object
         A path, the content of a file, or a stream (read from its current position, in another thread, and not closed).
     step_s : float, optional
-        Seconds between the frames; 1 / 30 and the like are understood as the fractions they were meant to be.
+        Seconds between the frames; 1 / 30 and the like are understood as the fractions they were meant to be.  Zero
+        gives every frame.
     from_s, to_s : float, float or None
         The stretch in seconds, ``to_s`` excluded.
     numbers : sequence of int, optional
@@ -275,7 +276,8 @@ def iter_frames(
     threads : int, optional
         Threads of the decoder; by default one a processor, four at most.
     max_pixels : int
-        Largest width x height to decode.
+        Largest width x height to decode.  Sizes over 24 million pixels must be plausible, too: the file has a byte for
+        each thousand of them, as for images.
 
     Returns
     -------
@@ -293,8 +295,8 @@ def iter_frames(
     InputError
         If the source is of another type, or an option out of range.
     """
-    if step_s is not None:
-        check_number(step_s, "step_s", low=1e-6, high=1e6)
+    if step_s is not None and check_number(step_s, "step_s", low=0, high=1e6) == 0:
+        step_s = None
     check_number(from_s, "from_s", low=0, high=1e9)
     if to_s is not None and check_number(to_s, "to_s", low=0, high=1e9) <= from_s:
         raise InputError(f"to_s must be later than from_s ({from_s:g} s), but got {to_s:g}")

@@ -95,7 +95,12 @@ class EmotionModel:
 
 
 def _restore(cls: Any, options: ModelOptions, *more: Any) -> EmotionModel:
-    return _shared(cls, registry.get(getattr(options, cls.option)), options, *more)
+    spec = registry.get(getattr(options, cls.option))
+    try:
+        hash((options, *more))
+    except TypeError:  # a detector of one's own need not be hashable
+        return cls._from(options, *more)  # type: ignore[no-any-return]
+    return _shared(cls, spec, options, *more)
 
 
 @lru_cache(maxsize=4)

@@ -48,6 +48,9 @@ INT8 = "-int8"
 MAX_DEFAULT_THREADS = 4
 """The graphs here are small: beyond four threads the hand-over between them costs what it saves."""
 
+_EXTERNAL_DATA = re.compile(rb"[\x00\x08]location")
+"""The key in ``TensorProto.external_data`` (onnx.proto3) that names a file, behind its length."""
+
 _TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 _OPENVINO_TELEMETRY = "openvino_telemetry"
 _import_lock = threading.Lock()
@@ -94,6 +97,8 @@ class Session:
         precision: str = "float32",
     ) -> None:
         check_engine(engine, precision=precision, device=device)
+        if _EXTERNAL_DATA.search(content):
+            raise ModelError(f"model {name!r} has weights in other files, which are not checked: save it as one file")
         self.name = name
         self.device = device
         self.threads = threads

@@ -14,6 +14,7 @@ import functools
 import math
 import operator
 import re
+import reprlib
 import tomllib
 import types
 import typing
@@ -29,6 +30,7 @@ from mien.errors import InputError, ModelError
 from mien.labels import LABEL_SETS, LabelSet, label_set
 
 __all__ = [
+    "MODEL_NAME",
     "TASKS",
     "ClipInput",
     "License",
@@ -61,6 +63,9 @@ _ONLY = {
     "outputs": ("face-emotion", "speech-emotion", "video-emotion"),
 }
 """Keys that only some tasks have."""
+
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Pattern of the names of models, which name their files."""
 
 _LONGEST_S = 600.0
 """Longest window of sound: more than ten minutes have no one emotion."""
@@ -144,7 +149,7 @@ class ModelInput:
             if values and self.dtype != "float32":
                 raise InputError(f"key {name!r} is for the dtype float32")
             if len(values) not in (0, channels):
-                raise InputError(f"key {name!r} must have {channels} numbers, but got {list(values)}")
+                raise InputError(f"key {name!r} must have {channels} numbers, but got {_short(list(values))}")
 
     def feed(self, crops: NDArray[np.uint8]) -> NDArray[Any]:
         """Return crops, uint8 (n, size, size, 3) in RGB, as the graph takes them."""
@@ -325,7 +330,7 @@ class ModelSpec:
         Weights of a fusion, as `mien.fusion.experts` reads them; empty for other models.
     """
 
-    name: str = field(metadata={"pattern": r"[A-Za-z0-9][A-Za-z0-9._-]*"})
+    name: str = field(metadata={"pattern": MODEL_NAME})
     task: str = field(metadata={"choices": TASKS})
     description: str
     version: str
@@ -425,16 +430,21 @@ def parse_record(record: str | Mapping[str, Any], path: str | Path) -> ModelSpec
     ModelError
         If the text is no TOML, a key is missing or unknown, or a value is wrong; the message names file and key.
     """
-    if isinstance(record, str):
-        try:
-            record = tomllib.loads(record)
-        except tomllib.TOMLDecodeError as error:
-            raise ModelError(f"{path}: not a TOML file: {error}") from error
     where = str(path)
+    if isinstance(record, str) and _DEEP_KEY.search(record):
+        raise ModelError(f"{where}: too deeply nested")
+    try:
+        return _parse_record(tomllib.loads(record) if isinstance(record, str) else record, where)
+    except (RecursionError, ValueError, OverflowError) as error:  # ValueError: also numbers of thousands of digits
+        what = "too deeply nested" if isinstance(error, RecursionError) else f"not a TOML file: {str(error)[:200]}"
+        raise ModelError(f"{where}: {what}") from error
+
+
+def _parse_record(record: Mapping[str, Any], where: str) -> ModelSpec:
     task = record.get("task")
     hidden = {key for key, tasks in _ONLY.items() if task in TASKS and task not in tasks}
     spec: ModelSpec = _parse(
-        ModelSpec, record, _Place(where), hidden=hidden, required=_REQUIRED.get(str(task), ()), path=Path(path)
+        ModelSpec, record, _Place(where), hidden=hidden, required=_REQUIRED.get(str(task), ()), path=Path(where)
     )
     for what, names in (
         ("files: role", [f.role for f in spec.files]),
@@ -466,9 +476,17 @@ class _Place:
     def demand(self, good: bool, problem: str) -> None:
         """Raise `ModelError` unless a value is good."""
         if not good:
-            parts = (self.file, self.table, f"key {self.key!r} {problem}")
+            parts = (self.file, self.table, f"key {_short(self.key)} {problem}")
             raise ModelError(": ".join(part for part in parts if part))
 
+
+_DEEP_KEY = re.compile(r"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){33}""")
+"""A dotted key of more than 32 parts, on which `tomllib` spends a time that grows with their square."""
+
+_shortener = reprlib.Repr()
+_shortener.maxstring = _shortener.maxother = _shortener.maxlong = 100
+_short = _shortener.repr
+"""Returns a value as messages show it: in one line of bounded length."""
 
 _get_types = functools.cache(typing.get_type_hints)
 
@@ -536,7 +554,7 @@ def _convert(value: Any, kind: Any, rules: Mapping[str, Any], place: _Place) -> 
     """Return a value as the type of a field, or raise `ModelError`."""
     if isinstance(kind, types.UnionType):
         kind = kind.__args__[0]  # X | None: TOML has no null
-    got = f"but got {value!r}"
+    got = f"but got {_short(value)}"
     if typing.get_origin(kind) is tuple:
         return _convert_array(value, kind.__args__[0], rules, place)
     if isinstance(value, LabelSet):
@@ -566,10 +584,10 @@ def _convert(value: Any, kind: Any, rules: Mapping[str, Any], place: _Place) -> 
 def _convert_array(value: Any, kind: Any, rules: Mapping[str, Any], place: _Place) -> tuple[Any, ...]:
     good = isinstance(value, list | tuple) and (bool(value) or rules["may_be_empty"])
     if not is_dataclass(kind):
-        place.demand(good, f"must be an array of numbers, but got {value!r}")
+        place.demand(good, f"must be an array of numbers, but got {_short(value)}")
         return tuple(_convert(entry, kind, rules, place) for entry in value)
     good = good and all(isinstance(row, Mapping) for row in value)
-    place.demand(good, f"must be an array of tables, [[{place.key}]], but got {value!r}")
+    place.demand(good, f"must be an array of tables, [[{place.key}]], but got {_short(value)}")
     return tuple(
         _parse(kind, row, _Place(place.file, f"[[{place.key}]] number {number}")) for number, row in enumerate(value, 1)
     )
@@ -584,10 +602,10 @@ _SCALARS: dict[type, tuple[Any, str]] = {
 
 
 def _check_bounds(value: float, rules: Mapping[str, Any], place: _Place) -> None:
-    place.demand(math.isfinite(value), f"must be a finite number, but got {value!r}")
+    place.demand(math.isfinite(value), f"must be a finite number, but got {_short(value)}")
     for word, compare in (("at least", operator.ge), ("more than", operator.gt), ("at most", operator.le)):
         bound = rules.get(word.split()[1])
-        place.demand(bound is None or compare(value, bound), f"must be {word} {bound}, but got {value!r}")
+        place.demand(bound is None or compare(value, bound), f"must be {word} {bound}, but got {_short(value)}")
 
 
 def _convert_date(value: Any, place: _Place) -> dt.date:
@@ -596,7 +614,7 @@ def _convert_date(value: Any, place: _Place) -> dt.date:
         with contextlib.suppress(ValueError):
             return dt.date.fromisoformat(value)
     good = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
-    place.demand(good, f"must be a date such as 2026-01-31, but got {value!r}")
+    place.demand(good, f"must be a date such as 2026-01-31, but got {_short(value)}")
     return typing.cast("dt.date", value)
 
 

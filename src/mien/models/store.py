@@ -44,6 +44,9 @@ __all__ = [
 CACHE_VARIABLE = "MIEN_CACHE_DIR"
 """Environment variable that names the folder of all that mien keeps, parsed tables of data sets too."""
 
+_LARGEST_RECORD = 1 << 20
+"""Bytes of a record at most: fifty times the largest of mien's own."""
+
 _CHUNK_BYTES = 1 << 16
 
 _TIMEOUT_S = 30.0
@@ -81,10 +84,10 @@ def read_record(path: str | Path) -> ModelSpec:
     """
     where = Path(path)
     try:
-        text = where.read_text(encoding="utf-8")
+        text = _read_regular(where, _LARGEST_RECORD).decode("utf-8")
     except FileNotFoundError as error:
         raise UnknownModelError(f"no model record at {where}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a zero byte in the name
         raise ModelError(f"{where}: cannot read the model record: {error}") from error
     spec = parse_record(text, where)
     return dataclasses.replace(spec, path=download_folder() / where.name) if spec.is_download else spec
@@ -200,12 +203,19 @@ def verify(spec: ModelSpec) -> None:
         _read(spec, entry, trust_earlier=False)
 
 
+def _read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a file, a byte more than ``most`` of a larger one; of pipes and devices nothing is read."""
+    if not path.is_file() and path.exists():
+        raise OSError(f"{path} is no regular file")
+    with path.open("rb") as stream:
+        return stream.read(most + 1)
+
+
 def _read(spec: ModelSpec, entry: ModelFile, *, trust_earlier: bool) -> bytes:
     path = spec.path.parent / entry.file
     try:
-        with path.open("rb") as stream:
-            changed_ns = path.stat().st_mtime_ns
-            content = stream.read()
+        changed_ns = path.stat().st_mtime_ns
+        content = _read_regular(path, entry.bytes)
     except FileNotFoundError as error:
         hint = f"; get them by: mien models get {spec.name}" if entry.url else ""
         raise WeightsError(f"the weights of model {spec.name!r} are missing: expected {path}{hint}") from error
@@ -214,7 +224,7 @@ def _read(spec: ModelSpec, entry: ModelFile, *, trust_earlier: bool) -> bytes:
     if len(content) != entry.bytes:
         raise WeightsError(
             f"the weights of model {spec.name!r} are damaged: {path} should have {entry.bytes} bytes, "
-            f"but has {len(content)}"
+            f"but has {path.stat().st_size}"
         )
     key = (str(path), changed_ns, len(content), entry.sha256)
     if trust_earlier and key in _verified:

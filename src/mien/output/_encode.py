@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_number, describe
 from mien.errors import InputError, MediaError
+from mien.io.paths import format_path
 from mien.output.write import replace_atomically, write_in_place
 
 if TYPE_CHECKING:
@@ -349,7 +350,8 @@ class VideoWriter:
                 raise
             self._discard(error)
             if isinstance(error, av.FFmpegError):
-                raise MediaError(f"cannot write {str(self.target)!a}: {error.strerror}", path=self.target) from error
+                message = f"cannot write {format_path(self.target)}: {error.strerror}"
+                raise MediaError(message, path=self.target) from error
             raise
 
     def _discard(self, error: BaseException) -> None:

@@ -1,6 +1,6 @@
 """What all drawings are made of: colors, anti-aliased shapes and text, and sprites that are drawn once and laid often.
 
-Each emotion has one color everywhere, told apart with every common kind of color vision.  Shapes are drawn by their
+Each emotion has one color everywhere, distinct with every common kind of color vision.  Shapes are drawn by their
 distance field: a pixel is covered by how far its center lies inside the edge.  That gives smooth edges at fractional
 positions, in a few numpy operations over just the pixels concerned.
 

@@ -216,30 +216,28 @@ def _table(
 
 def _item_rows(results: Any, *, blanks: int, ascii_only: bool) -> Iterator[tuple[Cell, ...]]:
     """Yield the rows of images or audio files, whose number or times fill so many cells behind the name."""
-    from rich.text import Text
-
     items = [results] if isinstance(results, ImageResult | SpeechResult | FailedItem) else results
     for item in items:
-        name, empty = Text(printable(item.path, ascii_only)), ("",) * blanks
+        name, empty = _text(printable(item.path, ascii_only)), ("",) * blanks
         if isinstance(item, FailedItem):
-            error = Text("error", style="bold red")
-            yield name, *empty, error, "", "", "", Text(printable(item.message, ascii_only))
+            error = _text("error", style="bold red")
+            yield name, *empty, error, "", "", "", _text(printable(item.message, ascii_only))
             continue
         parts = list(_parts(item))
         if not parts:
-            nothing = Text("no face" if isinstance(item, ImageResult) else "no sound", style="dim")
-            yield name, *empty, nothing, "", "", "", Text("; ".join(item.warnings))
+            nothing = _text("no face" if isinstance(item, ImageResult) else "no sound", style="dim")
+            yield name, *empty, nothing, "", "", "", _text("; ".join(item.warnings))
         for number, (cells, emotion, label, warnings) in enumerate(parts):
             notes = "; ".join([*(item.warnings if number == 0 else ()), *warnings])
-            first = name if number == 0 else Text("")
+            first = name if number == 0 else _text("")
             if emotion is not None:
                 notes = "; ".join(["unsure"] * emotion.unsure + [notes] * bool(notes))
-                yield first, *cells, *_emotion_cells(emotion, ascii_only), Text(notes)
+                yield first, *cells, *_emotion_cells(emotion, ascii_only), _text(notes)
             elif label:
-                dim = (Text(cell, style="dim") for cell in cells)
-                yield first, *dim, Text(label, style="dim"), "", "", "", Text(notes, style="dim")
+                dim = (_text(cell, style="dim") for cell in cells)
+                yield first, *dim, _text(label, style="dim"), "", "", "", _text(notes, style="dim")
             else:
-                yield first, *cells, "", "", "", "", Text(notes)
+                yield first, *cells, "", "", "", "", _text(notes)
 
 
 def _parts(item: ImageResult | SpeechResult) -> Iterator[tuple[list[str], Emotion | None, str, Sequence[str]]]:
@@ -255,12 +253,17 @@ def _parts(item: ImageResult | SpeechResult) -> Iterator[tuple[list[str], Emotio
 
 def _emotion_cells(emotion: Emotion, ascii_only: bool) -> tuple[Cell, ...]:
     """Return name, bar, percent of the most probable emotion, and the next with its percent."""
+    top, second = emotion.ranked()[:2] if len(emotion) > 1 else (*emotion.ranked(), ("", 0.0))
+    full = _text(_bar(top[1], ascii_only), style=_style(top[0]))
+    then = _text(f"{second[0]} {100 * second[1]:.0f}%" if second[0] else "", style="dim")
+    return _text(top[0], style="bold"), full, f"{100 * top[1]:.0f}%", then
+
+
+def _text(words: str = "", style: Any = "") -> Text:
+    # rich is imported by who prints: it takes a tenth of a second.
     from rich.text import Text
 
-    top, second = emotion.ranked()[:2] if len(emotion) > 1 else (*emotion.ranked(), ("", 0.0))
-    full = Text(_bar(top[1], ascii_only), style=_style(top[0]))
-    then = Text(f"{second[0]} {100 * second[1]:.0f}%" if second[0] else "", style="dim")
-    return Text(top[0], style="bold"), full, f"{100 * top[1]:.0f}%", then
+    return Text(words, style=style)
 
 
 def _style(emotion: str) -> Any:
@@ -281,28 +284,26 @@ def _bar(share: float, ascii_only: bool, *, cells: int = _BAR_CELLS) -> str:
 
 
 def _video_rows(item: VideoResult | FailedItem, ascii_only: bool) -> Iterator[tuple[Cell, ...]]:
-    from rich.text import Text
-
-    name = Text(printable(item.path, ascii_only))
+    name = _text(printable(item.path, ascii_only))
     if isinstance(item, FailedItem):
-        yield name, "", Text("error", style="bold red"), Text(printable(item.message, ascii_only)), ""
+        yield name, "", _text("error", style="bold red"), _text(printable(item.message, ascii_only)), ""
         return
     people = item.summary.people
     if not people:
-        yield name, "", "", Text("no face", style="dim"), ""
+        yield name, "", "", _text("no face", style="dim"), ""
     tracks = {track.number: track for track in item.tracks}
     for place, person in enumerate(people[:_MAX_PEOPLE]):
-        yield (name if place == 0 else Text(""), *_person_cells(person, item.end_s, ascii_only))
+        yield (name if place == 0 else _text(""), *_person_cells(person, item.end_s, ascii_only))
         if (clip := tracks[person.track].clip) is not None:
-            yield "", "", "", Text(f"as a clip: {list_shares(clip.ranked())}", style="dim"), ""
+            yield "", "", "", _text(f"as a clip: {list_shares(clip.ranked())}", style="dim"), ""
         if notes := "; ".join(tracks[person.track].warnings):
-            yield "", "", "", Text(notes, style="dim"), ""
+            yield "", "", "", _text(notes, style="dim"), ""
     if rest := describe_rest(people, _MAX_PEOPLE):
-        yield "", "", "", Text(rest, style="dim"), ""
+        yield "", "", "", _text(rest, style="dim"), ""
     for sound in sound_summaries(item):
         yield ("", *_sound_cells(sound, item.end_s, ascii_only))
     if item.warnings:
-        yield "", "", "", Text("; ".join(item.warnings), style="dim"), ""
+        yield "", "", "", _text("; ".join(item.warnings), style="dim"), ""
 
 
 def _person_cells(person: PersonSummary, end_s: float, ascii_only: bool) -> tuple[Cell, ...]:
@@ -313,10 +314,8 @@ def _person_cells(person: PersonSummary, end_s: float, ascii_only: bool) -> tupl
 
 
 def _sound_cells(sound: SoundSummary, end_s: float, ascii_only: bool) -> tuple[Cell, ...]:
-    from rich.text import Text
-
     if not sound.shares:
-        return sound.name, "", Text("no speech", style="dim"), ""
+        return sound.name, "", _text("no speech", style="dim"), ""
     end_s = max(end_s, sound.end_s)
     times: Cell = ""
     if sound.seconds is not None:
@@ -326,17 +325,13 @@ def _sound_cells(sound: SoundSummary, end_s: float, ascii_only: bool) -> tuple[C
 
 
 def _times_cell(start_s: float, end_s: float, note: str, whole_s: float, ascii_only: bool) -> Text:
-    from rich.text import Text
-
     dash = "-" if ascii_only else "\N{EN DASH}"
-    text = Text(f"{format_minutes(start_s, whole_s)}{dash}{format_minutes(end_s, whole_s)}{_NEXT}")
+    text = _text(f"{format_minutes(start_s, whole_s)}{dash}{format_minutes(end_s, whole_s)}{_NEXT}")
     return text.append(note, style="dim")
 
 
 def _shares_cell(shares: Iterable[tuple[str, float]], ascii_only: bool) -> Text:
-    from rich.text import Text
-
-    text = Text()
+    text = _text()
     for place, (name, share) in enumerate([item for item in shares if item[1] >= MIN_SHARE][:_MAX_LINES]):
         text.append(f"{'' if place == 0 else _NEXT}{name:<9} ", style="bold" if place == 0 else "")
         text.append(f"{_bar(share, ascii_only, cells=_VIDEO_BAR_CELLS):<{_VIDEO_BAR_CELLS}}", style=_style(name))
@@ -345,9 +340,7 @@ def _shares_cell(shares: Iterable[tuple[str, float]], ascii_only: bool) -> Text:
 
 
 def _moments_cell(moments: Sequence[tuple[float, str, float]], end_s: float) -> Text:
-    from rich.text import Text
-
-    text = Text()
+    text = _text()
     for place, (time_s, emotion, probability) in enumerate(moments[:_MAX_LINES]):
         text.append(f"{'' if place == 0 else _NEXT}{format_minutes(time_s, end_s)} {emotion}")
         text.append(f" {100 * probability:.0f}%", style="dim")

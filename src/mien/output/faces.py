@@ -200,7 +200,7 @@ class _Person:
         if not rivals and len(best) >= self.count:
             rivals = [min(best, key=lambda one: one.strength)]
         if all(one.strength < candidate.strength for one in rivals):
-            # A better image may lie near two that are apart: both make room.
+            # A better image may be close to two that are apart: it replaces both.
             best[:] = [one for one in best if one not in rivals] + [candidate]
 
 
@@ -208,7 +208,7 @@ class Thumbnails:
     """Keeps the best images of each person of a video, in memory that does not grow with the video.
 
     For each leading emotion, a few of the clearest moments are kept, apart in time, scaled to their final size.  The
-    images of people who left are compressed; in a crowd of more than 200, those who were in view least make room.
+    images of people who left are compressed; in a crowd of more than 200, those who were in view least are dropped.
 
     Parameters
     ----------

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import InputError, MediaError, MediaNotFoundError
+from mien.errors import MediaError
+from mien.io.paths import format_path
 from mien.labels import LabelSet
 from mien.output._encode import VideoWriter, container_of
 from mien.output._sound import SoundTrack, open_source
 from mien.output.paint import LivePainter
 from mien.output.tables import CsvRows
-from mien.output.write import encode_png, write_bytes
+from mien.output.write import check_folder, check_suffix, encode_png, write_bytes
 from mien.results import Column, VideoFrame, columns
 
 __all__ = ["LiveLog", "LiveRecording", "write_snapshot"]
@@ -59,12 +60,8 @@ class LiveLog:
     """
 
     def __init__(self, path: str | os.PathLike[str], labels: LabelSet, *, source: str) -> None:
-        self.path = Path(os.fsdecode(path))
-        self._source = source
-        if self.path.suffix.lower() != ".csv":
-            raise InputError(f"a log is written as .csv, but the name is {self.path.name!a}")
-        if not self.path.parent.is_dir():
-            raise MediaNotFoundError(f"no such folder to write to: {str(self.path.parent)!a}", path=self.path)
+        self.path, self._source = check_suffix(path, ".csv"), source
+        check_folder(self.path)
         try:
             self._file = self.path.open("a", encoding="utf-8", newline="")
         except OSError as error:
@@ -109,7 +106,7 @@ class LiveLog:
             raise self._media_error(error) from error
 
     def _media_error(self, error: OSError) -> MediaError:
-        return MediaError(f"cannot write {str(self.path)!a}: {error.strerror or error}", path=self.path)
+        return MediaError(f"cannot write {format_path(self.path)}: {error.strerror or error}", path=self.path)
 
 
 class LiveRecording:

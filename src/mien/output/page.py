@@ -30,7 +30,6 @@ from mien.output.faces import Thumbnails
 from mien.output.registry import Context, Result, Writer
 from mien.output.summary import (
     MIN_SHARE,
-    count_people,
     describe_rest,
     format_duration,
     format_minutes,
@@ -257,7 +256,7 @@ def _legend(shares: Iterable[tuple[str, float | None]], *, away: str = "") -> st
 def _lead(video: VideoResult, name: str | None) -> str:
     summary = video.summary
     count = len(summary.people)
-    people = count_people(count) if count else "nobody in view"
+    people = count_of(count, "person", "people") if count else "nobody in view"
     facts = [format_duration(video.duration_s), people]
     if count:
         facts.append(f"faces in view for {format_duration(summary.seen_s)}")
@@ -418,7 +417,7 @@ def _about(video: VideoResult, spec: ModelSpec | None) -> str:
     items = "".join(f"<dt>{name}</dt><dd>{_paragraphs(texts)}</dd>\n" for name, texts in _rows(video, spec) if texts)
     return (
         f'<section aria-labelledby="about"><h2 id="about">About these numbers</h2>\n<dl>\n{items}</dl></section>\n'
-        '<footer class="quiet">Made by mien on the computer where the video lies. This page loads nothing.'
+        '<footer class="quiet">Made by mien on the computer that holds the video. This page loads nothing.'
         "</footer>\n"
     )
 

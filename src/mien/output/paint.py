@@ -113,8 +113,8 @@ class _State:
 class Painter:
     """Draws people on one frame after the other, or on an image.
 
-    A label stays within the image and gets out of the way of other labels and faces where there is room.  A face
-    beside which there is room gets a chart with names; any other gets a bar along the lower edge of its box, parted
+    A label stays within the image and avoids other labels and faces where it can.  A face with free space
+    beside it gets a chart with names; any other gets a bar along the lower edge of its box, parted
     like the distribution.
 
     Parameters
@@ -281,7 +281,7 @@ class Painter:
         occupied: list[Rect],
         others: list[Rect],
     ) -> bool:
-        """Draw a chart beside the face where it hides nothing; return whether there was room."""
+        """Draw a chart beside the face where it hides nothing; return whether that was possible."""
         chart = chart_of(emotions, person.top, state.size)
         rects = self._chart_rects(chart, person, state)
         free = [rect is not None and not any(_overlap(rect, other) for other in (*occupied, *others)) for rect in rects]

@@ -305,7 +305,7 @@ def _matrix(matrix: ArrayLike, labels: Sequence[str]) -> Any:
 
 
 def _matrix_side(labels: Sequence[str]) -> float:
-    # Half an inch a cell, and room for the longest name beside them.
+    # Half an inch a cell, and space for the longest name beside them.
     return 1 + 0.5 * len(labels) + 0.08 * min(_MAX_LETTERS, max(map(len, labels)))
 
 
@@ -497,8 +497,8 @@ def _epochs_axis(axes: Axes, epochs: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     axes.yaxis.set_major_locator(ticker.MaxNLocator(nbins=6))
     low, high = min(epochs), max(epochs)
-    room = max(1.0 if low == high else 0.5, 0.03 * (high - low))
-    axes.set_xlim(low - room, high + room)
+    margin = max(1.0 if low == high else 0.5, 0.03 * (high - low))
+    axes.set_xlim(low - margin, high + margin)
     _style_axes(axes)
 
 

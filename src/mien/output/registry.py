@@ -205,7 +205,7 @@ _AUDIO_VIDEO = ("audio", "video")
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
 _LINES = (".jsonl", ".ndjson")
-_OUT = "Draw the faces on an image or video; of several, in a folder."
+_OUT = "Draw the faces on the image or video; several go to a folder."
 
 
 def _own(name: str, writer: str, *more: Any, **options: Any) -> Format:
@@ -215,22 +215,32 @@ def _own(name: str, writer: str, *more: Any, **options: Any) -> Format:
 _FORMATS = (
     _own("console", "console:ConsoleWriter", "Tables to read.", target="stream", flag=None),
     _own(
-        "json", "tables:JsonWriter", "A JSON document for one item, a line each for many.", _ANY, (".json",), "stream"
+        "json",
+        "tables:JsonWriter",
+        "Write JSON: one document for one item, a line per item for many.",
+        _ANY,
+        (".json",),
+        "stream",
     ),
     _own(
         "jsonl",
         "tables:JsonLinesWriter",
-        "A line an item; of videos a line a frame, as they come.",
+        "Write JSON Lines: a line per item, or per frame of a video, as they come.",
         _ANY,
         _LINES,
         "stream",
     ),
     _own(
-        "csv", "tables:CsvWriter", "A row a face, a segment of speech, or what --table says.", _ANY, (".csv",), "stream"
+        "csv",
+        "tables:CsvWriter",
+        "Write CSV: a row per face, per segment of speech, or as --table says.",
+        _ANY,
+        (".csv",),
+        "stream",
     ),
-    _own("parquet", "tables:ParquetWriter", "Write the rows there, as Parquet.", _ANY, (".parquet",), "file"),
+    _own("parquet", "tables:ParquetWriter", "Write the rows of --csv to a Parquet file.", _ANY, (".parquet",), "file"),
     _own("vtt", "subtitles:VttWriter", "Write emotions as subtitles (WebVTT).", _AUDIO_VIDEO, (".vtt",)),
-    _own("plot", "timeline:PlotWriter", "Draw videos and audio over time.", _AUDIO_VIDEO, (".png",), needs="audio"),
+    _own("plot", "timeline:PlotWriter", "Plot videos and audio over time.", _AUDIO_VIDEO, (".png",), needs="audio"),
     _own(
         "annotated-image",
         "draw:AnnotatedImageWriter",
@@ -255,7 +265,7 @@ _FORMATS = (
     _own(
         "faces",
         "faces:FaceWriter",
-        "Write each face as a PNG there.",
+        "Save each face as a PNG.",
         ("image", "video"),
         target="folder",
         flag="--save-faces",
@@ -265,7 +275,7 @@ _FORMATS = (
     _own(
         "html",
         "page:PageWriter",
-        "Write a page: summary, timeline, moments.",
+        "Write a web page with summary, timeline and moments.",
         ("video",),
         (".html",),
         group="Videos",
@@ -274,7 +284,7 @@ _FORMATS = (
     _own(
         "wav",
         "write:WavWriter",
-        "Write the sound there, mono.",
+        "Save the sound, mono.",
         ("audio",),
         (".wav",),
         flag="--save-audio",

@@ -128,14 +128,14 @@ def _place(square: NDArray[np.uint8], image: NDArray[Any] | None, index: int) ->
     square[y : y + height, x : x + width] = pixels
 
 
-def _write(page: NDArray[np.uint8], x: int, y: int, words: str, size: int, room: int, color: RGB) -> None:
-    """Write one line, cut with an ellipsis where it is wider than its room."""
+def _write(page: NDArray[np.uint8], x: int, y: int, words: str, size: int, width: int, color: RGB) -> None:
+    """Write one line, cut with an ellipsis where it is wider than allowed."""
     line = "".join(c if c.isprintable() else "?" for c in words)[:500]
-    if line and canvas.text_size(line, size)[0] > room:
+    if line and canvas.text_size(line, size)[0] > width:
         low, high = 0, len(line)
         while low < high:
             middle = (low + high + 1) // 2
-            fits = canvas.text_size(line[:middle].rstrip() + "...", size)[0] <= room
+            fits = canvas.text_size(line[:middle].rstrip() + "...", size)[0] <= width
             low, high = (middle, high) if fits else (low, middle - 1)
         line = line[:low].rstrip() + "..."
     if line:

@@ -19,7 +19,7 @@ __all__ = ["VttWriter", "to_vtt"]
 _CLASS = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-def to_vtt(result: SpeechResult | VideoResult) -> str:
+def to_vtt(result: Result) -> str:
     """Return the segments of an audio file or a video as WebVTT, such as ``Person 1: happiness 84%``.
 
     Cues are in order of their beginnings, and overlap where several people are in view or somebody speaks.  Each has
@@ -98,13 +98,5 @@ class VttWriter(Writer):
         self._target = check_suffix(target, ".vtt")
 
     def write(self, result: Result) -> None:
-        """Write the subtitles.
-
-        Raises
-        ------
-        InputError
-            If the result is neither that of an audio file nor of a video.
-        """
-        if not isinstance(result, SpeechResult | VideoResult):
-            raise InputError(f"subtitles need a SpeechResult or a VideoResult, but got {describe(result)}")
+        """Write the subtitles; see `to_vtt` for what is raised."""
         write_bytes(self._target, ".vtt", lambda: to_vtt(result).encode())

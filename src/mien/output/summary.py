@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mien._checks import count_of
 from mien.results import Emotion, PersonSummary, SpeechResult, VideoResult
 
 __all__ = [
     "CLOCK_FROM_S",
     "MIN_SHARE",
     "SoundSummary",
-    "count_people",
     "describe_rest",
     "format_duration",
     "format_minutes",
@@ -235,7 +235,7 @@ def video_summary(video: VideoResult, *, ascii_only: bool = False) -> str:
         return f"{name}{whole}, no face{sound}"
     way = "" if video.method == "timeline" else f"by {video.method} "
     faces = f"faces in view for {format_duration(summary.seen_s)}: {way}{list_shares(video_shares(video))}"
-    return f"{name}{whole}, {count_people(len(summary.people))}, {faces}{sound}"
+    return f"{name}{whole}, {count_of(len(summary.people), 'person', 'people')}, {faces}{sound}"
 
 
 def _describe_sound(sound: SoundSummary) -> str:
@@ -250,15 +250,10 @@ def list_shares(shares: Iterable[tuple[str, float]], *, at_least: float = MIN_SH
     return ", ".join(f"{emotion} {100 * share:.0f}%" for emotion, share in shares if share >= at_least)
 
 
-def count_people(count: int) -> str:
-    """Return ``1 person``, ``2 people``."""
-    return "1 person" if count == 1 else f"{count} people"
-
-
 def describe_rest(people: Sequence[PersonSummary], count: int) -> str:
     """Say how many people follow the first ones, and how long they are in view; nothing where there are none."""
     rest = people[count:]
     if not rest:
         return ""
-    more = "1 more person" if len(rest) == 1 else f"{len(rest)} more people"
+    more = count_of(len(rest), "more person", "more people")
     return f"{more}, in view for {format_duration(sum(person.seen_s for person in rest))} in all"

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien._checks import check_integer, describe
+from mien._checks import check_integer, count_of, describe
 from mien._extras import import_extra
 from mien.errors import InputError
 from mien.output.bands import Band, Sketch, sound_bands, speech_band, stack_shares, video_bands, video_range
 from mien.output.canvas import COLORS, RGB, text_on
 from mien.output.plots import GRAY, emotion_patches, legend, name_to_draw, new_figure, time_axis, to_png
 from mien.output.registry import Context, Result, Writer
-from mien.output.summary import CLOCK_FROM_S, count_people, describe_rest, format_duration, tick_label
+from mien.output.summary import CLOCK_FROM_S, describe_rest, format_duration, tick_label
 from mien.output.write import check_suffix, write_bytes
 from mien.results import SpeechResult, VideoResult
 from mien.speech.features import mel_matrix
@@ -89,7 +89,7 @@ _MAX_NAMED = 6
 """Up to so many bands are high enough to name what their ribbons and marks show."""
 
 _MAX_LETTERS, _LETTERS_EACH = 150, 6
-"""Of the legend in one line; and the room beside the words of an entry, in letters."""
+"""Of the legend in one line; and the space beside the words of an entry, in letters."""
 
 
 class PlotWriter(Writer):
@@ -323,7 +323,7 @@ def plot_timeline(video: VideoResult, *, most: int = 12, bands: Sequence[Band] =
     lines = 1 if sum(_LETTERS_EACH + len(words) for _, words in entries) <= _MAX_LETTERS else 2
     below = _LINE_IN if rest else 0.0
     figure = new_figure(_WIDTH_IN, _HEAD_IN + count * height + below + _LINE_IN * (lines - 1))
-    # Their own upper and lower edges are room enough between bands.
+    # The bands' own upper and lower edges are space enough between them.
     engine: Any = figure.get_layout_engine()
     engine.set(hspace=0, h_pad=0.02)
     rows: list[Axes] = []
@@ -346,7 +346,7 @@ def plot_timeline(video: VideoResult, *, most: int = 12, bands: Sequence[Band] =
 
 def _title(video: VideoResult) -> str:
     name = "video" if video.path is None else name_to_draw(os.path.basename(video.path))  # noqa: PTH119 - any string
-    people = count_people(len(video.tracks)) if video.tracks else "no face"
+    people = count_of(len(video.tracks), "person", "people") if video.tracks else "no face"
     title = f"{name}: {format_duration(video.duration_s)}, {people}"
     models = [name for name in (video.model, "" if video.speech is None else video.speech.model) if name]
     return f"{title}, read by {' and '.join(map(name_to_draw, models))}" if models else title

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SampleType",
     "WavWriter",
+    "check_folder",
     "check_suffix",
     "encode_jpeg",
     "encode_png",
@@ -432,7 +433,7 @@ def write_bytes(path: str | os.PathLike[str], suffix: str, make: Callable[[], by
         If the file cannot be written there.
     """
     target = check_suffix(path, suffix)
-    _check_folder(target)
+    check_folder(target)
     _put(target, make())
 
 
@@ -455,7 +456,7 @@ def replace_atomically(target: Path) -> Iterator[Path]:
     MediaError
         For any `OSError` on the way.
     """
-    _check_folder(target)
+    check_folder(target)
     _remove_old_temporaries(target.parent)
     with atomic_path(target, error=partial(MediaError, path=target)) as temporary:
         yield temporary
@@ -479,12 +480,12 @@ def write_in_place(target: Path) -> Iterator[Path]:
     MediaNotFoundError, MediaError
         As for `replace_atomically`.
     """
-    _check_folder(target)
+    check_folder(target)
     try:
         yield target
     except OSError as error:
         kept = "; what was written before is kept" if target.is_file() and target.stat().st_size else ""
-        raise MediaError(f"cannot write {str(target)!a}: {error.strerror or error}{kept}", path=target) from error
+        raise MediaError(f"cannot write {format_path(target)}: {error.strerror or error}{kept}", path=target) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -502,7 +503,8 @@ def make_folder(folder: Path) -> None:
         raise MediaError(message, path=folder) from error
 
 
-def _check_folder(target: Path) -> None:
+def check_folder(target: Path) -> None:
+    """Raise `MediaNotFoundError` where the folder of a file does not exist."""
     if not target.parent.is_dir():
         raise MediaNotFoundError(f"no such folder to write to: {str(target.parent)!a}", path=target)
 

@@ -18,6 +18,21 @@ __all__ = ["TIME_EPSILON_S", "UNSURE_BELOW", "Emotion", "Segment", "mean_emotion
 UNSURE_BELOW = 0.5
 """A calibrated top probability below one half means that the prediction is more likely wrong than right."""
 
+AFFECT = {
+    "anger": (-0.51, 0.59),
+    "disgust": (-0.60, 0.35),
+    "fear": (-0.64, 0.60),
+    "happiness": (0.81, 0.51),
+    "sadness": (-0.63, -0.27),
+    "surprise": (0.40, 0.67),
+    "neutral": (0.0, 0.0),
+    "calm": (0.56, -0.31),
+}
+"""Valence and arousal of emotion words, -1 to 1: mean ratings of pleasure and arousal by Russell and Mehrabian,
+"Evidence for a three-factor theory of emotions", Journal of Research in Personality 11 (1977), table 1 (angry,
+disgusted, fearful, happy, sad, surprised); calm by Russell, "A circumplex model of affect", Journal of Personality and
+Social Psychology 39 (1980), figure 4; neutral is the origin of both.  Contempt is in neither."""
+
 MAX_SHOWN = 3
 """So many emotions, faces or people are shown in a line that sums up."""
 
@@ -70,6 +85,25 @@ class Emotion(Mapping[str, float]):
         """Whether the distribution is too flat: `confidence` below `UNSURE_BELOW`."""
         return self.confidence < UNSURE_BELOW
 
+    @property
+    def valence(self) -> float | None:
+        """How pleasant the emotion is, -1 to 1, derived: the mean of `AFFECT` weighted by the probabilities.
+
+        Emotions without coordinates, such as contempt and words of your own, are left out; None where they have more
+        than half of the probability.
+        """
+        return self._affect(0)
+
+    @property
+    def arousal(self) -> float | None:
+        """How activated the emotion is, -1 to 1, derived as `valence` is."""
+        return self._affect(1)
+
+    def _affect(self, axis: int) -> float | None:
+        known = [(AFFECT[name][axis], share) for name, share in self.items() if name in AFFECT]
+        total = sum(share for _, share in known)
+        return sum(value * share for value, share in known) / total if total >= 0.5 else None
+
     def __repr__(self) -> str:
         shares = ", ".join(f"{name} {100 * share:.0f}%" for name, share in self.ranked()[:MAX_SHOWN])
         return f"<Emotion {shares}{', ...' * (len(self) > MAX_SHOWN)} ({self.labels.name})>"
@@ -108,12 +142,14 @@ class Emotion(Mapping[str, float]):
         return np.asarray(self.probabilities, dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data: labels, top, confidence, unsure, probabilities."""
+        """Return plain data: labels, top, confidence, unsure, valence, arousal, probabilities."""
         return {
             "labels": self.labels.name,
             "top": self.top,
             "confidence": self.confidence,
             "unsure": self.unsure,
+            "valence": self.valence,
+            "arousal": self.arousal,
             "probabilities": dict(zip(self.labels.emotions, self.probabilities, strict=True)),
         }
 

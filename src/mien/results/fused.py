@@ -41,8 +41,8 @@ class FusedSegment(Segment):
     fused : Emotion or None
         The prediction from all; None only where all are missing.
     weights : dict of str to float
-        By modality: how much it counts, 0 and up; 0 where it is missing or was overruled.  What it means beyond that
-        is the method's: see `mien.fusion`.
+        By modality: how much it counts, from 0, where it is missing or was overruled, to 1, and as much in all; less
+        in all where what is said is not reliable.
     track : int or None
         Whose face it is: the number of the person's track.
     """

@@ -67,7 +67,7 @@ MODALITIES = ("face", "voice")
 
 
 def _fused_columns(modalities: Sequence[str]) -> tuple[Column, ...]:
-    words = "weight of the {}, 0 and up; of experts its exponent, which may exceed 1"
+    words = "weight of the {}, 0 to 1"
     weights = [Column(f"{name}_weight", float, help=words.format(name)) for name in modalities]
     predictions = [
         column
@@ -108,6 +108,8 @@ _EMOTION = (
     Column("emotion", str, help="the most probable emotion"),
     Column("confidence", float, help="its probability"),
     Column("unsure", bool, help="whether the confidence is below one half"),
+    Column("valence", float, help="how pleasant, -1..1, derived from the probabilities"),
+    Column("arousal", float, help="how activated, -1..1, derived from the probabilities"),
 )
 _END = (
     Column("warnings", str, help="what was odd, separated by '; '"),
@@ -181,6 +183,7 @@ def table_row(
         if emotion.labels != labels:
             raise InputError(f"the table has the labels {labels.name}, but an emotion has {emotion.labels.name}")
         row.update(emotion=emotion.top, confidence=emotion.confidence, unsure=emotion.unsure)
+        row.update(valence=emotion.valence, arousal=emotion.arousal)
         row.update(zip(labels.emotions, emotion.probabilities, strict=True))
     if warnings:
         row["warnings"] = "; ".join(warnings)

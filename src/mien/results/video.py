@@ -1,4 +1,4 @@
-"""Videos: who was seen when, and what their faces showed."""
+"""Videos: who is in view when, and what their faces show."""
 
 from __future__ import annotations
 
@@ -345,15 +345,7 @@ class VideoResult(Result):
             If there is no such table.
         """
         name = self._table(table)
-        if name == "frames":
-            rows = [] if streamed else [row for frame in self.frames() for row in frame.rows(self.path)]
-        else:
-            rows = {
-                "tracks": self._track_rows,
-                "segments": self._segment_rows,
-                "speech": self._speech_rows,
-                "fused": self._fused_rows,
-            }[name]()
+        rows = [] if streamed and name == "frames" else list(self._rows_of(name))
         if self.warnings or not (self.tracks if name == "frames" else rows):
             labels, modalities = self.labels_of(name), self._modalities
             rows.append(table_row(name, labels, self.path, warnings=self.warnings, modalities=modalities))
@@ -371,55 +363,32 @@ class VideoResult(Result):
             return FER7 if self.fused is None else self.fused.labels
         return self.labels
 
-    def _track_rows(self) -> list[dict[str, Any]]:
-        return [
-            table_row(
-                "tracks",
-                self.labels,
-                self.path,
-                {
+    def _rows_of(self, table: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of what was found, without that of the warnings."""
+        if table == "frames":
+            for frame in self.frames():
+                yield from frame.rows(self.path)
+        elif table == "speech" and self.speech is not None:
+            for number, segment in enumerate(self.speech.segments, 1):
+                # What is before the part that was read is one segment that says nothing.
+                if segment.end_s > self.start_s:
+                    yield segment.row(self.path, number, self.speech.labels)
+        elif table == "fused" and self.fused is not None:
+            for number, fused in enumerate(self.fused.segments, 1):
+                yield fused.row(self.path, number, self.fused.labels)
+        for track in self.tracks if table in ("tracks", "segments") else ():
+            if table == "tracks":
+                values = {
                     "track": track.number,
-                    "start_s": track.start_s,
-                    "end_s": track.end_s,
-                    "seen_s": track.seen_s,
-                    "clip": None if track.clip is None else track.clip.top,
-                    "clip_confidence": None if track.clip is None else track.clip.confidence,
-                },
-                emotion=track.emotion,
-                warnings=track.warnings,
-            )
-            for track in self.tracks
-        ]
-
-    def _segment_rows(self) -> list[dict[str, Any]]:
-        return [
-            table_row(
-                "segments",
-                self.labels,
-                self.path,
-                {"track": track.number, "segment": number, "start_s": segment.start_s, "end_s": segment.end_s},
-                emotion=segment.emotion,
-            )
-            for track in self.tracks
-            for number, segment in enumerate(track.timeline, 1)
-        ]
-
-    def _speech_rows(self) -> list[dict[str, Any]]:
-        if self.speech is None:
-            return []
-        # What is before the part that was read is one segment that says nothing.
-        return [
-            segment.row(self.path, number, self.speech.labels)
-            for number, segment in enumerate(self.speech.segments, 1)
-            if segment.end_s > self.start_s
-        ]
-
-    def _fused_rows(self) -> list[dict[str, Any]]:
-        if self.fused is None:
-            return []
-        return [
-            segment.row(self.path, number, self.fused.labels) for number, segment in enumerate(self.fused.segments, 1)
-        ]
+                    **{name: getattr(track, name) for name in ("start_s", "end_s", "seen_s")},
+                }
+                if track.clip is not None:
+                    values |= {"clip": track.clip.top, "clip_confidence": track.clip.confidence}
+                yield table_row(table, self.labels, self.path, values, emotion=track.emotion, warnings=track.warnings)
+                continue
+            for number, part in enumerate(track.timeline, 1):
+                values = {"track": track.number, "segment": number, "start_s": part.start_s, "end_s": part.end_s}
+                yield table_row(table, self.labels, self.path, values, emotion=part.emotion)
 
     def to_dict(self, *, frames: bool = True) -> dict[str, Any]:
         """Return plain data that `json` can write: the video, its voice, both together, its tracks, its frames.
@@ -470,7 +439,7 @@ class VideoResult(Result):
         if not self.tracks:
             return "<p>no face</p>"
         table = html_table(
-            self._track_rows(), ("track", "start_s", "end_s", "seen_s", "emotion", "confidence", "unsure")
+            list(self._rows_of("tracks")), ("track", "start_s", "end_s", "seen_s", "emotion", "confidence", "unsure")
         )
         return html_preview(self, "the video over time") + table
 
@@ -507,11 +476,11 @@ def _of_largest(tracks: Sequence[FaceTrack]) -> NDArray[np.float64]:
 
 def _rebuilt(
     data: dict[str, Any],
-    seen: Sequence[tuple[int, TrackedFace]],
+    found: Sequence[tuple[int, TrackedFace]],
     times_s: NDArray[np.float64],
     lengths_s: NDArray[np.float64],
 ) -> FaceTrack:
-    places, faces = [place for place, _ in seen], [face for _, face in seen]
+    places, faces = [place for place, _ in found], [face for _, face in found]
     landmarks, sharp = [face.face.landmarks for face in faces], [face.sharpness for face in faces]
     return FaceTrack(
         number=data["track"],

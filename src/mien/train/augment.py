@@ -27,6 +27,9 @@ __all__ = ["Augmentation", "SoundAugmentation"]
 
 _FLOOR_DB = -100.0
 
+_SIDE = 48
+"""Side of the crops in pixels for which blur and low resolution are set; with larger ones they grow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
@@ -151,17 +154,18 @@ def _gradient(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _low_resolution(x: Tensor, generator: torch.Generator) -> Tensor:
-    side = int(torch.randint(14, 37, (), generator=generator))
+    side = int(torch.randint(14, 37, (), generator=generator)) * x.shape[-1] // _SIDE
     small = nnf.interpolate(x, size=(side, side), mode="area")
     return nnf.interpolate(small, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _blur(x: Tensor, generator: torch.Generator) -> Tensor:
-    sigma = 0.4 + 1.1 * float(torch.rand((), generator=generator))
-    steps = torch.arange(-4, 5, dtype=torch.float32)
+    sigma = (0.4 + 1.1 * float(torch.rand((), generator=generator))) * x.shape[-1] / _SIDE
+    reach = max(4 * x.shape[-1] // _SIDE, 1)
+    steps = torch.arange(-reach, reach + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    padded = nnf.pad(x, (4, 4, 4, 4), mode="reflect")
+    padded = nnf.pad(x, (reach,) * 4, mode="reflect")
     return nnf.conv2d(nnf.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
 
 

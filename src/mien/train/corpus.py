@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,58 @@ class Corpus:
             truth={head: part[index] for head, part in self.truth.items()},
             group=self.group[index],
         )
+
+    def with_domain(self, other: Samples, images: NDArray[np.uint8], *, smoothing: float) -> Corpus:
+        """Return the rows with labeled images of another dataset behind, which every head learns.
+
+        Parameters
+        ----------
+        other : Samples
+            The images' labels, which all heads must have.
+        images : numpy.ndarray
+            uint8 of shape (m, H, W), as large as those of this corpus.
+        smoothing : float
+            Share of a label that is spread over all classes by heads that learn from votes, whose targets the loss
+            leaves as they are.
+        """
+        columns = {}
+        for name in dict.fromkeys([*self.samples.columns, *other.columns]):
+            columns[name] = np.concatenate([self.samples.column(name), other.column(name)])
+        joined = replace(
+            self.samples,
+            labels=np.concatenate([self.samples.labels, np.full(len(other), -1)]),
+            files=np.concatenate([self.samples.files, other.files]),
+            frames=(),
+            columns=columns,
+            rows=np.zeros(0, np.int64),
+        )
+        truth, targets = {}, {}
+        for head, labels in self.label_sets.items():
+            index = np.array([labels.index(emotion) for emotion in other.label_set.emotions])
+            own = index[other.labels]
+            share = smoothing if head in self.voted else 0.0
+            target = np.eye(len(labels), dtype=np.float32)[own] * (1 - share) + share / len(labels)
+            truth[head] = np.concatenate([self.truth[head], own])
+            targets[head] = np.concatenate([self.targets[head], target.astype(np.float32)])
+        return replace(
+            self,
+            samples=joined,
+            inputs={"images": np.concatenate([self.inputs["images"], images])},
+            targets=targets,
+            truth=truth,
+            group=np.concatenate([self.group, self.group.max(initial=-1) + 1 + np.arange(len(other))]),
+        )
+
+    def with_teachers(self, probabilities: Mapping[str, NDArray[Any]], weight: float) -> Corpus:
+        """Return the rows with a share of teachers' probabilities, by head float (n, classes), in all targets.
+
+        Where a row has no target of its own, they are all of it.
+        """
+        targets = {}
+        for head, own in self.targets.items():
+            share = np.where(own.sum(axis=1, keepdims=True) > 0, weight, 1.0)
+            targets[head] = (share * probabilities[head] + (1 - share) * own).astype(np.float32)
+        return replace(self, targets=targets)
 
     def with_copies(self, methods: Sequence[str], inputs: dict[str, NDArray[Any]]) -> Corpus:
         """Return the rows with changed copies of all of them behind, in the groups of their originals.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -17,15 +18,20 @@ from torch import Tensor
 from mien.data import load_images
 from mien.data.fer2013 import add_votes, read_fer2013
 from mien.data.samples import Samples
+from mien.data.splits import TRAINING, is_split
+from mien.errors import InputError
 from mien.face.align import Crop, fit_crop
 from mien.face.prepare import crop_name
+from mien.models import registry
 from mien.train.augment import Augmentation
 from mien.train.corpus import Corpus
 from mien.train.data import Augment
 from mien.train.export import Deployed
+from mien.train.folder import load_network, write_file
+from mien.train.init import init_network
 from mien.train.kinds import Kind
-from mien.train.nets import FaceNetwork
-from mien.train.recipe import BOTH, Recipe
+from mien.train.nets import FaceNetwork, build_network
+from mien.train.recipe import BOTH, Recipe, load_recipe
 
 __all__ = ["Faces", "crop_table", "fit_images", "follow_crop"]
 
@@ -53,6 +59,36 @@ class Faces(Kind[FaceNetwork]):
     def read_inputs(self, recipe: Recipe, samples: Samples) -> dict[str, NDArray[Any]]:
         """Return ``images``, uint8 (n, H, W)."""
         return {"images": samples.images}
+
+    def extend(
+        self, recipe: Recipe, training: Corpus, folder: Path, *, report: Callable[[str], object] = str
+    ) -> Corpus:
+        """Return the rows for training with those of the recipe's second dataset, and what its teachers say of them."""
+        options, domain = recipe.distillation, recipe.domain
+        size = recipe.net_options.get("size", _CROP_SIZE)
+        teachers = [_load_teacher(name) for name in options.teachers if options.fixed]
+        images = [training.inputs["images"]]
+        training = replace(training, inputs={"images": fit_images(images[0], size)})
+        index = np.arange(len(training))
+        if domain.dataset:
+            largest = max(size, *(teacher.size for teacher in teachers), 0)
+            other = load_images(domain.dataset, domain.path, size=largest).labeled()
+            other = other.take(is_split(other.splits, ("", *TRAINING)))
+            images.append(other.images)
+            smoothing = recipe.loss.label_smoothing
+            training = training.with_domain(other, fit_images(other.images, size), smoothing=smoothing)
+            index = np.concatenate([index, np.arange(len(index), len(training)).repeat(domain.repeat)])
+        if teachers:
+            known = folder / "teachers.npz"
+            if not known.is_file():  # a run that goes on, and each of several processes, takes them from there
+                report(f"probabilities of {', '.join(options.teachers)} for {len(training)} images")
+                taught = [_mirrored(teacher, images, options.temperature) for teacher in teachers]
+                buffer = io.BytesIO()
+                np.savez(buffer, **{head: np.mean([one[head] for one in taught], axis=0) for head in training.targets})
+                write_file(known, buffer.getvalue())
+            with np.load(known) as means:
+                training = training.with_teachers(means, options.weight)
+        return training.take(index)
 
     def augment(self, recipe: Recipe, net: FaceNetwork, corpus: Corpus) -> Augment:
         """Return the recipe's augmentation; in its last epochs there is less."""
@@ -100,6 +136,34 @@ class Faces(Kind[FaceNetwork]):
             for part in torch.split(gray, 1024)
         ]
         return corpus.with_copies(["augmented"] * COPIES, {"images": np.concatenate(made)}), recipe
+
+
+def _load_teacher(name: str) -> FaceNetwork:
+    """Return the trained network of a run folder, or of a shipped model."""
+    if name not in registry.MODELS:
+        net = load_network(Path(name))
+    else:
+        recipe, outputs = load_recipe(name), registry.get(name).outputs
+        net = build_network(recipe.net, {o.name: len(o.labels) for o in outputs}, **recipe.net_options)
+        init_network(net, name)
+    if not isinstance(net, FaceNetwork):
+        raise InputError(f"the teacher {name} must be a network for images, but is one for {net.kind}")
+    return net.eval()
+
+
+@torch.no_grad()
+def _mirrored(net: FaceNetwork, images: Sequence[NDArray[np.uint8]], temperature: float) -> dict[str, NDArray[Any]]:
+    """Return a network's probabilities by head, float (n, classes), averaged over each image and its mirror image."""
+    found: dict[str, list[NDArray[Any]]] = {}
+    for some in images:
+        for at in range(0, len(some), Faces.batch):
+            gray = torch.from_numpy(fit_images(some[at : at + Faces.batch], net.size)).unsqueeze(1).float()
+            with torch.autocast("cpu", torch.bfloat16, enabled=net.has_autocast):
+                both = net(torch.cat([gray, gray.flip(3)]).contiguous(memory_format=net.memory_format))
+            for head, logits in both.items():
+                shares = (logits.float() / temperature).softmax(1)
+                found.setdefault(head, []).append(shares.unflatten(0, (2, -1)).mean(0).numpy())
+    return {head: np.concatenate(parts) for head, parts in found.items()}
 
 
 def fit_images(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

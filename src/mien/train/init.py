@@ -21,7 +21,7 @@ from mien.train.nets import campplus
 from mien.train.nets.base import EmotionNetwork
 from mien.train.nets.vgg16 import VGG16, translate
 
-__all__ = ["BODY", "freeze", "init_network", "read_state"]
+__all__ = ["BODY", "blend_weights", "freeze", "init_network", "read_state"]
 
 BODY = "body"
 """Pattern of `freeze` for everything but the heads."""
@@ -103,6 +103,25 @@ def init_network(
     if pruned:
         report(f"inner channels kept: {', '.join(pruned)}")
     return fresh
+
+
+def blend_weights(net: EmotionNetwork, source: str, share: float) -> None:
+    """Move a trained network towards the weights that it started from; norms' statistics, too.
+
+    Parameters
+    ----------
+    net : EmotionNetwork
+        The network; changed in place.
+    source : str
+        See `read_state`; a tensor that it lacks stays as it is.
+    share : float
+        How far: 0 changes nothing, 1 gives the weights of the source.
+    """
+    start = read_state(source)
+    with torch.no_grad():
+        for key, value in net.state_dict().items():
+            if value.is_floating_point() and key in start and start[key].shape == value.shape:
+                value.lerp_(start[key].to(value.dtype), share)
 
 
 def read_state(source: str) -> dict[str, Tensor]:

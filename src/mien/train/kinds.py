@@ -86,6 +86,29 @@ class Kind(ABC, Generic[N]):
     def with_copies(self, recipe: Recipe, corpus: Corpus) -> tuple[Corpus, Recipe]:
         """Return a corpus with changed copies of all its rows behind them, and the recipe to train on them by."""
 
+    def extend(
+        self, recipe: Recipe, training: Corpus, folder: Path, *, report: Callable[[str], object] = str
+    ) -> Corpus:
+        """Return the rows for training with those of the recipe's second dataset, and what its teachers say of them.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            Names the second dataset and the teachers.
+        training : Corpus
+            The rows of the first dataset.
+        folder : pathlib.Path
+            The run folder, which keeps the teachers' probabilities.
+        report : callable
+            Gets progress lines.
+
+        Raises
+        ------
+        InputError
+            If rows of this kind have neither.
+        """
+        raise InputError(f"recipe {recipe.name!r}: domain and distillation.fixed are for images, not {recipe.kind}")
+
     def prepare(self, net: N, corpus: Corpus) -> None:
         """Give a new network what it takes from all training rows at once; here nothing."""
 

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 from mien.data import DATASETS
 from mien.errors import DatasetError, InputError
+from mien.models.spec import MODEL_NAME
 from mien.train.augment import Augmentation, SoundAugmentation
 
 __all__ = [
     "BOTH",
     "FER2013",
     "Distillation",
+    "Domain",
     "Loss",
     "Optimizer",
     "Recipe",
@@ -132,12 +134,15 @@ class Loss:
 class Distillation:
     """Learning from trained networks (Hinton et al. 2015, arXiv:1503.02531).
 
-    The teachers get the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237).
+    The teachers get the very same augmented crops as the student (Beyer et al. 2022, arXiv:2106.05237), or, where that
+    costs too much or their crops are of another size, plain ones.
 
     Parameters
     ----------
     teachers : tuple of str
-        Run folders; their probabilities are averaged.
+        Run folders; also shipped face models, where ``fixed``.  Their probabilities are averaged.
+    fixed : bool
+        Images: compute the teachers' probabilities once, of each image and its mirror image, as large as they take it.
     weight : float
         Share of the teachers' probabilities in the target; the rest is the labels'.
     temperature : float
@@ -145,8 +150,30 @@ class Distillation:
     """
 
     teachers: tuple[str, ...] = ()
+    fixed: bool = False
     weight: float = 0.6
     temperature: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A second dataset of faces to train on, of another kind than the first.
+
+    Validation stays the first's, which cannot choose the epoch for both: the last is kept.
+
+    Parameters
+    ----------
+    dataset : str
+        One of `mien.data.DATASETS`, read like the first; empty for none.
+    path : str
+        Its file or folder.
+    repeat : int
+        How often each of its rows for training comes in an epoch.
+    """
+
+    dataset: str = ""
+    path: str = ""
+    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +244,9 @@ class Recipe:
         Drop the training rows whose pixels also occur in the validation rows.
     init : str
         Where the weights start: a shipped model, a run folder or a file (see `mien.train.init`); empty for random.
+    init_share : float
+        Share of the weights of ``init`` in the result; the rest is what training made of them.  Halfway, a fine-tuned
+        network keeps what it could do and does most of what it learned (Wortsman et al. 2022, arXiv:2109.01903).
     freeze : tuple of str
         Parts of the network that stay as they start (see `mien.train.init.freeze`).
     calm_epochs : int
@@ -230,7 +260,7 @@ class Recipe:
     members : tuple of str
         Recipes whose networks are trained alone, and whose probabilities are added (see `mien.train.nested`); data,
         seed, and how clips are read are this recipe's.
-    optimizer, loss, augmentation, sound, video, distillation
+    optimizer, loss, augmentation, sound, video, distillation, domain
         See their classes; ``augmentation`` is for faces, ``sound`` for speech, ``video`` for clips.
     """
 
@@ -250,6 +280,7 @@ class Recipe:
     early_stopping: int = 0
     drop_overlap: bool = True
     init: str = ""
+    init_share: float = 0.0
     freeze: tuple[str, ...] = ()
     calm_epochs: int = 0
     inner_folds: int = 0
@@ -261,13 +292,20 @@ class Recipe:
     sound: SoundAugmentation = field(default_factory=SoundAugmentation)
     video: Video = field(default_factory=Video)
     distillation: Distillation = field(default_factory=Distillation)
+    domain: Domain = field(default_factory=Domain)
 
     def __post_init__(self) -> None:
-        if self.epochs < (0 if self.members else 1) or self.batch < 2 or self.accumulate < 1:
-            raise InputError(f"recipe {self.name!r}: epochs and accumulate must be at least 1 and batch at least 2")
+        if not re.fullmatch(MODEL_NAME, self.name):
+            raise InputError(f"a recipe's name must consist of letters, digits and . _ -, but got {self.name[:80]!r}")
+        if self.epochs < (0 if self.members else 1) or self.batch < 2:
+            raise InputError(f"recipe {self.name!r}: epochs must be at least 1 and batch at least 2")
+        if self.accumulate < 1:
+            raise InputError(f"recipe {self.name!r}: accumulate must be at least 1, but is {self.accumulate}")
+        if not 0 <= self.init_share < 1 or (self.init_share and not self.init):
+            raise InputError(f"recipe {self.name!r}: init_share must be in [0, 1), and 0 without init")
         _one_of(self.labels, ("soft", "hard", "probability"), "labels")
         if not re.fullmatch(r"fer2013|eye-distance(-[\d.]+x[\d.]+)?", self.crop):
-            raise InputError(f"crop must be fer2013 or eye-distance, but got {self.crop!r}")
+            raise InputError(f"crop must be one of fer2013, eye-distance, but got {self.crop!r}")
         if self.kind == "video" and (self.loss.mixup > 0 or self.distillation.teachers):
             raise InputError(f"recipe {self.name!r}: clips take neither mixup nor teachers")
         self._check_inner_folds()
@@ -322,6 +360,7 @@ _PARTS: dict[str, type] = {
     "sound": SoundAugmentation,
     "video": Video,
     "distillation": Distillation,
+    "domain": Domain,
 }
 
 
@@ -428,8 +467,8 @@ def load_recipe(name_or_path: str) -> Recipe:
             raise DatasetError(f"cannot read the recipe {path}: {error}") from error
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"recipe {name_or_path}: {error}") from None
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and deep nesting
+        raise InputError(f"recipe {name_or_path}: {str(error)[:200]}") from None
     return Recipe.from_dict(data, source=f"recipe {name_or_path}")
 
 

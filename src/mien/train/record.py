@@ -39,12 +39,15 @@ _TERMS: dict[str, tuple[str, str]] = {
     "fer2013": ("FER2013: Kaggle ICML 2013 challenge, for research", "Goodfellow et al. 2013, arXiv:1307.0414"),
 }
 _TERMS["ferplus"] = _TERMS[BOTH]
+_TERMS["photographs"] = ("photographs: Apache-2.0", "github.com/muxspace/facial_expressions")
 _TERMS["ravdess"] = ("RAVDESS: CC BY-NC-SA 4.0", "Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391")
 
 
 def describe_data(recipe: Recipe, training: Corpus, validation: Corpus | None = None) -> list[str]:
     """Return what a network learned from, one line each, for its record; beside validation rows or not."""
     where = f"{recipe.dataset} {', '.join(filter(None, training.samples.split_names()))}".strip()
+    if recipe.domain.dataset:
+        where = f"{recipe.dataset} and {recipe.domain.repeat} times {recipe.domain.dataset}"
     noun = kind_of(recipe).noun
     copies = f", without copies of the validation {noun}" if recipe.drop_overlap and recipe.kind == "image" else ""
     lines = [f"{where}: {len(training)} {noun}{copies}"]
@@ -166,7 +169,8 @@ def make_record(recipe: Recipe, deployed: Deployed, graph: bytes, training_data:
     training_data : sequence of str
         What it learned from, in words.
     """
-    data, attribution = _TERMS.get(recipe.dataset, (f"the terms of the dataset {recipe.dataset}", ""))
+    terms = [_TERMS.get(n, (f"the terms of the dataset {n}", "")) for n in (recipe.dataset, recipe.domain.dataset) if n]
+    data, attribution = ("; ".join(filter(None, words)) for words in zip(*terms, strict=True))
     nets = deployed.networks()
     kind = kind_of(recipe).record(recipe, deployed)
     return {

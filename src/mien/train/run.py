@@ -35,7 +35,7 @@ from mien.train.folder import (
     load_checkpoint,
     load_network,
 )
-from mien.train.init import init_network
+from mien.train.init import blend_weights, init_network
 from mien.train.kinds import build_for, kind_of, list_training
 from mien.train.nets import EmotionNetwork
 from mien.train.recipe import Recipe
@@ -168,9 +168,13 @@ def train(
     recipe = follow_crop(recipe, parts[0], report)
     training, validation = split_corpus(kind_of(recipe).make_corpus(recipe, parts), recipe)
     about = describe_data(recipe, training, validation)
+    if recipe.domain.dataset or recipe.distillation.fixed:
+        training = kind_of(recipe).extend(recipe, training, folder, report=report)
     report(f"{len(training)} training {kind_of(recipe).noun}, {len(validation)} for validation; {about[-1]}")
     net = fit(recipe, training, validation, folder, options=options, report=report)
     if net is not None and _is_first_process():
+        if recipe.init_share:
+            blend_weights(net, recipe.init, recipe.init_share)
         export_run(folder, recipe, net, training, validation, training_data=about, report=report)
         write_run_report(folder)
     return folder
@@ -213,7 +217,8 @@ def fit(
     Returns
     -------
     EmotionNetwork or None
-        The network with the weights of the best epoch; None if `RunOptions.stop_after` ended the run before its time.
+        The network with the weights of the best epoch, or, with a second dataset, of the last; None if
+        `RunOptions.stop_after` ended the run before its time.
 
     Raises
     ------
@@ -243,7 +248,9 @@ def fit(
     stopped = isinstance(stopping, EarlyStopping) and stopping.stopped_epoch > 0
     if trainer.current_epoch < recipe.epochs and not stopped:
         return None
-    return load_checkpoint(folder, recipe, epoch="last" if validation is None else "best")
+    # The first dataset's validation rows know nothing of the second.
+    is_last = validation is None or recipe.domain.dataset
+    return load_checkpoint(folder, recipe, epoch="last" if is_last else "best")
 
 
 def _make_logger(entry: str | Logger, folder: Path) -> Logger:
@@ -302,7 +309,8 @@ def _make_task(
     if validation is not None and training.heads != validation.heads:
         raise InputError(f"training has the labels {training.heads}, but validation {validation.heads}")
     # Before the network: building one draws from the generator that was seeded above.
-    teachers = [load_network(Path(folder)) for folder in recipe.distillation.teachers]
+    learned = () if recipe.distillation.fixed else recipe.distillation.teachers
+    teachers = [load_network(Path(folder)) for folder in learned]
     task = EmotionTask(
         recipe,
         build_for(recipe, training.heads),

@@ -114,7 +114,7 @@ def test_a_folder_is_read_back_with_its_manifest(images: Samples, tmp_path: Path
     out = tmp_path / "faces"
     prepare_to(out, images, Settings(FaceCut(size=64, gray=False)))
     manifest = rows(out / "manifest.csv")
-    assert tuple(manifest[0]) == ("file", "emotion", "subject", "clip", "split", "source", "box")
+    assert tuple(manifest[0]) == ("file", "emotion", "subject", "clip", "split", "source", "box", "crop")
     assert len(manifest) == 6
     back = load_dataset("folder", out)
     assert back.problems == ()

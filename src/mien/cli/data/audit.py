@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, choose_named, dataset_arguments, open_samples
 
@@ -69,18 +69,18 @@ def command(
     with _Phases() as phases:
         no_faces = _voted(choice, parts[0])
         found = audit(parts[0], against=parts[1:], near=not no_near, no_faces=no_faces, faces=faces, progress=phases)
-    _shell.write(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) if as_json else _text(found))
+    shell.write(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) if as_json else _text(found))
     if out is not None:
         write_json(found, out)
-        _shell.note(f"wrote all groups to {out}")
+        shell.note(f"wrote all groups to {out}")
     if sheet is not None and not any(found.finding(kind).groups for kind in ("identical", "near")):
-        _shell.note(f"there are no copies to draw: {sheet} is not written")
+        shell.note(f"there are no copies to draw: {sheet} is not written")
     elif sheet is not None:
         from mien.output.write import write_image
 
         write_image(sheet, pair_sheet(found, parts))
-        _shell.note(f"drew {sheet}")
-    return _shell.FAILED if strict and found.leaks else 0
+        shell.note(f"drew {sheet}")
+    return shell.FAILED if strict and found.leaks else 0
 
 
 class _Phases(ExitStack):
@@ -95,7 +95,7 @@ class _Phases(ExitStack):
         if what != self._what:
             self.close()
             self._what = what
-            self._advance = self.enter_context(_shell.progress(total, what, unit="images"))
+            self._advance = self.enter_context(shell.progress(total, what, unit="images"))
         self._advance(count)
 
 
@@ -125,16 +125,16 @@ def _text(found: Audit) -> str:
     lines = [
         f"{found.images} {unit} of {', '.join(found.data)}",
         "",
-        _shell.table(("finding", "groups", unit, "leaks", "labels differ"), rows, right=(1, 2, 3, 4)),
+        shell.table(("finding", "groups", unit, "leaks", "labels differ"), rows, right=(1, 2, 3, 4)),
     ]
     if found.between:
         words = {"identical": "identical", "near": "a near copy", "subject": "subject", "clip": "clip"}
         between = [(count, split, words[kind], other) for kind, split, other, count in found.between]
         head = (unit, "of", "that have", "in")
-        lines += ["", _shell.table(head, between, right=(0,))]
+        lines += ["", shell.table(head, between, right=(0,))]
     told = [f"unreadable: {group.note}" for group in found.finding("unreadable").groups]
     told += [f"left out: {line}" for line in found.problems]
-    lines += ["", *map(_shell.one_line, told[:_MOST_LINES])] if told else []
+    lines += ["", *map(shell.one_line, told[:_MOST_LINES])] if told else []
     if len(told) > _MOST_LINES:
         lines.append(f"and {len(told) - _MOST_LINES} more: --json lists all")
     return "\n".join([*lines, "", _verdict(found)])

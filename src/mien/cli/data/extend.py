@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 from mien.errors import InputError
 
@@ -65,32 +65,32 @@ def command(
     known = f"{len(requests)} planned, {len(requests) - len(pending(out, requests))} done before"
     if dry_run:
         for one in left:
-            _shell.write(f"{one.file}\t{one.prompt}")
-        _shell.note(f"{len(left)} requests to {base_url} ({model}); {known}; nothing was sent")
+            shell.write(f"{one.file}\t{one.prompt}")
+        shell.note(f"{len(left)} requests to {base_url} ({model}); {known}; nothing was sent")
         return 0
     key = os.environ.get(api_key_env, "")
     if left and not key:
         raise InputError(f"the variable {api_key_env} must hold the key of the service (any word where it needs none)")
     counts: Counter[str] = Counter()
     service = ImageService(
-        key or "none", base_url=base_url, model=model, size=size, image_hosts=image_host, on_note=_shell.note
+        key or "none", base_url=base_url, model=model, size=size, image_hosts=image_host, on_note=shell.note
     )
     stopped = False
     try:
-        with _shell.progress(len(left), "asking for faces", unit="images") as advance:
+        with shell.progress(len(left), "asking for faces", unit="images") as advance:
             for outcome in extend(out, requests, service, min_face_px=min_face, limit=limit):
                 counts[outcome.status] += 1
                 if outcome.reason:
-                    _shell.note(f"{outcome.request.file}: {outcome.status}: {outcome.reason}")
+                    shell.note(f"{outcome.request.file}: {outcome.status}: {outcome.reason}")
                 advance(1)
     except ServiceError as error:
         stopped = True
-        _shell.note(str(error))
+        shell.note(str(error))
     finally:
         service.close()
         if counts or not stopped:
             done = ", ".join(f"{counts[status]} {status}" for status in ("kept", "rejected", "failed"))
-            _shell.note(f"{done}; {known}")
+            shell.note(f"{done}; {known}")
     if counts["kept"] == len(left) and not stopped:
         return 0
-    return _shell.SOME_FAILED if counts["kept"] + counts["rejected"] else _shell.FAILED
+    return shell.SOME_FAILED if counts["kept"] + counts["rejected"] else shell.FAILED

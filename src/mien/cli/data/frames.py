@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
@@ -88,19 +88,19 @@ def command(
     cut = FaceCut(x_factor=x_factor, y_factor=y_factor, size=size, smooth=not no_smooth)
     settings = FrameSettings(count, every, layout, Settings(cut, detector=detector, min_face_px=min_face))
     clips = open_samples(choice, notes=True)
-    with _shell.progress(len(clips), "extracting", unit="clips") as advance:
+    with shell.progress(len(clips), "extracting", unit="clips") as advance:
         done = frames_to(out, clips, settings, workers=workers or default_threads(), progress=advance)
     return _report(done, out)
 
 
 def _report(done: FrameSummary, out: Path) -> int:
     for line in done.notes:
-        _shell.note(line)
+        shell.note(line)
     before = f", {done.resumed} of them by an earlier run" if done.resumed else ""
-    _shell.write(f"{out}: {done.faces} faces of {done.used} of {done.clips} clips{before}")
+    shell.write(f"{out}: {done.faces} faces of {done.used} of {done.clips} clips{before}")
     if done.rejected:
         counts = ", ".join(f"{done.rejected[kind]} {words}" for kind, words in _WORDS.items() if kind in done.rejected)
-        _shell.note(f"rejected: {counts}; see {done.rejected_file}")
+        shell.note(f"rejected: {counts}; see {done.rejected_file}")
     if not done.faces:
-        return _shell.FAILED
-    return _shell.SOME_FAILED if done.rejected else 0
+        return shell.FAILED
+    return shell.SOME_FAILED if done.rejected else 0

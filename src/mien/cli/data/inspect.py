@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
@@ -26,7 +26,7 @@ def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         from mien.data import DATASETS
 
         rows = [(name, DATASETS[name].kind, DATASETS[name].about) for name in DATASETS]
-        _shell.write(_shell.table(("name", "kind", "what it is"), rows))
+        shell.write(shell.table(("name", "kind", "what it is"), rows))
         ctx.exit()
 
 
@@ -56,23 +56,23 @@ def command(choice: Choice, sheet: Path | None, everything: bool, seed: int, as_
         raise click.UsageError(f"--sheet must end in .png, but is {sheet.name!r}")
     given = click.get_current_context().params["dataset"]
     if given != choice.name:
-        _shell.note(f"{given} is read as: mien data inspect {choice.name} --data {given}")
+        shell.note(f"{given} is read as: mien data inspect {choice.name} --data {given}")
     data = open_samples(choice)
     unit = _UNITS[data.kind]
     most = len(data) if everything else min(len(data), SAMPLE)
-    with _shell.progress(most, "reading", unit=unit) as advance:
+    with shell.progress(most, "reading", unit=unit) as advance:
         summary = summarize(data, sample=None if everything else SAMPLE, seed=seed, progress=advance)
     if summary.measured and most < len(data) != summary.measured:
-        _shell.note(f"sizes are those of {most} of {len(data)} {unit}: --all reads every one")
+        shell.note(f"sizes are those of {most} of {len(data)} {unit}: --all reads every one")
     if as_json:
-        _shell.write(json.dumps(summary.to_dict(), indent=2, ensure_ascii=False))
+        shell.write(json.dumps(summary.to_dict(), indent=2, ensure_ascii=False))
     else:
-        _shell.write(_text(summary))
+        shell.write(_text(summary))
     if sheet is not None:
         from mien.output.write import write_image
 
         write_image(sheet, sample_sheet(data, seed=seed))
-        _shell.note(f"drew {sheet}")
+        shell.note(f"drew {sheet}")
     return 0
 
 
@@ -90,7 +90,7 @@ def _text(summary: Summary) -> str:
     elif summary.seconds is not None:
         lines.append(f"seconds   {_range(summary.seconds)}")
     lines.append(f"problems  {len(summary.problems) or 'none'}")
-    lines += [f"  {_shell.one_line(line)}" for line in summary.problems[:_MOST_LINES]]
+    lines += [f"  {shell.one_line(line)}" for line in summary.problems[:_MOST_LINES]]
     if len(summary.problems) > _MOST_LINES:
         lines.append(f"  and {len(summary.problems) - _MOST_LINES} more: --json lists all")
     return "\n".join(lines)
@@ -108,9 +108,9 @@ def _counts(summary: Summary, unit: str) -> str:
     sums = [sum(summary.counts[split].values()) for split in splits]
     rows.append(["all", *sums, sum(sums)])
     if splits == [""]:
-        return _shell.table(("emotion", unit), [(row[0], row[-1]) for row in rows], right=(1,))
+        return shell.table(("emotion", unit), [(row[0], row[-1]) for row in rows], right=(1,))
     head = ("emotion", *(split or "(no split)" for split in splits), "all")
-    return _shell.table(head, rows, right=range(1, len(head)))
+    return shell.table(head, rows, right=range(1, len(head)))
 
 
 def _range(spread: Spread) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, choose_named, open_images
 
@@ -56,11 +56,11 @@ def command(
     parts = [open_images(choice, size=size) for choice in choices]
     joined = join(parts, labels=labels_as, size=size, drop_duplicates=drop_duplicates)
     for line in joined.notes:
-        _shell.note(line)
+        shell.note(line)
     for line in _copies(joined, dropped=drop_duplicates):
-        _shell.note(line)
+        shell.note(line)
     data = joined.data
-    with _shell.progress(len(data), "writing", unit="images") as advance:
+    with shell.progress(len(data), "writing", unit="images") as advance:
 
         def counted() -> Iterator[table.Face]:
             for row in table.faces_of(data, joined.sources):
@@ -68,8 +68,8 @@ def command(
                 advance(1)
 
         table.write(out, counted(), data.label_set, shares=data.distribution is not None)
-    _shell.write(_counts(data))
-    _shell.note(f"wrote {len(data)} images to {out}")
+    shell.write(_counts(data))
+    shell.note(f"wrote {len(data)} images to {out}")
     return 0
 
 
@@ -101,4 +101,4 @@ def _counts(data: Samples) -> str:
     for split in data.split_names():
         labels = data.labels[data.splits == split].tolist()
         rows.append((split or "-", *(labels.count(i) for i in range(len(emotions)))))
-    return _shell.table(("split", *emotions), rows, right=range(1, len(emotions) + 1))
+    return shell.table(("split", *emotions), rows, right=range(1, len(emotions) + 1))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, open_samples
 
@@ -49,19 +49,19 @@ def command(choice: Choice, frames: bool, count: int | None, as_csv: bool, as_js
     samples = open_samples(choice, notes=True)
     failed: list[str] = []
     if frames:
-        with _shell.progress(len(samples), "listing", unit="clips") as advance:
+        with shell.progress(len(samples), "listing", unit="clips") as advance:
             rows = list(frame_rows(samples, count, failed=failed, progress=advance))
     else:
         rows = sample_rows(samples)
     for line in failed:
-        _shell.note(line)
+        shell.note(line)
     text = format_rows(rows, as_json=as_json)
     if out is None:
-        _shell.write(text.removesuffix("\n"))
+        shell.write(text.removesuffix("\n"))
     else:
         unit = "frames" if frames else "clips" if samples.kind == "video" else "files"
         write_text(out, text)
-        _shell.note(f"wrote {len(rows)} {unit} to {out}")
+        shell.note(f"wrote {len(rows)} {unit} to {out}")
     if failed:
-        return _shell.SOME_FAILED if rows else _shell.FAILED
+        return shell.SOME_FAILED if rows else shell.FAILED
     return 0

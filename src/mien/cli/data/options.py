@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mien.cli import _shell
+from mien.cli import shell
 
 if TYPE_CHECKING:
     from mien.data import Samples
@@ -124,16 +124,18 @@ def _detect(path: Path, kinds: Sequence[str]) -> str:
             (speech.detect_dataset, "speech_folder") if kind == "audio" else (videos.detect_dataset, "video_folder")
         )
         name = detect(path) if path.is_dir() else other
-        _shell.note(f"{path} is read as {name}")
+        shell.note(f"{path} is read as {name}")
         return name
     return "folder" if path.is_dir() else "table" if path.suffix.lower() == ".parquet" else "fer2013"
 
 
 def _most_files(folder: Path, kinds: Sequence[str]) -> str:
-    """Return the kind of which a folder has most files by their names; videos that hold their frames are images."""
+    """Return the kind of which a folder has most files by their names; images are frames where videos come first."""
     from mien.io.paths import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
     suffixes = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES, "video": VIDEO_SUFFIXES}
+    if kinds[0] == "video":
+        suffixes["video"] = VIDEO_SUFFIXES | IMAGE_SUFFIXES
     names = Counter(Path(file).suffix.lower() for _, _, files in os.walk(folder) for file in files)
     return max(kinds, key=lambda kind: sum(names[suffix] for suffix in suffixes[kind]))
 
@@ -252,8 +254,8 @@ def open_samples(choice: Choice, *, notes: bool = False) -> Samples:
     if not DATASETS[choice.name].in_memory:
         samples = load_dataset(choice.name, choice.path, split=choice.split, **choice.options)
     else:
-        _shell.note(f"reading {choice.path}")
-        with _shell.progress(None, "reading", unit="images") as advance:
+        shell.note(f"reading {choice.path}")
+        with shell.progress(None, "reading", unit="images") as advance:
             samples = load_dataset(choice.name, choice.path, split=choice.split, progress=advance, **choice.options)
     if notes:
         note_some(samples.problems)
@@ -278,17 +280,17 @@ def open_images(choice: Choice, *, size: int | None = None) -> Samples:
     from mien.data import load_images
 
     options = choice.options if size is None else {**choice.options, "size": size}
-    _shell.note(f"reading {choice.path}")
-    with _shell.progress(None, "reading", unit="images") as advance:
+    shell.note(f"reading {choice.path}")
+    with shell.progress(None, "reading", unit="images") as advance:
         return load_images(choice.name, choice.path, split=choice.split, progress=advance, **options)
 
 
 def note_some(lines: Sequence[str]) -> None:
     """Write the first lines to stderr, and how many more there are."""
     for line in lines[:_MOST_NOTES]:
-        _shell.note(line)
+        shell.note(line)
     if len(lines) > _MOST_NOTES:
-        _shell.note(f"and {len(lines) - _MOST_NOTES} more")
+        shell.note(f"and {len(lines) - _MOST_NOTES} more")
 
 
 def is_given(name: str) -> bool:
@@ -310,7 +312,7 @@ def run_work(work: AudioWork, what: str, *, workers: int) -> int:
     """
     left = len(work.left())
     failed: list[str] = []
-    with _shell.progress(left, what, unit="recordings") as advance:
+    with shell.progress(left, what, unit="recordings") as advance:
         for outcome in work.run(workers=workers):
             if outcome.reason:
                 failed.append(f"{outcome.file}: {outcome.reason}")
@@ -318,7 +320,7 @@ def run_work(work: AudioWork, what: str, *, workers: int) -> int:
     note_some(failed)
     total = len(work.clips)
     done = f"{left - len(failed)} recordings done, {len(failed)} rejected, {total - left} done before"
-    _shell.write(f"{work.out}: {done}")
+    shell.write(f"{work.out}: {done}")
     if failed:
-        return _shell.SOME_FAILED if total > len(failed) else _shell.FAILED
+        return shell.SOME_FAILED if total > len(failed) else shell.FAILED
     return 0

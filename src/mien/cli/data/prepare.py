@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 from mien.cli.data.options import Choice, dataset_arguments, is_given, open_samples
 
@@ -77,14 +77,14 @@ def command(
     settings = Settings(cut, detector=detector, model=model or "", all_faces=all_faces, min_face_px=min_face)
     images = open_samples(choice)
     for line in images.problems:
-        _shell.note(line)
-    with _shell.progress(len(images), "preparing", unit="images") as advance:
+        shell.note(line)
+    with shell.progress(len(images), "preparing", unit="images") as advance:
         done = prepare_to(out, images, settings, workers=workers or default_threads(), progress=advance)
     before = f", {done.resumed} of them by an earlier run" if done.resumed else ""
-    _shell.write(f"{done.faces} faces of {done.images} images{before}")
+    shell.write(f"{done.faces} faces of {done.images} images{before}")
     if done.rejected:
         counts = ", ".join(f"{done.rejected[kind]} {words}" for kind, words in _WORDS.items() if kind in done.rejected)
-        _shell.note(f"rejected: {counts}; see {done.rejected_file}")
+        shell.note(f"rejected: {counts}; see {done.rejected_file}")
     if not done.faces:
-        return _shell.FAILED
-    return _shell.SOME_FAILED if done.rejected else 0
+        return shell.FAILED
+    return shell.SOME_FAILED if done.rejected else 0

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mien._extras import import_extra
-from mien.cli import _shell
+from mien.cli import shell
 from mien.cli._options import GroupedCommand
 
 __all__ = ["command"]
@@ -47,7 +47,7 @@ def command(
     recipe = load_recipe(recipe_name)
     given: dict[str, Any] = {key: value for key, value in (("dataset", dataset), ("seed", seed)) if value is not None}
     recipe = replace(recipe, **given)
-    _shell.note(f"reading {data}")
+    shell.note(f"reading {data}")
     preview(recipe, data, out, votes=labels, rows=rows, columns=columns)
-    _shell.write(str(out))
+    shell.write(str(out))
     return 0

@@ -90,7 +90,7 @@ class Settings:
         options: dict[str, Any] = asdict(self)
         options.update(options.pop("cut"))
         del options["geometry"]
-        return options | {"crop": crop_name(self.cut)}
+        return options | ({"crop": crop_name(self.cut)} if self.model else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,18 @@ class WholeImage:
         return Detection(np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32))
 
 
+class _NamedDetector:
+    """A detector of one's own that has no name: it gets that of its class."""
+
+    def __init__(self, detector: Any) -> None:
+        self.name, self._detector = type(detector).__name__, detector
+
+    def detect(self, image: NDArray[np.uint8]) -> Detection:
+        """Do what the detector itself does."""
+        found: Detection = self._detector.detect(image)
+        return found
+
+
 DETECTORS: Registry[Callable[..., Detector]] = Registry(
     "detector",
     {
@@ -199,7 +211,8 @@ def get_detector(
     Parameters
     ----------
     name : str or Detector
-        One of `DETECTORS`, ``"none"`` (see `WholeImage`), or a detector, which is returned as it is.
+        One of `DETECTORS`, ``"none"`` (see `WholeImage`), or an object with the method `Detector.detect`, which is
+        returned as it is; without a ``name`` it gets that of its class.
     min_face_px : float, optional
         Longer side in pixels of the smallest box to look for, the same for every detector; smaller is slower.  By
         default 20, and more in images of over 6.25 megapixels (`default_min_face_px`).
@@ -223,9 +236,9 @@ def get_detector(
         If the weights are missing or damaged, or the device is not there.
     """
     if not isinstance(name, str):
-        if isinstance(name, Detector):
-            return name
-        raise InputError(f"detector must be a name or an object with the detector protocol, but got {describe(name)}")
+        if not callable(getattr(name, "detect", None)) or isinstance(name, type):
+            raise InputError(f"detector must be a name or an object with a method detect, but got {describe(name)}")
+        return name if isinstance(name, Detector) else _NamedDetector(name)
     if min_face_px is not None:
         min_face_px = check_number(min_face_px, "min_face_px", low=1)
     if threads is not None:

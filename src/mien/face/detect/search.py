@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._checks import describe
+from mien.errors import InputError
 from mien.face.detect import Detection, Detector
 
 __all__ = ["find_faces"]
@@ -43,8 +45,18 @@ def find_faces(detector: Detector, image: Image) -> tuple[Detection, Image, tupl
         The image in which they were found, of the same shape: brightened, if the image is dark.
     notes : tuple of str
         What was done to find them.
+
+    Raises
+    ------
+    InputError
+        If the detector returns something else than a `Detection`.
     """
     found = detector.detect(image)
+    if not isinstance(found, Detection):
+        expected = "a mien.face.detect.Detection"
+        raise InputError(
+            f"the detector {detector.name!r} must return {expected}, but its detect gave {describe(found)}"
+        )
     if len(found):
         return found, image, ()
     notes: tuple[str, ...] = ()
@@ -87,9 +99,10 @@ def _brightened(image: Image) -> Image | None:
 
 def _find_turn(detector: Detector, image: Image) -> int:
     """Return how often the image must be turned to the left for its faces to be upright; 0 where there are none."""
-    scale = min(1.0, TURNED_PX / max(image.shape[:2]))
-    small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small = np.asarray(small, dtype=np.uint8)
+    height, width = image.shape[:2]
+    scale = min(1.0, TURNED_PX / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8) if scale < 1 else image
     sums = [0.0, *(float(_surely(detector, np.rot90(small, turns)).scores.sum()) for turns in (1, 2, 3))]
     return int(np.argmax(sums))
 

@@ -19,6 +19,7 @@ NETWORKS: Registry[type[EmotionNetwork]] = Registry(
         "dexpression": "mien.train.nets.dexpression:DeXpression",
         "mini_xception": "mien.train.nets.mini_xception:MiniXception",
         "face_resnet": "mien.train.nets.face_resnet:FaceResNet",
+        "dlib_resnet": "mien.train.nets.dlib_resnet:DlibResNet",
         "mel_cnn": "mien.train.nets.mel_cnn:MelCNN",
         "speech_resnet": "mien.train.nets.speech_resnet:SpeechResNet",
         "campplus": "mien.train.nets.campplus:CAMPlusPlus",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
@@ -10,7 +11,8 @@ import time
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import click
@@ -28,8 +30,10 @@ __all__ = [
     "TERMINATED",
     "Advance",
     "guard",
+    "keep_caches_together",
     "note",
     "one_line",
+    "open_closed_streams",
     "progress",
     "table",
     "terminable",
@@ -169,9 +173,29 @@ def write(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Write one line for people to stderr, with ``mien: `` before it."""
-    sys.stderr.write(f"mien: {one_line(text)}\n")
-    sys.stderr.flush()
+    """Write one line for people to stderr, with ``mien: `` before it; where it cannot be written, work goes on."""
+    with suppress(OSError):
+        sys.stderr.write(f"mien: {one_line(text)}\n")
+        sys.stderr.flush()
+
+
+def open_closed_streams() -> None:
+    """Open the null device for standard streams that are closed.
+
+    Otherwise the next files to be opened would take their places, and native libraries write their messages to them.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - as long as the process
+
+
+def keep_caches_together() -> None:
+    """Let matplotlib keep its list of fonts in mien's cache folder, not in a folder of its own in the user's home."""
+    if "MPLCONFIGDIR" not in os.environ:
+        import platformdirs
+
+        folder = os.environ.get("MIEN_CACHE_DIR", "").strip() or platformdirs.user_cache_dir("mien", appauthor=False)
+        os.environ["MPLCONFIGDIR"] = str(Path(folder).absolute() / "matplotlib")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:
