@@ -155,6 +155,8 @@ def test_nothing_connects_or_writes_under_the_home_directory(name: str, tmp_path
 def test_every_module_declares_what_is_public() -> None:
     without = []
     for path in sorted(PACKAGE.rglob("*.py")):
+        if not path.stem.isidentifier():  # a hook of PyInstaller, which nobody can import
+            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         targets = [t for n in tree.body if isinstance(n, ast.Assign | ast.AnnAssign) for t in _targets(n)]
         # A docstring alone marks a package; nothing in it could be public.

@@ -194,9 +194,9 @@ def test_nets_are_listed_with_what_they_cost() -> None:
     assert rows["name"] == ["for", "input", "parameters", "multiply-adds"]
     assert rows["dexpression"] == ["faces", "48", "x", "48", "485,799", "148,851,648"]
     assert rows["mel_cnn"] == ["speech", "40", "x", "272", "65,896", "253,809,152"]
-    faces = {"mlp", "cnn", "vgg16", "dexpression", "mini_xception", "face_resnet"}
+    faces = {"mlp", "cnn", "vgg16", "dexpression", "mini_xception", "face_resnet", "dlib_resnet"}
     assert rows["c3d"] == ["clips", "16", "x", "48", "x", "48", "600,032", "113,910,784"]
-    assert set(rows) == {"name", *faces, "mel_cnn", "speech_resnet", "cnn_lstm", "c3d", "temporal"}
+    assert set(rows) == {"name", *faces, "mel_cnn", "speech_resnet", "campplus", "cnn_lstm", "c3d", "temporal"}
     (first, *_) = json.loads(_run("nets", "--json").stdout)
     assert first == {
         "name": "mlp",

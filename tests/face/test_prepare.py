@@ -137,7 +137,7 @@ def test_the_public_call_takes_paths_and_arrays(portrait: np.ndarray) -> None:
         ({"size": 7}, "size must be an integer from 8 to 1024, but got 7"),
         ({"smooth": 1}, "smooth must be true or false, but got 1"),
         ({"gray": "no"}, "gray must be true or false, but got 'no'"),
-        ({"detector": "none"}, "unknown detector 'none': expected one of mtcnn, haar, yunet"),
+        ({"detector": "eyes"}, "unknown detector 'eyes': expected one of mtcnn, haar, yunet"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, object], message: str, portrait: np.ndarray) -> None:

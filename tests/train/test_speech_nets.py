@@ -16,12 +16,14 @@ from mien.speech.features import MEL_CNN, Settings, log_mel, peak_normalized  # 
 from mien.train.export import PARITY, FrontEnd, deploy, export_graph, parity, round_weights  # noqa: E402
 from mien.train.nets import NETWORKS, SpeechNetwork, build_network  # noqa: E402
 from mien.train.nets.base import at_rms, count_multiply_adds, count_parameters, summary, under_peak  # noqa: E402
+from mien.train.nets.campplus import translate  # noqa: E402
 from mien.train.nets.speech_resnet import SpeechResNet  # noqa: E402
 
 HEADS = {"ravdess8": 8}
 SMALL: dict[str, dict[str, Any]] = {
     "mel_cnn": {"widths": (4, 8)},
     "speech_resnet": {"stem": 4, "widths": [8, 8], "strides": [[4, 4], [2, 2]], "members": 2, "dropout": 0.0},
+    "campplus": {"blocks": 1, "dropout": 0.0},
 }
 
 
@@ -122,7 +124,7 @@ def test_a_step_lowers_the_loss(name: str) -> None:
     net = small(name).train()
     x, mask = torch.randn(4, 1, net.settings.mels, 64), torch.ones(4, 64)
     truth = torch.arange(4)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.02)
     losses = []
     for _ in range(4):
         torch.manual_seed(0)  # the same channels are dropped
@@ -160,6 +162,40 @@ def test_large_weights_are_stored_in_half_the_size_by_their_names() -> None:
     assert stored["front.filters"].dtype == np.float32
     operators = {node.op_type for node in proto.graph.node}
     assert not operators & {"STFT", "DFT"}
+
+
+def test_published_weights_have_their_places_in_cam_plus_plus() -> None:
+    net = small("campplus", blocks=2)
+    state = {key: torch.full_like(value, number) for number, (key, value) in enumerate(net.state_dict().items())}
+    named = {"front.conv1.weight": "head.conv1.weight", "tdnn.norm.weight": "xvector.tdnn.nonlinear.batchnorm.weight"}
+    named["tdnn.linear.weight"] = "xvector.tdnn.linear.weight"
+    named["blocks.0.0.norm1.bias"] = "xvector.block1.tdnnd1.nonlinear1.batchnorm.bias"
+    named["blocks.1.23.local.weight"] = "xvector.block2.tdnnd24.cam_layer.linear_local.weight"
+    named["blocks.1.0.context1.bias"] = "xvector.block2.tdnnd1.cam_layer.linear1.bias"
+    named["transits.0.linear.weight"] = "xvector.transit1.linear.weight"
+    named["norm.running_var"] = "xvector.transit2.nonlinear.batchnorm.running_var"
+    published = {theirs: state[ours] for ours, theirs in named.items()}
+    published["xvector.dense.linear.weight"] = torch.zeros(192, 1024, 1)
+    found = translate(published, net)
+    assert found is not None
+    assert set(found) == set(named)
+    assert all(torch.equal(found[ours], state[ours]) for ours in named)
+    assert translate({"conv.weight": torch.zeros(1)}, net) is None
+
+
+def test_frames_of_cam_plus_plus_see_the_mean_of_their_two_seconds() -> None:
+    net = small("campplus")
+    layer = net.blocks[0][0]  # type: ignore[index,union-attr]
+    values = torch.randn(2, 128, 250, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([layer(values[:1, :, :230], None), torch.zeros(1, 32, 20)], dim=2)
+    inside = (torch.arange(250) < 230).float()[None, None].expand(2, -1, -1)
+    torch.testing.assert_close(layer(values * inside, inside)[:1, :, :229], alone[..., :229], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("blocks", [0, 4])
+def test_cam_plus_plus_has_three_blocks(blocks: int) -> None:
+    with pytest.raises(InputError, match=f"1 to 3 blocks, but got {blocks}"):
+        small("campplus", blocks=blocks)
 
 
 @pytest.mark.parametrize(("name", "count"), [("mel_cnn", 65_896), ("speech_resnet", 764_272)])
