@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -84,7 +87,12 @@ def test_batches_depend_on_seed_epoch_and_step_alone() -> None:
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="without fork there are no workers")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
-def test_worker_processes_make_the_same_batches() -> None:
+def test_worker_processes_make_the_same_batches(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:  # which has threads of its own, and may not be forked
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", request.node.nodeid]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        subprocess.run(command, check=True, cwd=request.config.rootpath, env=environment)
+        return
     own = corpus(40)
     alone, shared = (Faces().loaders(RECIPE, NET, own, None, workers=n)[0] for n in (0, 2))  # type: ignore[arg-type]
     for epoch in (0, 1):
