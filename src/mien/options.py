@@ -11,6 +11,7 @@ from mien.errors import InputError
 __all__ = ["AudioOptions", "ModelOptions", "VideoOptions", "check_unknown", "frame_step_s", "make_options", "option"]
 
 DEFAULT_MAX_PIXELS = 200_000_000
+MOST_FRAME_PIXELS = 80_000_000
 """Largest width x height that is decoded: 600 MB of RGB."""
 
 
@@ -58,8 +59,9 @@ class ModelOptions:
         What runs them.
     precision : {"float32", "bfloat16", "int8"}
         bfloat16 is for OpenVINO; int8 for models that have such a graph.
-    max_pixels : int
-        Largest width x height to decode.
+    max_pixels : int, optional
+        Largest width x height to decode; by default 200 million of images, and 80 million of video frames, of which a
+        decoder keeps several.
     """
 
     model: Any = option("face-base", "Model for faces.")
@@ -91,7 +93,12 @@ class ModelOptions:
         "bfloat16 needs openvino; int8 needs a face model that has it.",
         choices=("float32", "bfloat16", "int8"),
     )
-    max_pixels: int = option(DEFAULT_MAX_PIXELS, "Largest width x height to decode.", low=1)
+    max_pixels: int | None = option(
+        None,
+        "Largest width x height to decode.",
+        low=1,
+        default_text=f"{DEFAULT_MAX_PIXELS} of images, {MOST_FRAME_PIXELS} of frames",
+    )
 
 
 @dataclass(frozen=True, slots=True)

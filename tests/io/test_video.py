@@ -26,6 +26,7 @@ from mien.io.audio import read_audio
 from mien.io.container import has_moving_images
 from mien.io.sniff import detect_kind, peek_kind
 from mien.io.video import Frame, VideoReader, count_frames, iter_frames
+from mien.options import DEFAULT_MAX_PIXELS, MOST_FRAME_PIXELS
 from planted_videos import corners, number_of, numbered, numbered_video, write_video
 from sounds import encoded, sine
 
@@ -498,6 +499,14 @@ def test_large_sizes_of_small_files_are_refused() -> None:
         mien.analyze_video(stream.getvalue(), max_pixels=1_000_000)
     with pytest.raises(UnsupportedMediaError, match="more than the limit"):
         next(mien.iter_video(stream.getvalue(), max_pixels=1_000_000))
+
+
+def test_frames_have_a_limit_of_their_own(videos: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MOST_FRAME_PIXELS < DEFAULT_MAX_PIXELS
+    monkeypatch.setattr("mien.api.analysis.MOST_FRAME_PIXELS", 19_199)
+    with pytest.raises(UnsupportedMediaError, match="more than the limit of 19,199 pixels"):
+        mien.analyze_video(videos["mpeg4 mp4"])
+    assert mien.analyze_video(videos["mpeg4 mp4"], max_pixels=19_200).tracks == ()
 
 
 # --- sources and options ----------------------------------------------------------------------------------------------

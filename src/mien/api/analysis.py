@@ -19,7 +19,7 @@ from mien.fusion import METHODS, fuse
 from mien.io.audio import Audio, AudioBlock, AudioReader, describe_gaps, iter_audio
 from mien.io.paths import format_path
 from mien.io.video import VideoReader, count_frames, iter_frames
-from mien.options import VideoOptions
+from mien.options import MOST_FRAME_PIXELS, VideoOptions
 from mien.results import (
     VIDEO_METHODS,
     FaceTrack,
@@ -84,8 +84,8 @@ class VideoAnalysis:
         Which frames are read; but for the method ``timeline``, the method says which.
     keep : bool
         Whether there will be a `result`.
-    max_pixels : int
-        Larger frames are rejected.
+    max_pixels : int, optional
+        Larger frames are rejected; by default those of more than `mien.options.MOST_FRAME_PIXELS`.
     name : str, optional
         What messages call the video; by default its path.
     on_open : callable, optional
@@ -106,7 +106,7 @@ class VideoAnalysis:
         options: VideoOptions | None = None,
         *,
         keep: bool = True,
-        max_pixels: int = 200_000_000,
+        max_pixels: int | None = None,
         name: str | None = None,
         on_open: Callable[[VideoReader], None] | None = None,
         on_image: ImageCallback | None = None,
@@ -134,7 +134,7 @@ class VideoAnalysis:
             from_s=options.from_s,
             to_s=options.to_s,
             numbers=numbers,
-            max_pixels=self._max_pixels,
+            max_pixels=self._max_pixels or MOST_FRAME_PIXELS,
         ) as video:
             self._video = video
             if self._on_open is not None:

@@ -20,7 +20,7 @@ from mien._threads import in_order
 from mien.api.sources import KindName, Source, find_sources
 from mien.errors import InputError, MienError, MissingExtraError
 from mien.labels import FER7
-from mien.options import AudioOptions, ModelOptions, VideoOptions
+from mien.options import DEFAULT_MAX_PIXELS, AudioOptions, ModelOptions, VideoOptions
 from mien.results import FailedItem, ImageResult, SpeechResult, SpeechSegment, VideoFrame, VideoResult
 
 if TYPE_CHECKING:
@@ -405,7 +405,7 @@ class _ImageJob:
     def run(self) -> ImageResult:
         from mien.io.image import read_image
 
-        image = read_image(self.source.data, max_pixels=self._analyzers.models.max_pixels)
+        image = read_image(self.source.data, max_pixels=self._analyzers.models.max_pixels or DEFAULT_MAX_PIXELS)
         found = self._analyzers.faces.analyze(image.pixels, quiet=True)
         is_file = isinstance(self.source.data, str | os.PathLike)
         preview: Any = Preview(self.source.path if is_file else image.pixels)

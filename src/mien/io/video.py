@@ -23,7 +23,7 @@ from mien.errors import InputError
 from mien.io._video_decoder import VideoDecoder, VideoDemuxer
 from mien.io._video_pixels import FrameConverter
 from mien.io._video_times import FrameSampling
-from mien.options import DEFAULT_MAX_PIXELS
+from mien.options import MOST_FRAME_PIXELS
 
 __all__ = ["Frame", "VideoReader", "count_frames", "iter_frames"]
 
@@ -253,7 +253,7 @@ def iter_frames(
     to_s: float | None = None,
     numbers: Sequence[int] | None = None,
     threads: int | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_pixels: int = MOST_FRAME_PIXELS,
 ) -> VideoReader:
     """Read the frames of a video one by one, in constant memory.
 
