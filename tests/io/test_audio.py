@@ -228,7 +228,7 @@ def test_gaps_may_be_as_long_as_the_sound_and_an_hour() -> None:
 
 @pytest.mark.parametrize("rate", [1, 100, 999, 1_000_001, 2_000_000_000])
 def test_a_rate_that_no_sound_has_is_an_error(rate: int) -> None:
-    with pytest.raises(DecodeError, match=f"at {rate} Hz, but expected 1000 to 1000000 Hz"):
+    with pytest.raises(DecodeError, match=f"declares 1 channel at {rate} Hz, but expected 1000 to 1000000 Hz"):
         iter_audio(wav(np.zeros(16000, np.int16), rate))
 
 

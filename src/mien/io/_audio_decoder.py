@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien._checks import count_of
 from mien.errors import DecodeError, InputError, UnsupportedMediaError
 from mien.io.container import (
     error_reason,
@@ -140,8 +141,9 @@ class AudioDecoder:
         self.channels, self.rate_hz = int(context.channels), int(context.sample_rate)
         if self.channels < 1 or not _LOWEST_HZ <= self.rate_hz <= _HIGHEST_HZ:
             raise DecodeError(
-                f"{self._label} cannot be decoded: its header declares {self.channels} channels at {self.rate_hz} Hz, "
-                f"but expected {_LOWEST_HZ} to {_HIGHEST_HZ} Hz",
+                f"{self._label} cannot be decoded: its header declares {count_of(self.channels, 'channel')} at "
+                f"{self.rate_hz} Hz, but expected {'' if self.channels > 0 else 'at least one, at '}"
+                f"{_LOWEST_HZ} to {_HIGHEST_HZ} Hz",
                 path=self.path,
             )
         if self._mixer.channel == "right" and self.channels < 2:
