@@ -383,6 +383,9 @@ def test_home_is_expanded_and_urls_are_not_fetched(
     assert rows[2]["message"].endswith("https://example.org/a?b=[1].png (URLs are not fetched)")
     assert rows[3]["message"].endswith("AAA (URLs are not fetched)")
     assert max(map(len, done.stderr.splitlines())) < 300
+    assert run(model, "~/one.png", "--out=~/drawn.png", "--save-faces=~/faces").exit_code == 0
+    assert Path("drawn.png").is_file()
+    assert Path("faces").is_dir()
     assert mien.analyze("~/one.png", model=model).path == mien.analyze_image("~/one.png", model=model).path
     with pytest.raises(mien.MediaNotFoundError, match="URLs are not fetched"):
         mien.analyze_video("data:video/mp4;base64," + "A" * 100_000)

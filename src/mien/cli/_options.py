@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mien.io.paths import expand_home
 from mien.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -18,7 +21,16 @@ else:
     # Not generic before click 8.2.
     _Type = click.ParamType
 
-__all__ = ["ENGINE_OPTIONS", "GroupedCommand", "TimeType", "add_options", "engine_options", "flag_of", "option"]
+__all__ = [
+    "ENGINE_OPTIONS",
+    "GroupedCommand",
+    "PathType",
+    "TimeType",
+    "add_options",
+    "engine_options",
+    "flag_of",
+    "option",
+]
 
 ENGINE_OPTIONS = ("device", "engine", "precision")
 """The options that say what computes, and in what."""
@@ -26,6 +38,17 @@ ENGINE_OPTIONS = ("device", "engine", "precision")
 _LAST = "Options"
 
 Decorator = Callable[[Any], Any]
+
+
+class PathType(click.Path):
+    """A path to write to, with the home folder for a leading ``~``: shells leave ``--out=~/drawn`` as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a `pathlib.Path`."""
+        return super().convert(expand_home(os.fsdecode(value)), param, ctx)
 
 
 class TimeType(_Type):

@@ -20,7 +20,7 @@ from mien.api.pipeline import KINDS, SPEECH, Analyzers, Item, Pipeline, Progress
 from mien.api.sources import KindName, Pipe, Source, find_sources, is_several, kind_of_path
 from mien.cli import shell
 from mien.cli._analyze_output import STDIN, ItemFiles, Report, is_one_file
-from mien.cli._options import GroupedCommand, add_options, flag_of, option
+from mien.cli._options import GroupedCommand, PathType, add_options, flag_of, option
 from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
 from mien.io.paths import (
     AUDIO_SUFFIXES,
@@ -112,7 +112,7 @@ def _key(flag: str) -> str:
 _NAMED_FILES = 3
 """Names of skipped files that the note at the end has."""
 
-_PATH = click.Path(path_type=Path)
+_PATH = PathType()
 
 
 @click.command(name="analyze", cls=_Command, examples=_EXAMPLES)

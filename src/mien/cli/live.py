@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mien.cli import shell
-from mien.cli._options import add_options, engine_options, option
+from mien.cli._options import PathType, add_options, engine_options, option
 from mien.options import ModelOptions, VideoOptions
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_PATH = click.Path(path_type=Path)
+_PATH = PathType()
 _SIZE = (1280, 720)
 
 
