@@ -37,7 +37,7 @@ class MienError(Exception):
     """
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = Exception.__str__(self)  # not that of a KeyError, which quotes
         if not text.isprintable():
             text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
         return shorten(text, 1000)

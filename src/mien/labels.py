@@ -5,6 +5,7 @@ Nothing here guesses: a mapping that merges or drops a label says so in its `Map
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +126,9 @@ class LabelSet:
 
     def __len__(self) -> int:
         return len(self.emotions)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.emotions)
 
     def index(self, emotion: str) -> int:
         """Return the position of an emotion (synonyms understood).

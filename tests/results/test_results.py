@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import sys
+from collections import ChainMap
 from itertools import pairwise
 from typing import Any
 
@@ -84,6 +85,10 @@ def test_an_emotion_speaks_in_words() -> None:
     assert list(found) == list(FER7.emotions)
     with pytest.raises(InputError, match="fer7 has no 'contempt'"):
         found["contempt"]
+    with pytest.raises(KeyError):
+        found["hunger"]
+    assert ChainMap({}, found, {"hunger": 0.1})["hunger"] == 0.1  # what reads mappings expects a KeyError
+    assert list(found.labels) == list(found)
 
 
 def test_equals_are_ranked_in_the_order_of_the_set() -> None:

@@ -40,6 +40,10 @@ TIME_EPSILON_S = 1e-6
 """How far times that are the same may lie apart by rounding."""
 
 
+class _NoSuchEmotionError(InputError, KeyError):
+    """What a mapping raises: there is no such emotion."""
+
+
 @dataclass(frozen=True, slots=True)
 class Emotion(Mapping[str, float]):
     """A distribution over the emotions of one label set: a mapping from emotions to probabilities.
@@ -109,7 +113,10 @@ class Emotion(Mapping[str, float]):
         return f"<Emotion {shares}{', ...' * (len(self) > MAX_SHOWN)} ({self.labels.name})>"
 
     def __getitem__(self, emotion: str) -> float:
-        return self.probabilities[self.labels.index(emotion)]
+        try:
+            return self.probabilities[self.labels.index(emotion)]
+        except InputError as error:
+            raise _NoSuchEmotionError(str(error)) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.labels.emotions)
