@@ -104,6 +104,13 @@ def test_a_binary_record_is_a_model_error(tmp_path: Path) -> None:
         registry.get(tmp_path)
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_graph_without_its_record_is_no_model(tmp_path: Path, kind: type[str] | type[Path]) -> None:
+    (tmp_path / "moods.onnx").write_bytes(b"\xf7")
+    with pytest.raises(ModelError, match=r"moods\.onnx is a graph, not a model: give its model\.toml, or the folder"):
+        registry.get(kind(tmp_path / "moods.onnx"))
+
+
 def test_a_model_is_named_by_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a model must be a name or a path, but got an object of type int"):
         registry.get(3)  # type: ignore[arg-type]

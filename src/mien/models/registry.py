@@ -98,6 +98,8 @@ def get(model: str | os.PathLike[str] | ModelSpec) -> ModelSpec:
     path = Path(text)
     if path.is_dir():
         return read_record(path / RECORD)
+    if path.suffix.lower() == ".onnx":
+        raise ModelError(f"{path} is a graph, not a model: give its {RECORD}, or the folder of both")
     if path.suffix == ".toml" or not isinstance(model, str) or path.name != text:
         return read_record(path)
     close = difflib.get_close_matches(text, MODELS, n=3)
