@@ -28,6 +28,8 @@ from mien.output import FORMATS, Context, Format, Writer, heat
 from mien.output.draw import draw
 from mien.samples import astronaut_path
 
+NOT_NAMED = "not named as an image, video or audio file, or a linked folder"
+
 
 @pytest.fixture(scope="module")
 def face(tmp_path_factory: pytest.TempPathFactory) -> bytes:
@@ -184,7 +186,7 @@ def test_folders_and_patterns_as_json_lines(here: Path, model: Path, face: bytes
     assert [item["path"] for item in items] == names
     assert [len(item["faces"]) for item in items] == [0, 1, 0]
     skipped, counts = done.stderr.splitlines()
-    assert skipped == f"mien: 1 skipped (no image, video or audio file): {Path('a/notes.txt')}"
+    assert skipped == f"mien: 1 skipped ({NOT_NAMED}): {Path('a/notes.txt')}"
     assert counts.startswith("mien: 3 images, 1 face, 0 failed, ")
 
 
@@ -198,7 +200,7 @@ def test_a_bad_image_becomes_a_row_and_exit_code_3(here: Path, model: Path, face
     lines = done.stderr.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(f"mien: {message}")
-    assert lines[1] == f"mien: 1 skipped (no image, video or audio file): {Path('a/notes.txt')}"
+    assert lines[1] == f"mien: 1 skipped ({NOT_NAMED}): {Path('a/notes.txt')}"
     assert lines[2].startswith("mien: 2 images, 1 face, 1 failed, ")
     if how == "--json":
         (failed,) = (item for item in map(json.loads, done.stdout.splitlines()) if "error" in item)

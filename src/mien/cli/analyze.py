@@ -484,9 +484,8 @@ class _Run:
                 raise
         if self._skipped_count:
             more = ", ..." * (self._skipped_count > len(self._skipped))
-            shell.note(
-                f"{self._skipped_count} skipped (no image, video or audio file): {', '.join(self._skipped)}{more}"
-            )
+            why = "not named as an image, video or audio file, or a linked folder"
+            shell.note(f"{self._skipped_count} skipped ({why}): {', '.join(self._skipped)}{more}")
         return report.close()
 
     def _skip(self, path: str) -> None:
