@@ -370,7 +370,7 @@ class FaceAnalyzer(EmotionModel):
         sides = (detection.boxes[:, 2:] - detection.boxes[:, :2]).max(axis=1, initial=0)
         if smallest < wanted + 1 or sides.min(initial=math.inf if len(sides) else 0) > 2 * smallest:
             return ()
-        more = " (min_face_px finds smaller ones)" if self.options.min_face_px is None else ""
+        more = " (min_face_px, or --min-face, finds smaller ones)" if self.options.min_face_px is None else ""
         return (f"faces of under {smallest:.0f} px were not looked for in so large an image{more}",)
 
     def _classify(self, group: Sequence[_DetectedFaces]) -> list[ImageResult]:
