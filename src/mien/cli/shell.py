@@ -123,7 +123,9 @@ def guard() -> Iterator[None]:
         # A broken pipe is click's: it ends the process quietly.
         if error.errno == errno.EPIPE:
             raise
-        raise _Failure(str(error)) from error
+        is_output = error.errno == errno.ENOSPC and error.filename is None
+        text = f"cannot write the output: {error.strerror}" if is_output else str(error)
+        raise _Failure(text) from error
     except _TerminateError as error:
         raise _Terminated("terminated") from error
     except KeyboardInterrupt as error:
