@@ -75,11 +75,12 @@ def test_a_long_note_takes_several_lines(image: ImageResult, speech: SpeechResul
 
 def test_a_table_of_speech(speech: SpeechResult, failed: FailedItem) -> None:
     rows = body(speech_table([speech, failed]))
-    assert rows[0] == ["call.wav", "0.00", "1.50", "no", "speech", "is", "clipped"]
+    assert rows[0] == ["call.wav", "0.00", "1.50", "no", "speech"]
     assert rows[1] == ["1.50", "4.50", "anger", "████████", "80%", "neutral", "3%"]
     assert rows[2][:5] == ["4.50", "5.50", "calm", "████", "40%"]
     assert rows[2][-6:] == ["unsure;", "only", "0.3", "s", "of", "speech"]
-    assert rows[4] == ["bad.jpg", "error", "bad.jpg", "is", "empty"]
+    assert rows[4] == ["is", "clipped"]
+    assert rows[5] == ["bad.jpg", "error", "bad.jpg", "is", "empty"]
     assert "12:00.0" in show(speech_table(scaled(speech, 160)))
     assert "1:30:00.0" in show(speech_table(scaled(speech, 1200)))
     assert "no sound" in show(speech_table(SpeechResult(0.0, path="z")))

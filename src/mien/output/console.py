@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from mien._checks import describe
 from mien.errors import InputError
+from mien.labels import LabelSet
 from mien.output.canvas import COLORS
 from mien.output.registry import Context, Result, Writer, kind_of
 from mien.output.summary import (
@@ -22,7 +23,7 @@ from mien.output.summary import (
     speech_summary,
     video_summary,
 )
-from mien.results import Emotion, FailedItem, ImageResult, PersonSummary, SpeechResult, VideoResult
+from mien.results import FailedItem, ImageResult, PersonSummary, SpeechResult, VideoResult
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -215,48 +216,49 @@ def _table(
 
 
 def _item_rows(results: Any, *, blanks: int, ascii_only: bool) -> Iterator[tuple[Cell, ...]]:
-    """Yield the rows of images or audio files, whose number or times fill so many cells behind the name."""
-    items = [results] if isinstance(results, ImageResult | SpeechResult | FailedItem) else results
-    for item in items:
-        name, empty = _text(printable(item.path, ascii_only)), ("",) * blanks
-        if isinstance(item, FailedItem):
-            error = _text("error", style="bold red")
-            yield name, *empty, error, "", "", "", _text(printable(item.message, ascii_only))
-            continue
-        parts = list(_parts(item))
-        if not parts:
-            nothing = _text("no face" if isinstance(item, ImageResult) else "no sound", style="dim")
-            yield name, *empty, nothing, "", "", "", _text("; ".join(item.warnings))
-        for number, (cells, emotion, label, warnings) in enumerate(parts):
-            notes = "; ".join([*(item.warnings if number == 0 else ()), *warnings])
-            first = name if number == 0 else _text("")
-            if emotion is not None:
-                notes = "; ".join(["unsure"] * emotion.unsure + [notes] * bool(notes))
-                yield first, *cells, *_emotion_cells(emotion, ascii_only), _text(notes)
-            elif label:
-                dim = (_text(cell, style="dim") for cell in cells)
-                yield first, *dim, _text(label, style="dim"), "", "", "", _text(notes, style="dim")
+    """Yield the rows of images or audio files, whose number or times fill so many cells behind the name.
+
+    They are those of every other table; the warnings of an image, which each of its faces has there, stand once.
+    """
+    for item in [results] if isinstance(results, ImageResult | SpeechResult | FailedItem) else results:
+        own = "; ".join(item.warnings) if isinstance(item, ImageResult) else ""
+        for number, row in enumerate(item.rows()):
+            name = _text(printable(item.path, ascii_only) if number == 0 else "")
+            cells, notes = _place_cells(item, row, blanks), row.get("warnings") or ""
+            notes = notes if number == 0 else notes.removeprefix(own).removeprefix("; ")
+            if isinstance(item, FailedItem):
+                error = _text("error", style="bold red")
+                yield name, *cells, error, "", "", "", _text(printable(item.message, ascii_only))
+            elif row["emotion"] is not None:
+                notes = "; ".join(["unsure"] * row["unsure"] + [notes] * bool(notes))
+                yield name, *cells, *_emotion_cells(row, item.labels, ascii_only), _text(notes)
             else:
-                yield first, *cells, "", "", "", "", _text(notes)
+                dim = (_text(cell, style="dim") for cell in cells)
+                label = _text(_nothing(item, row, number), style="dim")
+                yield name, *dim, label, "", "", "", _text(notes, style="dim" if label.plain else "")
 
 
-def _parts(item: ImageResult | SpeechResult) -> Iterator[tuple[list[str], Emotion | None, str, Sequence[str]]]:
-    """Yield the cells behind the name, the emotion, what stands in its place, and the warnings of each part."""
-    if isinstance(item, ImageResult):
-        for number, face in enumerate(item.faces, 1):
-            yield [str(number)], face.emotion, "", face.warnings
-        return
-    for segment in item.segments:
-        times = [format_time(second, item.duration_s) for second in (segment.start_s, segment.end_s)]
-        yield times, segment.emotion, "speech" if segment.speech else "no speech", segment.warnings
+def _place_cells(item: ImageResult | SpeechResult | FailedItem, row: Mapping[str, Any], blanks: int) -> list[str]:
+    """Return the number of the face, or the times of the segment."""
+    if isinstance(item, SpeechResult) and row["start_s"] is not None:
+        return [format_time(row[name], item.duration_s) for name in ("start_s", "end_s")]
+    return [str(row["face"])] if row.get("face") is not None else [""] * blanks
 
 
-def _emotion_cells(emotion: Emotion, ascii_only: bool) -> tuple[Cell, ...]:
+def _nothing(item: ImageResult | SpeechResult, row: Mapping[str, Any], number: int) -> str:
+    """Return what stands in the place of an emotion."""
+    if isinstance(item, SpeechResult) and row["speech"] is not None:
+        return "speech" if row["speech"] else "no speech"
+    return "" if number else "no face" if isinstance(item, ImageResult) else "no sound"
+
+
+def _emotion_cells(row: Mapping[str, Any], labels: LabelSet, ascii_only: bool) -> tuple[Cell, ...]:
     """Return name, bar, percent of the most probable emotion, and the next with its percent."""
-    top, second = emotion.ranked()[:2] if len(emotion) > 1 else (*emotion.ranked(), ("", 0.0))
-    full = _text(_bar(top[1], ascii_only), style=_style(top[0]))
-    then = _text(f"{second[0]} {100 * second[1]:.0f}%" if second[0] else "", style="dim")
-    return _text(top[0], style="bold"), full, f"{100 * top[1]:.0f}%", then
+    others = [(row[name], name) for name in labels.emotions if name != row["emotion"]]
+    share, second = max(others, key=lambda other: other[0], default=(0.0, ""))
+    full = _text(_bar(row["confidence"], ascii_only), style=_style(row["emotion"]))
+    then = _text(f"{second} {100 * share:.0f}%" if second else "", style="dim")
+    return _text(row["emotion"], style="bold"), full, f"{100 * row['confidence']:.0f}%", then
 
 
 def _text(words: str = "", style: Any = "") -> Text:
