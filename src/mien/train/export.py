@@ -396,10 +396,11 @@ def parity(net: EmotionNetwork | Deployed, session: runtime.Session, feeds: Iter
 
 
 def check_parity(net: EmotionNetwork | Deployed, session: runtime.Session, feeds: Iterable[Feed]) -> None:
-    """Raise `ModelError` if network and graph differ by more than `PARITY`."""
+    """Raise `ModelError` if network and graph differ by more than `PARITY` times the network's `rounding`."""
+    limit = PARITY * (net.net if isinstance(net, Deployed) else net).rounding
     difference = parity(net, session, feeds)
-    if difference > PARITY:
-        raise ModelError(f"network and graph differ by {difference:.2g}, more than {PARITY:g}: the export is wrong")
+    if difference > limit:
+        raise ModelError(f"network and graph differ by {difference:.2g}, more than {limit:g}: the export is wrong")
 
 
 def heads_file(net: FaceNetwork, session: runtime.Session, crops: NDArray[np.uint8]) -> bytes | None:

@@ -71,6 +71,9 @@ class EmotionNetwork(nn.Module, ABC):
     memory_format = torch.channels_last
     """The layout of the input with which it is fastest."""
 
+    rounding = 1
+    """How much more than the sums of a small network the rounding of its numbers may show in the logits of a graph."""
+
     has_autocast = True
     """Whether it gains from bfloat16, where a run asks for it."""
 

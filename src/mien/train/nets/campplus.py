@@ -60,6 +60,9 @@ class CAMPlusPlus(SpeechNetwork):
 
     memory_format = torch.contiguous_format
 
+    rounding = 100
+    """Its bands are logarithms down to 100 dB under the peak, where sums in another order differ by a percent."""
+
     mean: Tensor
     deviation: Tensor
 
