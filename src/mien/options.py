@@ -12,6 +12,7 @@ __all__ = ["AudioOptions", "ModelOptions", "VideoOptions", "check_unknown", "fra
 
 DEFAULT_MAX_PIXELS = 200_000_000
 MOST_FRAME_PIXELS = 80_000_000
+CHANNELS = ("mix", "left", "right")
 """Largest width x height that is decoded: 600 MB of RGB."""
 
 
@@ -171,7 +172,7 @@ class AudioOptions:
         Length of the windows over long speech, and the way from one to the next; by default the model's.
     """
 
-    channel: str = option("mix", "Which channel is read.", choices=("mix", "left", "right"))
+    channel: str = option("mix", "Which channel is read.", choices=CHANNELS)
     window_s: float | None = option(
         None, "Length of the windows over speech, in seconds.", flag="window", metavar="S", default_text="the model's"
     )

@@ -108,7 +108,7 @@ class Pipe:
         return self._stream.read(min(size, 1000) if size > 0 else size)
 
 
-def test_channels_in_antiphase_are_turned_before_they_are_mixed() -> None:
+def test_channels_in_antiphase_are_inverted_before_they_are_mixed() -> None:
     left = (0.3 * np.sin(np.arange(16000) / 7)).astype(np.float32)
     audio = read_audio(wav(np.stack([left, -left], axis=1), 16000))
     assert np.abs(audio.wave).max() > 0.29

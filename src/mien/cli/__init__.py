@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mien import __version__
-from mien.cli.shell import FAILED, INTERRUPTED, guard, keep_caches_together, note, open_closed_streams
+from mien.cli.shell import FAILED, INTERRUPTED, guard, note, open_closed_streams, set_matplotlib_cache
 
 __all__ = ["COMMANDS", "Shell", "main"]
 
@@ -31,6 +31,10 @@ COMMANDS = {
 """The subcommands with the one line that ``mien --help`` shows; each is the module of that name in this package."""
 
 
+_CHARTS = ("compare", "data", "evaluate", "train")
+"""Commands that draw charts; analyze does where it is asked for a plot."""
+
+
 class Shell(click.Group):
     """A group that imports its subcommands when they are needed, and turns errors into one line and an exit code.
 
@@ -45,6 +49,8 @@ class Shell(click.Group):
         """Import a subcommand, or return None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in _CHARTS:
+            set_matplotlib_cache()
         command = importlib.import_module(f"{__name__}.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
@@ -61,7 +67,6 @@ class Shell(click.Group):
         """
         parent: Any = super()
         open_closed_streams()
-        keep_caches_together()
         if not extra.pop("standalone_mode", True):
             return parent.main(*args, standalone_mode=False, **extra)
         try:

@@ -437,6 +437,8 @@ class _Run:
         expected = plan.kinds or (("audio",) if speech_is_first else ("image",))
         self._labels: dict[str, LabelSet] = {kind: self._analyzers.labels(kind, choices.table) for kind in expected}
         each = [form for form in choices.formats if form.target in ("each", "folder")]
+        if any(form.name == "plot" for form in each):
+            shell.set_matplotlib_cache()
         fits_all = plan.is_many or not plan.kinds
         targets = [(form, choices.place(form)) for form in each if fits_all or set(plan.kinds) & set(form.kinds)]
         self._context = Context(

@@ -114,7 +114,7 @@ def command(
             window = LiveWindow(screen, session, mirror=mirror)
             messages.show = window.show_message
             window.run()
-    return 3 if session.failures else 0
+    return shell.SOME_FAILED if session.failures else 0
 
 
 class _Messages:

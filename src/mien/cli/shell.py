@@ -30,11 +30,11 @@ __all__ = [
     "TERMINATED",
     "Advance",
     "guard",
-    "keep_caches_together",
     "note",
     "one_line",
     "open_closed_streams",
     "progress",
+    "set_matplotlib_cache",
     "table",
     "terminable",
     "time_progress",
@@ -191,13 +191,15 @@ def open_closed_streams() -> None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - as long as the process
 
 
-def keep_caches_together() -> None:
-    """Let matplotlib keep its list of fonts in mien's cache folder, not in a folder of its own in the user's home."""
-    if "MPLCONFIGDIR" not in os.environ:
-        import platformdirs
+def set_matplotlib_cache() -> None:
+    """Let matplotlib keep its list of fonts in mien's cache folder, not in a folder of its own in the user's home.
 
-        folder = os.environ.get("MIEN_CACHE_DIR", "").strip() or platformdirs.user_cache_dir("mien", appauthor=False)
-        os.environ["MPLCONFIGDIR"] = str(Path(folder).absolute() / "matplotlib")
+    For commands that draw charts, before anything imports matplotlib.
+    """
+    if "MPLCONFIGDIR" not in os.environ:
+        from mien.models.store import download_folder
+
+        os.environ["MPLCONFIGDIR"] = str(download_folder().with_name("matplotlib"))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> str:

@@ -179,20 +179,18 @@ def load_images(
 def _face_cutter(size: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
     """Return what cuts the largest face of an image, uint8 (H, W, 3), as FER2013's images are cut."""
     # Not above: most datasets need no detector.
-    from mien.face.align import Crop, model_crop
+    from mien.face.align import Crop
     from mien.face.detect import get_detector
+    from mien.face.prepare import FaceCut, cut_faces
     from mien.models import registry
 
     table = dict(registry.get("face-base").crop)
     points = np.array(table["points"]) * size / table["size"]
-    geometry = Crop.from_dict(table | {"size": size, "points": points.tolist()})
+    cut = FaceCut(geometry=Crop.from_dict(table | {"size": size, "points": points.tolist()}), gray=False)
     detector = get_detector("mtcnn")
 
-    def cut(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        found = detector.detect(image)
-        if not len(found):
-            return image
-        landmarks = None if found.landmarks is None else found.landmarks[0]
-        return model_crop(image, found.boxes[0], landmarks, geometry, "mtcnn")
+    def largest_face(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        faces, _ = cut_faces(image, detector, cut, most=1)
+        return faces[0].pixels if faces else image
 
-    return cut
+    return largest_face

@@ -21,6 +21,7 @@ from mien.io.container import (
     read_head,
 )
 from mien.io.sniff import detect_format
+from mien.options import CHANNELS
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -49,8 +50,6 @@ _LARGEST = 2.0**31
 
 _MISSING_S, _MISSING_SHARE = 0.3, 0.01
 """A file that ends this much before the length it declares is truncated."""
-
-CHANNELS = ("mix", "left", "right")
 
 _OPPOSITE = 0.7
 """Channels whose correlation is under minus this are in antiphase, and would cancel each other: one is wired the wrong
@@ -172,8 +171,8 @@ class AudioDecoder:
             yield start_s, frame.sample_rate, wave
         if self._damaged:
             self.warnings.append(f"damaged parts of the sound were left out ({self._damaged} of them)")
-        if self._mixer.turned:
-            self.warnings.append("channels are in antiphase: they are turned before they are mixed")
+        if self._mixer.has_inverted:
+            self.warnings.append("channels are in antiphase: they are inverted before they are mixed")
         if self._backwards:
             self.warnings.append("the file's times run backwards; the sound is read in its order")
         self._check_end()
@@ -259,9 +258,9 @@ class Mixer:
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
-        self.turned = False
-        self._products: NDArray[np.float64] | None = None
-        self._powers: NDArray[np.float64] = np.zeros(0)
+        self.has_inverted = False
+        self._products: NDArray[np.float64] = np.zeros(0)
+        self._powers = self._products
 
     def mix(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (n,) of float32 (channels, n)."""
@@ -269,7 +268,7 @@ class Mixer:
             chosen: NDArray[np.float32] = channels[1 if self.channel == "right" and len(channels) > 1 else 0]
             return chosen
         kept = _MEMORY ** channels.shape[1]
-        if self._products is None or len(self._products) != len(channels):
+        if len(self._products) != len(channels):
             self._products = self._powers = np.zeros(len(channels))
         self._products = kept * self._products + channels @ channels[0]
         self._powers = kept * self._powers + np.einsum("cn,cn->c", channels, channels, dtype=np.float64)
@@ -277,7 +276,7 @@ class Mixer:
         if not opposite.any():
             mono: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32)
             return mono
-        self.turned = True
+        self.has_inverted = True
         signs = np.where(opposite, -1, 1).astype(np.float32) / np.float32(len(channels))
         return np.asarray(signs @ channels, np.float32)
 

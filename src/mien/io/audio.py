@@ -216,7 +216,7 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
     block_s : float
         Length of a block in seconds.
     channel : {"mix", "left", "right"}
-        Which channel is read: the mean of all, where those in antiphase to the first are turned; or one of two.
+        Which channel is read: the mean of all, where those in antiphase to the first are inverted; or one of two.
 
     Returns
     -------

@@ -57,6 +57,7 @@ _LARGEST_ANIMATION = 24_000_000
 
 _FRAME_MS = 100
 """How long browsers show a frame that declares no length."""
+
 _HEADER_BYTES, _PLAIN_HEADER_BYTES = 1 << 28, 1 << 24
 """What is read at most to open a file, since demuxers look for a header without end: of one with an index, which takes
 100 MB for a day of video, and of a plain one, where covers are the largest."""

@@ -234,7 +234,7 @@ def _item_rows(results: Any, *, blanks: int, ascii_only: bool) -> Iterator[tuple
                 yield name, *cells, *_emotion_cells(row, item.labels, ascii_only), _text(notes)
             else:
                 dim = (_text(cell, style="dim") for cell in cells)
-                label = _text(_nothing(item, row, number), style="dim")
+                label = _text(_placeholder(item, row, number), style="dim")
                 yield name, *dim, label, "", "", "", _text(notes, style="dim" if label.plain else "")
 
 
@@ -245,7 +245,7 @@ def _place_cells(item: ImageResult | SpeechResult | FailedItem, row: Mapping[str
     return [str(row["face"])] if row.get("face") is not None else [""] * blanks
 
 
-def _nothing(item: ImageResult | SpeechResult, row: Mapping[str, Any], number: int) -> str:
+def _placeholder(item: ImageResult | SpeechResult, row: Mapping[str, Any], number: int) -> str:
     """Return what stands in the place of an emotion."""
     if isinstance(item, SpeechResult) and row["speech"] is not None:
         return "speech" if row["speech"] else "no speech"

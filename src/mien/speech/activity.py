@@ -37,19 +37,19 @@ FRAME_S = FRAME / RATE_HZ
 PAD_S = 0.25
 """Sound that a recording of one utterance keeps before and after its speech: breath and the fading of a vowel tell."""
 
-LOUD = 0.03
+TARGET_RMS = 0.03
 """Root mean square of a frame to which faint sound is raised, -30 dB of full scale.  Louder sound stays as it is."""
 
-MOST_GAIN = 100.0
+MAX_GAIN = 100.0
 """Highest gain, 40 dB: more would make speech of the rounding of 16-bit samples."""
 
-AHEAD = 16
+LOOKAHEAD = 16
 """Frames that are looked ahead for the loudest, half a second: the room before a word is raised no more than the word,
 and the net does not take the word for its end."""
 
-FALL_DB_S = 3.0
+RELEASE_DB_S = 3.0
 """The loudest frame counts for less by so much a second, so that the gain rises slowly behind loud speech: pauses
-within a conversation stay pauses.  Chosen, as `LOUD`, on actors 1 to 10 of RAVDESS (``benchmarks/speech.py``)."""
+within a conversation stay pauses.  ``benchmarks/speech.py --only activity,levels`` measures what that finds."""
 
 _FRAMES_TOGETHER = 512
 """Frames of one call of the net: bounds the memory."""
@@ -99,8 +99,8 @@ class Rules:
 class Activity:
     """Tell, while sound comes in, for every 32 ms whether somebody speaks.
 
-    Decisions follow the sound with a delay of at most a quarter of a second and a frame (with the default rules): a
-    pause is one only when it has lasted.  Whatever the sizes of the blocks, they are the same.
+    Decisions follow the sound with a delay of at most three quarters of a second and a frame (with the default rules):
+    a pause is one only when it has lasted, and the gain looks ahead.  The sizes of the blocks make no difference.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class Activity:
     def _probabilities(self, wave: Wave, *, last: bool = False) -> list[float]:
         self._kept = np.concatenate([self._kept, wave])
         ready = len(self._kept) // FRAME
-        count = max(ready if last else ready - AHEAD, 0)
+        count = max(ready if last else ready - LOOKAHEAD, 0)
         frames = self._kept[: ready * FRAME].reshape(ready, FRAME)
         gains = self._gains(frames, count)
         frames, self._kept = frames[:count], self._kept[count * FRAME :]
@@ -177,14 +177,14 @@ class Activity:
 
     def _gains(self, frames: Wave, count: int) -> Wave:
         """Return the gains of the first frames, float32 (count,): the net misses faint speech, calm voices most."""
-        powers = np.pad(np.einsum("nk,nk->n", frames, frames, dtype=np.float64) / FRAME, (0, AHEAD))
+        powers = np.pad(np.einsum("nk,nk->n", frames, frames, dtype=np.float64) / FRAME, (0, LOOKAHEAD))
         levels = np.zeros(count)
         if count:
-            levels = np.sqrt(sliding_window_view(powers, AHEAD + 1).max(axis=1))[:count]
-        fall = 10 ** (-FALL_DB_S * FRAME_S / 20)
+            levels = np.sqrt(sliding_window_view(powers, LOOKAHEAD + 1).max(axis=1))[:count]
+        fall = 10 ** (-RELEASE_DB_S * FRAME_S / 20)
         for row, level in enumerate(levels.tolist()):
             self._level = levels[row] = max(level, self._level * fall)
-        return np.clip(LOUD / np.maximum(levels, LOUD / MOST_GAIN), 1, None).astype(np.float32)
+        return np.clip(TARGET_RMS / np.maximum(levels, TARGET_RMS / MAX_GAIN), 1, None).astype(np.float32)
 
     def _skipped(self, frames: Wave) -> Marks:
         """Return which frames, float32 (n, FRAME), are deep in digital silence, and need no net."""

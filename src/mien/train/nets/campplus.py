@@ -142,10 +142,10 @@ class _Front(nn.Module):
 
     def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:
         """Return (N, 320, T) of (N, 1, 80, T); padding stays zero throughout, so that it makes no difference."""
-        x = _only(torch.relu(self.bn1(self.conv1(_only(x, inside)))), inside)
+        x = _mask_padding(torch.relu(self.bn1(self.conv1(_mask_padding(x, inside)))), inside)
         for layer in (*self.layer1, *self.layer2):
             x = layer(x, inside)
-        return _only(torch.relu(self.bn2(self.conv2(x))), inside).flatten(1, 2)
+        return _mask_padding(torch.relu(self.bn2(self.conv2(x))), inside).flatten(1, 2)
 
 
 class _Residual(nn.Module):
@@ -161,8 +161,8 @@ class _Residual(nn.Module):
             self.shortcut.append(nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:
-        inner = _only(torch.relu(self.bn1(self.conv1(x))), inside)
-        return _only(torch.relu(self.bn2(self.conv2(inner)) + self.shortcut(x)), inside)
+        inner = _mask_padding(torch.relu(self.bn1(self.conv1(x))), inside)
+        return _mask_padding(torch.relu(self.bn2(self.conv2(inner)) + self.shortcut(x)), inside)
 
 
 class _Unit(nn.Module):
@@ -204,14 +204,14 @@ class _Dense(nn.Module):
 
     def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:
         """Return (N, 32, T) of (N, C, T), and which frames are there, float (N, 1, T)."""
-        inner = _only(torch.relu(self.norm2(self.linear1(torch.relu(self.norm1(x))))), inside)
+        inner = _mask_padding(torch.relu(self.norm2(self.linear1(torch.relu(self.norm1(x))))), inside)
         context = _mean(inner, inside).unsqueeze(2) + _segment_means(inner, inside)
         mask = torch.sigmoid(self.context2(torch.relu(self.context1(context))))
         masked: Tensor = self.local(inner) * mask
         return masked
 
 
-def _only(values: Tensor, inside: Tensor | None) -> Tensor:
+def _mask_padding(values: Tensor, inside: Tensor | None) -> Tensor:
     """Return values with zeros in place of padding."""
     return values if inside is None else values * inside
 
@@ -237,8 +237,8 @@ def _segment_means(values: Tensor, inside: Tensor | None) -> Tensor:
 
 def _mean_and_deviation(values: Tensor, inside: Tensor | None) -> Tensor:
     """Return mean and deviation over the frames that are there, (N, 2 C) of (N, C, T)."""
-    mean = _mean(_only(values, inside), inside)
-    variance = _mean(_only((values - mean.unsqueeze(2)) ** 2, inside), inside)
+    mean = _mean(_mask_padding(values, inside), inside)
+    variance = _mean(_mask_padding((values - mean.unsqueeze(2)) ** 2, inside), inside)
     return torch.cat([mean, variance.clamp(min=1e-5).sqrt()], dim=1)
 
 
