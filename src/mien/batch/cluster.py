@@ -22,6 +22,10 @@ class _Actor:
     def __init__(self, folder: str) -> None:
         self._reader = PartReader(Plan.load(Path(folder)))
 
+    def ready(self) -> None:
+        """Return once the models are loaded."""
+        self._reader.schema  # noqa: B018
+
     def work(self, task: Task) -> Outcome:
         return work(self._reader, task)
 
@@ -57,12 +61,15 @@ class RayPool:
                 raise InputError(f"cannot join {address}: {error}") from error
         self._make = self._ray.remote(num_cpus=1, max_restarts=0)(_Actor).remote
         self._folder = str(folder.resolve())
-        self._idle = [self._make(self._folder) for _ in range(workers or self._cores())]
+        self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Task]] = {}
+        self._starting: dict[Any, Any] = {}
+        for _ in range(workers or self._cores()):
+            self._start()
 
     @property
     def free(self) -> int:
-        """Number of actors without a task."""
+        """Number of actors that have started and have no task."""
         return len(self._idle)
 
     def submit(self, task: Task) -> None:
@@ -79,7 +86,19 @@ class RayPool:
             What an actor raised: nothing of it is the fault of an item.
         """
         outcomes = []
-        for reference in self._ray.wait(list(self._busy), timeout=_WAIT_S)[0]:
+        # An actor that is to replace another may wait for a machine that never comes: it gets a task when it runs.
+        for reference in self._ray.wait([*self._busy, *self._starting], timeout=_WAIT_S)[0]:
+            if reference in self._starting:
+                actor = self._starting.pop(reference)
+                try:
+                    self._ray.get(reference)
+                except self._ray.exceptions.RayTaskError as error:
+                    raise error.cause from None
+                except self._ray.exceptions.RayError:
+                    self._start()
+                else:
+                    self._idle.append(actor)
+                continue
             actor, task = self._busy.pop(reference)
             try:
                 outcomes.append(self._ray.get(reference))
@@ -89,15 +108,18 @@ class RayPool:
                 raise
             except self._ray.exceptions.RayError:
                 outcomes.append(Outcome(task, is_alive=False))
-                if len(self._idle) + len(self._busy) >= self._cores():
-                    continue
-                actor = self._make(self._folder)
+                self._start()
+                continue
             self._idle.append(actor)
         return outcomes
 
+    def _start(self) -> None:
+        actor = self._make(self._folder)
+        self._starting[actor.ready.remote()] = actor
+
     def close(self) -> None:
         """End the actors at once, and Ray where it was started or joined here."""
-        for actor in [*self._idle, *(actor for actor, _ in self._busy.values())]:
+        for actor in [*self._idle, *self._starting.values(), *(actor for actor, _ in self._busy.values())]:
             self._ray.kill(actor)
         if self._mine:
             self._ray.shutdown()

@@ -15,7 +15,7 @@ from mien.batch.plan import Plan
 from mien.errors import DatasetError, InputError
 from mien.io.paths import format_path
 from mien.output.tables import CsvRows
-from mien.results import Column
+from mien.results import TABLES, Column
 
 __all__ = ["Status", "export_table", "iter_rows", "read_status"]
 
@@ -190,7 +190,9 @@ def _columns(plan: Plan, table: str) -> tuple[Column, ...]:
     schema = _schema(plan)
     text = (Column("warnings", str), Column("error", str), Column("message", str))
     if table != "items":
-        return (Column("path", str), *map(_column, schema.field(table).type.value_type), *text)
+        known = {column.name: column for column in TABLES[table]}
+        own = (known.get(field.name) or _column(field) for field in schema.field(table).type.value_type)
+        return (Column("path", str), *own, *text)
     return tuple(_column(field) for field in schema if field.name not in NESTED)
 
 

@@ -143,16 +143,17 @@ class _Run:
         self._items = self._failed = 0
 
     def run(self, parts: Iterable[int]) -> tuple[int, int]:
-        running, tasks = 0, (task for part in parts for task in self._tasks_of(part))
+        running, is_over, tasks = 0, False, (task for part in parts for task in self._tasks_of(part))
         try:
             while True:
                 while self._pool.free:
                     task = self._again.popleft() if self._again else next(tasks, None)
                     if task is None:
+                        is_over = True
                         break
                     self._pool.submit(task)
                     running += 1
-                if not running:
+                if is_over and not running and not self._again:
                     return self._items, self._failed
                 for outcome in self._pool.wait():
                     running -= 1
