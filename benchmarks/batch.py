@@ -113,9 +113,8 @@ def report_plan(folder: Path) -> None:
     process = subprocess.Popen([*batch(files, folder / "planned", 1), "--plan-only"], stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - began
-    print(
-        f"plan of 100,000 files: {wall_s:.1f} s, {used.ru_maxrss / 1024:.0f} MB, exit {os.waitstatus_to_exitcode(status)}"
-    )
+    code, memory_mb = os.waitstatus_to_exitcode(status), used.ru_maxrss / 1024
+    print(f"plan of 100,000 files: {wall_s:.1f} s, {memory_mb:.0f} MB, exit {code}")
 
 
 def report_store(images: Path) -> None:
@@ -153,9 +152,8 @@ def report_store(images: Path) -> None:
         contents = [source.data for source in open_sources(entries, root="")]
         cpu_s = time.process_time() - before
         same = contents == [path.read_bytes() for path in paths]
-        print(
-            f"S3: {1000 * cpu_s / len(entries):.2f} ms CPU a read of {len(entries)}, {'same' if same else 'OTHER'} bytes"
-        )
+        cpu_ms = 1000 * cpu_s / len(entries)
+        print(f"S3: {cpu_ms:.2f} ms CPU a read of {len(entries)}, {'same' if same else 'OTHER'} bytes")
     finally:
         server.terminate()
         server.wait()
