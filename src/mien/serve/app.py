@@ -50,6 +50,7 @@ _log = logging.getLogger("mien.serve")
 _FACES = ("model", "output", "detector", "min_face_px")
 _VIDEO = ("step_s", "from_s", "to_s", "max_faces", "min_seen_s", "smooth_s", "method", "voice", "fusion")
 _HASHED = re.compile(r"[-.][0-9A-Za-z_]{8,}\.\w+$")
+_HEADER_BYTES = 16_384
 _MOST_SOCKETS = 8
 """Live sockets for each worker."""
 
@@ -490,6 +491,8 @@ class _Outside:
             self._note(scope, status, began_s, number)
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes], *, is_socket: bool) -> None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _HEADER_BYTES:
+            raise ProblemError("headers-too-large", f"the headers have more than {_HEADER_BYTES:,} bytes, the limit")
         path = scope["path"].removeprefix(self._service.settings.root_path)
         if is_socket:
             origin = headers.get(b"origin", b"").decode("latin-1")
@@ -532,10 +535,6 @@ class _Outside:
 
 
 async def _answer(problem: ProblemError, number: str, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        response = problem.response(number)
-        await response(scope, receive, send)
-        return
     await problem.response(number)(scope, receive, send)
 
 

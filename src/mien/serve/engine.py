@@ -185,7 +185,8 @@ class Engine:
         (item,) = Pipeline(analyzers).run([source], **callbacks)
         if isinstance(item.result, FailedItem) and problem_of(item.result).kind == "internal":
             _log.error("analysis failed", extra={"error": item.result.error, "reason": item.result.message})
-        return replace(item.result, path=name, **({} if isinstance(item.result, FailedItem) else {"preview": None}))
+        result: Any = item.result
+        return replace(result, path=name)
 
 
 def _largest(result: ImageResult, most: int | None) -> ImageResult:

@@ -188,7 +188,7 @@ class LiveConnection:
         if kind == INT16:
             wave = np.frombuffer(samples, "<i2").astype(np.float32) / 32768
         else:
-            wave = np.clip(np.nan_to_num(np.frombuffer(samples, "<f4").astype(np.float32)), -1, 1)
+            wave = np.nan_to_num(np.frombuffer(samples, "<f4")).clip(-1, 1).astype(np.float32)
         self._sound.put(wave)
 
     async def _analyze(self) -> None:

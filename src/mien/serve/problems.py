@@ -25,6 +25,7 @@ PROBLEMS = {
     "invalid-option": (422, "An option is wrong"),
     "undecodable": (422, "The file cannot be decoded"),
     "queue-full": (429, "No further job is taken now"),
+    "headers-too-large": (431, "The headers are too long"),
     "internal": (500, "The service failed"),
     "busy": (503, "The service is busy"),
     "stopping": (503, "The service is not ready"),
@@ -40,7 +41,7 @@ _OF_ERRORS = {
     "InputError": "invalid-option",
     "UnknownModelError": "invalid-option",
     "MissingExtraError": "invalid-option",
-    "ModelError": "internal",
+    "ModelError": "invalid-option",
     "WeightsError": "internal",
 }
 
