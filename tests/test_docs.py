@@ -3,7 +3,7 @@
 A block stands alone in a folder with a few images, and recordings of a synthetic voice.  A comment above a block says
 what it needs: ``<!-- needs: data -->`` FER2013 and FER+ in the folder (skipped where they are absent),
 ``<!-- needs: long -->`` more than a test can give (only its words are checked), ``<!-- needs: setup -->`` a fresh
-checkout (run by other tests).
+checkout, ``<!-- needs: service -->`` a service (run by other tests).
 """
 
 from __future__ import annotations

@@ -50,14 +50,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Running]:
+def running(folder: Path, *options: str, token: str | None = TOKEN) -> Iterator[Running]:
     port, log = free_port(), folder / f"log-{time.monotonic_ns()}"
-    token = folder / "token"
-    token.write_text(TOKEN)
+    if token is not None:
+        (folder / "token").write_text(token)
+        options = (*options, "--token-file", str(folder / "token"))
     command = [sys.executable, "-m", "mien", "serve", "--port", str(port), "--jobs-folder", str(folder / "jobs")]
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [*command, "--token-file", str(token), *options],
+            [*command, *options],
             stderr=stream,
             env={**os.environ, "PYTHONWARNINGS": "error"},
         )
