@@ -332,9 +332,10 @@ def test_a_live_socket_answers_frames_and_sound(service: Running, image: bytes) 
             assert socket.subprotocol == "mien.v1"
             ready = json.loads(await socket.recv())
             assert ready["type"] == "ready"
-            await socket.send(frame(7, 0.0, image))
-            first = json.loads(await socket.recv())
-            await socket.send(frame(8, 0.5, b"no image"))
+            for number in range(4):  # a person is certain after some frames
+                await socket.send(frame(4 + number, number / 2, image))
+                first = json.loads(await socket.recv())
+            await socket.send(frame(8, 2.5, b"no image"))
             second = json.loads(await socket.recv())
             wave = voiced(4 * RATE, np.random.default_rng(1))
             for block in np.split(wave, 8):
