@@ -176,6 +176,8 @@ def main() -> None:
         pid = process.pid
         print(f"| live, 640 x 480 at 30 frames/s | {asyncio.run(live(url, image, 10, pid))} |", flush=True)
         print(f"| chunked 30 MB over a limit of 10 MB | {over_limit(url)} |", flush=True)
+    with service("--workers", "2") as (url, process):
+        pid = process.pid
         words = asyncio.run(many_clients(url, image, 64, options.seconds, pid))
         print(f"| 64 clients for {options.seconds:.0f} s | {words} |", flush=True)
         print(f"| memory over {options.requests} requests | {growth(url, image, options.requests, pid)} |")

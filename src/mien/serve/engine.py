@@ -60,8 +60,8 @@ class Engine:
 
     def load(self) -> None:
         """Load what requests without options need."""
-        for kind in ("image", "audio"):
-            self.analyzers(kind, self.models(), audio=AudioOptions())
+        self.analyzers("image", self.models())
+        self.analyzers("audio", self.models(), audio=AudioOptions())
 
     def close(self) -> None:
         """End the threads, after what they do."""

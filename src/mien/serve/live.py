@@ -185,10 +185,12 @@ class LiveConnection:
             self._voice = self._stack.enter_context(voice)
         if rate_hz != self._sound.rate_hz:
             raise ProblemError("bad-request", "the rate of the sound must not change")
+        wave: NDArray[np.float32]
         if kind == INT16:
-            wave = np.frombuffer(samples, "<i2").astype(np.float32) / 32768
+            wave = np.frombuffer(samples, "<i2").astype(np.float32) / np.float32(32768)
         else:
-            wave = np.nan_to_num(np.frombuffer(samples, "<f4")).clip(-1, 1).astype(np.float32)
+            given = np.frombuffer(samples, "<f4")
+            wave = np.nan_to_num(given).clip(-1, 1).astype(np.float32)
         self._sound.put(wave)
 
     async def _analyze(self) -> None:

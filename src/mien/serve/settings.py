@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,12 @@ from mien.errors import InputError
 from mien.models import registry
 
 __all__ = ["Settings"]
+
+
+@functools.cache
+def _task_of(name: str) -> str:
+    """Return a model's task; a record takes milliseconds to read, and every request asks."""
+    return registry.get(name).task
 
 
 def _default_folder() -> Path:
@@ -36,7 +43,7 @@ class Settings:
     workers : int
         Requests that are analyzed at the same time.
     max_waiting : int, optional
-        Requests that may wait for that; by default 16 for each worker.
+        Requests that may wait for that; by default 8 for each worker.
     max_body : int
         Bytes of a request.
     max_pixels : int
@@ -94,11 +101,11 @@ class Settings:
     @property
     def waiting(self) -> int:
         """Requests that may wait."""
-        return 16 * self.workers if self.max_waiting is None else self.max_waiting
+        return 8 * self.workers if self.max_waiting is None else self.max_waiting
 
     def named(self, task: str) -> tuple[str, ...]:
         """Return the models for a task."""
-        return tuple(name for name in self.models if registry.get(name).task == task)
+        return tuple(name for name in self.models if _task_of(name) == task)
 
     def default(self, task: str) -> str:
         """Return the first model for a task.
