@@ -74,6 +74,17 @@ def test_a_full_line_gives_retry_after(tmp_path: Path) -> None:
     assert (status, found["type"], found["headers"]["retry-after"]) == (503, "urn:mien:busy", "1")
 
 
+def test_fewer_wait_where_analyses_take_long(tmp_path: Path) -> None:
+    engine = Engine(Settings(jobs_folder=tmp_path, workers=2, max_waiting=100, max_wait_s=1.0))
+    engine._mean_s = 0.25
+    full = []
+    for engine.admitted in (3, 8, 9):
+        full.append(engine.is_full)
+    assert full == [False, False, True]  # 8 of 0.25 s take two workers one second
+    engine._mean_s, engine.admitted = 60.0, 3
+    assert not engine.is_full  # one for each worker may always wait
+
+
 def test_memory_for_uploads_is_bounded_and_given_back(tmp_path: Path) -> None:
     app = ready_app(tmp_path)
     memory = app.state.service.memory

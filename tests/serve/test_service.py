@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import resource
 import select
 import socket
 import struct
@@ -238,14 +239,18 @@ def test_unclear_framing_and_long_heads_are_refused(service: Running) -> None:
 
 def test_idle_sockets_do_not_keep_others_out(service: Running, client: httpx.Client) -> None:
     idle: list[socket.socket] = []
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        idle = [service.connect() for _ in range(400)]
+        for _ in range(1000):
+            idle.append(service.connect())  # noqa: PERF401 - those that were opened are closed in any case
         for one in idle[::2]:
             one.sendall(b"GET /heal")
         assert client.get("/healthz").status_code == 200
     finally:
         for one in idle:
             one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
 
 
 # --- what is said about it --------------------------------------------------------------------------------------------
@@ -382,6 +387,35 @@ def test_live_sockets_of_others_are_refused(service: Running) -> None:
     assert asyncio.run(status()) == 401
     assert asyncio.run(status(additional_headers=token, origin="https://evil.example")) == 403
     assert asyncio.run(status(additional_headers=token, origin="https://example.org")) == 101
+
+
+def test_wrong_options_of_a_live_socket_answer_the_handshake(service: Running) -> None:
+    async def ask(query: str) -> tuple[int, dict[str, object]]:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with pytest.raises(InvalidStatus) as caught:
+            async with connect(live_url(service, query), additional_headers=headers, proxy=None):
+                pass
+        return caught.value.response.status_code, json.loads(caught.value.response.body)
+
+    for query in ("?foo=1", "?model=nothing", "?voice=maybe"):
+        status, found = asyncio.run(ask(query))
+        assert (status, found["type"]) == (422, "urn:mien:invalid-option")
+
+
+def test_a_client_that_does_not_read_gets_no_more_frames(service: Running, client: httpx.Client, image: bytes) -> None:
+    async def talk() -> int:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = live_url(service, "?voice=false&detector=none")
+        async with connect(url, additional_headers=headers, proxy=None, max_queue=1) as socket:
+            await socket.recv()
+            for number in range(60):
+                await socket.send(frame(number, number / 30, image))
+            await asyncio.sleep(0.5)
+            await socket.send('{"type": "end"}')
+            return [json.loads(message) async for message in socket][-1]["number"]
+
+    assert asyncio.run(talk()) == 59
+    assert client.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize(

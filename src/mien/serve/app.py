@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
@@ -575,6 +575,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
 
     async def on_problem(request: Request, error: Exception) -> Response:
+        if request.scope["type"] == "websocket":
+            raise error  # for `_Outside`, which answers the handshake
         if isinstance(error, HTTPException):
             kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
             problem = ProblemError(kind, str(error.detail), headers=dict(error.headers or {}))
@@ -595,6 +597,12 @@ def create_app(settings: Settings) -> FastAPI:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
         return HTMLResponse(_describe(app.openapi()))
+
+    if not (_HERE / "page").is_dir():
+
+        @app.get("/", include_in_schema=False)
+        async def begin() -> Response:
+            return RedirectResponse("docs")
 
     for name, url in (("app", "/app"), ("page", "/")):
         folder = _HERE / name

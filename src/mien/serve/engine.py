@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,9 @@ __all__ = ["Engine", "check_length"]
 _LOADED = 4
 """Sets of analyzers that stay loaded, for requests with other options than the last: about 60 MB each."""
 
+_WEIGHT = 0.1
+"""Of the last analysis in the mean of their times."""
+
 _T = TypeVar("_T")
 _log = logging.getLogger("mien.serve")
 
@@ -57,6 +61,7 @@ class Engine:
         self._loaded: OrderedDict[Any, Analyzers] = OrderedDict()
         self._lock = threading.Lock()
         self.admitted = 0
+        self._mean_s = 0.0
 
     def load(self) -> None:
         """Load what requests without options need."""
@@ -112,7 +117,7 @@ class Engine:
         ProblemError
             If there is none.
         """
-        if self.admitted >= self.settings.workers + self.settings.waiting:
+        if self.is_full:
             raise ProblemError("busy", "too many requests wait already; try again", retry_after_s=1)
         self.admitted += 1
         try:
@@ -123,7 +128,11 @@ class Engine:
     @property
     def is_full(self) -> bool:
         """Whether no further request would be admitted."""
-        return self.admitted >= self.settings.workers + self.settings.waiting
+        workers = self.settings.workers
+        if self.admitted >= workers + self.settings.waiting:
+            return True
+        # On a machine that does other work, too, the length of the line alone says little about the wait.
+        return self.admitted >= 2 * workers and self.admitted * self._mean_s > self.settings.max_wait_s * workers
 
     async def run(self, function: Callable[..., _T], *arguments: Any) -> _T:
         """Call a function in a thread of the pool."""
@@ -180,9 +189,10 @@ class Engine:
         item: SpeechResult | FailedItem = self._item(analyzers, source, upload.name, on_audio=check)
         return item
 
-    @staticmethod
-    def _item(analyzers: Analyzers, source: Source, name: str | None, **callbacks: Any) -> Any:
+    def _item(self, analyzers: Analyzers, source: Source, name: str | None, **callbacks: Any) -> Any:
+        began_s = time.perf_counter()
         (item,) = Pipeline(analyzers).run([source], **callbacks)
+        self._mean_s += _WEIGHT * (time.perf_counter() - began_s - self._mean_s)
         if isinstance(item.result, FailedItem) and problem_of(item.result).kind == "internal":
             _log.error("analysis failed", extra={"error": item.result.error, "reason": item.result.message})
         result: Any = item.result

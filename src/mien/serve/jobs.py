@@ -143,7 +143,7 @@ class Jobs:
             _log.warning("removed a damaged job", extra={"job": path.name})
             shutil.rmtree(path, ignore_errors=True)
             return
-        for leftover in (path / "out").glob(".*"):
+        for leftover in path.rglob(".*"):
             leftover.unlink(missing_ok=True)
         if job.status == "running":
             job.status = "queued"

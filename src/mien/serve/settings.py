@@ -44,6 +44,8 @@ class Settings:
         Requests that are analyzed at the same time.
     max_waiting : int, optional
         Requests that may wait for that; by default 8 for each worker.
+    max_wait_s : float
+        Fewer wait where they would wait for longer than about so many seconds, as the last analyses took.
     max_body : int
         Bytes of a request.
     max_pixels : int
@@ -75,6 +77,7 @@ class Settings:
     root_path: str = ""
     workers: int = field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
     max_waiting: int | None = None
+    max_wait_s: float = 0.8
     max_body: int = 200_000_000
     max_pixels: int = 50_000_000
     max_seconds: float = 3600.0
@@ -89,7 +92,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("workers", "max_body", "max_pixels", "max_jobs", "max_job_bytes"):
             check_integer(getattr(self, name), name, low=1)
-        for name in ("max_seconds", "keep_s", "idle_s", "upload_s", "drain_s"):
+        for name in ("max_wait_s", "max_seconds", "keep_s", "idle_s", "upload_s", "drain_s"):
             check_number(getattr(self, name), name, low=0)
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise InputError(f"root_path must begin with a slash and not end with one, but got {self.root_path!r}")
