@@ -101,7 +101,7 @@ def add_heads(spec: ModelSpec, source: str) -> ModelSpec | None:
     """
     assert spec.input is not None
     recipe = load_recipe(str(spec.training["recipe"]))
-    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options)
+    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.heads}, **recipe.net_options)
     assert isinstance(net, FaceNetwork)
     init_network(net, source)
     side = spec.input.size
