@@ -18,6 +18,7 @@ from mien.cli.shell import FAILED, INTERRUPTED, guard, note, open_closed_streams
 __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
+    "adapt": "Adapt a face model to your own images, without labels.",
     "analyze": "Read the emotions of faces in images and videos, and of voices.",
     "cameras": "List the cameras that give images.",
     "compare": "Compare training runs: a table and a chart.",
