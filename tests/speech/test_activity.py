@@ -241,7 +241,7 @@ def reference(probabilities: list[float], rules: Rules) -> Marks:
     for begin, end in runs(~raw):
         within = any(first < begin and end < last for first, last in segments)
         if within and end - begin >= frames[2]:
-            marks[begin + pad : end - pad] = False
+            marks[begin + pad : max(end - pad, 0)] = False
     return marks
 
 
