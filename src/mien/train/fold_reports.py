@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate import NoiseFigures, Predictions, measure
 from mien.evaluate.documents import escape, section
-from mien.evaluate.noise import Waves, noise_curve
+from mien.evaluate.noise import CHANNELS, KINDS, Waves, noise_curve
 from mien.evaluate.report import summary_table, to_json, write_report
 from mien.models import runtime
 from mien.train.corpus import Corpus
@@ -28,6 +28,8 @@ __all__ = ["SUMMARY", "write_speech_report", "write_video_report"]
 
 SUMMARY = "out-of-fold.json"
 """The figures of all folds together, within the folder of a way."""
+
+_RATIOS_DB = (20.0, 10.0, 5.0)
 
 _UNSEEN = "out of fold: every subject is predicted by a network that did not learn from it"
 _LEAKS = "this split leaks: the figures say how much a leak adds, not how well the network does"
@@ -104,7 +106,8 @@ def _noise_curve(
         return logits
 
     rate_hz = next(iter(nets.values()))[0].settings.rate_hz
-    return noise_curve(predict, corpus.samples, Waves(corpus.samples, rate_hz=rate_hz), rate_hz=rate_hz)
+    waves = Waves(corpus.samples, rate_hz=rate_hz)
+    return noise_curve(predict, corpus.samples, waves, rate_hz=rate_hz, kinds=(*KINDS, *CHANNELS), ratios_db=_RATIOS_DB)
 
 
 def write_video_report(
