@@ -2,7 +2,7 @@
 
     python scripts/ship.py face runs/face-base --data fer2013.csv [--labels fer2013new.csv]
     python scripts/ship.py face runs/face-small --int8 --card scripts/face-small-card.toml --data fer2013.csv
-    python scripts/ship.py speech runs/speech-base --folds runs/speech-folds
+    python scripts/ship.py speech runs/speech-base --folds runs/speech-folds --elsewhere runs/nemo/report.json
     python scripts/ship.py int8 face-base --data fer2013.csv
     python scripts/ship.py heads face-base
 
@@ -78,10 +78,10 @@ def add_file(spec: ModelSpec, name: str, content: bytes, role: str, card: dict[s
 
 def put(spec: ModelSpec, record: dict[str, Any], *roles: str) -> ModelSpec:
     """Copy a model's graph and write its record into the weights of the package."""
-    graph = WEIGHTS / f"{spec.name}.onnx"
+    graph = WEIGHTS / f"{record['name']}.onnx"
     shutil.copyfile(spec.path.parent / spec.file().file, graph)
     record["files"] = entries(graph, "graph", *roles)
-    return store.write_record(record, WEIGHTS / f"{spec.name}.toml")
+    return store.write_record(record, WEIGHTS / f"{record['name']}.toml")
 
 
 def finish(spec: ModelSpec, role: str = "graph") -> None:
@@ -239,10 +239,49 @@ def face(run: Path, int8: bool, data: Path, labels: Path | None, photographs: Pa
 @main.command()
 @click.argument("run", type=PATH)
 @click.option("--folds", type=PATH, required=True)
+@click.option(
+    "--elsewhere", type=PATH, multiple=True, help="report.json of a model that did not learn from its corpus."
+)
 @click.option("--card", type=PATH, default=SCRIPTS / "speech-base-card.toml")
-def speech(run: Path, folds: Path, card: Path) -> None:
-    """Ship a speech model that was trained after its folds, with their figures."""
+@click.option("--name", default="speech-base")
+@click.option("--version", default="2")
+@click.option("--hop", "hop_s", type=float, help="From one window to the next, in seconds.")
+def speech(
+    run: Path, folds: Path, elsewhere: tuple[Path, ...], card: Path, name: str, version: str, hop_s: float | None
+) -> None:
+    """Ship a speech model that was trained after its folds, with their figures.
+
+    The temperature is that of the first report ``--elsewhere``: voices at use are of no corpus of the training.
+    """
     spec = registry.get(run)
+    record = spec.to_dict() | {"name": name, "version": version}
+    if hop_s is not None:
+        record["sound"]["hop_s"] = hop_s
+    if started := record["training"].get("started_from"):
+        content = Path(started).read_bytes()
+        record["training"]["started_from"] = f"{Path(started).name}, sha256 {hashlib.sha256(content).hexdigest()}"
+    for number, path in enumerate(elsewhere):
+        report = json.loads(path.read_text("utf-8"))
+        report = report[0] if isinstance(report, list) else report
+        if not number:
+            record["outputs"][0]["temperature"] = round(report["temperature_fitted"], 4)
+            record["training"]["temperature_fitted_on"] = f"{report['dataset']}, by a net that did not learn from it"
+        low, high = report["intervals"]["uar"]
+        record["results"].append(
+            {
+                "dataset": report["dataset"],
+                "split": "all",
+                "protocol": f"a net of the recipe trained without {report['dataset']}; {report['labels_mapping']}",
+                "metric": "uar",
+                "value": round(report["uar"], 6),
+                "low": round(low, 6),
+                "high": round(high, 6),
+                "n": report["n"],
+                "date": dt.date.fromisoformat(report["date"]),
+                "command": f"mien evaluate RUN {report['dataset']} --data DATA --classes CLASSES",
+                "output": record["outputs"][0]["name"],
+            }
+        )
     k = json.loads((folds / "folds.json").read_text("utf-8"))["k"]
     found = json.loads((folds / f"subject-{k}" / "out-of-fold.json").read_text("utf-8"))
     record_card = tomllib.loads(card.read_text("utf-8"))
@@ -255,7 +294,7 @@ def speech(run: Path, folds: Path, card: Path) -> None:
         row["kind"] if row["ratio_db"] is None else f"{row['kind']}_{row['ratio_db']:g}_db": round(row["uar"], 3)
         for row in found["noise"]
     }
-    finish(put(spec, spec.to_dict() | {"card": record_card}))
+    finish(put(spec, record | {"card": record_card}))
 
 
 @main.command()

@@ -175,9 +175,10 @@ class Speech(Kind[SpeechNetwork]):
     def predict(self, net: SpeechNetwork, corpus: Corpus) -> Logits:
         """Return logits of whole recordings by the graph, on files cut as at use, so they are what users get.
 
-        Of changed copies that are in no file, the network's own on their spectrograms.
+        Of changed copies that are in no file, the network's own on their spectrograms; and of embeddings, which a
+        graph computed, what the heads make of them.
         """
-        if (corpus.samples.column("method") != "").any():
+        if "embeddings" in corpus.inputs or (corpus.samples.column("method") != "").any():
             return super().predict(net, corpus)
         deployed = deploy(net)
         return self.predict_by_graph(deployed, self.export_graph(deployed, corpus)[1], corpus)
