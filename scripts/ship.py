@@ -251,7 +251,8 @@ def speech(
 ) -> None:
     """Ship a speech model that was trained after its folds, with their figures.
 
-    The temperature is that of the first report ``--elsewhere``: voices at use are of no corpus of the training.
+    The temperature is the geometric mean of that of the folds and that of the first report ``--elsewhere``: voices at
+    use are neither all like the corpus nor all as strange as another one.
     """
     spec = registry.get(run)
     record = spec.to_dict() | {"name": name, "version": version}
@@ -264,8 +265,12 @@ def speech(
         report = json.loads(path.read_text("utf-8"))
         report = report[0] if isinstance(report, list) else report
         if not number:
-            record["outputs"][0]["temperature"] = round(report["temperature_fitted"], 4)
-            record["training"]["temperature_fitted_on"] = f"{report['dataset']}, by a net that did not learn from it"
+            at_home, abroad = record["outputs"][0]["temperature"], report["temperature_fitted"]
+            record["outputs"][0]["temperature"] = round(float(np.sqrt(at_home * abroad)), 4)
+            record["training"]["temperature_fitted_on"] = (
+                f"geometric mean of {at_home:.2f} for {record['training']['temperature_fitted_on']} and {abroad:.2f} for "
+                f"{report['dataset']}, by a net that did not learn from it"
+            )
         low, high = report["intervals"]["uar"]
         record["results"].append(
             {
@@ -278,7 +283,7 @@ def speech(
                 "high": round(high, 6),
                 "n": report["n"],
                 "date": dt.date.fromisoformat(report["date"]),
-                "command": f"mien evaluate RUN {report['dataset']} --data DATA --classes CLASSES",
+                "command": "python benchmarks/transfer.py --init campplus_cn_en_common.pt",
                 "output": record["outputs"][0]["name"],
             }
         )

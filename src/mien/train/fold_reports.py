@@ -30,7 +30,7 @@ __all__ = ["SUMMARY", "write_speech_report", "write_video_report"]
 SUMMARY = "out-of-fold.json"
 """The figures of all folds together, within the folder of a way."""
 
-_RATIOS_DB = (20.0, 10.0)
+_RATIOS_DB = (20.0,)
 
 _UNSEEN = "out of fold: every subject is predicted by a network that did not learn from it"
 _LEAKS = "this split leaks: the figures say how much a leak adds, not how well the network does"
