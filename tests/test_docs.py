@@ -3,7 +3,7 @@
 A block stands alone in a folder with a few images, and recordings of a synthetic voice.  A comment above a block says
 what it needs: ``<!-- needs: data -->`` FER2013 and FER+ in the folder (skipped where they are absent),
 ``<!-- needs: long -->`` more than a test can give (only its words are checked), ``<!-- needs: setup -->`` a fresh
-checkout (run by other tests).
+checkout (run by other tests), ``<!-- needs: batch -->`` a batch of the photos.
 """
 
 from __future__ import annotations
@@ -143,6 +143,16 @@ def test_the_words_of_a_long_command_are_known(block: Block) -> None:
 def test_an_example_runs_as_printed(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     exec(compile(block.text, block.name, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("block", blocks(language="python", needs=("batch",)), ids=lambda b: b.name)
+def test_an_example_on_a_batch_runs_as_printed(
+    block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    run("mien batch photos/ --out emotions/ --workers 1")
+    exec(compile(block.text, block.name, "exec"), {"__name__": "__main__"})
+    assert "happiness" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "mien"
 
 # Groups and modules that open files.
-OPENS_FILES = {"io", "models.store", "data", "train", "evaluate", "output", "cli.shell"}
+OPENS_FILES = {"io", "models.store", "batch", "data", "train", "evaluate", "output", "cli.shell"}
 
 OPENING_NAMES = {"open"}
 OPENING_METHODS = {

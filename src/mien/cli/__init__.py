@@ -19,6 +19,7 @@ __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
     "analyze": "Read the emotions of faces in images and videos, and of voices.",
+    "batch": "Read millions of files into a dataset, resumable, on one machine or a cluster.",
     "cameras": "List the cameras that give images.",
     "compare": "Compare training runs: a table and a chart.",
     "data": "Inspect, audit, join and prepare data sets.",

@@ -30,6 +30,7 @@ __all__ = [
     "Session",
     "check_engine",
     "closest_precision",
+    "count_cores",
     "default_threads",
     "load",
     "onnxruntime",
@@ -61,8 +62,12 @@ _OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 def default_threads() -> int:
     """Return how many threads a session takes when nothing is said: the cores of this process, at most four."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_DEFAULT_THREADS)
+    return min(count_cores(), MAX_DEFAULT_THREADS)
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Session:
