@@ -268,8 +268,8 @@ def speech(
             at_home, abroad = record["outputs"][0]["temperature"], report["temperature_fitted"]
             record["outputs"][0]["temperature"] = round(float(np.sqrt(at_home * abroad)), 4)
             record["training"]["temperature_fitted_on"] = (
-                f"geometric mean of {at_home:.2f} for {record['training']['temperature_fitted_on']} and {abroad:.2f} for "
-                f"{report['dataset']}, by a net that did not learn from it"
+                f"geometric mean of {at_home:.2f} for {record['training']['temperature_fitted_on']} and {abroad:.2f} "
+                f"for {report['dataset']}, by a net that did not learn from it"
             )
         low, high = report["intervals"]["uar"]
         record["results"].append(
