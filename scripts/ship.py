@@ -48,6 +48,14 @@ from mien.train.recipe import load_recipe
 HARD = ("majority", "plurality")
 """Protocols of FER+ by which a record is measured: the others give each image the label of plurality, too."""
 
+BODIES = {
+    "campplus_cn_en_common.pt": {
+        "weights": "Apache License 2.0 for the body, CAM++ of 3D-Speaker; MIT for the numbers of the head; the data's "
+        "terms below may bind their use"
+    }
+}
+"""Terms of public weights that stay in a shipped model as they are."""
+
 ROLE = f"graph{INT8}"
 ROWS, SEED, MOST = 1024, 1, 0.3
 SCRIPTS = Path(__file__).resolve().parent
@@ -260,6 +268,7 @@ def speech(
         record["sound"]["hop_s"] = hop_s
     if started := record["training"].get("started_from"):
         content = Path(started).read_bytes()
+        record["license"] = record["license"] | BODIES.get(Path(started).name, {})
         record["training"]["started_from"] = f"{Path(started).name}, sha256 {hashlib.sha256(content).hexdigest()}"
     for number, path in enumerate(elsewhere):
         report = json.loads(path.read_text("utf-8"))
