@@ -3,7 +3,8 @@
 A block stands alone in a folder with a few images, and recordings of a synthetic voice.  A comment above a block says
 what it needs: ``<!-- needs: data -->`` FER2013 and FER+ in the folder (skipped where they are absent),
 ``<!-- needs: long -->`` more than a test can give (only its words are checked), ``<!-- needs: setup -->`` a fresh
-checkout (run by other tests), ``<!-- needs: batch -->`` a batch of the photos.
+checkout, ``<!-- needs: service -->`` a service (both run by other tests), ``<!-- needs: batch -->`` a batch of the
+photos.
 """
 
 from __future__ import annotations

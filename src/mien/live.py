@@ -409,6 +409,9 @@ class LiveVoice:
         Of the faces: fusion has weights for each kind of face model.
     on_message : callable, optional
         Called with messages for people.
+    microphone : object, optional
+        What gives the sound, with ``rate_hz``, ``read(stop)`` and ``close()`` as of `mien.io.microphone.Microphone`,
+        which is the default; a ``read`` that returns None before it is told to stop ends the sound.
 
     Raises
     ------
@@ -416,11 +419,20 @@ class LiveVoice:
         If there is no microphone to listen to.
     """
 
-    def __init__(self, analyzer: SpeechAnalyzer, labels: LabelSet, *, on_message: Callback | None = None) -> None:
-        from mien.io.microphone import Microphone
+    def __init__(
+        self,
+        analyzer: SpeechAnalyzer,
+        labels: LabelSet,
+        *,
+        on_message: Callback | None = None,
+        microphone: Any = None,
+    ) -> None:
+        if microphone is None:
+            from mien.io.microphone import Microphone
 
+            microphone = Microphone()
         self._on_message = on_message or _ignore
-        self._microphone = Microphone()
+        self._microphone = microphone
         self._stream = analyzer.stream(rate_hz=self._microphone.rate_hz)
         self._labels, self._voice_mapping = labels, mapping(analyzer.labels, FER7)
         self._weights = shipped_weights(labels.name)
@@ -438,6 +450,10 @@ class LiveVoice:
         self._stop.set()
         self._thread.join(timeout=2.0)
         self._microphone.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end of the sound, where it has one."""
+        self._thread.join(timeout_s)
 
     def segments(self) -> list[SpeechSegment]:
         """Return the segments that were settled since the last call; times count from the first sound."""
@@ -488,14 +504,18 @@ class LiveVoice:
     def _listen(self) -> None:
         try:
             while (block := self._microphone.read(self._stop)) is not None:
-                segments = self._stream.push(block)
-                with self._lock:
-                    self._segments.extend(segments)
-                    for segment in segments:
-                        if segment.emotion is not None:
-                            self._last = (time.monotonic(), segment)
+                self._keep(self._stream.push(block))
+            if not self._stop.is_set():
+                self._keep(self._stream.close())
         except MienError as error:
             self._on_message(str(error))
+
+    def _keep(self, segments: tuple[SpeechSegment, ...]) -> None:
+        with self._lock:
+            self._segments.extend(segments)
+            for segment in segments:
+                if segment.emotion is not None:
+                    self._last = (time.monotonic(), segment)
 
 
 def _or_nan(value: float | None) -> float:

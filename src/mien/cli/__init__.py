@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "Measure a model on a data set.",
     "live": "Show the faces before a camera with their emotions, in real time.",
     "models": "List, show and verify models.",
+    "serve": "Serve the analysis over HTTP and WebSocket, with a page.",
     "train": "Train a model from a recipe.",
 }
 """The subcommands with the one line that ``mien --help`` shows; each is the module of that name in this package."""
