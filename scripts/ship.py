@@ -285,7 +285,7 @@ def speech(
             {
                 "dataset": report["dataset"],
                 "split": "all",
-                "protocol": f"a net of the recipe trained without {report['dataset']}; {report['labels_mapping']}",
+                "protocol": f"trained without {report['dataset']}, among the {len(report['per_class'])} emotions of both",
                 "metric": "uar",
                 "value": round(report["uar"], 6),
                 "low": round(low, 6),
