@@ -111,14 +111,17 @@ def test_the_heads_file_gives_the_logits_of_the_graph(name: str) -> None:
 @pytest.mark.parametrize("name", VOICES)
 def test_the_record_of_a_speech_model_has_data_limits_and_results_on_other_speakers(name: str) -> None:
     spec = registry.get(name)
-    assert spec.size_bytes <= 6e6
+    assert spec.size_bytes <= 12e6
     assert {"intended_use", "not_for", "known_biases", "uar_by_sex", "uar_in_noise"} <= set(spec.card)
     assert spec.training["subjects"]
     assert not set(spec.training["subjects"]) & {"21", "22", "23", "24"}
     assert {"accuracy", "uar", "ece_cross_fitted_above_floor"} <= {result.metric for result in spec.results}
     for result in spec.results:
+        if result.dataset == "nemo":  # by a net that did not learn from it
+            assert "without nemo" in result.protocol
+            continue
         assert result.split.endswith("folds over speakers")
-        assert result.command.startswith(f"mien train --recipe {name} ")
+        assert result.command.startswith(f"mien train --recipe {spec.training['recipe']} ")
         if result.metric == "uar":
             assert result.low < result.value < result.high  # type: ignore[operator]
 
@@ -165,4 +168,4 @@ def test_the_weights_of_a_speech_model_start_a_training(name: str) -> None:
     net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.heads}, **recipe.net_options).eval()
     init_network(net, name)
     waves = [voiced(seconds * 16000, np.random.default_rng(seconds)) for seconds in (1, 3)]
-    assert parity(net, runtime.load(spec, threads=1), [{"wave": wave[None]} for wave in waves]) < 1e-4
+    assert parity(net, runtime.load(spec, threads=1), [{"wave": wave[None]} for wave in waves]) < 1e-4 * net.rounding

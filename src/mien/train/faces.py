@@ -76,7 +76,7 @@ class Faces(Kind[FaceNetwork]):
             other = other.take(is_split(other.splits, ("", *TRAINING)))
             images.append(other.images)
             smoothing = recipe.loss.label_smoothing
-            training = training.with_domain(other, fit_images(other.images, size), smoothing=smoothing)
+            training = training.with_domain(other, {"images": fit_images(other.images, size)}, smoothing=smoothing)
             index = np.concatenate([index, np.arange(len(index), len(training)).repeat(domain.repeat)])
         if teachers:
             known = folder / "teachers.npz"
