@@ -32,6 +32,8 @@ PLAIN = {
     "nll_cross_fitted": "NLL, cross-fitted",
 }
 
+CHANNELS = {"telephone": "through a telephone line", "reverberation": "in a room of 0.8 s"}
+
 
 def table(spec: ModelSpec) -> str:
     """Return a model's results as Markdown: one row a figure, and the commands below."""
@@ -59,6 +61,8 @@ def table(spec: ModelSpec) -> str:
             lines.append(f"UAR by {part}, in %: {values}.")
     if curve := spec.card.get("uar_in_noise"):
         lines += ["", *noise_table(curve)]
+        if lines_and_rooms := [f"{CHANNELS[name]} {100 * curve[name]:.1f} %" for name in CHANNELS if name in curve]:
+            lines += ["", f"UAR, out of fold, {', '.join(lines_and_rooms)}."]
     return "\n".join(lines) + "\n"
 
 

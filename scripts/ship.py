@@ -2,7 +2,7 @@
 
     python scripts/ship.py face runs/face-base --data fer2013.csv [--labels fer2013new.csv]
     python scripts/ship.py face runs/face-small --int8 --card scripts/face-small-card.toml --data fer2013.csv
-    python scripts/ship.py speech runs/speech-base --folds runs/speech-folds
+    python scripts/ship.py speech runs/speech-base --folds runs/speech-folds --elsewhere runs/nemo/report.json
     python scripts/ship.py int8 face-base --data fer2013.csv
     python scripts/ship.py heads face-base
 
@@ -22,7 +22,8 @@ import json
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ import mien
 from mien.data import Samples, load_images
 from mien.data.fer2013 import add_votes, read_fer2013
 from mien.errors import MissingExtraError
-from mien.evaluate import Evaluation, evaluate
+from mien.evaluate import Evaluation, evaluate, predict
+from mien.evaluate.calibration import fit_shared_temperature
 from mien.face.align import fit_crop
 from mien.face.explain import HEADS
-from mien.models import ModelSpec, registry, runtime, store
+from mien.labels import FERPLUS8
+from mien.models import ModelSpec, Output, registry, runtime, store
 from mien.models.runtime import INT8
 from mien.train.export import heads_file
 from mien.train.init import init_network
@@ -47,6 +50,14 @@ from mien.train.recipe import load_recipe
 
 HARD = ("majority", "plurality")
 """Protocols of FER+ by which a record is measured: the others give each image the label of plurality, too."""
+
+BODIES = {
+    "campplus_cn_en_common.pt": {
+        "weights": "Apache License 2.0 for the body, CAM++ of 3D-Speaker; MIT for the numbers of the head; the data's "
+        "terms below may bind their use"
+    }
+}
+"""Terms of public weights that stay in a shipped model as they are."""
 
 ROLE = f"graph{INT8}"
 ROWS, SEED, MOST = 1024, 1, 0.3
@@ -78,10 +89,10 @@ def add_file(spec: ModelSpec, name: str, content: bytes, role: str, card: dict[s
 
 def put(spec: ModelSpec, record: dict[str, Any], *roles: str) -> ModelSpec:
     """Copy a model's graph and write its record into the weights of the package."""
-    graph = WEIGHTS / f"{spec.name}.onnx"
+    graph = WEIGHTS / f"{record['name']}.onnx"
     shutil.copyfile(spec.path.parent / spec.file().file, graph)
     record["files"] = entries(graph, "graph", *roles)
-    return store.write_record(record, WEIGHTS / f"{spec.name}.toml")
+    return store.write_record(record, WEIGHTS / f"{record['name']}.toml")
 
 
 def finish(spec: ModelSpec, role: str = "graph") -> None:
@@ -101,7 +112,7 @@ def add_heads(spec: ModelSpec, source: str) -> ModelSpec | None:
     """
     assert spec.input is not None
     recipe = load_recipe(str(spec.training["recipe"]))
-    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options)
+    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.heads}, **recipe.net_options)
     assert isinstance(net, FaceNetwork)
     init_network(net, source)
     side = spec.input.size
@@ -168,6 +179,20 @@ def measure(trial: ModelSpec, cases: Sequence[Samples]) -> dict[str, dict[str, f
     return found
 
 
+# --- both heads together ------------------------------------------------------------------------------
+
+
+def add_both(spec: ModelSpec, domains: Iterable[Samples]) -> ModelSpec:
+    """Add the geometric mean of both heads, at the temperature that fits several kinds of images alike."""
+    if {output.name for output in spec.outputs} != {"ferplus8", "fer7"}:
+        return spec
+    both = Output("both", "", FERPLUS8, 1.0, mean_of=("ferplus8", "fer7"))
+    analyzer = mien.FaceAnalyzer(replace(spec, outputs=(*spec.outputs, both)), threads=2)
+    found = [predict(analyzer, data, labels_as=both.name) for data in domains]
+    temperature = round(fit_shared_temperature([(p.logits, p.truth) for p in found]), 4)
+    return replace(spec, outputs=(*spec.outputs, replace(both, temperature=temperature)))
+
+
 # --- figures of a record ------------------------------------------------------------------------------
 
 
@@ -199,17 +224,25 @@ def main() -> None:
 @click.option("--data", type=PATH, required=True)
 @click.option("--labels", type=PATH)
 @click.option("--photographs", type=PATH, help="Measure on photographs of people not trained on, too.")
+@click.option("--baum2", type=PATH, help="Fit the temperature of both heads together on these frames, too.")
 @click.option("--card", type=PATH, default=SCRIPTS / "face-base-card.toml")
-def face(run: Path, int8: bool, data: Path, labels: Path | None, photographs: Path | None, card: Path) -> None:
+def face(
+    run: Path, int8: bool, data: Path, labels: Path | None, photographs: Path | None, baum2: Path | None, card: Path
+) -> None:
     """Ship a face model: graph, heads and record with measured figures."""
     spec = registry.get(run)
     images = read_fer2013(data)
     training, tested = images.split("Training"), images.split("PublicTest")
     cases = {"": tested, **{f" --protocol {p}": add_votes(tested, labels, protocol=p) for p in HARD}}
+    domains = [cases[""], cases[" --protocol majority"]]
+    if baum2 is not None:
+        domains.append(load_images("baum2_frames", baum2))
     if photographs is not None:
         assert spec.input is not None
         read = load_images("photographs", photographs, split="validation", size=spec.input.size)
+        spec = add_both(spec, [*domains, read.labeled()])
         cases |= {f" --labels-as {output.name}": read for output in spec.outputs}
+    spec = add_both(spec, domains)
     record_card = tomllib.loads(card.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         if int8:
@@ -218,7 +251,7 @@ def face(run: Path, int8: bool, data: Path, labels: Path | None, photographs: Pa
             path = Path(folder) / spec.file().file
             path.write_bytes(content)
             files = {"files": entries(path, "graph", ROLE)}
-            record = tomllib.loads(spec.path.read_text("utf-8")) | files
+            record = spec.to_dict() | files
             spec = store.write_record(record, Path(folder) / spec.path.name)
         analyzer = mien.FaceAnalyzer(spec, threads=2)
         record = spec.to_dict() | {"results": [], "card": record_card}
@@ -239,10 +272,55 @@ def face(run: Path, int8: bool, data: Path, labels: Path | None, photographs: Pa
 @main.command()
 @click.argument("run", type=PATH)
 @click.option("--folds", type=PATH, required=True)
+@click.option(
+    "--elsewhere", type=PATH, multiple=True, help="report.json of a model that did not learn from its corpus."
+)
 @click.option("--card", type=PATH, default=SCRIPTS / "speech-base-card.toml")
-def speech(run: Path, folds: Path, card: Path) -> None:
-    """Ship a speech model that was trained after its folds, with their figures."""
+@click.option("--name", default="speech-base")
+@click.option("--version", default="2")
+@click.option("--hop", "hop_s", type=float, help="From one window to the next, in seconds.")
+def speech(
+    run: Path, folds: Path, elsewhere: tuple[Path, ...], card: Path, name: str, version: str, hop_s: float | None
+) -> None:
+    """Ship a speech model that was trained after its folds, with their figures.
+
+    The temperature is the geometric mean of that of the folds and that of the first report ``--elsewhere``: voices at
+    use are neither all like the corpus nor all as strange as another one.
+    """
     spec = registry.get(run)
+    record = spec.to_dict() | {"name": name, "version": version}
+    if hop_s is not None:
+        record["sound"]["hop_s"] = hop_s
+    if started := record["training"].get("started_from"):
+        content = Path(started).read_bytes()
+        record["license"] = record["license"] | BODIES.get(Path(started).name, {})
+        record["training"]["started_from"] = f"{Path(started).name}, sha256 {hashlib.sha256(content).hexdigest()}"
+    for number, path in enumerate(elsewhere):
+        report = json.loads(path.read_text("utf-8"))
+        report = report[0] if isinstance(report, list) else report
+        if not number:
+            at_home, abroad = record["outputs"][0]["temperature"], report["temperature_fitted"]
+            record["outputs"][0]["temperature"] = round(float(np.sqrt(at_home * abroad)), 4)
+            record["training"]["temperature_fitted_on"] = (
+                f"geometric mean of {at_home:.2f} for {record['training']['temperature_fitted_on']} and {abroad:.2f} "
+                f"for {report['dataset']}, by a net that did not learn from it"
+            )
+        low, high = report["intervals"]["uar"]
+        record["results"].append(
+            {
+                "dataset": report["dataset"],
+                "split": "all",
+                "protocol": f"trained without {report['dataset']}, among the {len(report['per_class'])} emotions of both",
+                "metric": "uar",
+                "value": round(report["uar"], 6),
+                "low": round(low, 6),
+                "high": round(high, 6),
+                "n": report["n"],
+                "date": dt.date.fromisoformat(report["date"]),
+                "command": "python benchmarks/transfer.py --init campplus_cn_en_common.pt",
+                "output": record["outputs"][0]["name"],
+            }
+        )
     k = json.loads((folds / "folds.json").read_text("utf-8"))["k"]
     found = json.loads((folds / f"subject-{k}" / "out-of-fold.json").read_text("utf-8"))
     record_card = tomllib.loads(card.read_text("utf-8"))
@@ -255,7 +333,7 @@ def speech(run: Path, folds: Path, card: Path) -> None:
         row["kind"] if row["ratio_db"] is None else f"{row['kind']}_{row['ratio_db']:g}_db": round(row["uar"], 3)
         for row in found["noise"]
     }
-    finish(put(spec, spec.to_dict() | {"card": record_card}))
+    finish(put(spec, record | {"card": record_card}))
 
 
 @main.command()

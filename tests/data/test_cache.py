@@ -175,3 +175,24 @@ def test_a_table_of_images_is_the_same_from_the_cache(folder: Path, tmp_path: Pa
     table.write_text("\n".join(["emotion,pixels,Usage", *lines, "9,1 2,Training"]))
     with warnings.catch_warnings(), pytest.raises(DatasetError, match="row 1"):
         read_fer2013(table)
+
+
+def test_computed_arrays_are_kept_by_all_that_they_depend_on(folder: Path) -> None:
+    made: list[str] = []
+
+    def keep(stamp: str) -> dict[str, np.ndarray]:
+        def make() -> dict[str, np.ndarray]:
+            made.append(stamp)
+            return {"x": np.arange(3)}
+
+        return cache.kept_arrays("things", stamp, make)
+
+    for stamp in ("one", "one", "other"):
+        np.testing.assert_array_equal(keep(stamp)["x"], [0, 1, 2])
+    assert made == ["one", "other"]
+    assert len(list(folder.glob("things-*.npz"))) == 2
+
+
+def test_with_the_cache_off_arrays_are_computed_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache.VARIABLE, "")
+    assert [cache.kept_arrays("things", "one", lambda k=k: {"x": np.array(k)})["x"].item() for k in (1, 2)] == [1, 2]

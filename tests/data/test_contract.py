@@ -166,6 +166,10 @@ def savee(root: Path) -> Built:
     return sounds(root, {"DC_a01.wav": "anger", "JE/su15.wav": "surprise"})
 
 
+def nemo(root: Path) -> Built:
+    return sounds(root, {"EB0_anger_1.wav": "anger", "samples/WR0_surprised_64.wav": "surprise"})
+
+
 def speech_folder(root: Path) -> Built:
     return sounds(root, {"train/sad/a.wav": "sadness", "test/joy/b.wav": "happiness", "train/fear/c.wav": "fear"})
 
@@ -196,7 +200,7 @@ BUILDERS: dict[str, Callable[[Path], Built]] = {
     builder.__name__: builder
     for builder in (
         *(fer2013, ferplus, table, folder, baum2_frames, jaffe, ckplus, ckplus48, iefdb, photographs),
-        *(ravdess, emodb, crema_d, tess, savee, speech_folder),
+        *(ravdess, emodb, crema_d, tess, savee, nemo, speech_folder),
         *(baum2, ckplus_sequences, ravdess_videos, video_folder),
     )
 }

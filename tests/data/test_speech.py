@@ -8,6 +8,7 @@ import pytest
 
 from mien.data import Samples, load_dataset
 from mien.data.samples import concatenate
+from mien.data.speech import detect_dataset, emotion_in
 from mien.data.splits import folds
 from mien.errors import DatasetError, InputError
 from speech_corpora import ravdess_names, tone, touch, write_wav
@@ -351,3 +352,49 @@ def test_the_real_ravdess(data_dir: Path) -> None:
     assert len(set(clips.subjects.tolist())) == 20
     assert len(set(clips.clips.tolist())) == 1200
     assert clips.problems == ()
+
+
+def test_nemo_says_who_speaks_and_how(tmp_path: Path) -> None:
+    touch(tmp_path, ["WR0_surprised_64.opus", "samples/EB0_neutral_13.wav", "ZZ9_anger_1.wav", "data.tsv"])
+    clips = load_dataset("nemo", tmp_path)
+    rows = zip(clips.files, clips.labels, clips.subjects, clips.column("sex"), clips.column("statement"), strict=True)
+    assert [(str(f), clips.label_set.emotions[k], str(s), str(x), str(n)) for f, k, s, x, n in rows] == [
+        ("WR0_surprised_64.opus", "surprise", "WR0", "male", "64"),
+        ("samples/EB0_neutral_13.wav", "neutral", "EB0", "female", "13"),
+    ]
+    assert "expected a speaker of EB0, IC0" in clips.problems[0]
+    assert detect_dataset(touch(tmp_path / "some", ["KS0_fear_2.opus", "KS0_fear_3.opus"])) == "nemo"
+
+
+@pytest.mark.parametrize(
+    ("folder", "emotion"),
+    [
+        ("01Neutral", "neutral"),
+        ("OAF_Pleasant_surprise", "surprise"),
+        ("7 - Angry (new)", "anger"),
+        ("happy", "happiness"),
+        ("happy_or_sad", ""),
+        ("Actor_01", ""),
+        ("", ""),
+    ],
+)
+def test_folders_have_an_emotion_among_their_words(folder: str, emotion: str) -> None:
+    assert emotion_in(folder) == emotion
+
+
+def test_numbered_folders_are_emotions(tmp_path: Path) -> None:
+    clips = load_dataset("speech_folder", touch(tmp_path, ["01Neutral/a.wav", "02Happy/a.wav", "notes/b.wav"]))
+    assert [clips.label_set.emotions[k] for k in clips.labels] == ["neutral", "happiness"]
+    assert len(set(clips.clips.tolist())) == 2
+    assert detect_dataset(tmp_path) == "speech_folder"
+
+
+def test_renamed_copies_of_tess_keep_their_names(tmp_path: Path) -> None:
+    names = ["TESS_OAF_back_angry.wav", "0012-YAF_bite_ps (1).wav", "x/OAF_back_angry-16k.wav"]
+    clips = load_dataset("tess", touch(tmp_path, names))
+    found = sorted(zip(clips.files, clips.clips, clips.subjects, strict=True))
+    assert [(str(clip), str(subject)) for _, clip, subject in found] == [
+        ("YAF_bite_ps", "YAF"),
+        ("OAF_back_angry", "OAF"),
+        ("OAF_back_angry", "OAF"),
+    ]

@@ -14,6 +14,7 @@ from mien.evaluate import NoiseFigures, Predictions, model_noise_curve, noise_cu
 from mien.evaluate.noise import Waves, can_babble, mix_noise, noise_chart
 from mien.metrics import Interval
 from mien.speech.activity import speech_bounds
+from mien.speech.channel import telephone
 from planted_clips import Planted, record, write_ravdess
 from run_folders import image_size
 from speech_corpora import ravdess_names, tone, touch
@@ -132,7 +133,7 @@ def test_one_speaker_cannot_babble(clips: Samples) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kinds": ("pink",)}, "a kind of noise must be one of white, babble, but got pink"),
+        ({"kinds": ("pink",)}, "a kind of noise must be one of white, babble, telephone, reverberation, but got pink"),
         ({"kinds": ()}, "but got none"),
         ({"ratios_db": (np.nan,)}, "ratios_db"),
         ({"ratios_db": (1000.0,)}, "ratios_db"),
@@ -228,3 +229,24 @@ def test_the_ratio_holds_over_real_speech(data_dir: Path) -> None:
     assert max(abs(ratio - 10) for ratio in ratios) < 0.05
     # The silence around does not count; of a faint recording, the room may be taken for speech.
     assert np.mean(is_cut) > 0.9
+
+
+def test_lines_and_rooms_are_measured_without_a_ratio(clips: Samples) -> None:
+    waves = voices(clips)
+    heard: dict[int, list[NDArray[np.float32]]] = {index: [] for index in range(len(clips))}
+
+    def answer(wave: NDArray[np.float32], index: int) -> NDArray[np.float64]:
+        heard[index].append(wave)
+        return np.eye(8)[clips.labels[index]]
+
+    curve = noise_curve(answer, clips, waves, rate_hz=RATE_HZ, kinds=("telephone", "white", "reverberation"))
+    assert [(e.kind, e.ratio_db) for e in curve] == [
+        ("clean", None),
+        ("telephone", None),
+        *(("white", r) for r in (20, 10, 5, 0)),
+        ("reverberation", None),
+    ]
+    np.testing.assert_array_equal(heard[0][1], telephone(waves[0], rate_hz=RATE_HZ))
+    assert heard[0][6].shape == waves[0].shape
+    assert np.abs(heard[0][6] - waves[0]).max() > 0.01
+    assert noise_chart(curve).startswith(b"\x89PNG")

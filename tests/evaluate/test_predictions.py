@@ -61,6 +61,35 @@ def rows(n: int = 40, *, subjects: list[str] | None = None, clips: list[str] | N
     return fake, plain.with_columns(split=np.full(n, ""), **named)
 
 
+def test_among_some_classes_the_others_are_never_predicted() -> None:
+    images = make_images(14)
+    truth = np.arange(14) % 7
+    logits = 3 * np.eye(7)[truth]
+    logits[:, FER7.index("disgust")] = 9  # the model would always say so
+    predictions = predict(Fake(images, {"fer7": logits}, spec(output(FER7, default=True))), data(images, truth))
+    assert set(predictions.classes.tolist()) == {FER7.index("disgust")}
+    some = predictions.among(("happy", "anger", "neutral"))
+    assert some.label_set.emotions == ("anger", "happiness", "neutral")
+    assert len(some.truth) == 6
+    assert some.n_no_common_label == 8
+    np.testing.assert_array_equal(some.classes, some.truth)
+    e = np.exp(3)
+    np.testing.assert_allclose(some.probabilities.max(axis=1), e / (e + 2))
+    np.testing.assert_allclose(some.probabilities.sum(axis=1), 1)
+    assert some.labels_mapping.endswith("; among anger, happiness, neutral")
+    for wrong, message in (
+        (("anger",), "at least two"),
+        (("anger", "angry"), "two different"),
+        (("calm", "anger"), "calm"),
+    ):
+        with pytest.raises(InputError, match=message):
+            predictions.among(wrong)
+    with pytest.raises(DatasetError, match="is of anger, fear"):
+        predict(Fake(images, {"fer7": logits}, spec(output(FER7, default=True))), data(images, np.full(14, 3))).among(
+            ("anger", "fear")
+        )
+
+
 def test_subjects_seen_in_training_are_those_of_the_same_dataset_in_any_form() -> None:
     learned = {"dataset": "folder", "subjects": ["Ann", "Ben"]}
     assert training_subjects(learned, "folder") == training_subjects(learned, "table") == {"Ann", "Ben"}

@@ -67,6 +67,9 @@ def test_wav_of_every_width(dtype: str, bits: int | None, step: float) -> None:
         ("matroska", "flac", 22050, "mkv", -90),
         ("aiff", "pcm_s16be", 8000, "aiff", -90),
         ("mov", "alac", 44100, "mov", -85),
+        ("caf", "pcm_s16le", 44100, "caf", -90),
+        ("w64", "pcm_s16le", 16000, "w64", -90),
+        ("wv", "wavpack", 44100, "wavpack", -40),  # of eight bits
     ],
 )
 def test_every_container_gives_the_wave_at_its_time(
@@ -345,6 +348,15 @@ def test_nan_becomes_silence() -> None:
 
 
 # --- damaged files ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("container", "codec", "rate"), [("ac3", "ac3", 48000), ("wav", "g722", 16000)])
+def test_codecs_that_sound_late_are_whole(container: str, codec: str, rate: int) -> None:
+    # Their filters delay the sound by up to 16 ms, which no header tells.
+    audio = read_audio(encoded(sine(rate, 2.0), rate, container, codec))
+    assert audio.warnings == ()
+    assert abs(audio.duration_s - 2.0) < 0.04
+    assert np.sqrt(np.mean(audio.wave[4000:-4000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
 
 
 @pytest.mark.parametrize(

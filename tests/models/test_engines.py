@@ -223,7 +223,8 @@ def test_speech_is_read_the_same_by_either_engine() -> None:
     wave = voiced(2 * RATE, np.random.default_rng(3))
     ours, other = (SpeechAnalyzer(engine=engine).clip_logits(wave, rate_hz=RATE) for engine in runtime.ENGINES)
     for output, logits in ours.items():
-        np.testing.assert_allclose(other[output], logits, atol=1e-4)
+        # Its bands are logarithms down to 100 dB under the peak, where sums in another order differ.
+        np.testing.assert_allclose(other[output], logits, atol=2e-3)
 
 
 def test_running_openvino_writes_and_sends_nothing(spec: ModelSpec, tmp_path: Path) -> None:

@@ -87,9 +87,9 @@ def test_a_table_of_speech(speech: SpeechResult, failed: FailedItem) -> None:
 
 
 def test_a_line_sums_up_an_audio_file(speech: SpeechResult) -> None:
-    assert speech_summary(speech) == "call.wav: 4.0 s of speech in 6.0 s: anger 75%, calm 25%"
+    assert speech_summary(speech) == "call.wav: 4.0 s of speech in 6.0 s: anger 75%, unsure 25%"
     hours = speech_summary(scaled(speech, 1000, None))
-    assert hours == "1 h 6 min 40 s of speech in 1 h 40 min 0 s: anger 75%, calm 25%"
+    assert hours == "1 h 6 min 40 s of speech in 1 h 40 min 0 s: anger 75%, unsure 25%"
     silent = SpeechResult(2.0, (SpeechSegment(0.0, 2.0, False),))
     assert speech_summary(silent) == "no speech in 2.0 s"
 

@@ -405,3 +405,15 @@ def test_many_threads_get_what_one_would(analyzer: SpeechAnalyzer) -> None:
     for thread in threads:
         thread.join()
     assert [together[number] for number in range(4)] == alone
+
+
+def test_neighbors_of_one_emotion_in_the_labels_asked_for_are_one_segment(record: Path, heard: None) -> None:
+    # Neutral, then calm: two emotions of ravdess8, one of fer7.
+    wave = np.concatenate([silence(10), sound(200, 0), sound(200, 1), silence(40)])
+    eight, seven = (SpeechAnalyzer(record, output=name, threads=1) for name in ("ravdess8", "fer7"))
+    found = [segment for segment in eight.analyze(wave, rate_hz=RATE).segments if segment.speech]
+    assert [segment.emotion.top for segment in found if segment.emotion] == ["neutral", "calm"]
+    (one,) = [segment for segment in seven.analyze(wave, rate_hz=RATE).segments if segment.speech]
+    assert one.emotion is not None
+    assert one.emotion.top == "neutral"
+    assert (one.start_s, one.end_s) == (found[0].start_s, found[1].end_s)

@@ -16,7 +16,7 @@ from mien.speech.features import MEL_CNN, Settings, log_mel, peak_normalized  # 
 from mien.train.export import PARITY, FrontEnd, deploy, export_graph, parity, round_weights  # noqa: E402
 from mien.train.nets import NETWORKS, SpeechNetwork, build_network  # noqa: E402
 from mien.train.nets.base import at_rms, count_multiply_adds, count_parameters, summary, under_peak  # noqa: E402
-from mien.train.nets.campplus import translate  # noqa: E402
+from mien.train.nets.campplus import _segments, translate  # noqa: E402
 from mien.train.nets.speech_resnet import SpeechResNet  # noqa: E402
 
 HEADS = {"ravdess8": 8}
@@ -187,9 +187,14 @@ def test_frames_of_cam_plus_plus_see_the_mean_of_their_two_seconds() -> None:
     net = small("campplus")
     layer = net.blocks[0][0]  # type: ignore[index,union-attr]
     values = torch.randn(2, 128, 250, generator=torch.Generator().manual_seed(0))
-    alone = torch.cat([layer(values[:1, :, :230], None), torch.zeros(1, 32, 20)], dim=2)
+    short = values[:1, :, :230]
+    alone = torch.cat([layer(short, None, _segments(230, None, like=short)), torch.zeros(1, 32, 20)], dim=2)
     inside = (torch.arange(250) < 230).float()[None, None].expand(2, -1, -1)
-    torch.testing.assert_close(layer(values * inside, inside)[:1, :, :229], alone[..., :229], atol=1e-5, rtol=1e-4)
+    found = layer(values * inside, inside, _segments(250, inside, like=values))
+    torch.testing.assert_close(found[:1, :, :229], alone[..., :229], atol=1e-5, rtol=1e-4)
+    members = _segments(250, inside, like=values)
+    assert members.shape == (2, 250, 3)
+    assert members.sum(dim=1).tolist() == [[100, 100, 30]] * 2
 
 
 @pytest.mark.parametrize("blocks", [0, 4])

@@ -53,7 +53,12 @@ class _Done(NamedTuple):
 @click.option("--option", "pairs", multiple=True, metavar="KEY=VALUE", help="Another option of the dataset.")
 @click.option("--on", multiple=True, metavar="NAME[:SPLIT]=PATH", help="Another dataset; may be given several times.")
 @click.option("--labels-as", metavar="OUTPUT", help="Which output to use, if not the one that fits the data best.")
-@click.option("--noise", is_flag=True, help="Speech: measure in white noise and babble too, at 20, 10, 5 and 0 dB.")
+@click.option(
+    "--classes", metavar="A,B,...", help="Measure among these classes alone: those that a dataset has, of more."
+)
+@click.option(
+    "--noise", is_flag=True, help="Speech: also in white noise and babble at 20 to 0 dB, by telephone and in a room."
+)
 @click.option("--flip", is_flag=True, help="Average each image with its mirror image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the model's runtime.")
 @engine_options
@@ -73,6 +78,7 @@ def command(
     pairs: tuple[str, ...],
     on: tuple[str, ...],
     labels_as: str | None,
+    classes: str | None,
     noise: bool,
     flip: bool,
     threads: int | None,
@@ -112,6 +118,9 @@ def command(
     names = [name for name in (dataset, *(part.partition("=")[0].partition(":")[0] for part in on)) if name]
     kind = _detect_kind(names, words)
     _reject(kind)
+    among = tuple(filter(None, map(str.strip, (classes or "").split(","))))
+    if among and noise:
+        raise click.UsageError("--noise is for all classes of the data: leave out --classes")
     choices = _choices(dataset, data, split, labels, protocol, pairs, on, kind=kind)
     if report is not None:
         # Nobody should wait for the predictions to learn that the charts cannot be drawn.
@@ -127,7 +136,7 @@ def command(
     done: list[_Done] = []
     comparisons: list[PairedResult] = []
     for choice in choices:
-        some = _evaluate(choice, named, kind, options, noise=noise, several=several)
+        some = _evaluate(choice, named, kind, options, among=among, noise=noise, several=several)
         comparisons += _compare(some)
         done += some
     if not done:
@@ -186,6 +195,7 @@ def _evaluate(
     kind: str,
     options: dict[str, Any],
     *,
+    among: tuple[str, ...],
     noise: bool,
     several: bool,
 ) -> list[_Done]:
@@ -202,6 +212,8 @@ def _evaluate(
             count, unit = int((samples.labels >= 0).sum()), UNITS[kind]
             with shell.progress(count, f"evaluating {name}" if several else "evaluating", unit=unit) as advance:
                 predictions = predict(model, samples, progress=advance, **options)
+            if among:
+                predictions = predictions.among(among)
             curve = _noise_curve(model, predictions, name if several else "") if noise else ()
             evaluation = measure(predictions, training=training, noise=curve)
         except MienError as error:
@@ -236,10 +248,11 @@ def _open(
 
 
 def _noise_curve(model: Any, predictions: Predictions, name: str) -> tuple[NoiseFigures, ...]:
-    from mien.evaluate.noise import KINDS, can_babble, model_noise_curve
+    from mien.evaluate.noise import CHANNELS, KINDS, can_babble, model_noise_curve
 
-    kinds = KINDS if can_babble(predictions.samples) else ("white",)
-    if kinds != KINDS:
+    babbles = can_babble(predictions.samples)
+    kinds = (*(KINDS if babbles else ("white",)), *CHANNELS)
+    if not babbles:
         shell.note(f"no babble: all clips of {predictions.samples.name} are of one subject")
     what = f"evaluating {name} in noise" if name else "evaluating in noise"
     with shell.progress(len(predictions.samples), what, unit="clips") as advance:
@@ -306,6 +319,8 @@ def _describe_command(d: _Done, *, forced: bool, engines: dict[str, Any]) -> str
         parts.append(named.get(key, f"--option {key}={value}"))
     if forced:
         parts.append(f"--labels-as {d.evaluation.output}")
+    if "; among " in d.predictions.labels_mapping:
+        parts.append(f"--classes {','.join(d.predictions.label_set)}")
     parts += [flag for flag, used in (("--flip", d.evaluation.views == 2), ("--noise", d.evaluation.noise)) if used]
     parts += [f"--{name} {value}" for name, value in engines.items() if is_given(name)]
     return " ".join(parts)

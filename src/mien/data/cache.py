@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mien._checks import warn
 
-__all__ = ["VARIABLE", "cache_folder", "cached_arrays"]
+__all__ = ["VARIABLE", "cache_folder", "cached_arrays", "kept_arrays"]
 
 VARIABLE = "MIEN_CACHE_DIR"
 """Environment variable that names the folder; set to nothing, it turns the cache off."""
@@ -81,6 +81,29 @@ def cached_arrays(
     if _stamp(path, loader, version) == before:
         _store(entry, {**arrays, _STAMP: np.array(before)})
     return arrays
+
+
+def kept_arrays(name: str, stamp: str, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return arrays that take long to compute: from the cache if they are there, else computed, and then cached.
+
+    Parameters
+    ----------
+    name : str
+        Name of what computes them.
+    stamp : str
+        Everything that they depend on.
+    make : callable
+        Computes them; what it raises is not caught.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return make()
+    entry = folder / f"{name}-{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.npz"
+    found = _load(entry, stamp)
+    if found is None:
+        found = make()
+        _store(entry, {**found, _STAMP: np.array(stamp)})
+    return found
 
 
 def _stamp(path: Path, loader: str, version: int) -> str | None:

@@ -74,6 +74,7 @@ DATASETS: Registry[Dataset] = Registry(
         "crema_d": "mien.data.speech:CREMA_D",
         "tess": "mien.data.speech:TESS",
         "savee": "mien.data.speech:SAVEE",
+        "nemo": "mien.data.speech:NEMO",
         "speech_folder": "mien.data.speech:SPEECH_FOLDER",
         "baum2": "mien.data.baum2:BAUM2",
         "ckplus_sequences": "mien.data.ckplus:CKPLUS_SEQUENCES",

@@ -37,6 +37,7 @@ __all__ = [
     "CREMA_D",
     "EMODB",
     "METHODS",
+    "NEMO",
     "RAVDESS",
     "RAVDESS_NAMES",
     "SAVEE",
@@ -46,6 +47,7 @@ __all__ = [
     "LeftOutError",
     "NamePattern",
     "detect_dataset",
+    "emotion_in",
     "list_ravdess",
     "list_speech_folder",
     "parse_ravdess",
@@ -59,6 +61,7 @@ METHODS = ("stretch", "pitch", "noise")
 """How copies are made; what else stands behind two underscores belongs to a name."""
 
 _COPY_NAME = re.compile(rf"(.+){COPY}((?:{'|'.join(METHODS)})[-+.0-9e]+)")
+_WORDS = re.compile(r"[\W\d_]+")
 _SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 
 
@@ -225,8 +228,10 @@ sex stands in a table apart (``VideoDemographics.csv``), not in the names, so it
 
 TESS_NAMES = NamePattern(
     "tess",
-    # One published file, OA_bite_neutral.wav, misses a letter.
-    re.compile(r"(?P<subject>OA|YA)F?_(?P<statement>[a-z']+)_(?P<emotion>[a-z]+)", re.IGNORECASE),
+    # One published file, OA_bite_neutral.wav, misses a letter.  Copies that others made put words before or behind.
+    re.compile(
+        r"(?:.*[^a-z])?(?P<subject>OA|YA)F?_(?P<statement>[a-z']+)_(?P<emotion>[a-z]+)(?:[^a-z].*)?", re.IGNORECASE
+    ),
     "OAF_back_angry (speaker, word, emotion)",
     {
         "emotion": {
@@ -258,6 +263,24 @@ SAVEE_NAMES = NamePattern(
 )  # fmt: skip
 """SAVEE (Haq and Jackson, "Speaker-dependent audio-visual emotion recognition", AVSP 2009;
 http://kahlan.eps.surrey.ac.uk)."""
+
+NEMO_NAMES = NamePattern(
+    "nemo",
+    re.compile(r"(?P<subject>[A-Z]{2}\d)_(?P<emotion>[a-z]+)_(?P<statement>\d+)", re.IGNORECASE),
+    "WR0_surprised_64 (speaker, emotion, sentence)",
+    {
+        "emotion": {
+            "anger": "anger", "fear": "fear", "happiness": "happiness", "neutral": "neutral", "sadness": "sadness",
+            "surprised": "surprise",
+        },
+        "subject": _same("EB0", "IC0", "KD0", "KS0", "MK0", "MP0", "SM0", "TP0", "WR0"),
+    },
+    "{subject}_{emotion}_{statement}",
+    dict.fromkeys(("EB0", "IC0", "KD0", "MK0"), "female")
+    | dict.fromkeys(("KS0", "MP0", "SM0", "TP0", "WR0"), "male"),
+)  # fmt: skip
+"""nEMO (Christop, "nEMO: Dataset of Emotional Speech in Polish", LREC-COLING 2024, arXiv:2404.06292; CC BY-NC-SA 4.0);
+the speakers' sex is that of its table ``data.tsv``, statements are the numbers of its sentences."""
 
 _ACTORS = tuple(f"{number:02}" for number in range(1, 25))
 
@@ -514,16 +537,19 @@ def _parse_ravdess_folder(file: str, filters: Mapping[str, str | None]) -> Row |
     return Row(file, emotion, clip=f"{emotion}/{format_path(stem)}", split=split, method=method)
 
 
+_PATTERNS = (EMODB_NAMES, CREMA_D_NAMES, TESS_NAMES, SAVEE_NAMES, NEMO_NAMES)
+
+
 def detect_dataset(path: str | Path) -> str:
     """Return which corpus of speech a folder looks like, by names of its first files; ``speech_folder`` in doubt."""
     root = Path(path)
     files = list(islice(_find_audio(root, []), 20))
     if (root / MANIFEST).is_file() or any(
-        emotion_of(part) for file in files for part in PurePosixPath(file).parent.parts
+        emotion_in(part) for file in files for part in PurePosixPath(file).parent.parts
     ):
         return "speech_folder"
     parsers = {"ravdess": lambda file: parse_ravdess(file) is not None}
-    parsers |= {names.name: partial(_fits, names) for names in (EMODB_NAMES, CREMA_D_NAMES, TESS_NAMES, SAVEE_NAMES)}
+    parsers |= {names.name: partial(_fits, names) for names in _PATTERNS}
     return next((name for name, fits in parsers.items() if files and all(map(fits, files))), "speech_folder")
 
 
@@ -540,9 +566,10 @@ _SEXES = {"male": "male", "m": "male", "female": "female", "f": "female", "": ""
 def list_speech_folder(path: str | Path, *, labels: str | None = None, subject: str | None = None) -> Samples:
     """List the audio files of a folder by the folders they lie in, or by its ``manifest.csv``.
 
-    Without a manifest: ``<split>/<emotion>/file`` or ``<emotion>/file`` (emotions by any common word; splits train,
-    test, val). A copy's name ends in two underscores and how it was made (``__stretch0.81``, ``__pitch+2``,
-    ``__noise0.006``); files of one emotion and the same name before that are one original recording, in whatever split.
+    Without a manifest: ``<split>/<emotion>/file`` or ``<emotion>/file`` (emotions by any common word, also with numbers
+    and other words: ``01Neutral``; splits train, test, val). A copy's name ends in two underscores and how it was made
+    (``__stretch0.81``, ``__pitch+2``, ``__noise0.006``); files of one emotion and the same name before that are one
+    original recording, in whatever split.
 
     The manifest's columns are file (relative to the folder) and emotion, and any of subject, sex (male, female), clip
     (the original recording; also ``origin``), split, intensity, statement, method (how a copy was made; empty for
@@ -587,16 +614,26 @@ def list_speech_folder(path: str | Path, *, labels: str | None = None, subject: 
     return _list_audio("speech_folder", path, chosen, parse)
 
 
+def emotion_in(folder: str) -> str:
+    """Return the emotion that a folder's name has among its words: ``01Neutral``, ``OAF_Pleasant_surprise``.
+
+    Nothing for a name without an emotion, or with two.
+    """
+    whole = emotion_of(folder)
+    found = {emotion_of(word) for word in _WORDS.split(folder)} - {""}
+    return whole or (found.pop() if len(found) == 1 else "")
+
+
 def _parse_folder(file: str, *, pattern: re.Pattern[str] | None) -> Row:
     folders = PurePosixPath(file).parent.parts
-    emotion = next(filter(None, map(emotion_of, reversed(folders))), "")
+    emotion = next(filter(None, map(emotion_in, reversed(folders))), "")
     if not emotion:
         raise BadNameError("expected a folder named by an emotion above it")
     split = split_of(file)
     stem, method = split_copy(file)
     # A folder of the split's name anywhere is the split's.
     within = [part for part in folders if not (split and part.lower() == folders[0].lower())]
-    clip = "/".join([*(part for part in within if emotion_of(part) != emotion), emotion, stem])
+    clip = "/".join([*(part for part in within if emotion_in(part) != emotion), emotion, stem])
     return Row(file, emotion, subject=match_pattern(pattern, file), clip=clip, split=split, method=method)
 
 
@@ -651,6 +688,11 @@ SAVEE = Dataset(
     "audio",
     "SAVEE (Haq and Jackson 2009): four men, seven emotions",
     SAVEE_NAMES.list_samples,
+)
+NEMO = Dataset(
+    "audio",
+    "nEMO (Christop 2024): nine Polish actors, 90 sentences, six emotions",
+    NEMO_NAMES.list_samples,
 )
 SPEECH_FOLDER = Dataset(
     "audio",

@@ -1,4 +1,7 @@
-"""How much of a speech model is left in noise: white noise and the babble of others, at given ratios to the speech."""
+"""How much of a speech model is left in noise, over a telephone line, and in a room.
+
+Noise is white, or the babble of others, at given ratios to the speech.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,10 @@ from mien.evaluate.evaluation import NoiseFigures, figures_of
 from mien.evaluate.predictions import AudioModel, Predictions, mapping_to, resampling_groups
 from mien.output import plots
 from mien.speech.activity import speech_bounds
+from mien.speech.channel import reverberate, telephone
 
 __all__ = [
+    "CHANNELS",
     "KINDS",
     "RATIOS_DB",
     "VOICES",
@@ -35,6 +40,9 @@ Wave = NDArray[np.float32]
 
 KINDS = ("white", "babble")
 """White noise, and several other clips at once."""
+
+CHANNELS = ("telephone", "reverberation")
+"""A telephone line, and a room of `mien.speech.channel.ROOM_S`; without a ratio."""
 
 RATIOS_DB = (20.0, 10.0, 5.0, 0.0)
 """Speech to noise, in decibels."""
@@ -79,7 +87,7 @@ def noise_curve(
     rate_hz : int
         Their samples per second.
     kinds : sequence of str
-        Which of `KINDS`.
+        Which of `KINDS` and `CHANNELS`.
     ratios_db : sequence of float
         From -60 to 100.
     seed, resamples : int
@@ -90,7 +98,7 @@ def noise_curve(
     Returns
     -------
     tuple of NoiseFigures
-        Clean first, then the ratios of each kind in the order given.
+        Clean first, then each kind in the order given, noise at each ratio.
 
     Raises
     ------
@@ -100,17 +108,22 @@ def noise_curve(
     read = _checked(clips, waves, kinds, ratios_db)
     check_integer(rate_hz, "rate_hz", low=1)
     noises = NoiseMaker(clips, read, rate_hz=rate_hz, seed=seed)
-    cases = [(kind, float(ratio)) for kind in kinds for ratio in ratios_db]
+    cases: list[tuple[str, float | None]] = []
+    for kind in kinds:
+        cases += [(kind, None)] if kind in CHANNELS else [(kind, float(ratio)) for ratio in ratios_db]
     predicted = np.empty((1 + len(cases), len(clips)), dtype=np.int64)
     size = len(clips.label_set)
     for index in range(len(clips)):
         wave = read(index)
         begin, end = noises.bounds(index)
         predicted[0, index] = _top(predict(wave, index), size)
-        made = {kind: noises.make(kind, index, len(wave)) for kind in kinds}
+        made = {kind: noises.make(kind, index, len(wave)) for kind in kinds if kind in KINDS}
         for place, (kind, ratio) in enumerate(cases, start=1):
-            noisy = mix_noise(wave, made[kind], ratio_db=ratio, part=slice(begin, end))
-            predicted[place, index] = _top(predict(noisy, index), size)
+            if ratio is None:
+                changed = _carried(wave, kind, rate_hz, np.random.default_rng([seed, len(KINDS), index]))
+            else:
+                changed = mix_noise(wave, made[kind], ratio_db=ratio, part=slice(begin, end))
+            predicted[place, index] = _top(predict(changed, index), size)
         if progress is not None:
             progress(1)
     groups, _ = resampling_groups(clips)
@@ -121,6 +134,12 @@ def noise_curve(
         values = {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
         curve.append(NoiseFigures(kind=kind, ratio_db=ratio_db, **values))
     return tuple(curve)
+
+
+def _carried(wave: Wave, kind: str, rate_hz: int, generator: np.random.Generator) -> Wave:
+    if kind == "telephone":
+        return telephone(wave, rate_hz=rate_hz)
+    return reverberate(wave, rate_hz=rate_hz, generator=generator)
 
 
 def can_babble(clips: Samples) -> bool:
@@ -239,9 +258,10 @@ def _checked(
 ) -> Callable[[int], Wave]:
     if not len(clips) or (clips.labels < 0).any():
         raise InputError(f"a noise curve needs clips that all have a label, but got {len(clips)} clips")
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    unknown = [kind for kind in kinds if kind not in (*KINDS, *CHANNELS)]
     if unknown or not kinds:
-        raise InputError(f"a kind of noise must be one of {', '.join(KINDS)}, but got {', '.join(unknown) or 'none'}")
+        known = ", ".join((*KINDS, *CHANNELS))
+        raise InputError(f"a kind of noise must be one of {known}, but got {', '.join(unknown) or 'none'}")
     for ratio in ratios_db:
         check_number(ratio, "ratios_db", low=-60, high=100)
     if "babble" in kinds and not can_babble(clips):
@@ -325,9 +345,9 @@ def noise_chart(figures: Sequence[NoiseFigures]) -> bytes:
     kinds: dict[str, list[tuple[float, float, float | None, float | None]]] = {}
     clean = None
     for entry in figures:
-        if entry.ratio_db is None:
+        if entry.kind == "clean":
             clean = entry.uar
-        else:
+        elif entry.ratio_db is not None:
             ends = entry.intervals.get("uar", (None, None))
             kinds.setdefault(entry.kind, []).append((entry.ratio_db, entry.uar, *ends))
     return plots.noise_curves(kinds, clean=clean)

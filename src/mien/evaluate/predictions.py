@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien._checks import check_integer, warn
+from mien.data.files import own_label_set
 from mien.data.samples import Samples, content_hashes
 from mien.data.splits import TRAINING, is_split
 from mien.errors import DatasetError, InputError, MediaError, ModelError
@@ -150,6 +151,48 @@ class Predictions:
         wrong = np.flatnonzero(self.classes != self.truth)
         confidence = self.probabilities[wrong].max(axis=1)
         return wrong[np.argsort(-confidence, kind="stable")][:count]
+
+    def among(self, classes: Sequence[str]) -> Predictions:
+        """Return the predictions for samples of some classes, as if there were no others.
+
+        What a model with more classes can tell of a dataset with fewer: probabilities are divided by their sum over the
+        classes; samples of other classes are left out and counted in ``n_no_common_label``.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            At least two labels of the samples (synonyms understood), in any order.
+
+        Raises
+        ------
+        InputError
+            If there are fewer, one stands twice, or one is no label of the samples.
+        DatasetError
+            If no sample is of these classes.
+        """
+        index = np.array([self.label_set.index(word) for word in classes], dtype=np.int64)
+        if len(index) < 2 or len(set(index.tolist())) < len(index):
+            raise InputError(f"classes must be at least two different ones, but got {', '.join(classes) or 'none'}")
+        index.sort()
+        kept = np.isin(self.truth, index)
+        if not kept.any():
+            raise DatasetError(_none_with(self.samples, f"is of {', '.join(classes)}"))
+        own = own_label_set(tuple(self.label_set.emotions[k] for k in index.tolist()))
+        samples = self.samples.take(kept)
+        labels = np.searchsorted(index, samples.labels)
+        votes = samples.distribution
+        p = self.probabilities[kept][:, index]
+        total = p.sum(axis=1, keepdims=True)
+        return replace(
+            self,
+            samples=replace(
+                samples, label_set=own, labels=labels, distribution=None if votes is None else votes[:, index]
+            ),
+            logits=self.logits[kept][:, index],
+            probabilities=np.where(total > 0, p / np.where(total > 0, total, 1), 1 / len(index)),
+            labels_mapping=f"{self.labels_mapping}; among {', '.join(own.emotions)}",
+            n_no_common_label=self.n_no_common_label + int((~kept).sum()),
+        )
 
     @classmethod
     def from_probabilities(
@@ -431,7 +474,7 @@ def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None)
     name : str, optional
         Name of the output; by default the one with the labels of the data, in whatever order, else the one that maps
         to them with the least loss: first counted are labels of the data that it does not have, then labels of its own
-        that the data does not have.
+        that the data does not have. Of equals, a head goes before a mean of heads.
 
     Returns
     -------
@@ -447,9 +490,9 @@ def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None)
         return spec.output(name)
     wanted = set(label_set.emotions)
 
-    def loss(output: Output) -> tuple[int, int, bool]:
+    def loss(output: Output) -> tuple[int, int, bool, bool]:
         have = set(output.labels.emotions)
-        return len(wanted - have), len(have - wanted), not output.default
+        return len(wanted - have), len(have - wanted), bool(output.mean_of), not output.default
 
     fitting = [output for output in spec.outputs if wanted & set(output.labels.emotions)]
     if not fitting:

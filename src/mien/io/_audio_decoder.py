@@ -225,11 +225,15 @@ class AudioDecoder:
             self.warnings.append(f"the file is truncated: it ends in the middle of a part, at {self._end_s:.1f} s")
 
 
+_GUESSED = ("aac", "ac3", "amr")
+"""Formats of frames without a header of the whole: FFmpeg guesses their length from the size and the first frames."""
+
+
 def _read_duration_s(container: InputContainer, stream: AudioStream, name: str, head: bytes) -> float:
     """Return the length that the file's own header declares, or 0: what was guessed from its size says nothing."""
     if name == "wav":
         return _read_wav_duration_s(head)
-    if name == "aac" or (name == "mp3" and b"Xing" not in head and b"Info" not in head):
+    if name in _GUESSED or (name == "mp3" and b"Xing" not in head and b"Info" not in head):
         return 0.0
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)

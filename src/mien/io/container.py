@@ -39,7 +39,8 @@ __all__ = [
 
 # Playlists and the like name other files, or addresses on the network: none of their demuxers may be chosen.
 _DEMUXERS = (
-    "wav,flac,mp3,aac,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,avi,flv,asf,mpeg,mpegts,mpegvideo,amr,gif,apng"
+    "wav,w64,caf,wv,flac,mp3,aac,ac3,eac3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,avi,flv,asf,mpeg,"
+    "mpegts,mpegvideo,amr,gif,apng"
 )
 
 _COVER = 0x400

@@ -53,6 +53,9 @@ _PREFIXES: tuple[tuple[bytes, Kind, str], ...] = (
     (b"RF64", "audio", "wav"),
     (b".snd", "audio", "au"),
     (b"#!AMR", "audio", "amr"),
+    (b"caff\0\x01", "audio", "caf"),
+    (b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0", "audio", "w64"),
+    (b"wvpk", "audio", "wavpack"),
 )
 
 _RIFF: dict[bytes, tuple[Kind, str]] = {
@@ -227,4 +230,7 @@ def _detect_short_mark(head: bytes) -> tuple[Kind, str]:
         return "video", "mpeg-ts"
     if len(head) >= 4 and head[0] == 0xFF and head[1] in _MPEG_AUDIO and head[2] != 0xFF:
         return "audio", _MPEG_AUDIO[head[1]]
+    # AC-3 and its successor: the sync word, and a version that exists (ATSC A/52, 5.3 and E.1.3).
+    if len(head) >= 6 and head[:2] == b"\x0b\x77" and head[5] >> 3 <= 16:
+        return "audio", "ac3"
     return "unknown", ""

@@ -202,14 +202,20 @@ def _ranked(shares: Mapping[str, float]) -> list[tuple[str, float]]:
 def speech_summary(result: SpeechResult, *, ascii_only: bool = False) -> str:
     """Return one line: how much speech there is, and which shares of it have which emotion on top.
 
-    For example ``call.wav: 41.3 s of speech in 60.0 s: neutral 61%, anger 27%, sadness 12%``.
+    For example ``call.wav: 41.3 s of speech in 60.0 s: neutral 61%, anger 27%, unsure 12%``: spans whose emotion is
+    unsure count as such.
     """
     summary = result.summary
     name = "" if result.path is None else f"{printable(result.path, ascii_only)}: "
     whole = format_duration(summary.duration_s)
     if summary.speech_s <= 0:
         return f"{name}no speech in {whole}"
-    shares = _ranked({emotion: seconds / summary.speech_s for emotion, seconds in summary.seconds.items()})
+    seconds: dict[str, float] = {}
+    for segment in result.segments:
+        if segment.emotion is not None:
+            top = "unsure" if segment.emotion.unsure else segment.emotion.top
+            seconds[top] = seconds.get(top, 0.0) + segment.duration_s
+    shares = _ranked({top: length_s / summary.speech_s for top, length_s in seconds.items()})
     words = list_shares(shares, at_least=_MIN_SPEECH_SHARE)
     return f"{name}{format_duration(summary.speech_s)} of speech in {whole}: {words}"
 

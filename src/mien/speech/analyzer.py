@@ -225,15 +225,16 @@ class SpeechAnalyzer(EmotionModel):
 
     def emotion(self, logits: NDArray[np.float32]) -> Emotion:
         """Return the distribution that the logits of `output` stand for, calibrated, in `labels`."""
-        return self._emotion(self.probabilities(logits))
+        return Emotion(self.labels, tuple(self.mapped(logits).tolist()))
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the calibrated distribution that logits stand for, float64 (k,), in the labels of `output`."""
         return softmax(logits, self.output.temperature)
 
-    def _emotion(self, probabilities: NDArray[np.float64]) -> Emotion:
-        mapped = self._mapping.apply(probabilities)
-        return Emotion(self.labels, tuple((mapped / mapped.sum()).tolist()))
+    def mapped(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the calibrated distribution that logits stand for, float64 (k,), in `labels`."""
+        mapped = self._mapping.apply(self.probabilities(logits))
+        return np.asarray(mapped / mapped.sum(), np.float64)
 
 
 class SpeechStream:
@@ -400,7 +401,8 @@ class SpeechStream:
         assert self._averager is not None
         before = self._lead * (begin == self._averager.start)
         cut = self._buffer.slice(begin - before, end + after)
-        return self._analyzer.probabilities(self._analyzer.logits(cut)[self._analyzer.output.name])
+        # In the labels of the segments, so that neighbors are joined by what they are called there.
+        return self._analyzer.mapped(self._analyzer.logits(cut)[self._analyzer.output.name])
 
     def _to_segments(self, pieces: list[WindowSegment]) -> list[SpeechSegment]:
         """Take settled pieces, and return the segments that they end."""
@@ -418,7 +420,12 @@ class SpeechStream:
         if ratio is not None and ratio < _NOISY_DB:
             warnings = (*warnings, f"noisy: {ratio:.0f} dB above the background")
         segment = SpeechSegment(
-            self._reported_s, end_s, True, self._analyzer._emotion(piece.probabilities), warnings, ratio
+            self._reported_s,
+            end_s,
+            True,
+            Emotion(self._analyzer.labels, tuple(piece.probabilities.tolist())),
+            warnings,
+            ratio,
         )
         self._reported_s = end_s
         return segment

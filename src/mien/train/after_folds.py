@@ -111,10 +111,12 @@ def train_final(
     if Recipe.from_dict(content["recipe"] | {"description": recipe.description}) != recipe:
         raise InputError(f"{after} holds the folds of another recipe than {recipe.name!r}")
     result = content["result"]
-    epochs = round(statistics.median(result["epochs"]))
+    # With a second dataset the folds' networks are those of the last epoch, as they are in `mien.train.run.fit`.
+    epochs = recipe.epochs if recipe.domain.dataset else round(statistics.median(result["epochs"]))
     folder = Path(out)
     claim_folder(folder, recipe)
-    report(f"{epochs} epochs, the median of {', '.join(map(str, result['epochs']))}; reading {data}")
+    chosen = "" if recipe.domain.dataset else f", the median of {', '.join(map(str, result['epochs']))}"
+    report(f"{epochs} epochs{chosen}; reading {data}")
     parts = list_training(recipe, data, report=report)
     if (Path(after) / DATA).is_file():
         claim_data(Path(after), parts)
@@ -125,14 +127,17 @@ def train_final(
     corpus = kind_of(recipe).make_corpus(recipe, parts)
     if best_epoch(folder / "history.csv") < epochs:
         # The schedule is that of the folds, so that the network of an epoch is what it was there.
-        fit(recipe, corpus, None, folder, options=replace(options or RunOptions(), stop_after=epochs), report=report)
+        learned = kind_of(recipe).extend(recipe, corpus, folder, report=report) if recipe.domain.dataset else corpus
+        fit(recipe, learned, None, folder, options=replace(options or RunOptions(), stop_after=epochs), report=report)
     deployed = deploy(load_checkpoint(folder, recipe, epoch="last"))
     graph, _ = kind_of(recipe).export_graph(deployed, corpus)
     record = make_record(recipe, deployed, graph, describe_data(recipe, corpus))
     k, head = content["k"], result["head"]
     record["training"] |= subjects_table(recipe, corpus) | {
         "epochs": epochs,
-        "selected_on": f"validation speakers within each of {k} folds: the median of their best epochs",
+        "selected_on": f"validation speakers within each of {k} folds: the median of their best epochs"
+        if chosen
+        else "nothing: the epochs are the recipe's",
         "temperature_fitted_on": f"the out-of-fold predictions of {k} folds over speakers",
     }
     record["outputs"] = [output_table(corpus.label_sets[head], figures["temperature_fitted"] or 1.0)]

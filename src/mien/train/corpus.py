@@ -80,15 +80,15 @@ class Corpus:
             group=self.group[index],
         )
 
-    def with_domain(self, other: Samples, images: NDArray[np.uint8], *, smoothing: float) -> Corpus:
-        """Return the rows with labeled images of another dataset behind, which every head learns.
+    def with_domain(self, other: Samples, inputs: dict[str, NDArray[Any]], *, smoothing: float) -> Corpus:
+        """Return the rows with labeled samples of another dataset behind, which every head learns.
 
         Parameters
         ----------
         other : Samples
-            The images' labels, which all heads must have.
-        images : numpy.ndarray
-            uint8 of shape (m, H, W), as large as those of this corpus.
+            Their labels, which all heads must have.
+        inputs : dict of str to numpy.ndarray
+            Their inputs, each of length m, of the shape that they have in this corpus.
         smoothing : float
             Share of a label that is spread over all classes by heads that learn from votes, whose targets the loss
             leaves as they are.
@@ -115,7 +115,7 @@ class Corpus:
         return replace(
             self,
             samples=joined,
-            inputs={"images": np.concatenate([self.inputs["images"], images])},
+            inputs={name: np.concatenate([part, inputs[name]]) for name, part in self.inputs.items()},
             targets=targets,
             truth=truth,
             group=np.concatenate([self.group, self.group.max(initial=-1) + 1 + np.arange(len(other))]),

@@ -76,7 +76,7 @@ class Faces(Kind[FaceNetwork]):
             other = other.take(is_split(other.splits, ("", *TRAINING)))
             images.append(other.images)
             smoothing = recipe.loss.label_smoothing
-            training = training.with_domain(other, fit_images(other.images, size), smoothing=smoothing)
+            training = training.with_domain(other, {"images": fit_images(other.images, size)}, smoothing=smoothing)
             index = np.concatenate([index, np.arange(len(index), len(training)).repeat(domain.repeat)])
         if teachers:
             known = folder / "teachers.npz"
@@ -143,7 +143,7 @@ def _load_teacher(name: str) -> FaceNetwork:
     if name not in registry.MODELS:
         net = load_network(Path(name))
     else:
-        recipe, outputs = load_recipe(name), registry.get(name).outputs
+        recipe, outputs = load_recipe(name), registry.get(name).heads
         net = build_network(recipe.net, {o.name: len(o.labels) for o in outputs}, **recipe.net_options)
         init_network(net, name)
     if not isinstance(net, FaceNetwork):

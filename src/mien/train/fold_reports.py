@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mien.evaluate import NoiseFigures, Predictions, measure
 from mien.evaluate.documents import escape, section
-from mien.evaluate.noise import Waves, noise_curve
+from mien.evaluate.noise import CHANNELS, KINDS, Waves, noise_curve
 from mien.evaluate.report import summary_table, to_json, write_report
 from mien.models import runtime
 from mien.train.corpus import Corpus
@@ -28,6 +29,8 @@ __all__ = ["SUMMARY", "write_speech_report", "write_video_report"]
 
 SUMMARY = "out-of-fold.json"
 """The figures of all folds together, within the folder of a way."""
+
+_RATIOS_DB = (20.0,)
 
 _UNSEEN = "out of fold: every subject is predicted by a network that did not learn from it"
 _LEAKS = "this split leaks: the figures say how much a leak adds, not how well the network does"
@@ -94,17 +97,23 @@ def _noise_curve(
     for number in np.unique(fold).tolist():
         net = load_checkpoint(folder / f"fold-{number}", recipe)
         assert isinstance(net, SpeechNetwork)
-        # The graph is several times as fast as the network, and is what users would get.
-        nets[number] = net, kind_of(recipe).export_graph(deploy(net), corpus)[1]
+        # The graph is several times as fast as the network, and is what users would get; a body that stays as it starts
+        # is the same in every fold.
+        session = next(iter(nets.values()))[1] if nets and net.views else None
+        nets[number] = net, session or kind_of(recipe).export_graph(deploy(net), corpus)[1]
 
     def predict(wave: NDArray[np.float32], index: int) -> NDArray[np.float32]:
         net, session = nets[int(fold[index])]
         (head,) = net.heads
-        logits: NDArray[np.float32] = session.run({"wave": cut_recording(wave, net)[None]})[f"logits_{head}"][0]
-        return logits
+        found = session.run({"wave": cut_recording(wave, net)[None]})
+        if not net.views:
+            return np.asarray(found[f"logits_{head}"][0], np.float32)
+        with torch.no_grad():
+            return np.asarray(net.eval()(torch.from_numpy(found["embedding"]))[head][0].numpy(), np.float32)
 
     rate_hz = next(iter(nets.values()))[0].settings.rate_hz
-    return noise_curve(predict, corpus.samples, Waves(corpus.samples, rate_hz=rate_hz), rate_hz=rate_hz)
+    waves = Waves(corpus.samples, rate_hz=rate_hz)
+    return noise_curve(predict, corpus.samples, waves, rate_hz=rate_hz, kinds=(*KINDS, *CHANNELS), ratios_db=_RATIOS_DB)
 
 
 def write_video_report(

@@ -235,6 +235,8 @@ def _cross_validate(
                 found = found | {f"{head}@{name}": p for name, own in alone.items() for head, p in own.items()}
             else:
                 training, validation = _inner_split(rest, recipe, way)
+                if recipe.domain.dataset:
+                    training = kind_of(recipe).extend(recipe, training, place, report=report)
                 start = net if way == "continued" else None
                 net = fit(recipe, training, validation, place, options=options, start=start, report=report)
                 if net is None:

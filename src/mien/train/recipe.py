@@ -157,7 +157,7 @@ class Distillation:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A second dataset of faces to train on, of another kind than the first.
+    """A second dataset of faces or of speech to train on, of another kind than the first.
 
     Validation stays the first's, which cannot choose the epoch for both: the last is kept.
 
@@ -168,7 +168,8 @@ class Domain:
     path : str
         Its file or folder.
     repeat : int
-        How often each of its rows for training comes in an epoch.
+        How often each of its rows for training comes in an epoch.  Of speech, the first dataset's rows are repeated
+        until there are about as many.
     """
 
     dataset: str = ""

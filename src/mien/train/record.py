@@ -42,6 +42,8 @@ _TERMS["ferplus"] = _TERMS[BOTH]
 _TERMS["photographs"] = ("photographs: Apache-2.0", "github.com/muxspace/facial_expressions")
 _TERMS["ravdess"] = ("RAVDESS: CC BY-NC-SA 4.0", "Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391")
 
+_TERMS["nemo"] = ("nEMO: CC BY-NC-SA 4.0", "Christop 2024, arXiv:2404.06292")
+
 
 def describe_data(recipe: Recipe, training: Corpus, validation: Corpus | None = None) -> list[str]:
     """Return what a network learned from, one line each, for its record; beside validation rows or not."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,20 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mien.data import load_dataset
+from mien.data.cache import kept_arrays
 from mien.data.prepare.augment_audio import MEL_CNN_CHANGES
 from mien.data.samples import Samples
+from mien.data.splits import TRAINING, is_split
 from mien.errors import InputError
+from mien.models import runtime
 from mien.speech.activity import PAD_S, speech_bounds
 from mien.speech.features import Settings, log_mel, peak_normalized
 from mien.speech.warp import add_noise, pitch_shift, time_stretch
 from mien.train.corpus import Corpus
 from mien.train.data import Augment
-from mien.train.export import Deployed, deploy
+from mien.train.export import Deployed, deploy, export_graph, round_weights
 from mien.train.init import BODY, init_network
 from mien.train.kinds import Kind, Logits, build_for
 from mien.train.nets import SpeechNetwork
 from mien.train.recipe import Recipe
-from mien.train.run import best_precision
+from mien.train.views import VIEWS_VERSION, speech_views
 
 __all__ = ["COPIES", "Speech", "cut_recording"]
 
@@ -56,14 +62,35 @@ class Speech(Kind[SpeechNetwork]):
     def read_inputs(self, recipe: Recipe, samples: Samples) -> dict[str, NDArray[Any]]:
         """Read the recordings and return their spectrograms with margins."""
         net = build_for(recipe, {samples.label_set.name: len(samples.label_set)})
-        waves = (samples.read_audio(row, net.settings.rate_hz) for row in range(len(samples)))
-        inputs = _spectrograms(waves, net)
-        if not net.views:
-            return inputs
-        if BODY not in recipe.freeze or not recipe.init:
-            raise InputError(f'recipe {recipe.name!r}: net_options.views needs init and freeze = ["{BODY}"]')
-        init_network(net, recipe.init)
-        return inputs | {"embeddings": self._embeddings(recipe, net.eval(), inputs)}
+        if net.views:
+            return {"embeddings": self._embeddings(recipe, net, samples, net.views)}
+        return _spectrograms((samples.read_audio(row, net.settings.rate_hz) for row in range(len(samples))), net)
+
+    def extend(
+        self, recipe: Recipe, training: Corpus, folder: Path, *, report: Callable[[str], object] = str
+    ) -> Corpus:
+        """Return the rows for training with those of the recipe's second dataset.
+
+        Where it is larger, the first dataset's rows are repeated until there are about as many.
+        """
+        del folder  # nothing is kept there
+        domain = recipe.domain
+        if recipe.distillation.fixed:
+            raise InputError(f"recipe {recipe.name!r}: distillation.fixed is for images, not {recipe.kind}")
+        other = load_dataset(domain.dataset, domain.path).labeled()
+        other = other.take(is_split(other.splits, ("", *TRAINING))).with_present_classes()
+        report(f"{len(other)} {self.noun} of {domain.dataset}: {', '.join(other.label_set.emotions)}")
+        first = np.arange(len(training)).repeat(max(round(domain.repeat * len(other) / len(training)), 1))
+        second = np.arange(len(training), len(training) + len(other)).repeat(domain.repeat)
+        net = build_for(recipe, training.heads)
+        if net.views:
+            # Voices are many there: one copy of each, as often as there are others of the first dataset's.
+            embeddings = self._embeddings(recipe, net, other, 1)
+            inputs = {"embeddings": embeddings[:, np.arange(1 + net.views) % 2]}
+        else:
+            inputs = self.read_inputs(recipe, other)
+        joined = training.with_domain(other, inputs, smoothing=recipe.loss.label_smoothing)
+        return joined.take(np.concatenate([first, second]))
 
     def prepare(self, net: SpeechNetwork, corpus: Corpus) -> None:
         """Give the network the statistics of the embeddings of the training recordings."""
@@ -80,9 +107,7 @@ class Speech(Kind[SpeechNetwork]):
                 return (embeddings[index, view],)
 
             return draw
-        return self._change(recipe, net, corpus.inputs["spectrograms"])
-
-    def _change(self, recipe: Recipe, net: SpeechNetwork, recordings: NDArray[Any]) -> Augment:
+        recordings = corpus.inputs["spectrograms"]
         augmentation, rate = recipe.sound, net.settings.rate_hz / net.settings.hop
         loose = int(augmentation.edges_s * rate) if net.trim else 0
 
@@ -104,11 +129,7 @@ class Speech(Kind[SpeechNetwork]):
         at = index.numpy()
         if "embeddings" in corpus.inputs:
             return (torch.from_numpy(corpus.inputs["embeddings"][at, 0]),)
-        return self._plain_inputs(net, corpus.inputs, at)
-
-    def _plain_inputs(
-        self, net: SpeechNetwork, recordings: dict[str, NDArray[Any]], at: NDArray[np.int64]
-    ) -> tuple[Tensor, Tensor]:
+        recordings = corpus.inputs
         edges = recordings["edges"][at].tolist()
         parts = [
             spectrogram[:, before : spectrogram.shape[1] - after]
@@ -119,19 +140,30 @@ class Speech(Kind[SpeechNetwork]):
         mask = _mask(lengths, frames)
         return net.level(db, mask), mask
 
-    def _embeddings(
-        self, recipe: Recipe, net: SpeechNetwork, recordings: dict[str, NDArray[Any]]
-    ) -> NDArray[np.float32]:
+    def _embeddings(self, recipe: Recipe, net: SpeechNetwork, samples: Samples, views: int) -> NDArray[np.float32]:
         """Return the embeddings of recordings and of changed copies of each, float32 (n, 1 + views, D)."""
-        change = self._change(recipe, net, recordings["spectrograms"])
-        parts = []
-        for number, index in enumerate(torch.split(torch.arange(len(recordings["edges"])), self.batch)):
-            generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + number)
-            views: list[tuple[Tensor, ...]] = [self._plain_inputs(net, recordings, index.numpy())]
-            views += [change(0, index, generator) for _ in range(net.views)]
-            with torch.no_grad(), torch.autocast("cpu", enabled=best_precision() == "bfloat16"):
-                parts.append(torch.stack([net.embed(*view).float() for view in views], dim=1).numpy())
-        return np.concatenate(parts)
+        if BODY not in recipe.freeze or not recipe.init:
+            raise InputError(f'recipe {recipe.name!r}: net_options.views needs init and freeze = ["{BODY}"]')
+        init_network(net, recipe.init)
+        deployed = deploy(round_weights(net.eval()))
+        digest = hashlib.sha256()
+        for name, values in sorted(net.state_dict().items()):
+            if not name.startswith("heads."):
+                digest.update(name.encode() + values.numpy().tobytes())
+        stamp = f"{VIEWS_VERSION} {views} {recipe.seed} {digest.hexdigest()} {samples.fingerprint()}"
+        rate_hz = net.settings.rate_hz
+
+        def make() -> dict[str, NDArray[Any]]:
+            session = runtime.Session(
+                export_graph(deployed), name="the graph", threads=runtime.default_threads(), device="cpu"
+            )
+            rows: dict[int, NDArray[np.float32]] = {}
+            for row, waves in speech_views(samples, views, rate_hz=rate_hz, seed=recipe.seed):
+                found = [session.run({"wave": cut_recording(wave, net)[None]}, ["embedding"]) for wave in waves]
+                rows[row] = np.concatenate([one["embedding"] for one in found])
+            return {"embeddings": np.stack([rows[row] for row in range(len(samples))])}
+
+        return np.asarray(kept_arrays("embeddings", stamp, make)["embeddings"], np.float32)
 
     def graph_inputs(self, deployed: Deployed, corpus: Corpus) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield ``wave``, float32 (1, n): the recordings, read again and cut as at use."""
@@ -143,9 +175,10 @@ class Speech(Kind[SpeechNetwork]):
     def predict(self, net: SpeechNetwork, corpus: Corpus) -> Logits:
         """Return logits of whole recordings by the graph, on files cut as at use, so they are what users get.
 
-        Of changed copies that are in no file, the network's own on their spectrograms.
+        Of changed copies that are in no file, the network's own on their spectrograms; and of embeddings, which a
+        graph computed, what the heads make of them.
         """
-        if (corpus.samples.column("method") != "").any():
+        if "embeddings" in corpus.inputs or (corpus.samples.column("method") != "").any():
             return super().predict(net, corpus)
         deployed = deploy(net)
         return self.predict_by_graph(deployed, self.export_graph(deployed, corpus)[1], corpus)
@@ -172,6 +205,8 @@ class Speech(Kind[SpeechNetwork]):
     def with_copies(self, recipe: Recipe, corpus: Corpus) -> tuple[Corpus, Recipe]:
         """Make `COPIES` of each recording; there are as many steps as without them."""
         net = build_for(recipe, corpus.heads)
+        if net.views:
+            raise InputError(f"recipe {recipe.name!r}: with net_options.views there is no way 'copies'")
         rate_hz, rows = net.settings.rate_hz, range(len(corpus))
         waves = (
             _change(corpus.samples.read_audio(row, rate_hz), method, rate_hz, (recipe.seed, number, row))

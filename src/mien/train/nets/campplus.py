@@ -110,11 +110,12 @@ class CAMPlusPlus(SpeechNetwork):
         values = self.tdnn(self.front(x, None if inside is None else inside.unsqueeze(1)))
         if inside is not None:
             inside = functional.max_pool1d(inside, 2, 2, ceil_mode=True)[..., : values.shape[2]]
+        segments = _segments(values.shape[2], inside, like=values)
         for number, block in enumerate(self.blocks):
             if number:
                 values = self.transits[number - 1](values)
             for layer in block.children():
-                values = torch.cat([values, layer(values, inside)], dim=1)
+                values = torch.cat([values, layer(values, inside, segments)], dim=1)
         return _mean_and_deviation(torch.relu(self.norm(values)).float(), inside)
 
     def set_statistics(self, embeddings: Tensor) -> None:
@@ -202,12 +203,14 @@ class _Dense(nn.Module):
         self.context1 = nn.Conv1d(_INNER, _INNER // 2, 1)
         self.context2 = nn.Conv1d(_INNER // 2, _GROWTH, 1)
 
-    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:
-        """Return (N, 32, T) of (N, C, T), and which frames are there, float (N, 1, T)."""
+    def forward(self, x: Tensor, inside: Tensor | None, segments: Tensor) -> Tensor:
+        """Return (N, 32, T) of (N, C, T); which frames are there, float (N, 1, T); and `_segments`."""
         inner = _mask_padding(torch.relu(self.norm2(self.linear1(torch.relu(self.norm1(x))))), inside)
-        context = _mean(inner, inside).unsqueeze(2) + _segment_means(inner, inside)
+        # All frames of a segment have one context, so it is computed once for each segment.
+        means = inner @ segments / segments.sum(dim=1, keepdim=True).clamp(min=1)
+        context = _mean(inner, inside).unsqueeze(2) + means
         mask = torch.sigmoid(self.context2(torch.relu(self.context1(context))))
-        masked: Tensor = self.local(inner) * mask
+        masked: Tensor = self.local(inner) * (mask @ segments.transpose(1, 2))
         return masked
 
 
@@ -221,18 +224,12 @@ def _mean(values: Tensor, inside: Tensor | None) -> Tensor:
     return values.mean(dim=2) if inside is None else values.sum(dim=2) / inside.sum(dim=2)
 
 
-def _segment_means(values: Tensor, inside: Tensor | None) -> Tensor:
-    """Return for each frame the mean of its segment, as the authors' ``seg_pooling``, (N, C, T) of (N, C, T)."""
-    # Differences of cumulative sums: a graph has to take recordings of any length.
-    begin = torch.arange(values.shape[2], device=values.device) // _CONTEXT * _CONTEXT
-    end = (begin + _CONTEXT).clamp(max=values.shape[2])
-
-    def sums(part: Tensor) -> Tensor:
-        total = functional.pad(part.float().cumsum(dim=2), (1, 0))
-        return total[..., end] - total[..., begin]
-
-    count = (end - begin).to(values.dtype) if inside is None else sums(inside).clamp(min=1)
-    return (sums(values) / count).to(values.dtype)
+def _segments(frames: int, inside: Tensor | None, *, like: Tensor) -> Tensor:
+    """Return which frames are of which segment, as the authors' ``seg_pooling`` has them, (N or 1, T, segments)."""
+    number = torch.arange(frames, device=like.device) // _CONTEXT
+    every = torch.arange((frames + _CONTEXT - 1) // _CONTEXT, device=like.device)
+    member = (number[:, None] == every[None]).to(like.dtype).unsqueeze(0)
+    return member if inside is None else member * inside.transpose(1, 2).to(like.dtype)
 
 
 def _mean_and_deviation(values: Tensor, inside: Tensor | None) -> Tensor:
