@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import re
 import resource
 import select
 import socket
@@ -277,6 +278,20 @@ def test_metrics_and_log_count_requests_without_content(service: Running, client
     assert (line["route"], line["status"], line["method"]) == ("/v1/faces", 200, "POST")
     assert "secret-name" not in service.log.read_text("utf-8")
     assert TOKEN not in service.log.read_text("utf-8")
+
+
+def test_the_page_may_load_its_own_files_alone(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["cache-control"] == "no-cache"
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'")
+    files = re.findall(r'(?:src|href)="([^"#:]+)"', page.text)
+    for name in files:
+        assert not name.startswith("/"), "a path that no proxy can prefix"
+        assert client.get(f"/{name.removeprefix('./')}").status_code == 200
+    assert client.get("/../app.py").status_code == 404
+    assert client.get("/%2e%2e/app.py").status_code == 404
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------

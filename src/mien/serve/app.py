@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
@@ -597,12 +597,6 @@ def create_app(settings: Settings) -> FastAPI:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
         return HTMLResponse(_describe(app.openapi()))
-
-    if not (_HERE / "page").is_dir():
-
-        @app.get("/", include_in_schema=False)
-        async def begin() -> Response:
-            return RedirectResponse("docs")
 
     for name, url in (("app", "/app"), ("page", "/")):
         folder = _HERE / name

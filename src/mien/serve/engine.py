@@ -33,7 +33,7 @@ __all__ = ["Engine", "check_length"]
 _LOADED = 4
 """Sets of analyzers that stay loaded, for requests with other options than the last: about 60 MB each."""
 
-_WEIGHT = 0.1
+_WEIGHT = 0.2
 """Of the last analysis in the mean of their times."""
 
 _T = TypeVar("_T")

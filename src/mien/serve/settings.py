@@ -77,7 +77,7 @@ class Settings:
     root_path: str = ""
     workers: int = field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
     max_waiting: int | None = None
-    max_wait_s: float = 0.8
+    max_wait_s: float = 0.5
     max_body: int = 200_000_000
     max_pixels: int = 50_000_000
     max_seconds: float = 3600.0
