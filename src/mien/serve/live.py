@@ -186,7 +186,7 @@ class LiveConnection:
         if rate_hz != self._sound.rate_hz:
             raise ProblemError("bad-request", "the rate of the sound must not change")
         if kind == INT16:
-            wave = np.frombuffer(samples, "<i2").astype(np.float32) / 32768
+            wave = np.frombuffer(samples, "<i2").astype(np.float32) / np.float32(32768)
         else:
             wave = np.nan_to_num(np.frombuffer(samples, "<f4")).clip(-1, 1).astype(np.float32)
         self._sound.put(wave)
