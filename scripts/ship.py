@@ -22,7 +22,8 @@ import json
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ import mien
 from mien.data import Samples, load_images
 from mien.data.fer2013 import add_votes, read_fer2013
 from mien.errors import MissingExtraError
-from mien.evaluate import Evaluation, evaluate
+from mien.evaluate import Evaluation, evaluate, predict
+from mien.evaluate.calibration import fit_shared_temperature
 from mien.face.align import fit_crop
 from mien.face.explain import HEADS
-from mien.models import ModelSpec, registry, runtime, store
+from mien.labels import FERPLUS8
+from mien.models import ModelSpec, Output, registry, runtime, store
 from mien.models.runtime import INT8
 from mien.train.export import heads_file
 from mien.train.init import init_network
@@ -109,7 +112,7 @@ def add_heads(spec: ModelSpec, source: str) -> ModelSpec | None:
     """
     assert spec.input is not None
     recipe = load_recipe(str(spec.training["recipe"]))
-    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options)
+    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.heads}, **recipe.net_options)
     assert isinstance(net, FaceNetwork)
     init_network(net, source)
     side = spec.input.size
@@ -176,6 +179,20 @@ def measure(trial: ModelSpec, cases: Sequence[Samples]) -> dict[str, dict[str, f
     return found
 
 
+# --- both heads together ------------------------------------------------------------------------------
+
+
+def add_both(spec: ModelSpec, domains: Iterable[Samples]) -> ModelSpec:
+    """Add the geometric mean of both heads, at the temperature that fits several kinds of images alike."""
+    if {output.name for output in spec.outputs} != {"ferplus8", "fer7"}:
+        return spec
+    both = Output("both", "", FERPLUS8, 1.0, mean_of=("ferplus8", "fer7"))
+    analyzer = mien.FaceAnalyzer(replace(spec, outputs=(*spec.outputs, both)), threads=2)
+    found = [predict(analyzer, data, labels_as=both.name) for data in domains]
+    temperature = round(fit_shared_temperature([(p.logits, p.truth) for p in found]), 4)
+    return replace(spec, outputs=(*spec.outputs, replace(both, temperature=temperature)))
+
+
 # --- figures of a record ------------------------------------------------------------------------------
 
 
@@ -207,17 +224,25 @@ def main() -> None:
 @click.option("--data", type=PATH, required=True)
 @click.option("--labels", type=PATH)
 @click.option("--photographs", type=PATH, help="Measure on photographs of people not trained on, too.")
+@click.option("--baum2", type=PATH, help="Fit the temperature of both heads together on these frames, too.")
 @click.option("--card", type=PATH, default=SCRIPTS / "face-base-card.toml")
-def face(run: Path, int8: bool, data: Path, labels: Path | None, photographs: Path | None, card: Path) -> None:
+def face(
+    run: Path, int8: bool, data: Path, labels: Path | None, photographs: Path | None, baum2: Path | None, card: Path
+) -> None:
     """Ship a face model: graph, heads and record with measured figures."""
     spec = registry.get(run)
     images = read_fer2013(data)
     training, tested = images.split("Training"), images.split("PublicTest")
     cases = {"": tested, **{f" --protocol {p}": add_votes(tested, labels, protocol=p) for p in HARD}}
+    domains = [cases[""], cases[" --protocol majority"]]
+    if baum2 is not None:
+        domains.append(load_images("baum2_frames", baum2))
     if photographs is not None:
         assert spec.input is not None
         read = load_images("photographs", photographs, split="validation", size=spec.input.size)
+        spec = add_both(spec, [*domains, read.labeled()])
         cases |= {f" --labels-as {output.name}": read for output in spec.outputs}
+    spec = add_both(spec, domains)
     record_card = tomllib.loads(card.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         if int8:
@@ -226,7 +251,7 @@ def face(run: Path, int8: bool, data: Path, labels: Path | None, photographs: Pa
             path = Path(folder) / spec.file().file
             path.write_bytes(content)
             files = {"files": entries(path, "graph", ROLE)}
-            record = tomllib.loads(spec.path.read_text("utf-8")) | files
+            record = spec.to_dict() | files
             spec = store.write_record(record, Path(folder) / spec.path.name)
         analyzer = mien.FaceAnalyzer(spec, threads=2)
         record = spec.to_dict() | {"results": [], "card": record_card}

@@ -60,6 +60,8 @@ class ModelOptions:
         What runs them.
     precision : {"float32", "bfloat16", "int8"}
         bfloat16 is for OpenVINO; int8 for models that have such a graph.
+    flip : bool
+        Average the prediction of each face with that of its mirror image, which takes twice the time.
     max_pixels : int, optional
         Largest width x height to decode; by default 200 million of images, and 80 million of video frames, of which a
         decoder keeps several.
@@ -93,6 +95,9 @@ class ModelOptions:
         "float32",
         "bfloat16 needs openvino; int8 needs a face model that has it.",
         choices=("float32", "bfloat16", "int8"),
+    )
+    flip: bool = option(
+        False, "Average each face's prediction with that of its mirror image: twice the time.", kinds=("image", "video")
     )
     max_pixels: int | None = option(
         None,

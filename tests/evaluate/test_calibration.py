@@ -9,6 +9,7 @@ from scipy.special import softmax as oracle_softmax
 
 from mien.errors import InputError
 from mien.evaluate import cross_fitted, fit_temperature, softmax
+from mien.evaluate.calibration import fit_shared_temperature
 from mien.metrics import ece, ece_floor, nll
 
 
@@ -48,6 +49,20 @@ def test_is_the_minimum_that_scipy_finds(seed: int, temperature: float) -> None:
     )
     assert nll(softmax(logits, temperature=found), truth) <= best.fun + 1e-9
     assert found == pytest.approx(np.exp(best.x), rel=1e-3)
+
+
+def test_a_shared_temperature_counts_every_set_the_same() -> None:
+    first, second = planted(20_000, 1.0, 0), planted(2_000, 3.0, 1, k=5)
+    both = fit_shared_temperature([first, second])
+    assert 1.2 < both < 2.8
+    assert fit_shared_temperature([second, first]) == pytest.approx(both)
+
+    def mean_nll(temperature: float) -> float:
+        return sum(nll(softmax(z, temperature=temperature), y) for z, y in (first, second))
+
+    assert mean_nll(both) < min(mean_nll(0.98 * both), mean_nll(1.02 * both))
+    with pytest.raises(InputError, match="at least one set"):
+        fit_shared_temperature([])
 
 
 def test_scaling_the_logits_scales_the_temperature_and_shifting_does_nothing() -> None:

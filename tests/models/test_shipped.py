@@ -58,8 +58,8 @@ def test_the_graph_takes_crops_and_only_their_number_varies(name: str) -> None:
     assert session.input_names == ("crops",)
     for count in (1, 3):
         answers = session.run({"crops": crops_of(spec, count)})
-        assert {output.tensor for output in spec.outputs} | {"embedding", "features"} == set(answers)
-        for output in spec.outputs:
+        assert {output.tensor for output in spec.heads} | {"embedding", "features"} == set(answers)
+        for output in spec.heads:
             assert answers[output.tensor].shape == (count, len(output.labels))
             assert answers[output.tensor].dtype == np.float32
         np.testing.assert_allclose(answers["features"].mean(axis=(2, 3)), answers["embedding"], atol=1e-4)
@@ -73,7 +73,7 @@ def test_an_image_gives_the_same_alone_and_in_a_batch_and_whatever_its_tint(name
     together = session.run({"crops": crops})
     for index in range(5):
         alone = session.run({"crops": crops[index : index + 1]})
-        for output in spec.outputs:
+        for output in spec.heads:
             np.testing.assert_allclose(alone[output.tensor][0], together[output.tensor][index], atol=1e-4)
     # Scaled contrast around the mean is what the preprocessing takes away, but for its floor of four gray levels.
     flat = (96 + crops[:1].astype(int) // 4).astype(np.uint8)
@@ -92,7 +92,7 @@ def test_net_and_graph_agree(name: str) -> None:
 
     spec = registry.get(name)
     recipe = load_recipe(str(spec.training["recipe"]))
-    net = build_network(recipe.net, {output.name: len(output.labels) for output in spec.outputs}, **recipe.net_options)
+    net = build_network(recipe.net, {output.name: len(output.labels) for output in spec.heads}, **recipe.net_options)
     init_network(net, name)
     assert parity(net, runtime.load(spec, threads=1), [{"crops": crops_of(spec, 16)}]) <= 1e-4
 
@@ -102,7 +102,7 @@ def test_the_heads_file_gives_the_logits_of_the_graph(name: str) -> None:
     spec = registry.get(name)
     heads = store.read_arrays(spec, "heads")
     answers = runtime.load(spec, threads=1).run({"crops": crops_of(spec, 4)})
-    for output in spec.outputs:
+    for output in spec.heads:
         weight, bias = heads[f"weight_{output.name}"], heads[f"bias_{output.name}"]
         logits = np.einsum("kc,nchw->nk", weight, answers["features"]) / answers["features"][0, 0].size + bias
         np.testing.assert_allclose(logits, answers[output.tensor], atol=1e-3)
@@ -136,8 +136,8 @@ def test_the_graph_takes_a_waveform_of_any_length(name: str) -> None:
     for seconds in (spec.sound.min_s, 1.234, spec.sound.window_s, 17.0):
         wave = (0.1 * random.standard_normal((1, round(seconds * spec.sound.rate_hz)))).astype(np.float32)
         answers = session.run({"wave": wave})
-        assert {output.tensor for output in spec.outputs} | {"embedding"} == set(answers)
-        for output in spec.outputs:
+        assert {output.tensor for output in spec.heads} | {"embedding"} == set(answers)
+        for output in spec.heads:
             assert answers[output.tensor].shape == (1, len(output.labels))
             assert np.isfinite(answers[output.tensor]).all()
     for edge in (np.zeros((1, 16000), np.float32), np.ones((1, 16000), np.float32)):
@@ -165,7 +165,7 @@ def test_the_weights_of_a_speech_model_start_a_training(name: str) -> None:
 
     spec = registry.get(name)
     recipe = load_recipe(spec.training["recipe"])
-    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.outputs}, **recipe.net_options).eval()
+    net = build_network(recipe.net, {o.name: len(o.labels) for o in spec.heads}, **recipe.net_options).eval()
     init_network(net, name)
     waves = [voiced(seconds * 16000, np.random.default_rng(seconds)) for seconds in (1, 3)]
     assert parity(net, runtime.load(spec, threads=1), [{"wave": wave[None]} for wave in waves]) < 1e-4 * net.rounding

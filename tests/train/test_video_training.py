@@ -126,7 +126,7 @@ def test_features_are_the_outputs_of_the_face_model(corpus: Corpus) -> None:
     for view, shown in enumerate((images, np.ascontiguousarray(images[..., ::-1]))):
         logits = analyzer.logits(shown)
         at = 0
-        for output in analyzer.spec.outputs:
+        for output in analyzer.spec.heads:
             scaled = torch.from_numpy(logits[output.name]).double() / output.temperature
             shares = features[row, view, :, at : at + len(output.labels)]
             np.testing.assert_allclose(shares, scaled.softmax(dim=1).numpy(), atol=1e-5)

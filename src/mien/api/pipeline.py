@@ -200,7 +200,7 @@ class Analyzers:
         return self.voices.labels if table == "speech" else self.videos.labels
 
     def _face_options(self) -> dict[str, Any]:
-        names = ("detector", "output", "min_face_px", "device", "engine", "precision")
+        names = ("detector", "output", "min_face_px", "device", "engine", "precision", "flip")
         return {name: getattr(self.models, name) for name in names}
 
     def _speech(self, model: Any, output: str | None, threads: int | None, precision: str) -> SpeechAnalyzer:

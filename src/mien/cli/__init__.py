@@ -18,6 +18,7 @@ from mien.cli.shell import FAILED, INTERRUPTED, guard, note, open_closed_streams
 __all__ = ["COMMANDS", "Shell", "main"]
 
 COMMANDS = {
+    "adapt": "Adapt a face model to your own images, without labels.",
     "analyze": "Read the emotions of faces in images and videos, and of voices.",
     "batch": "Read millions of files into a dataset, resumable, on one machine or a cluster.",
     "cameras": "List the cameras that give images.",

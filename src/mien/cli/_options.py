@@ -114,6 +114,9 @@ def flag_of(entry: Any) -> str:
 
 def _from_field(entry: Any, group: str) -> Decorator:
     more = entry.metadata
+    text, default = more["help"], more.get("default_text")
+    if entry.type == "bool":
+        return option(flag_of(entry), entry.name, group=group, is_flag=True, default=entry.default, help=text)
     if more.get("choices"):
         kind: Any = click.Choice(more["choices"])
     elif more.get("is_time"):
@@ -122,7 +125,6 @@ def _from_field(entry: Any, group: str) -> Decorator:
         kind = click.IntRange(min=more.get("low"))
     else:
         kind = float if entry.type.startswith("float") else str
-    text, default = more["help"], more.get("default_text")
     return option(
         flag_of(entry),
         entry.name,

@@ -161,7 +161,7 @@ _PATH = PathType()
     multiple=True,
     help="A shipped model, a model.toml or a run folder; at most one per task.  [default: face-base, speech-base]",
 )
-@add_options(ModelOptions, "output", "threads", "device", "engine", "precision", "max_pixels", group=_MODELS)
+@add_options(ModelOptions, "output", "flip", "threads", "device", "engine", "precision", "max_pixels", group=_MODELS)
 @click.pass_context
 def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int:
     """Read the emotions of the faces in images and videos, and of the voices in videos and audio files.

@@ -44,7 +44,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @option("--sound", is_flag=True, help="Listen to the microphone, too.")
 @option("--mirror", is_flag=True, help="Mirror the image.")
 @option("--size", callback=_size, metavar="WxH", help="Size to request from a camera.  [default: 1280x720]")
-@add_options(ModelOptions, "detector")
+@add_options(ModelOptions, "detector", "flip")
 @option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
 @add_options(VideoOptions, "max_faces")
 @option(

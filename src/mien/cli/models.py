@@ -210,6 +210,8 @@ def _card(spec: Any) -> list[str]:
     for output in spec.outputs:
         default = ", the default" if output.default else ""
         labels = f"{', '.join(output.labels.emotions)} (temperature {output.temperature:.3f}{default})"
+        if output.mean_of:
+            labels += f", the geometric mean of {' and '.join(output.mean_of)}"
         facts.append((f"output {output.name}", labels))
     facts += [("license of the weights", spec.license.weights), ("license of the data", spec.license.data)]
     if spec.license.attribution:

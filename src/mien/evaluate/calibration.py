@@ -7,6 +7,7 @@ about data with contempt): its probability is 0 at every temperature.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from mien._checks import check_integer, check_number, describe
 from mien.errors import InputError
 
-__all__ = ["cross_fitted", "fit_temperature", "softmax"]
+__all__ = ["cross_fitted", "fit_shared_temperature", "fit_temperature", "softmax"]
 
 LOWEST, HIGHEST = 0.01, 100.0
 """Bounds of a fitted temperature: beyond them a softmax over a few classes is one-hot or uniform for any real model."""
@@ -79,25 +80,53 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
     ----------
     Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599.
     """
+    return fit_shared_temperature([(logits, targets)])
+
+
+def fit_shared_temperature(domains: Sequence[tuple[ArrayLike, ArrayLike]]) -> float:
+    """Return the temperature under which the true classes of several sets of data are most likely.
+
+    Every set counts the same, however many rows it has; see `fit_temperature`.
+
+    Parameters
+    ----------
+    domains : sequence of (logits, targets)
+        As for `fit_temperature`; the number of classes may differ.
+
+    Raises
+    ------
+    InputError
+        If there is no set, or one is not as `fit_temperature` takes it.
+    """
+    if not domains:
+        raise InputError("a temperature needs at least one set of logits and targets")
+    ready = [_relative(logits, targets) for logits, targets in domains]
+
+    def slope(u: float) -> float:
+        return math.fsum(_slope(z, chosen, u) for z, chosen in ready)
+
+    low, high = -math.log(HIGHEST), -math.log(LOWEST)  # of log(1/T)
+    if not any(np.where(np.isfinite(z), z, 0.0).any() for z, _ in ready):
+        return 1.0
+    if slope(high) <= 0:
+        return LOWEST
+    if slope(low) >= 0:
+        return HIGHEST
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return math.exp(-(low + high) / 2)
+
+
+def _relative(logits: ArrayLike, targets: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return logits relative to the largest of each row, and those of the true classes, where these are possible."""
     z, truth = _pair(logits, targets)
     chosen = z[np.arange(truth.size), truth]
     possible = np.isfinite(chosen)
     if not possible.any():
         raise InputError("no row is left to fit a temperature: every true class has a logit of minus infinity")
     z, chosen = z[possible], chosen[possible]
-    chosen = chosen - z.max(axis=1)
-    z = z - z.max(axis=1, keepdims=True)
-    low, high = -math.log(HIGHEST), -math.log(LOWEST)  # of log(1/T)
-    if not np.where(np.isfinite(z), z, 0.0).any():
-        return 1.0
-    if _slope(z, chosen, high) <= 0:
-        return LOWEST
-    if _slope(z, chosen, low) >= 0:
-        return HIGHEST
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _slope(z, chosen, middle) < 0 else (low, middle)
-    return math.exp(-(low + high) / 2)
+    return z - z.max(axis=1, keepdims=True), chosen - z.max(axis=1)
 
 
 def _slope(z: NDArray[np.float64], chosen: NDArray[np.float64], u: float) -> float:

@@ -474,7 +474,7 @@ def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None)
     name : str, optional
         Name of the output; by default the one with the labels of the data, in whatever order, else the one that maps
         to them with the least loss: first counted are labels of the data that it does not have, then labels of its own
-        that the data does not have.
+        that the data does not have. Of equals, a head goes before a mean of heads.
 
     Returns
     -------
@@ -490,9 +490,9 @@ def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None)
         return spec.output(name)
     wanted = set(label_set.emotions)
 
-    def loss(output: Output) -> tuple[int, int, bool]:
+    def loss(output: Output) -> tuple[int, int, bool, bool]:
         have = set(output.labels.emotions)
-        return len(wanted - have), len(have - wanted), not output.default
+        return len(wanted - have), len(have - wanted), bool(output.mean_of), not output.default
 
     fitting = [output for output in spec.outputs if wanted & set(output.labels.emotions)]
     if not fitting:

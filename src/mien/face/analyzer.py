@@ -21,7 +21,7 @@ from mien.face.align import Crop, crop_matrix, fit_crop, model_crop
 from mien.face.detect import SMALLEST_PX, Detection, Detector, get_detector
 from mien.face.detect.search import find_faces
 from mien.models import ModelSpec, runtime
-from mien.models.emotion import EmotionModel, softmax
+from mien.models.emotion import EmotionModel, output_logits, softmax
 from mien.options import ModelOptions
 from mien.results import Emotion, Face, ImageResult
 
@@ -67,6 +67,8 @@ class FaceAnalyzer(EmotionModel):
     precision : str
         ``"float32"``; ``"bfloat16"`` for the emotions with OpenVINO, on processors that have it; ``"int8"`` with either
         engine, for models that have such a graph.
+    flip : bool
+        Average the logits of each face with those of its mirror image, which takes twice the time.
 
     Raises
     ------
@@ -92,6 +94,7 @@ class FaceAnalyzer(EmotionModel):
         device: str = "cpu",
         engine: str = "onnxruntime",
         precision: str = "float32",
+        flip: bool = False,
     ) -> None:
         self._configure(
             ModelOptions(
@@ -103,6 +106,7 @@ class FaceAnalyzer(EmotionModel):
                 device=device,
                 engine=engine,
                 precision=precision,
+                flip=flip,
             )
         )
         self.load()
@@ -412,10 +416,15 @@ class FaceAnalyzer(EmotionModel):
         return emotion if self.labels == self.output.labels else emotion.to(self.labels)
 
     def _logits(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return the logits of all outputs, averaged with those of the mirrored crops where the options say so."""
         if not len(crops):
             return {output.name: np.zeros((0, len(output.labels)), np.float32) for output in self.spec.outputs}
-        found = self._run(crops, [output.tensor for output in self.spec.outputs])
-        return {output.name: found[output.tensor] for output in self.spec.outputs}
+        tensors = [head.tensor for head in self.spec.heads]
+        found = self._run(crops, tensors)
+        if self.options.flip:
+            mirrored = self._run(crops[:, :, ::-1], tensors)
+            found = {tensor: (found[tensor] + mirrored[tensor]) / np.float32(2) for tensor in tensors}
+        return output_logits(self.spec, found)
 
     def _run(self, crops: NDArray[np.uint8], tensors: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Run the graph over crops, at least one, batch by batch."""

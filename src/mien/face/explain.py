@@ -6,7 +6,7 @@ A map shows what the model looked at, not whether it was right to.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,8 +120,8 @@ def explain(
     Zhou et al. 2016, Learning deep features for discriminative localization, arXiv:1512.04150 (cam).
     Zeiler and Fergus 2014, Visualizing and understanding convolutional networks, arXiv:1311.2901 (occlusion).
     """
-    chosen = choose_method(analyzer.spec, method)
     head = analyzer.output if output is None else analyzer.spec.output(output)
+    chosen = choose_method(analyzer.spec, method)
     target = None if emotion is None else head.labels.index(emotion)
     ready = analyzer.prepare_crops(crops)
     if not len(ready):
@@ -215,6 +215,8 @@ def _between(count: int, cells: tuple[float, float], size: int, side: int) -> ND
 def _cam(
     analyzer: FaceAnalyzer, ready: NDArray[np.uint8], head: Output, target: int | None, matrices: Sequence[Matrix]
 ) -> list[Explanation]:
+    if head.mean_of:
+        return _mean_cam(analyzer, ready, head, target, matrices)
     arrays = _heads(analyzer, head)
     found = analyzer.tensors(ready, ["features", head.tensor])
     maps = class_maps(found["features"], arrays["weight"])
@@ -231,6 +233,25 @@ def _cam(
         index = int(row.argmax()) if target is None else target
         emotion = head.labels.emotions[index]
         explained.append(Explanation(emotion, head.name, "cam", own[index], cells, analyzer.size, matrix))  # type: ignore[arg-type]  # two numbers
+    return explained
+
+
+def _mean_cam(
+    analyzer: FaceAnalyzer, ready: NDArray[np.uint8], output: Output, target: int | None, matrices: Sequence[Matrix]
+) -> list[Explanation]:
+    """Average the maps of the heads that know the emotion: logarithms of a geometric mean are means of logits."""
+    top = analyzer.logits(ready)[output.name].argmax(axis=1) if target is None else np.full(len(ready), target)
+    heads = [analyzer.spec.output(name) for name in output.mean_of]
+    explained = []
+    for row, matrix in enumerate(matrices):
+        emotion = output.labels.emotions[top[row]]
+        parts = [
+            (_cam(analyzer, ready[row : row + 1], head, head.labels.index(emotion), [matrix])[0], head.temperature)
+            for head in heads
+            if emotion in head.labels
+        ]
+        maps = [part.map / np.float32(temperature) for part, temperature in parts]
+        explained.append(replace(parts[0][0], output=output.name, map=np.mean(maps, axis=0)))
     return explained
 
 
@@ -266,7 +287,7 @@ def _occlusion(
         color = np.rint(crop.mean(axis=(0, 1)))
         for number, (top, left) in enumerate(((y, x) for y in starts for x in starts), 1):
             hidden[number, top : top + side, left : left + side] = color
-        logits = analyzer.tensors(hidden, [head.tensor])[head.tensor].astype(np.float64) / head.temperature
+        logits = analyzer.logits(hidden)[head.name].astype(np.float64) / head.temperature
         index = int(logits[0].argmax()) if target is None else target
         odds = _log_odds(logits, index)
         fall = (odds[0] - odds[1:]).reshape(len(starts), -1).astype(np.float32)

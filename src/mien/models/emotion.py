@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,10 @@ from mien.models import registry, runtime
 from mien.models.spec import ModelSpec, Output
 from mien.options import ModelOptions
 
-__all__ = ["EmotionModel", "softmax"]
+__all__ = ["EmotionModel", "output_logits", "softmax"]
+
+_LEAST = 1e-30
+"""Probabilities below this count as this: the logarithm of zero has no mean."""
 
 
 class EmotionModel:
@@ -108,6 +112,42 @@ def _shared(cls: Any, _spec: ModelSpec, *options: Any) -> EmotionModel:
     # A process that is sent the same analyzer again and again loads its model once.
     analyzer: EmotionModel = cls._from(*options)
     return analyzer
+
+
+def output_logits(spec: ModelSpec, tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Return the logits of all outputs of a model, those that are means of others too, each less its bias.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model's record.
+    tensors : mapping of str to numpy.ndarray
+        float32 (..., k) for each head, by the name of the graph's output.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        float32 (..., labels), by the name of the output.
+    """
+    found: dict[str, NDArray[np.float32]] = {}
+    for output in spec.outputs:
+        logits = _mean_logits(spec, output, tensors) if output.mean_of else tensors[output.tensor]
+        found[output.name] = logits - np.array(output.bias, np.float32) if output.bias else logits
+    return found
+
+
+def _mean_logits(spec: ModelSpec, output: Output, tensors: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the logarithms of an output that is the geometric mean of heads, float32 (..., labels)."""
+    heads = [spec.output(name) for name in output.mean_of]
+    shares = [softmax(tensors[head.tensor], head.temperature) for head in heads]
+    common = [emotion for emotion in output.labels if all(emotion in head.labels for head in heads)]
+    columns = [[head.labels.index(emotion) for emotion in common] for head in heads]
+    logs = [np.log(np.maximum(p[..., at], _LEAST)) for p, at in zip(shares, columns, strict=True)]
+    # What only the first head can answer keeps its probability there; the others share the rest.
+    found = shares[0][..., [heads[0].labels.index(emotion) for emotion in output.labels]]
+    places = [output.labels.index(emotion) for emotion in common]
+    found[..., places] = found[..., places].sum(axis=-1, keepdims=True) * softmax(np.mean(logs, axis=0))
+    return np.log(np.maximum(found, _LEAST)).astype(np.float32)
 
 
 def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:

@@ -241,20 +241,34 @@ class Output:
     name : str
         What callers use, such as ``"ferplus8"``.
     tensor : str
-        Name of the graph's output: float32 logits of shape (n, len(labels)).
+        Name of the graph's output: float32 logits of shape (n, len(labels)). Empty for a mean of other outputs.
     labels : LabelSet
         The emotions, in the order of the tensor.
     temperature : float
         What the logits are divided by before the softmax (Guo et al. 2017, arXiv:1706.04599); above zero.
     default : bool
         Whether it is the default; exactly one output of a model is.
+    bias : tuple of float
+        What is subtracted from the logits before the temperature, one number a label; empty for nothing. See
+        `mien.face.adapt`.
+    mean_of : tuple of str
+        Names of heads, the first of which has all these labels: this output is the geometric mean of their
+        probabilities. Labels that another head lacks keep the probability that the first gives them.
     """
 
     name: str
-    tensor: str
+    tensor: str = field(metadata={"may_be_empty": True})
     labels: LabelSet
     temperature: float = field(metadata={"than": 0})
     default: bool = False
+    bias: tuple[float, ...] = ()
+    mean_of: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.tensor) == bool(self.mean_of):
+            raise InputError(f"output {self.name!r} must have either 'tensor' or 'mean_of'")
+        if len(self.bias) not in (0, len(self.labels)):
+            raise InputError(f"key 'bias' must have {len(self.labels)} numbers, but got {_short(list(self.bias))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +335,7 @@ class ModelSpec:
     crop : dict
         Geometry of the model's own crop, as `mien.face.align` reads it; empty for a detector.
     outputs : tuple of Output
-        The heads; empty for a detector of faces or of speech.
+        The heads, and means of them; empty for a detector of faces or of speech.
     results : tuple of Result
         What was measured.
     training, card : dict
@@ -357,6 +371,11 @@ class ModelSpec:
     def is_download(self) -> bool:
         """Whether its files must be downloaded (see `mien.models.store.download`)."""
         return any(entry.url for entry in self.files)
+
+    @property
+    def heads(self) -> tuple[Output, ...]:
+        """The outputs that are tensors of the graph."""
+        return tuple(output for output in self.outputs if output.tensor)
 
     @property
     def default_output(self) -> Output:
@@ -456,6 +475,13 @@ def _parse_record(record: Mapping[str, Any], where: str) -> ModelSpec:
     defaults = sum(o.default for o in spec.outputs)
     if spec.outputs and defaults != 1:
         raise ModelError(f"{where}: outputs: exactly one must have 'default = true', but {defaults} have")
+    heads = {head.name: set(head.labels) for head in spec.heads}
+    for output in spec.outputs:
+        for number, name in enumerate(output.mean_of):
+            if name not in heads:
+                raise ModelError(f"{where}: outputs: {output.name!r} is a mean of {name!r}, which is no head")
+            if set(output.labels) - heads[name] if number == 0 else not set(output.labels) & heads[name]:
+                raise ModelError(f"{where}: outputs: {output.name!r} is a mean of {name!r}, which lacks its labels")
     for result in spec.results:
         if result.output and result.output not in [o.name for o in spec.outputs]:
             raise ModelError(f"{where}: results: output {result.output!r} is not one of the model's outputs")
@@ -525,7 +551,7 @@ def _parse(
     for name, entry in known.items():
         here = replace(place, key=name)
         if name in table:
-            rules = {**entry.metadata, "may_be_empty": entry.default == "" or entry.default == ()}
+            rules = {"may_be_empty": entry.default == "" or entry.default == (), **entry.metadata}
             if name in required:
                 rules["may_be_empty"] = False
             values[name] = _convert(table[name], types_of[name], rules, here)
@@ -541,6 +567,8 @@ def _parse(
 def _join_labels(table: Mapping[str, Any], place: _Place) -> dict[str, Any]:
     """Return the table of an output with a label set in the place of its name and the emotions of an own set."""
     joined = dict(table)
+    if "mean_of" in joined:
+        joined.setdefault("tensor", "")
     if isinstance(name := joined.get("labels"), str):
         try:
             emotions = joined.pop("emotions", None)
@@ -584,7 +612,7 @@ def _convert(value: Any, kind: Any, rules: Mapping[str, Any], place: _Place) -> 
 def _convert_array(value: Any, kind: Any, rules: Mapping[str, Any], place: _Place) -> tuple[Any, ...]:
     good = isinstance(value, list | tuple) and (bool(value) or rules["may_be_empty"])
     if not is_dataclass(kind):
-        place.demand(good, f"must be an array of numbers, but got {_short(value)}")
+        place.demand(good, f"must be an array of {'strings' if kind is str else 'numbers'}, but got {_short(value)}")
         return tuple(_convert(entry, kind, rules, place) for entry in value)
     good = good and all(isinstance(row, Mapping) for row in value)
     place.demand(good, f"must be an array of tables, [[{place.key}]], but got {_short(value)}")

@@ -143,7 +143,7 @@ def _load_teacher(name: str) -> FaceNetwork:
     if name not in registry.MODELS:
         net = load_network(Path(name))
     else:
-        recipe, outputs = load_recipe(name), registry.get(name).outputs
+        recipe, outputs = load_recipe(name), registry.get(name).heads
         net = build_network(recipe.net, {o.name: len(o.labels) for o in outputs}, **recipe.net_options)
         init_network(net, name)
     if not isinstance(net, FaceNetwork):

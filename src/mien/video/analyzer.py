@@ -50,7 +50,7 @@ class VideoAnalyzer:
 
     Parameters
     ----------
-    model, detector, output, min_face_px, device, engine, precision
+    model, detector, output, min_face_px, device, engine, precision, flip
         As for `mien.FaceAnalyzer`, which raises the same errors.
     max_faces : int, optional
         Only the largest so many faces of a frame; by default all.
@@ -84,6 +84,7 @@ class VideoAnalyzer:
         device: str = "cpu",
         engine: str = "onnxruntime",
         precision: str = "float32",
+        flip: bool = False,
     ) -> None:
         self.max_faces = None if max_faces is None else check_integer(max_faces, "max_faces", low=1)
         self.min_seen_s = check_number(min_seen_s, "min_seen_s", low=0)
@@ -98,6 +99,7 @@ class VideoAnalyzer:
             device=device,
             engine=engine,
             precision=precision,
+            flip=flip,
         )
         self._crop = Crop.from_dict(self.faces.spec.crop)
         self.clip_model: ClipModel | None = None
@@ -108,7 +110,7 @@ class VideoAnalyzer:
     def from_options(cls, options: ModelOptions, video: VideoOptions | None = None) -> Self:
         """Return an analyzer of the options of an analysis, loaded; on one thread where they say nothing."""
         video = video or VideoOptions()
-        names = ("model", "detector", "output", "min_face_px", "device", "engine", "precision")
+        names = ("model", "detector", "output", "min_face_px", "device", "engine", "precision", "flip")
         return cls(
             **{name: getattr(options, name) for name in names},
             threads=options.threads or 1,

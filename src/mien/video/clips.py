@@ -15,7 +15,7 @@ from mien.errors import InputError, ModelError
 from mien.face.align import Crop, fit_crop
 from mien.labels import LabelSet, mapping
 from mien.models import ModelSpec, registry, runtime
-from mien.models.emotion import EmotionModel, softmax
+from mien.models.emotion import EmotionModel, output_logits, softmax
 from mien.models.spec import ClipInput
 from mien.options import ModelOptions
 from mien.results import Emotion
@@ -23,6 +23,8 @@ from mien.results import Emotion
 __all__ = ["ClipFrames", "ClipModel", "FaceFeatures", "average_frames", "choose_frames"]
 
 _BATCH = 128
+_LEAST = 1e-30
+"""Of a probability whose logarithm is taken."""
 
 
 def choose_frames(n: int, count: int | None = None, every: int = 1) -> list[int]:
@@ -83,7 +85,7 @@ class FaceFeatures:
         if "embedding" not in self._session.output_names:
             raise InputError(f"clips need a face model with an embedding, which {self.spec.name!r} does not have")
         self.size = self.spec.input.size
-        self.answers = sum(len(output.labels) for output in self.spec.outputs)
+        self.answers = sum(len(head.labels) for head in self.spec.heads)
         """Probabilities of all outputs together."""
         black = np.zeros((1, self.size, self.size, 3), np.uint8)
         self.embedding = self(black).shape[1] - self.answers
@@ -107,9 +109,9 @@ class FaceFeatures:
         return np.concatenate(parts).astype(np.float32)
 
     def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        tensors = [output.tensor for output in self.spec.outputs]
+        tensors = [head.tensor for head in self.spec.heads]
         found = self._session.run({"crops": crops}, [*tensors, "embedding"])
-        shares = [softmax(found[output.tensor], output.temperature) for output in self.spec.outputs]
+        shares = [softmax(found[head.tensor], head.temperature) for head in self.spec.heads]
         return np.concatenate([*shares, found["embedding"]], axis=1)
 
 
@@ -134,13 +136,15 @@ def average_frames(
     numpy.ndarray
         float64 (n, classes).
     """
-    at = 0
-    for output in registry.get(model).outputs:
-        if output.default:
-            break
-        at += len(output.labels)
-    shares = features[:, :, at : at + len(output.labels)].astype(np.float64)
-    mean = (shares * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1)[:, None]
+    at, logits = 0, {}
+    spec = registry.get(model)
+    for head in spec.heads:
+        shares = features[:, :, at : at + len(head.labels)]
+        logits[head.tensor] = np.log(np.maximum(shares, _LEAST)) * np.float32(head.temperature)
+        at += len(head.labels)
+    output = spec.default_output
+    answers = softmax(output_logits(spec, logits)[output.name], output.temperature)
+    mean = (answers * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1)[:, None]
     return mapping(output.labels, labels).apply(mean)
 
 
