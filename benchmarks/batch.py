@@ -98,7 +98,7 @@ def report_kills(images: Path, folder: Path, kills: int) -> None:
     chance = random.Random(0)
     whole, torn = folder / "whole", folder / "torn"
     _, wall_s = measure(batch(images, whole, 2))
-    done = same = 0
+    done = same = compared = 0
     while done < kills:
         process = subprocess.Popen(batch(images, torn, 2), start_new_session=True, stderr=subprocess.DEVNULL)
         try:
@@ -110,8 +110,9 @@ def report_kills(images: Path, folder: Path, kills: int) -> None:
         if process.returncode == 0 or done == kills:
             measure(batch(images, torn, 2))
             same += read_dataset(torn) == read_dataset(whole)
+            compared += 1
             shutil.rmtree(torn)
-    print(f"killed {done} times: {'identical' if same else 'DIFFERENT'} ({same} datasets compared)")
+    print(f"killed {done} times: {same} of {compared} datasets are identical to an undisturbed one")
 
 
 def report_plan(folder: Path) -> None:
