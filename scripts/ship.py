@@ -306,11 +306,12 @@ def speech(
                 f"for {report['dataset']}, by a net that did not learn from it"
             )
         low, high = report["intervals"]["uar"]
+        shared = len(report["per_class"])
         record["results"].append(
             {
                 "dataset": report["dataset"],
                 "split": "all",
-                "protocol": f"trained without {report['dataset']}, among the {len(report['per_class'])} emotions of both",
+                "protocol": f"trained without {report['dataset']}, among the {shared} emotions of both",
                 "metric": "uar",
                 "value": round(report["uar"], 6),
                 "low": round(low, 6),

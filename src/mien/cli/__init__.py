@@ -20,7 +20,7 @@ __all__ = ["COMMANDS", "Shell", "main"]
 COMMANDS = {
     "adapt": "Adapt a face model to your own images, without labels.",
     "analyze": "Read the emotions of faces in images and videos, and of voices.",
-    "batch": "Read millions of files into a dataset, resumable, on one machine or a cluster.",
+    "batch": "Read millions of files into a dataset; can be resumed.",
     "cameras": "List the cameras that give images.",
     "compare": "Compare training runs: a table and a chart.",
     "data": "Inspect, audit, join and prepare data sets.",

@@ -54,6 +54,11 @@ class _Group(click.Group):
             others = [(f"{name} DATASET", self.commands[name].get_short_help_str(80)) for name in _OTHERS]
             formatter.write_dl(others)
 
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """The examples of the help."""
+        return _EXAMPLES
+
 
 _OTHERS = ("status", "retry", "export")
 
