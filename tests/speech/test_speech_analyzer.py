@@ -178,7 +178,7 @@ def test_segments_come_while_the_recording_goes_on(analyzer: SpeechAnalyzer, hea
         stream.push(silence(1))
 
 
-def test_twelve_hours_need_no_more_memory_than_a_minute(analyzer: SpeechAnalyzer, heard: None) -> None:
+def test_four_hours_need_no_more_memory_than_minutes(analyzer: SpeechAnalyzer, heard: None) -> None:
     def peak(blocks: int) -> int:
         stream = analyzer.stream(rate_hz=RATE)
         quiet, loud = silence(1875), sound(1875, 4)  # a minute each
@@ -194,7 +194,8 @@ def test_twelve_hours_need_no_more_memory_than_a_minute(analyzer: SpeechAnalyzer
         assert count >= 2 * (blocks // 90)
         return most
 
-    assert peak(720) < 1.2 * peak(4) + 1_000_000
+    few, many = peak(4), peak(240)
+    assert many < 1.2 * few + 100_000
 
 
 def test_speech_that_never_pauses_is_told_as_it_goes(analyzer: SpeechAnalyzer, heard: None) -> None:
@@ -215,7 +216,7 @@ def test_speech_that_never_pauses_is_told_as_it_goes(analyzer: SpeechAnalyzer, h
         tracemalloc.stop()
         return most
 
-    assert peak(180) < 1.2 * peak(3) + 100_000
+    assert peak(60) < 1.2 * peak(3) + 35_000
 
 
 def test_too_little_speech_is_told(analyzer: SpeechAnalyzer, heard: None) -> None:
