@@ -355,3 +355,41 @@ def test_what_is_read_can_be_written(call: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(mien.read_audio(tmp_path / "again.wav").wave, audio.wave)
     with mien.iter_audio(call, rate_hz=None, block_s=1.0) as blocks:
         np.testing.assert_array_equal(np.concatenate([block.wave for block in blocks]), audio.wave)
+
+
+# --- a part of it -----------------------------------------------------------------------------------------------------
+
+
+def test_a_part_is_read_as_if_it_were_alone(model: Path, tmp_path: Path) -> None:
+    parts = [(None, 1.0), ("anger", 3.0), (None, 1.0), ("calm", 3.0), (None, 1.0)]
+    path = write_recording(tmp_path / "call.wav", parts)
+    wave = mien.read_audio(path).wave
+    part = mien.analyze_speech(path, model=model, from_s=4.5, to_s=8.5)
+    alone = mien.analyze_speech(mien.Audio(wave[round(4.5 * RATE) : round(8.5 * RATE)], RATE), model=model)
+    before, *segments = part.segments
+    assert (before.start_s, before.end_s, before.speech, before.warnings) == (0.0, 4.5, False, ("not read",))
+    assert [(s.start_s, s.end_s) for s in segments] == [(s.start_s + 4.5, s.end_s + 4.5) for s in alone.segments]
+    assert [s.emotion for s in segments] == [s.emotion for s in alone.segments]
+    assert {s.emotion.top for s in segments if s.emotion} == {"calm"}
+    assert part.duration_s == 8.5
+    assert mien.analyze(path, speech_model=model, from_s=4.5, to_s=8.5).rows() == part.rows()
+    until = mien.analyze_speech(path, model=model, to_s=3.0)
+    assert (until.segments[0].start_s, until.duration_s) == (0.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"from_s": -1.0}, "from_s must be"),
+        ({"from_s": 2.0, "to_s": 2.0}, "to_s must be after from_s, but got 2 to 2 s"),
+        ({"to_s": float("nan")}, "to_s must be"),
+    ],
+)
+def test_parts_that_are_none(options: dict[str, Any], message: str, model: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        mien.analyze_speech(wav(sine(RATE, 1.0), RATE), model=model, **options)
+
+
+def test_a_part_after_the_end(model: Path) -> None:
+    with pytest.raises(DecodeError, match="has no sound from 5 s on"):
+        mien.analyze_speech(wav(sine(RATE, 1.0), RATE), model=model, from_s=5.0)

@@ -116,7 +116,7 @@ class VideoOptions:
     step_s : float
         Seconds from one analyzed frame to the next, by the video's own times; zero takes every frame.
     from_s, to_s : float, optional
-        What is analyzed; by default all.
+        What is analyzed, of audio files, too; by default all.
     max_faces : int, optional
         Only the largest faces of a frame.
     min_seen_s : float
@@ -137,9 +137,17 @@ class VideoOptions:
 
     step_s: float = option(0.2, "Seconds between analyzed frames; 0 takes every frame.", flag="step", metavar="S")
     from_s: float = option(
-        0.0, "Start time: seconds, m:ss or h:mm:ss.", flag="from", metavar="T", is_time=True, default_text="0"
+        0.0,
+        "Start time: seconds, m:ss or h:mm:ss; also of audio files.",
+        flag="from",
+        metavar="T",
+        is_time=True,
+        default_text="0",
+        kinds=("audio", "video"),
     )
-    to_s: float | None = option(None, "End time.", flag="to", metavar="T", is_time=True, default_text="the end")
+    to_s: float | None = option(
+        None, "End time.", flag="to", metavar="T", is_time=True, default_text="the end", kinds=("audio", "video")
+    )
     max_faces: int | None = option(
         None, "Use only the N largest faces of each frame.", metavar="N", low=1, default_text="all"
     )

@@ -459,3 +459,15 @@ def test_ctrl_c_keeps_what_was_read(here: Path, model: Path, how: str) -> None:
     if how == "--parquet":
         assert parquet.read_table("x.parquet").num_rows >= 9
     assert {p.name for p in here.iterdir()} <= {"x.parquet"}
+
+
+def test_a_part_of_an_audio_file(there: Path, model: Path) -> None:
+    del there
+    found = CliRunner().invoke(
+        main, ["analyze", "call.wav", "--model", str(model), "--from", "0:05", "--to", "7", "--csv"]
+    )
+    assert found.exit_code == 0, found.output
+    rows = list(csv.DictReader(io.StringIO(found.stdout)))
+    assert [rows[0][name] for name in ("start_s", "end_s", "speech")] == ["0.000", "5.000", "false"]
+    assert {row["emotion"] for row in rows} - {""} == {"calm"}
+    assert max(float(row["end_s"] or 0) for row in rows) == 7.0

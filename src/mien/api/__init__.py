@@ -117,7 +117,14 @@ def analyze_image(source: Any, *, analyzer: FaceAnalyzer | None = None, **option
     return cast("ImageResult", _give(pipeline.read(_source(source, "image"))))
 
 
-def analyze_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None, **options: Any) -> SpeechResult:
+def analyze_speech(
+    source: Any,
+    *,
+    analyzer: SpeechAnalyzer | None = None,
+    from_s: float = 0.0,
+    to_s: float | None = None,
+    **options: Any,
+) -> SpeechResult:
     """Find the speech of an audio file, or of the sound of a video, and read its emotions over time.
 
     The file is read block by block: its length does not matter for the memory.  The model stays loaded between calls
@@ -129,6 +136,8 @@ def analyze_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None, **opt
         A path, the content of a file, a stream, or what `read_audio` returned.
     analyzer : SpeechAnalyzer, optional
         The analyzer; by default one of these options.
+    from_s, to_s : float, optional
+        What is read, in seconds; by default all.  The time before is a segment without speech, "not read".
     **options : object
         The fields of `mien.ModelOptions` and `mien.AudioOptions`, such as ``window_s=2.0``; ``model`` is the model for
         voices here.
@@ -148,6 +157,7 @@ def analyze_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None, **opt
         If the model cannot be loaded.
     """
     pipeline = _pipeline("audio", _as_speech(options), ModelOptions, AudioOptions, speech=analyzer)
+    pipeline.video = VideoOptions(from_s=from_s, to_s=to_s)
     return cast("SpeechResult", _give(pipeline.read(_source(source, "audio"))))
 
 

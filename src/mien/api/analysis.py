@@ -32,7 +32,15 @@ from mien.results import (
 from mien.speech.analyzer import SpeechAnalyzer
 from mien.video.analyzer import FaceStream, VideoAnalyzer
 
-__all__ = ["SOUND_SKIPPED", "SpeechAnalysis", "VideoAnalysis", "VoiceAnalysis", "check_video_options", "without_voice"]
+__all__ = [
+    "SOUND_SKIPPED",
+    "SpeechAnalysis",
+    "VideoAnalysis",
+    "VoiceAnalysis",
+    "check_range",
+    "check_video_options",
+    "without_voice",
+]
 
 SOUND_SKIPPED = "its sound was left out"
 
@@ -48,6 +56,20 @@ _LATE_S = 1.0
 ImageCallback = Callable[[NDArray[np.uint8], VideoFrame], None]
 
 
+def check_range(options: VideoOptions) -> float:
+    """Return ``from_s`` after a check of the range that is read.
+
+    Raises
+    ------
+    InputError
+        If a time is negative or not finite, or the end is not after the beginning.
+    """
+    from_s = check_number(options.from_s, "from_s", low=0)
+    if options.to_s is not None and check_number(options.to_s, "to_s", low=0) <= from_s:
+        raise InputError(f"to_s must be after from_s, but got {from_s:g} to {options.to_s:g} s")
+    return from_s
+
+
 def check_video_options(options: VideoOptions) -> VideoOptions:
     """Return options that make sense together.
 
@@ -61,9 +83,7 @@ def check_video_options(options: VideoOptions) -> VideoOptions:
     if options.fusion not in METHODS:
         raise InputError(f"fusion must be one of {', '.join(METHODS)}, but got {options.fusion!r}")
     check_number(options.step_s, "step_s", low=0)
-    from_s = check_number(options.from_s, "from_s", low=0)
-    if options.to_s is not None and check_number(options.to_s, "to_s", low=0) <= from_s:
-        raise InputError(f"to_s must be after from_s, but got {from_s:g} to {options.to_s:g} s")
+    from_s = check_range(options)
     if options.method != "timeline" and (from_s or options.to_s is not None):
         raise InputError(
             f"the method {options.method} takes its frames from the whole video: leave out from_s and to_s"

@@ -227,7 +227,7 @@ class Pipeline:
     analyzers : Analyzers
         What reads them.
     video : VideoOptions, optional
-        What is read of videos; by default as the analyzers were made.
+        What is read of videos, and from when to when of audio files; by default as the analyzers were made.
     workers : int
         Images and audio files that are analyzed at the same time.  Videos come one after the other: each keeps several
         cores busy.
@@ -421,14 +421,22 @@ class _ImageJob:
 class _AudioJob:
     def __init__(self, pipeline: Pipeline, source: Source, callbacks: _Callbacks) -> None:
         self.source, self.callbacks, self._analyzers = source, callbacks, pipeline.analyzers
+        self._options = pipeline.video
         self._reader: Any = None
         self._count = 0
 
     def run(self) -> SpeechResult:
-        from mien.api.analysis import SpeechAnalysis
+        from mien.api.analysis import SpeechAnalysis, check_range
 
-        source = self.source
-        self._reader = SpeechAnalysis(self._analyzers.speech, source.data, name=source.label, on_block=self._take)
+        source, from_s = self.source, check_range(self._options)
+        self._reader = SpeechAnalysis(
+            self._analyzers.speech,
+            source.data,
+            from_s=from_s,
+            to_s=self._options.to_s,
+            name=source.label,
+            on_block=self._take,
+        )
         self._tell(self._reader.segments())
         result: SpeechResult = self._reader.result()
         is_file = isinstance(source.data, str | os.PathLike)
