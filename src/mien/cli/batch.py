@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from mien._checks import count_of
 from mien.cli import shell
 from mien.cli._options import GroupedCommand, PathType, add_options, option
 from mien.errors import DatasetError, InputError
@@ -237,7 +238,7 @@ def _read(plan: Plan, values: dict[str, Any], parts: Any, *, retry: bool = False
             pool = LocalPool(plan.folder, workers, on_items=bar)
         counted = (lambda items, _: bar(items)) if cluster is not None else None
         items, failed = run_parts(plan, todo, pool, retry=retry, on_read=counted)
-    shell.note(f"{items} items read, {failed} failed; in {format_path(plan.folder)}")
+    shell.note(f"{count_of(items, 'item')} read, {failed} failed; in {format_path(plan.folder)}")
     return shell.FAILED if items and failed == items else shell.SOME_FAILED if failed else 0
 
 
