@@ -17,7 +17,7 @@ from mien.evaluate import softmax
 from mien.train.corpus import class_weights
 from mien.train.faces import fit_images
 from mien.train.kinds import build_for, kind_of, list_training, load_split
-from mien.train.recipe import Distillation, Domain, Recipe
+from mien.train.recipe import Distillation, Domain, Recipe, load_recipe
 
 N_TRAINING, N_PUBLIC, N_COPIES = 35, 14, 3
 RECIPE = Recipe(name="own")
@@ -230,6 +230,6 @@ def test_teachers_share_the_targets(data: Path, photographs: Path, tmp_path: Pat
 
 
 def test_other_kinds_have_no_second_dataset(data: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, dataset="ravdess", domain=Domain("photographs", "."))
-    with pytest.raises(InputError, match="are for images, not audio"):
+    recipe = replace(load_recipe("cnn-lstm"), domain=Domain("photographs", "."))
+    with pytest.raises(InputError, match="video has neither domain nor"):
         kind_of(recipe).extend(recipe, load_split(RECIPE, data)[0], tmp_path)

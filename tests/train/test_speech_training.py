@@ -218,7 +218,7 @@ def test_folds_over_speakers_and_what_follows(corpus: Corpus, corpus_dir: Path, 
     assert any("fold 1: 2 subjects: " + ", ".join(expected[0]) in line for line in lines)
     figures = json.loads((where / "subject-3" / SUMMARY).read_text())
     assert figures["uar"] == pytest.approx(result.uar)
-    assert {entry["kind"] for entry in figures["noise"]} == {"clean", "white", "babble"}
+    assert {entry["kind"] for entry in figures["noise"]} == {"clean", "white", "babble", "telephone", "reverberation"}
     assert (where / "subject-3" / "report" / "report.md").is_file()
 
     final = train_final(RECIPE, data=corpus_dir, after=where, out=tmp_path / "final", options=options)

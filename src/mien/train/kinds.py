@@ -107,7 +107,7 @@ class Kind(ABC, Generic[N]):
         InputError
             If rows of this kind have neither.
         """
-        raise InputError(f"recipe {recipe.name!r}: domain and distillation.fixed are for images, not {recipe.kind}")
+        raise InputError(f"recipe {recipe.name!r}: {recipe.kind} has neither domain nor distillation.fixed")
 
     def prepare(self, net: N, corpus: Corpus) -> None:
         """Give a new network what it takes from all training rows at once; here nothing."""
