@@ -72,6 +72,16 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def emotions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a batch of one photo."""
+    home = tmp_path_factory.mktemp("batch")
+    (home / "photos").mkdir()
+    shutil.copy(astronaut_path(), home / "photos" / "one.jpg")
+    run(f"mien batch {home}/photos --out {home}/emotions --workers 1")
+    return home / "emotions"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, video: Path) -> Path:
     (tmp_path / "photos" / "party").mkdir(parents=True)
@@ -148,10 +158,10 @@ def test_an_example_runs_as_printed(block: Block, folder: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("block", blocks(language="python", needs=("batch",)), ids=lambda b: b.name)
 def test_an_example_on_a_batch_runs_as_printed(
-    block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    block: Block, folder: Path, emotions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    run("mien batch photos/ --out emotions/ --workers 1")
+    shutil.copytree(emotions, "emotions")
     exec(compile(block.text, block.name, "exec"), {"__name__": "__main__"})
     assert "happiness" in capsys.readouterr().out
 

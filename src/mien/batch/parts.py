@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from mien._extras import import_extra
 from mien.api.pipeline import Analyzers, Pipeline, Result
 from mien.batch.inputs import Entry, open_sources
-from mien.batch.plan import Plan
+from mien.batch.plan import Plan, Settings
 from mien.errors import shorten
 from mien.labels import FER7, LabelSet
 from mien.results import Column, FailedItem, ImageResult, VideoResult, columns
@@ -95,8 +95,7 @@ class PartReader:
         self.plan = plan
         settings = plan.settings
         self._only = settings.only
-        models = replace(settings.models, threads=1)
-        self._analyzers = Analyzers(models, settings.video, settings.audio, are_shared=True)
+        self._analyzers = _load(settings)
         self._pipeline = Pipeline(self._analyzers, video=replace(settings.video, voice=self._only is None))
 
     @cached_property
@@ -180,6 +179,12 @@ class PartReader:
         if largest is not None:
             row |= {name: largest[name] for name in _EMOTION}
         return row
+
+
+@lru_cache(maxsize=1)
+def _load(settings: Settings) -> Analyzers:
+    """Return the analyzers of a process, which loads its models once."""
+    return Analyzers(replace(settings.models, threads=1), settings.video, settings.audio, are_shared=True)
 
 
 def _has_content(table: str, row: Mapping[str, Any]) -> bool:
