@@ -23,6 +23,11 @@ def describe(value: object) -> str:
     return f"an object of type {type(value).__name__}"
 
 
+def escape_surrogates(text: str) -> str:
+    """Return text that is UTF-8: what a file name holds beside is escaped (`os.fsdecode` makes surrogates of it)."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def count_of(number: int, one: str, many: str = "") -> str:
     """Return such as ``1 image`` or ``2,000 images``; the plural is by default that with an s."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -185,7 +185,7 @@ def test_computed_arrays_are_kept_by_all_that_they_depend_on(folder: Path) -> No
             made.append(stamp)
             return {"x": np.arange(3)}
 
-        return cache.kept_arrays("things", stamp, make)
+        return cache.cache_computed("things", stamp, make)
 
     for stamp in ("one", "one", "other"):
         np.testing.assert_array_equal(keep(stamp)["x"], [0, 1, 2])
@@ -195,4 +195,4 @@ def test_computed_arrays_are_kept_by_all_that_they_depend_on(folder: Path) -> No
 
 def test_with_the_cache_off_arrays_are_computed_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.VARIABLE, "")
-    assert [cache.kept_arrays("things", "one", lambda k=k: {"x": np.array(k)})["x"].item() for k in (1, 2)] == [1, 2]
+    assert [cache.cache_computed("things", "one", lambda k=k: {"x": np.array(k)})["x"].item() for k in (1, 2)] == [1, 2]

@@ -68,7 +68,7 @@ def test_among_some_classes_the_others_are_never_predicted() -> None:
     logits[:, FER7.index("disgust")] = 9  # the model would always say so
     predictions = predict(Fake(images, {"fer7": logits}, spec(output(FER7, default=True))), data(images, truth))
     assert set(predictions.classes.tolist()) == {FER7.index("disgust")}
-    some = predictions.among(("happy", "anger", "neutral"))
+    some = predictions.restrict(("happy", "anger", "neutral"))
     assert some.label_set.emotions == ("anger", "happiness", "neutral")
     assert len(some.truth) == 6
     assert some.n_no_common_label == 8
@@ -83,11 +83,11 @@ def test_among_some_classes_the_others_are_never_predicted() -> None:
         (("calm", "anger"), "calm"),
     ):
         with pytest.raises(InputError, match=message):
-            predictions.among(wrong)
+            predictions.restrict(wrong)
     with pytest.raises(DatasetError, match="is of anger, fear"):
-        predict(Fake(images, {"fer7": logits}, spec(output(FER7, default=True))), data(images, np.full(14, 3))).among(
-            ("anger", "fear")
-        )
+        predict(
+            Fake(images, {"fer7": logits}, spec(output(FER7, default=True))), data(images, np.full(14, 3))
+        ).restrict(("anger", "fear"))
 
 
 def test_subjects_seen_in_training_are_those_of_the_same_dataset_in_any_form() -> None:

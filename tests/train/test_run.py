@@ -563,4 +563,6 @@ def test_a_run_with_a_second_dataset_keeps_its_last_epoch(
     spec = registry.get(folder)
     assert "FER+" in spec.license.data
     assert "Apache-2.0" in spec.license.data
-    assert spec.training["data"][0].startswith("fer2013+ferplus and 2 times photographs: ")
+    first, second, *_ = spec.training["data"]
+    assert first.startswith("fer2013+ferplus Training: ")
+    assert second == "second dataset: photographs, repeat 2"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mien._checks import check_integer, describe, warn
-from mien.api.pipeline import Analyzers, Item, Pipeline, Result
+from mien.api.pipeline import Analyzers, Item, Pipeline, Result, analyzer_options
 from mien.api.sources import KindName, Source, make_source
 from mien.errors import InputError
 from mien.options import (
@@ -509,8 +509,7 @@ def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type, **own: Any) -
         check_video_options(video)
         if video.clip_model is not None:
             video = replace(video, clip_model=registry.get(video.clip_model))
-    kept = {name: getattr(video, name) for name in ("max_faces", "min_seen_s", "smooth_s", "clip_model")}
-    chosen = (models, VideoOptions(**kept), audio)
+    chosen = (models, analyzer_options(video), audio)
     own = {name: analyzer for name, analyzer in own.items() if analyzer is not None}
     # A detector of one's own need not be hashable.
     is_kept = not own and (isinstance(models.detector, str) or type(models.detector).__hash__ is not None)

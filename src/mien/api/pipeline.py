@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mien.speech.analyzer import SpeechAnalyzer
     from mien.video.analyzer import VideoAnalyzer
 
-__all__ = ["KINDS", "Analyzers", "Item", "Kind", "Pipeline", "Preview", "Progress", "Result"]
+__all__ = ["KINDS", "Analyzers", "Item", "Kind", "Pipeline", "Preview", "Progress", "Result", "analyzer_options"]
 
 FACES, SPEECH = "face-emotion", "speech-emotion"
 """Tasks of models."""
@@ -144,6 +144,7 @@ class Analyzers:
         are_shared: bool = False,
     ) -> None:
         self.models, self.video, self.audio = models or ModelOptions(), video or VideoOptions(), audio or AudioOptions()
+        self._voices: dict[tuple[str | None, int | None, str], SpeechAnalyzer] = {}
         self._threads = 1 if are_shared else self.models.threads
 
     @cached_property
@@ -163,7 +164,7 @@ class Analyzers:
     @cached_property
     def speech(self) -> SpeechAnalyzer:
         """The analyzer of audio files."""
-        return self._speech(self.models.speech_model, self.models.output, self._threads, self.models.precision)
+        return self._speech(self.models.output, self._threads, self.models.precision)
 
     @cached_property
     def voices(self) -> SpeechAnalyzer:
@@ -175,9 +176,7 @@ class Analyzers:
         spec = registry.get(self.models.speech_model)
         known = {FER7.name, *(output.name for output in spec.outputs)}
         output = self.models.output if self.models.output in known else None
-        return self._speech(
-            spec, output, self.models.threads or 1, runtime.closest_precision(spec, self.models.precision)
-        )
+        return self._speech(output, self.models.threads or 1, runtime.closest_precision(spec, self.models.precision))
 
     def load(self, kind: KindName) -> None:
         """Load what every source of a kind needs.
@@ -203,20 +202,30 @@ class Analyzers:
         names = ("detector", "output", "min_face_px", "device", "engine", "precision", "flip")
         return {name: getattr(self.models, name) for name in names}
 
-    def _speech(self, model: Any, output: str | None, threads: int | None, precision: str) -> SpeechAnalyzer:
+    def _speech(self, output: str | None, threads: int | None, precision: str) -> SpeechAnalyzer:
+        """Return the analyzer of voices with these options, the same where files and videos have the same."""
         from mien.speech.analyzer import SpeechAnalyzer
 
-        return SpeechAnalyzer(
-            model,
-            output=output,
-            channel=self.audio.channel,
-            window_s=self.audio.window_s,
-            hop_s=self.audio.hop_s,
-            threads=threads,
-            device=self.models.device,
-            engine=self.models.engine,
-            precision=precision,
-        )
+        key = output, threads, precision
+        if key not in self._voices:
+            self._voices[key] = SpeechAnalyzer(
+                self.models.speech_model,
+                output=output,
+                channel=self.audio.channel,
+                window_s=self.audio.window_s,
+                hop_s=self.audio.hop_s,
+                threads=threads,
+                device=self.models.device,
+                engine=self.models.engine,
+                precision=precision,
+            )
+        return self._voices[key]
+
+
+def analyzer_options(video: VideoOptions) -> VideoOptions:
+    """Return the options of videos that analyzers depend on; all others are of what is read."""
+    kept = {name: getattr(video, name) for name in ("max_faces", "min_seen_s", "smooth_s", "clip_model")}
+    return VideoOptions(**kept)
 
 
 class Pipeline:

@@ -13,7 +13,17 @@ from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
 from mien.io.paths import expand_home, format_path, iter_media_paths
 from mien.io.sniff import HEAD_BYTES, detect_format, detect_kind, detect_kind_by_name, is_pipe, peek_kind
 
-__all__ = ["KindName", "Only", "Pipe", "Source", "find_sources", "is_several", "kind_of_path", "make_source"]
+__all__ = [
+    "KindName",
+    "Only",
+    "Pipe",
+    "Source",
+    "file_source",
+    "find_sources",
+    "is_several",
+    "kind_of_path",
+    "make_source",
+]
 
 KindName = Literal["image", "audio", "video"]
 """How something is read."""
@@ -91,13 +101,26 @@ def find_sources(
                 if is_pipe(path) and path == argument:
                     yield make_source(path, only=only)
                     continue
-                name = str(Path(path).relative_to(folder)) if folder else Path(path).name
-                error = _irregular(path)
-                kind = kind_of_path(path, only=only, look=error is None)[0]
-                yield Source(path, kind, name, format_path(path), error)
+                source = file_source(path, only=only)
+                yield replace(source, name=str(Path(path).relative_to(folder))) if folder else source
         except MediaNotFoundError as error:
             kind = kind_of_path(argument, only=only, look=False)[0]
             yield Source(argument, kind, argument, format_path(argument), error)
+
+
+def file_source(path: str, *, only: Only = None) -> Source:
+    """Return a file as a source, of the kind that its content says; what is no file, such as a pipe, has an error.
+
+    Parameters
+    ----------
+    path : str
+        The file, taken as it is: neither a pattern nor a folder.
+    only : {"face", "voice"}, optional
+        What is read of videos.
+    """
+    error = _irregular(path)
+    kind = kind_of_path(path, only=only, look=error is None)[0]
+    return Source(path, kind, Path(path).name, format_path(path), error)
 
 
 def _irregular(path: str) -> MienError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from mien.batch.parts import NESTED
 from mien.batch.plan import Plan
 from mien.errors import DatasetError, InputError
 from mien.io.paths import format_path
-from mien.output.tables import CsvRows
+from mien.output.tables import CsvRows, ParquetRows
+from mien.output.write import replace_atomically
 from mien.results import TABLES, Column
 
 __all__ = ["Status", "export_table", "iter_rows", "read_status"]
@@ -134,49 +135,34 @@ def export_table(plan: Plan, table: str, target: Path | IO[str]) -> int:
     DatasetError
         If nothing is there yet, or a file is damaged.
     """
-    from mien.output.write import replace_atomically
-
-    own = _columns(plan, table)
-    count = 0
+    own, count = _columns(plan, table), 0
     with ExitStack() as stack:
         if not isinstance(target, Path):
-            stream: IO[str] = target
+            rows: CsvRows | ParquetRows = CsvRows(target, own)
         elif target.suffix.lower() == ".csv":
             path = stack.enter_context(replace_atomically(target))
-            stream = stack.enter_context(path.open("x", encoding="utf-8", newline=""))
+            rows = CsvRows(stack.enter_context(path.open("x", encoding="utf-8", newline="")), own)
         elif target.suffix.lower() == ".parquet":
-            return _export_parquet(plan, table, target, own)
+            rows = ParquetRows(target, own)
+            stack.push(_close_or_discard(rows))
         else:
             raise InputError(f"expected a name that ends in .csv or .parquet, but got {format_path(target)}")
-        rows = CsvRows(stream, own)
         for row in iter_rows(plan, table):
             rows.write(row)
             count += 1
     return count
 
 
-def _export_parquet(plan: Plan, table: str, target: Path, own: tuple[Column, ...]) -> int:
-    import pyarrow as pa
-    from pyarrow import parquet
+def _close_or_discard(rows: ParquetRows) -> Callable[[Any, BaseException | None, Any], None]:
+    """Return what ends a file: whole, or not at all after an error."""
 
-    from mien.output.write import replace_atomically
+    def end(_kind: Any, error: BaseException | None, _trace: Any) -> None:
+        if error is None:
+            rows.close()
+        else:
+            rows.discard(error)
 
-    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    schema = pa.schema([(column.name, types[column.type]) for column in own])
-    count = 0
-    held: list[dict[str, Any]] = []
-    with replace_atomically(target) as path, parquet.ParquetWriter(path, schema, compression="zstd") as file:
-        for row in iter_rows(plan, table):
-            held.append(row)
-            count += 1
-            if len(held) == _GROUP_ROWS:
-                file.write_table(pa.Table.from_pylist(held, schema=schema))
-                held = []
-        file.write_table(pa.Table.from_pylist(held, schema=schema))
-    return count
-
-
-_GROUP_ROWS = 20_000
+    return end
 
 
 def _check_table(table: str) -> None:

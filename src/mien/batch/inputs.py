@@ -19,9 +19,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from mien._extras import import_extra
-from mien.api.sources import Only, Source, find_sources, make_source
+from mien.api.sources import Only, Source, file_source, make_source
 from mien.errors import InputError, MediaError, MediaNotFoundError, MienError, UnsupportedMediaError
-from mien.io.paths import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, expand_home, format_path, iter_media_paths
+from mien.io.paths import (
+    AUDIO_SUFFIXES,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    describe_missing,
+    expand_home,
+    format_path,
+    iter_media_paths,
+)
 
 __all__ = ["LIST_SUFFIXES", "Entry", "list_entries", "open_sources"]
 
@@ -302,19 +310,13 @@ def _source(item: tuple[Entry, Callable[[], bytes | None]], root: str, only: Onl
         path = os.path.join(root, entry.path)  # noqa: PTH118 - keeps names that are not UTF-8
         if os.path.isdir(path):  # noqa: PTH112
             raise UnsupportedMediaError(f"{entry.label} is a folder, not a file", path=entry.path)
-        found = list(find_sources([_escape(path)], only=only))
-        return found[0]
+        if not os.path.exists(path):  # noqa: PTH110
+            raise MediaNotFoundError(describe_missing(entry.path), path=entry.path)
+        return file_source(path, only=only)
     except MienError as error:
         return Source(entry.path, "image", error=error)
     except (OSError, ValueError, ImportError) as error:
         return Source(entry.path, "image", error=MediaError(f"cannot read {entry.label}: {_first_line(error)}"))
-
-
-def _escape(path: str) -> str:
-    """Return the pattern that names just this file: a name may hold the signs of a pattern."""
-    if os.path.exists(path):  # noqa: PTH110
-        return path
-    return re.sub(r"([*?[])", r"[\1]", path)
 
 
 def _fetch(entry: Entry) -> bytes:

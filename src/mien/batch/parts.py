@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+from mien._checks import escape_surrogates
 from mien._extras import import_extra
 from mien.api.pipeline import Analyzers, Pipeline, Result
 from mien.batch.inputs import Entry, open_sources
@@ -134,8 +135,8 @@ class PartReader:
                     on_item()
         return self._table(rows)
 
-    def read_none(self, items: Sequence[tuple[int, Entry]]) -> Any:
-        """Return the table of items that end any process that reads them."""
+    def make_dead_rows(self, items: Sequence[tuple[int, Entry]]) -> Any:
+        """Return the table of items that end any process that reads them: rows with the error `WORKER_DIED`."""
         message = "the process that read it ended; read alone, too"
         failed = FailedItem(None, WORKER_DIED, message)
         return self._table([self._row(number, entry, failed, "") for number, entry in items])
@@ -150,8 +151,8 @@ class PartReader:
         model = settings["models"]["voice" if kind == "audio" else "face"]
         row: dict[str, Any] = {
             "item": number,
-            "path": _utf8(entry.path),
-            "member": None if entry.member is None else _utf8(entry.member),
+            "path": escape_surrogates(entry.path),
+            "member": None if entry.member is None else escape_surrogates(entry.member),
             "kind": kind or None,
             "model": model["name"],
             "model_version": model["version"],
@@ -160,11 +161,11 @@ class PartReader:
             "mien_version": settings["mien"],
         }
         if isinstance(result, FailedItem):
-            return row | {"error": result.error, "message": _utf8(shorten(result.message, 500))}
+            return row | {"error": result.error, "message": escape_surrogates(shorten(result.message, 500))}
         for table in result.tables:
             if table in NESTED:
                 row[table] = [_nested(one) for one in result.rows(table) if _has_content(table, one)]
-        row["warnings"] = [_utf8(text) for text in result.warnings]
+        row["warnings"] = [escape_surrogates(text) for text in result.warnings]
         if isinstance(result, ImageResult):
             row |= {"width": result.width, "height": result.height}
             largest = row["faces"][0] if row["faces"] else None
@@ -195,7 +196,3 @@ def _has_content(table: str, row: Mapping[str, Any]) -> bool:
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("path", "warnings", "error", "message")}
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()

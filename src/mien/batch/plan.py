@@ -20,14 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import mien
+from mien._checks import escape_surrogates
 from mien._extras import import_extra
 from mien.batch.inputs import Entry
 from mien.errors import DatasetError, InputError, MediaNotFoundError
 from mien.io.paths import format_path
 from mien.models import registry
 from mien.options import AudioOptions, ModelOptions, VideoOptions
+from mien.output.write import replace_atomically
 
-__all__ = ["MANIFEST", "PART_BYTES", "PART_ITEMS", "Plan", "Settings", "write_atomically"]
+__all__ = ["MANIFEST", "PART_BYTES", "PART_ITEMS", "Plan", "Settings", "write_durably"]
 
 MANIFEST = "manifest.json"
 
@@ -185,9 +187,7 @@ class Plan:
         digest = hashlib.sha256()
         parts, items, shards = 0, 0, []
         for number, rows in enumerate(_shards(entries, part_items)):
-            write_atomically(
-                folder / "plan" / f"plan-{number:05d}.parquet", _plan_table(rows), row_group_size=_GROUP_ROWS
-            )
+            write_durably(folder / "plan" / f"plan-{number:05d}.parquet", _plan_table(rows), row_group_size=_GROUP_ROWS)
             for row in rows:
                 digest.update(repr(row).encode("utf-8", "surrogateescape"))
             shards.append([rows[0][0], rows[-1][0]])
@@ -207,7 +207,7 @@ class Plan:
             "settings": described,
             "settings_sha256": _hash(described),
         }
-        write_atomically(folder / MANIFEST, json.dumps(data, indent=2).encode())
+        write_durably(folder / MANIFEST, json.dumps(data, indent=2).encode())
         return cls(folder, data)
 
     @classmethod
@@ -281,7 +281,7 @@ class Plan:
 
 
 def _printable(names: Iterable[str]) -> list[str]:
-    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
+    return [escape_surrogates(name) for name in names]
 
 
 _Row = tuple[int, int, str, str | None, int | None, int | None]
@@ -328,7 +328,7 @@ def _plan_file(path: str) -> Any:
 
 
 def _read_part(path: str, part: int) -> list[tuple[int, Entry]]:
-    from pyarrow import ArrowInvalid
+    from pyarrow import ArrowInvalid, compute
 
     found: list[tuple[int, Entry]] = []
     try:
@@ -336,11 +336,11 @@ def _read_part(path: str, part: int) -> list[tuple[int, Entry]]:
         for group in range(file.num_row_groups):
             limits = file.metadata.row_group(group).column(0).statistics
             if limits.min <= part <= limits.max:
-                for row in file.read_row_group(group).to_pylist():
-                    if row["part"] == part:
-                        member = None if row["member"] is None else os.fsdecode(row["member"])
-                        entry = Entry(os.fsdecode(row["path"]), member, row["offset"], row["size"])
-                        found.append((row["item"], entry))
+                rows = file.read_row_group(group)
+                for row in rows.filter(compute.equal(rows["part"], part)).to_pylist():
+                    member = None if row["member"] is None else os.fsdecode(row["member"])
+                    entry = Entry(os.fsdecode(row["path"]), member, row["offset"], row["size"])
+                    found.append((row["item"], entry))
     except (OSError, ArrowInvalid) as error:
         raise DatasetError(f"cannot read the plan {format_path(path)}: {error}") from error
     return found
@@ -354,8 +354,8 @@ def _flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix.removeprefix("options.") + name, value
 
 
-def write_atomically(target: Path, content: Any, **options: Any) -> None:
-    """Write bytes or a `pyarrow.Table` under a temporary name, flush it to disk, and rename it.
+def write_durably(target: Path, content: Any, **options: Any) -> None:
+    """Write a file whole or not at all, and onto the disk before it appears.
 
     Parameters
     ----------
@@ -365,22 +365,22 @@ def write_atomically(target: Path, content: Any, **options: Any) -> None:
         What to write; tables become Parquet.
     **options
         Of `pyarrow.parquet.write_table`.
-    """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                from pyarrow import parquet
 
-                parquet.write_table(content, file, compression="zstd", **options)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    Raises
+    ------
+    MediaError
+        If it cannot be written.
+    """
+    with replace_atomically(target) as temporary, temporary.open("wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            from pyarrow import parquet
+
+            parquet.write_table(content, file, compression="zstd", **options)
+        file.flush()
+        os.fsync(file.fileno())
+    # The folder, too, so that the new name outlasts a loss of power.
     descriptor = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)

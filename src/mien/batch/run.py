@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mien.batch.parts import PartReader
-from mien.batch.plan import Plan, write_atomically
+from mien.batch.plan import Plan, write_durably
 from mien.errors import MienError
 
 __all__ = ["LocalPool", "Outcome", "Pool", "Task", "run_parts", "work"]
@@ -91,7 +91,7 @@ def work(reader: PartReader, task: Task, on_item: Callable[[], None] | None = No
     table = reader.read(reader.plan.entries(task.part)[task.begin : task.end], on_item)
     failed = table.num_rows - table["error"].null_count
     if task.end is None:
-        write_atomically(reader.plan.part_path(task.part), table)
+        write_durably(reader.plan.part_path(task.part), table)
         return Outcome(task, table.num_rows, failed)
     return Outcome(task, table.num_rows, failed, _to_bytes(table))
 
@@ -185,14 +185,14 @@ class _Run:
     def _take(self, outcome: Outcome) -> None:
         task = outcome.task
         if not outcome.is_alive:
-            self._revive(task)
+            self._retry_or_halve(task)
         elif outcome.table is None:
             self._count(outcome.items, outcome.failed)
         else:
             self._add(task, _from_bytes(outcome.table))
 
-    def _revive(self, task: Task) -> None:
-        """Do a task again; if that was in vain before, halve it."""
+    def _retry_or_halve(self, task: Task) -> None:
+        """Do a task again; if its worker ended again, halve it."""
         self._deaths[task] = self._deaths.get(task, 0) + 1
         entries = self._plan.entries(task.part)
         begin, end = task.begin, len(entries) if task.end is None else task.end
@@ -201,7 +201,7 @@ class _Run:
             self._again.append(task)
         elif end - begin == 1:
             self._open.setdefault(task.part, 1)
-            self._add(task, self._reader.read_none(entries[begin:end]))
+            self._add(task, self._reader.make_dead_rows(entries[begin:end]))
         else:
             middle = (begin + end) // 2
             self._again += (Task(task.part, begin, middle), Task(task.part, middle, end))
@@ -219,7 +219,7 @@ class _Run:
             whole = pa.concat_tables([pieces[begin] for begin in sorted(pieces)], promote_options="default")
             del self._pieces[task.part], self._open[task.part]
             whole = whole.unify_dictionaries().combine_chunks()
-            write_atomically(self._plan.part_path(task.part), whole)
+            write_durably(self._plan.part_path(task.part), whole)
 
     def _count(self, items: int, failed: int) -> None:
         self._items, self._failed = self._items + items, self._failed + failed

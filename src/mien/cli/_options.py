@@ -27,8 +27,11 @@ __all__ = [
     "PathType",
     "TimeType",
     "add_options",
+    "choose_specs",
     "engine_options",
     "flag_of",
+    "models_option",
+    "only_option",
     "option",
 ]
 
@@ -99,6 +102,58 @@ def add_options(kind: type, *names: str, group: str = _LAST) -> Decorator:
         return command
 
     return decorate
+
+
+def only_option(group: str) -> Decorator:
+    """Return the option ``--only``: what is read of videos."""
+    return option(
+        "--only",
+        group=group,
+        type=click.Choice(("face", "voice")),
+        help="Read only the faces of videos, or only their sound.  [default: both]",
+    )
+
+
+def models_option(group: str) -> Decorator:
+    """Return the option ``--model``, as the parameter ``models``: a model for each task."""
+    return option(
+        "--model",
+        "models",
+        group=group,
+        multiple=True,
+        help="A shipped model, a model.toml or a run folder; at most one per task.  [default: face-base, speech-base]",
+    )
+
+
+def choose_specs(names: Sequence[str], check: Callable[[Any], None]) -> dict[str, tuple[str, Any]]:
+    """Return name and record of each model that was named, by the field of `ModelOptions` that it is for.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What `models_option` gave.
+    check : callable
+        Called with each record; raises `click.UsageError` where a model of its task is not needed.
+
+    Raises
+    ------
+    click.UsageError
+        If two are for the same task.
+    MienError
+        If there is no such model, or its record is wrong.
+    """
+    from mien.models import registry
+
+    fields_of_tasks = {"face-emotion": "model", "speech-emotion": "speech_model"}
+    chosen: dict[str, tuple[str, Any]] = {}
+    for name in names:
+        spec = registry.get(name)
+        check(spec)
+        place = fields_of_tasks[spec.task]
+        if place in chosen:
+            raise click.UsageError(f"two models for {spec.task}: {chosen[place][1].name!r} and {spec.name!r}")
+        chosen[place] = name, spec
+    return chosen
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:

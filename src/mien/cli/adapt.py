@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mien._checks import count_of
 from mien.cli import shell
 from mien.cli._options import GroupedCommand, PathType, add_options, option
 from mien.options import ModelOptions
@@ -69,9 +70,7 @@ def command(paths: tuple[str, ...], out: Path, model: str, strength: float | Non
     labels = spec.default_output.labels.emotions
     top = int(shares.argmax())
     if count < _FEW_FACES:
-        shell.note(
-            f"only {count} face{'' if count == 1 else 's'}: the adaptation is weak; {_FEW_FACES} or more are better"
-        )
+        shell.note(f"only {count_of(count, 'face')}: the adaptation is weak; {_FEW_FACES} or more are better")
     if shares[top] > _ONE_SIDED:
         shell.note(f"{labels[top]} is {100 * shares[top]:.0f}% of these faces: where that is true, do not adapt")
     bias = adapted.default_output.bias
@@ -80,5 +79,5 @@ def command(paths: tuple[str, ...], out: Path, model: str, strength: float | Non
         for label, share, value in zip(labels, shares, bias, strict=True)
     ]
     shell.write(shell.table(("emotion", "before", "log odds"), rows, right=(1, 2)))
-    shell.note(f"wrote {out}, adapted to {count} face{'' if count == 1 else 's'}")
+    shell.note(f"wrote {out}, adapted to {count_of(count, 'face')}")
     return shell.SOME_FAILED if failed else 0

@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from click.core import ParameterSource
 
-from mien.api.pipeline import KINDS, SPEECH, Analyzers, Item, Pipeline, Progress, Result
+from mien.api.pipeline import KINDS, Analyzers, Item, Pipeline, Progress, Result
 from mien.api.sources import KindName, Pipe, Source, find_sources, is_several, kind_of_path
 from mien.cli import shell
 from mien.cli._analyze_output import STDIN, ItemFiles, Report, is_one_file
-from mien.cli._options import GroupedCommand, PathType, add_options, flag_of, option
+from mien.cli._options import (
+    GroupedCommand,
+    PathType,
+    add_options,
+    choose_specs,
+    flag_of,
+    models_option,
+    only_option,
+    option,
+)
 from mien.errors import MediaNotFoundError, MienError, UnsupportedMediaError
 from mien.io.paths import (
     AUDIO_SUFFIXES,
@@ -127,12 +136,7 @@ _PATH = PathType()
     help="Class activation maps, or occlusion.  [default: cam if the model supports it]",
 )
 @add_options(ModelOptions, "detector", "min_face_px", group=_FACES)
-@option(
-    "--only",
-    group=_VIDEOS,
-    type=click.Choice(("face", "voice")),
-    help="Read only the faces of videos, or only their sound.  [default: both]",
-)
+@only_option(_VIDEOS)
 @add_options(VideoOptions, "step_s", group=_VIDEOS)
 @option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same, as frames per second.")
 @add_options(VideoOptions, "from_s", "to_s", "max_faces", "min_seen_s", "smooth_s", group=_VIDEOS)
@@ -154,13 +158,7 @@ _PATH = PathType()
     help="Sampling rate of the saved sound.  [default: that of the source]",
 )
 @option("--audio-float", group=_AUDIO, is_flag=True, help="Save floats instead of 16-bit integers.")
-@option(
-    "--model",
-    "models",
-    group=_MODELS,
-    multiple=True,
-    help="A shipped model, a model.toml or a run folder; at most one per task.  [default: face-base, speech-base]",
-)
+@models_option(_MODELS)
 @add_options(ModelOptions, "output", "flip", "threads", "device", "engine", "precision", "max_pixels", group=_MODELS)
 @click.pass_context
 def command(ctx: click.Context, /, paths: tuple[str, ...], **values: Any) -> int:
@@ -392,25 +390,21 @@ class _Choices:
         MienError
             If there is no such model, or its record is wrong.
         """
-        from mien.models import registry
-
         # Where nothing is found, every model fits, and the errors are shown.
         needed: dict[str, str] = {}
         for kind in (KINDS[name] for name in plan.kinds or ("image", "audio")):
             for task in kind.tasks if self.only is None else kind.tasks[:1]:
                 needed[task] = f"{needed[task]} and {kind.many}" if task in needed else kind.many
-        chosen: dict[str, Any] = {}
-        for name in self.values["models"]:
-            spec = registry.get(name)
+
+        def check(spec: Any) -> None:
             if spec.task not in needed:
                 wanted = " and ".join(f"{what} needs one for {task}" for task, what in needed.items())
                 raise click.UsageError(f"model {spec.name!r} is for {spec.task}: reading {wanted}")
-            if spec.task in chosen:
-                raise click.UsageError(f"two models for {spec.task}: {chosen[spec.task].name!r} and {spec.name!r}")
-            chosen[spec.task] = spec
-        models = make_options(ModelOptions, dict(self.values))
-        fields_of_tasks = {KINDS["image"].tasks[0]: "model", SPEECH: "speech_model"}
-        return replace(models, **{fields_of_tasks[task]: spec for task, spec in chosen.items()})
+
+        chosen: dict[str, Any] = {
+            place: spec for place, (_, spec) in choose_specs(self.values["models"], check).items()
+        }
+        return replace(make_options(ModelOptions, dict(self.values)), **chosen)
 
 
 def _and(kinds: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from mien._checks import count_of
 from mien.cli import shell
-from mien.cli._options import GroupedCommand, PathType, add_options, option
+from mien.cli._options import GroupedCommand, PathType, add_options, choose_specs, models_option, only_option, option
 from mien.errors import DatasetError, InputError
 from mien.io.paths import format_path
 from mien.options import AudioOptions, ModelOptions, VideoOptions, make_options
@@ -110,23 +110,12 @@ def _running_options(command: Any) -> Any:
 @option("--part-items", type=click.IntRange(1), help="Items of a part, at most.  [default: 500]")
 @option("--plan-only", is_flag=True, help="Write the plan and read nothing, for many machines to begin with.")
 @add_options(ModelOptions, "detector", "min_face_px", group=_FACES)
-@option(
-    "--only",
-    group=_VIDEOS,
-    type=click.Choice(("face", "voice")),
-    help="Read only the faces of videos, or only their sound.  [default: both]",
-)
+@only_option(_VIDEOS)
 @add_options(VideoOptions, "step_s", "from_s", "to_s", "max_faces", "min_seen_s", "smooth_s", group=_VIDEOS)
 @add_options(VideoOptions, "method", "fusion", "clip_model", group=_VIDEOS)
 @add_options(AudioOptions, "channel", "window_s", "hop_s", group=_AUDIO)
-@option(
-    "--model",
-    "models",
-    group=_MODELS,
-    multiple=True,
-    help="A shipped model, a model.toml or a run folder; at most one per task.  [default: face-base, speech-base]",
-)
-@add_options(ModelOptions, "output", "device", "engine", "precision", "max_pixels", group=_MODELS)
+@models_option(_MODELS)
+@add_options(ModelOptions, "output", "flip", "device", "engine", "precision", "max_pixels", group=_MODELS)
 @click.pass_context
 def _run(ctx: click.Context, /, inputs: tuple[str, ...], folder: Path, **values: Any) -> int:
     """Read the emotions of many images, videos and audio files into a dataset that can be resumed.
@@ -197,17 +186,12 @@ def _check_folder(folder: Path) -> None:
 
 def _settings(values: dict[str, Any]) -> Settings:
     from mien.batch import Settings
-    from mien.models import registry
 
-    tasks = {"face-emotion": "model", "speech-emotion": "speech_model"}
-    chosen: dict[str, Any] = {}
-    for name in values["models"]:
-        spec = registry.get(name)
-        if spec.task not in tasks:
+    def check(spec: Any) -> None:
+        if spec.task not in ("face-emotion", "speech-emotion"):
             raise click.UsageError(f"model {spec.name!r} is for {spec.task}")
-        if tasks[spec.task] in chosen:
-            raise click.UsageError(f"two models for {spec.task}: {chosen[tasks[spec.task]]!r} and {name!r}")
-        chosen[tasks[spec.task]] = name
+
+    chosen: dict[str, Any] = {place: name for place, (name, _) in choose_specs(values["models"], check).items()}
     own = dict(values)
     models, video = make_options(ModelOptions, own), make_options(VideoOptions, own)
     return Settings(replace(models, **chosen), video, make_options(AudioOptions, own), values["only"])
@@ -222,12 +206,14 @@ def _read(plan: Plan, values: dict[str, Any], parts: Any, *, retry: bool = False
     if not todo:
         shell.note("nothing is missing")
         return _exit_code(plan)
+    # Parts differ in size: of some of them, the number of items is an estimate.  What failed is not counted in advance.
+    total = None if retry else round(plan.items * len(todo) / plan.parts)
     cluster = values["cluster"]
     if cluster is not None and not (cluster == "ray" or cluster.startswith("ray://")):
         raise click.UsageError(f"--cluster must be ray or ray://HOST:PORT, but got {cluster!r}")
     with (
         shell.terminable(),
-        shell.progress(plan.items if len(todo) == plan.parts else None, "reading", unit="items") as bar,
+        shell.progress(total, "reading", unit="items") as bar,
     ):
         if cluster is not None:
             from mien.batch.cluster import RayPool

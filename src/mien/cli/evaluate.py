@@ -142,7 +142,8 @@ def command(
     if not done:
         return shell.FAILED
     if report is not None:
-        _write_reports(report, done, comparisons, forced=labels_as is not None, engines=engines, several=several)
+        given = {"forced": labels_as is not None, "restricted": bool(among), "engines": engines}
+        _write_reports(report, done, comparisons, given, several=several)
         shell.note(f"wrote {report}")
     _show(done, comparisons, as_json=as_json, several=several)
     failed = len(done) < len(choices) * len(words) or any(d.evaluation.n_unreadable for d in done)
@@ -213,7 +214,7 @@ def _evaluate(
             with shell.progress(count, f"evaluating {name}" if several else "evaluating", unit=unit) as advance:
                 predictions = predict(model, samples, progress=advance, **options)
             if among:
-                predictions = predictions.among(among)
+                predictions = predictions.restrict(among)
             curve = _noise_curve(model, predictions, name if several else "") if noise else ()
             evaluation = measure(predictions, training=training, noise=curve)
         except MienError as error:
@@ -289,12 +290,14 @@ def _write_reports(
     folder: Path,
     done: list[_Done],
     comparisons: list[PairedResult],
+    given: dict[str, Any],
     *,
-    forced: bool,
-    engines: dict[str, Any],
     several: bool,
 ) -> None:
-    """Write the report of each evaluation; where there are several, the overview that leads to them, too."""
+    """Write the report of each evaluation; where there are several, the overview that leads to them, too.
+
+    ``given`` is what `_describe_command` takes.
+    """
     from mien.evaluate.report import attention_maps, folder_names, write_overview, write_report
 
     places = [folder]
@@ -304,12 +307,12 @@ def _write_reports(
         write_overview(folder, listed, comparisons, unit=done[0].predictions.unit)
         places = [folder / name for name in names]
     for d, place in zip(done, places, strict=True):
-        command = _describe_command(d, forced=forced, engines=engines)
+        command = _describe_command(d, **given)
         attention = attention_maps(d.model, d.predictions) if d.evaluation.kind == "image" else []
         write_report(place, d.evaluation, d.predictions, attention=attention, command=command)
 
 
-def _describe_command(d: _Done, *, forced: bool, engines: dict[str, Any]) -> str:
+def _describe_command(d: _Done, *, forced: bool, restricted: bool, engines: dict[str, Any]) -> str:
     """Return the command that makes a report, without the paths of data."""
     parts = [f"mien evaluate {d.name} {d.choice.name} --data DATA"]
     if d.choice.split or d.evaluation.split != "all":
@@ -319,7 +322,7 @@ def _describe_command(d: _Done, *, forced: bool, engines: dict[str, Any]) -> str
         parts.append(named.get(key, f"--option {key}={value}"))
     if forced:
         parts.append(f"--labels-as {d.evaluation.output}")
-    if "; among " in d.predictions.labels_mapping:
+    if restricted:
         parts.append(f"--classes {','.join(d.predictions.label_set)}")
     parts += [flag for flag, used in (("--flip", d.evaluation.views == 2), ("--noise", d.evaluation.noise)) if used]
     parts += [f"--{name} {value}" for name, value in engines.items() if is_given(name)]

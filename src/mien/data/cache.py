@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mien._checks import warn
 
-__all__ = ["VARIABLE", "cache_folder", "cached_arrays", "kept_arrays"]
+__all__ = ["VARIABLE", "cache_computed", "cache_folder", "cached_arrays"]
 
 VARIABLE = "MIEN_CACHE_DIR"
 """Environment variable that names the folder; set to nothing, it turns the cache off."""
@@ -83,7 +83,7 @@ def cached_arrays(
     return arrays
 
 
-def kept_arrays(name: str, stamp: str, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+def cache_computed(name: str, stamp: str, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """Return arrays that take long to compute: from the cache if they are there, else computed, and then cached.
 
     Parameters

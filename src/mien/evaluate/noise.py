@@ -120,7 +120,7 @@ def noise_curve(
         made = {kind: noises.make(kind, index, len(wave)) for kind in kinds if kind in KINDS}
         for place, (kind, ratio) in enumerate(cases, start=1):
             if ratio is None:
-                changed = _carried(wave, kind, rate_hz, np.random.default_rng([seed, len(KINDS), index]))
+                changed = _apply_channel(wave, kind, rate_hz, np.random.default_rng([seed, len(KINDS), index]))
             else:
                 changed = mix_noise(wave, made[kind], ratio_db=ratio, part=slice(begin, end))
             predicted[place, index] = _top(predict(changed, index), size)
@@ -136,7 +136,7 @@ def noise_curve(
     return tuple(curve)
 
 
-def _carried(wave: Wave, kind: str, rate_hz: int, generator: np.random.Generator) -> Wave:
+def _apply_channel(wave: Wave, kind: str, rate_hz: int, generator: np.random.Generator) -> Wave:
     if kind == "telephone":
         return telephone(wave, rate_hz=rate_hz)
     return reverberate(wave, rate_hz=rate_hz, generator=generator)

@@ -152,7 +152,7 @@ class Predictions:
         confidence = self.probabilities[wrong].max(axis=1)
         return wrong[np.argsort(-confidence, kind="stable")][:count]
 
-    def among(self, classes: Sequence[str]) -> Predictions:
+    def restrict(self, classes: Sequence[str]) -> Predictions:
         """Return the predictions for samples of some classes, as if there were no others.
 
         What a model with more classes can tell of a dataset with fewer: probabilities are divided by their sum over the

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from mien._checks import describe
+from mien._checks import describe, escape_surrogates
 from mien._extras import import_extra
 from mien.errors import InputError
 from mien.output.registry import Context, Result, Writer, kind_of
@@ -25,6 +25,7 @@ __all__ = [
     "CsvWriter",
     "JsonLinesWriter",
     "JsonWriter",
+    "ParquetRows",
     "ParquetWriter",
     "TableWriter",
     "to_json",
@@ -315,6 +316,65 @@ class CsvWriter(TableWriter):
             self._rows.write(row)
 
 
+class ParquetRows:
+    """Writes rows with types, in groups; the file appears whole when it is closed.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.parquet``.
+    columns : sequence of Column
+        What a row does not have stays empty.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise.
+    MediaNotFoundError, MediaError
+        If the folder does not exist, or nothing can be written there.
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+        target = check_suffix(path, ".parquet")
+        self._arrow = import_extra("pyarrow", extra="parquet", purpose="writing Parquet")
+        parquet = import_extra("pyarrow.parquet", extra="parquet", purpose="writing Parquet")
+        arrow = self._arrow
+        types = {str: arrow.string(), int: arrow.int32(), float: arrow.float64(), bool: arrow.bool_()}
+        self._schema = arrow.schema([(column.name, types[column.type]) for column in columns])
+        self._held: list[dict[str, Any]] = []
+        self.rows = 0
+        self._stack = ExitStack()
+        temporary = self._stack.enter_context(replace_atomically(target))
+        # pyarrow opens no name that is not UTF-8.
+        file = self._stack.enter_context(temporary.open("xb"))
+        self._file = self._stack.enter_context(parquet.ParquetWriter(file, self._schema, compression="zstd"))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write one row."""
+        # Parquet's text is UTF-8.
+        texts = {name: escape_surrogates(value) if isinstance(value, str) else value for name, value in row.items()}
+        self._held.append(texts)
+        if len(self._held) >= _GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is held and let the file appear."""
+        self._flush()
+        self._stack.close()
+
+    def discard(self, error: BaseException) -> None:
+        """Remove what was written."""
+        self._stack.__exit__(type(error), error, error.__traceback__)
+
+    def _flush(self) -> None:
+        if self._held:
+            self._file.write_table(self._arrow.Table.from_pylist(self._held, schema=self._schema))
+        self.rows += len(self._held)
+        self._held = []
+
+
 class ParquetWriter(TableWriter):
     """Writes rows with types, as they come, in groups.
 
@@ -339,42 +399,22 @@ class ParquetWriter(TableWriter):
 
     def __init__(self, path: Path, context: Context) -> None:
         super().__init__(context)
-        target = check_suffix(path, ".parquet")
-        self._arrow = import_extra("pyarrow", extra="parquet", purpose="writing Parquet")
-        parquet = import_extra("pyarrow.parquet", extra="parquet", purpose="writing Parquet")
-        arrow = self._arrow
-        types = {str: arrow.string(), int: arrow.int32(), float: arrow.float64(), bool: arrow.bool_()}
-        self._schema = arrow.schema([(column.name, types[column.type]) for column in self.columns])
-        self._held: list[dict[str, Any]] = []
-        self.rows = 0
-        self._stack = ExitStack()
-        temporary = self._stack.enter_context(replace_atomically(target))
-        # pyarrow opens no name that is not UTF-8.
-        file = self._stack.enter_context(temporary.open("xb"))
-        self._file = self._stack.enter_context(parquet.ParquetWriter(file, self._schema, compression="zstd"))
+        self._rows = ParquetRows(path, self.columns)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were written."""
+        return self._rows.rows
 
     def write_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write rows; what a row does not have stays empty."""
-        # Names that are not UTF-8 become their escapes: Parquet's text is UTF-8.
-        self._held += ({name: _utf8(value) for name, value in row.items()} for row in rows)
-        if len(self._held) >= _GROUP_ROWS:
-            self._flush()
+        for row in rows:
+            self._rows.write(row)
 
     def close(self) -> None:
         """Write what is held and let the file appear."""
-        self._flush()
-        self._stack.close()
+        self._rows.close()
 
     def discard(self, error: BaseException) -> None:
         """Remove what was written."""
-        self._stack.__exit__(type(error), error, error.__traceback__)
-
-    def _flush(self) -> None:
-        if self._held:
-            self._file.write_table(self._arrow.Table.from_pylist(self._held, schema=self._schema))
-        self.rows += len(self._held)
-        self._held = []
-
-
-def _utf8(value: Any) -> Any:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        self._rows.discard(error)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
+from mien._checks import escape_surrogates
 from mien._extras import import_extra
 from mien.errors import InputError, shorten
 from mien.labels import LabelSet
@@ -234,7 +235,7 @@ def to_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], libra
         values = [row.get(column.name) for row in rows]
         if library == "polars" and column.type is str:
             # File names that are not UTF-8 become their escapes.
-            values = [value and value.encode("utf-8", "backslashreplace").decode() for value in values]
+            values = [value and escape_surrogates(value) for value in values]
         data[column.name] = module.Series(values, dtype=types[column.type])
     return module.DataFrame(data)
 

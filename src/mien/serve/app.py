@@ -124,7 +124,7 @@ class Service:
     def models(self, values: dict[str, Any], task: str = "face-emotion") -> ModelOptions:
         """Take the options of models out of a query."""
         for name, of in (("model", task), ("speech_model", "speech-emotion")):
-            named = self.settings.named(of)
+            named = self.settings.models_for(of)
             if values.get(name) is not None and values[name] not in named:
                 raise ProblemError("invalid-option", f"{name} must be one of {', '.join(named)}")
         detector = values.get("detector")
@@ -447,7 +447,7 @@ async def _serve_live(service: Service, socket: WebSocket) -> None:
 # --- around the routes ------------------------------------------------------------------------------------------------
 
 
-class _Outside:
+class _OuterMiddleware:
     """Around all routes: the id, the token, headers for safety, the log and the counts, errors as problems."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -464,7 +464,7 @@ class _Outside:
         began_s, status = time.perf_counter(), 0
         is_socket = scope["type"] == "websocket"
 
-        async def sending(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
@@ -475,20 +475,20 @@ class _Outside:
 
         try:
             self._check(scope, headers, is_socket=is_socket)
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, send_with_headers)
         except (ProblemError, MienError) as error:
             problem = error if isinstance(error, ProblemError) else problem_of(error)
             if status == 0:
-                await _answer(problem, number, scope, receive, sending)
+                await _answer(problem, number, scope, receive, send_with_headers)
             elif not is_socket:
                 raise
         except Exception:
             _log.exception("a request failed", extra={"request": number})
             if status != 0:
                 raise
-            await _answer(ProblemError("internal", "the service failed"), number, scope, receive, sending)
+            await _answer(ProblemError("internal", "the service failed"), number, scope, receive, send_with_headers)
         finally:
-            self._note(scope, status, began_s, number)
+            self._log_request(scope, status, began_s, number)
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes], *, is_socket: bool) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > _HEADER_BYTES:
@@ -523,7 +523,7 @@ class _Outside:
         }
         message["headers"] = [*message["headers"], *((n, v) for n, v in more.items() if n not in there)]
 
-    def _note(self, scope: Scope, status: int, began_s: float, number: str) -> None:
+    def _log_request(self, scope: Scope, status: int, began_s: float, number: str) -> None:
         route = scope.get("route")
         path = getattr(route, "path", None) or ("page" if status < 400 else "none")
         method = scope.get("method", "WS")
@@ -576,7 +576,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     async def on_problem(request: Request, error: Exception) -> Response:
         if request.scope["type"] == "websocket":
-            raise error  # for `_Outside`, which answers the handshake
+            raise error  # for `_OuterMiddleware`, which answers the handshake
         if isinstance(error, HTTPException):
             kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
             problem = ProblemError(kind, str(error.detail), headers=dict(error.headers or {}))
@@ -610,7 +610,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )
-    app.add_middleware(_Outside, service=service)
+    app.add_middleware(_OuterMiddleware, service=service)
     return app
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mien.serve.settings import Settings
     from mien.serve.uploads import Upload
 
-__all__ = ["Engine", "check_length"]
+__all__ = ["Engine", "check_length", "describe_progress", "to_json"]
 
 _LOADED = 4
 """Sets of analyzers that stay loaded, for requests with other options than the last: about 60 MB each."""
@@ -208,7 +208,7 @@ def to_json(data: Any) -> bytes:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def fraction_of(progress: Progress) -> dict[str, Any]:
+def describe_progress(progress: Progress) -> dict[str, Any]:
     """Return progress as clients get it; of a voice, that of its own pass."""
     length_s = None if progress.end_s is None else progress.end_s - progress.start_s
     part = None if not length_s else min(max((progress.time_s - progress.start_s) / length_s, 0.0), 1.0)

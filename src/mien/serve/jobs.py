@@ -22,13 +22,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
-from mien.api.pipeline import Analyzers, Pipeline, Progress
+from mien.api.pipeline import Pipeline, Progress, analyzer_options
 from mien.api.sources import Source
 from mien.errors import InputError, MediaError, MienError
 from mien.options import VideoOptions
 from mien.output.write import write, write_bytes
 from mien.results import FailedItem, VideoResult
-from mien.serve.engine import Engine, check_length, fraction_of, to_json
+from mien.serve.engine import Engine, check_length, describe_progress, to_json
 from mien.serve.problems import ProblemError, problem_of
 
 __all__ = ["FORMATS", "Job", "Jobs"]
@@ -74,7 +74,7 @@ class Job:
     size : int
         Bytes of the video.
     progress : dict or None
-        See `fraction_of`; not kept on the disk.
+        See `describe_progress`; not kept on the disk.
     """
 
     id: str
@@ -325,7 +325,7 @@ class Jobs:
         def advance(progress: Progress) -> None:
             length_s = None if progress.end_s is None else progress.end_s - progress.start_s
             check_length(max(progress.time_s - progress.start_s, length_s or 0.0), self._settings)
-            job.progress = fraction_of(progress)
+            job.progress = describe_progress(progress)
 
         def is_over() -> bool:
             return job.cancel.is_set() or self._stop.is_set()
@@ -333,8 +333,9 @@ class Jobs:
         source = Source(str(self.folder / job.id / "video"), "video", label=job.name or "the video")
         options = VideoOptions(**job.video)
         try:
-            analyzers = Analyzers(self._engine.models(**job.models), options)
-            items = list(Pipeline(analyzers).run([source], on_progress=advance, cancel=is_over))
+            models, kept = self._engine.models(**job.models), analyzer_options(options)
+            analyzers = self._engine.analyzers("video", models, video=kept)
+            items = list(Pipeline(analyzers, video=options).run([source], on_progress=advance, cancel=is_over))
         except MienError as error:
             self._fail(job, problem_of(error))
             return

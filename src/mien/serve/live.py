@@ -122,7 +122,7 @@ class LiveConnection:
             }
         )
         with self._stack:
-            tasks = [asyncio.create_task(work()) for work in (self._receive, self._analyze, self._tell)]
+            tasks = [asyncio.create_task(work()) for work in (self._receive, self._analyze, self._send_segments)]
             try:
                 await asyncio.gather(*tasks)
                 await self._socket.close(1000)
@@ -234,7 +234,7 @@ class LiveConnection:
         (frame,) = self._stream.push(pixels, time_s)
         return frame
 
-    async def _tell(self) -> None:
+    async def _send_segments(self) -> None:
         """Send segments of speech as they are settled; after the end, until all are."""
         while True:
             voice, is_last = self._voice, self._is_over

@@ -106,7 +106,7 @@ class Settings:
         """Requests that may wait."""
         return 8 * self.workers if self.max_waiting is None else self.max_waiting
 
-    def named(self, task: str) -> tuple[str, ...]:
+    def models_for(self, task: str) -> tuple[str, ...]:
         """Return the models for a task."""
         return tuple(name for name in self.models if _task_of(name) == task)
 
@@ -118,6 +118,6 @@ class Settings:
         InputError
             If there is none.
         """
-        for name in self.named(task):
+        for name in self.models_for(task):
             return name
         raise InputError(f"models must have one for {task}, but got {', '.join(self.models)}")

@@ -48,11 +48,11 @@ _TERMS["nemo"] = ("nEMO: CC BY-NC-SA 4.0", "Christop 2024, arXiv:2404.06292")
 def describe_data(recipe: Recipe, training: Corpus, validation: Corpus | None = None) -> list[str]:
     """Return what a network learned from, one line each, for its record; beside validation rows or not."""
     where = f"{recipe.dataset} {', '.join(filter(None, training.samples.split_names()))}".strip()
-    if recipe.domain.dataset:
-        where = f"{recipe.dataset} and {recipe.domain.repeat} times {recipe.domain.dataset}"
     noun = kind_of(recipe).noun
     copies = f", without copies of the validation {noun}" if recipe.drop_overlap and recipe.kind == "image" else ""
     lines = [f"{where}: {len(training)} {noun}{copies}"]
+    if recipe.domain.dataset:
+        lines.append(f"second dataset: {recipe.domain.dataset}, repeat {recipe.domain.repeat}")
     return [*lines, _describe_subjects(training, validation, noun)]
 
 

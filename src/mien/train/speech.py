@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.data import load_dataset
-from mien.data.cache import kept_arrays
+from mien.data.cache import cache_computed
 from mien.data.prepare.augment_audio import MEL_CNN_CHANGES
 from mien.data.samples import Samples
 from mien.data.splits import TRAINING, is_split
@@ -163,7 +163,7 @@ class Speech(Kind[SpeechNetwork]):
                 rows[row] = np.concatenate([one["embedding"] for one in found])
             return {"embeddings": np.stack([rows[row] for row in range(len(samples))])}
 
-        return np.asarray(kept_arrays("embeddings", stamp, make)["embeddings"], np.float32)
+        return np.asarray(cache_computed("embeddings", stamp, make)["embeddings"], np.float32)
 
     def graph_inputs(self, deployed: Deployed, corpus: Corpus) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield ``wave``, float32 (1, n): the recordings, read again and cut as at use."""

@@ -161,8 +161,8 @@ async function goLive(voice: boolean): Promise<void> {
   await video.play();
   const boxes = make("canvas", { className: "boxes" });
   const faces = make("div", { className: "faces" });
-  const heard = make("p", { className: "soft" });
-  const view = card("Live", make("div", { className: "stage" }, video, boxes), faces, heard);
+  const voiceLine = make("p", { className: "soft" });
+  const view = card("Live", make("div", { className: "stage" }, video, boxes), faces, voiceLine);
   const socket = openLive(voice);
   socket.binaryType = "arraybuffer";
   const grab = make("canvas", { width: video.videoWidth, height: video.videoHeight });
@@ -198,7 +198,7 @@ async function goLive(voice: boolean): Promise<void> {
       faces.replaceChildren(...message.frame.faces.map((face: any) => bars(`Person ${face.track}`, face.smoothed ?? face.emotion)));
       say(`${Math.round(1000 * message.delay_s)} ms from frame to result`);
     } else if (message.type === "speech" && message.segment.emotion) {
-      heard.textContent = `Voice from ${clock(message.segment.start_s)}: ${words(message.segment.emotion)}`;
+      voiceLine.textContent = `Voice from ${clock(message.segment.start_s)}: ${words(message.segment.emotion)}`;
     } else if (message.type === "error") fail(message.problem.detail);
   });
   socket.addEventListener("close", (event) => {
