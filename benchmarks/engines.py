@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from mien import read_image
 from mien.data.fer2013 import add_votes, read_fer2013
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, ModelError
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.detect import get_detector
 from mien.models import ModelSpec, registry, runtime
@@ -55,7 +55,7 @@ def kinds(spec: ModelSpec | None = None) -> list[tuple[str, str]]:
                 continue
             try:
                 product(engine, precision)
-            except (MissingExtraError, runtime.ModelError):
+            except (MissingExtraError, ModelError):
                 continue
             found.append((engine, precision))
     return found
@@ -157,7 +157,7 @@ def measure(model: str, batches: list[int], threads: list[int], rounds: int) -> 
     spec = registry.get(model)
     every, real = multiply_adds(read_weights(spec))
     side = spec.input.size if spec.input else 48
-    wanted = [output.tensor for output in spec.outputs]
+    wanted = [head.tensor for head in spec.heads]
     rows: list[dict[str, Any]] = []
     best = dict.fromkeys(runtime.PRECISIONS, 0.0)
     timed: dict[int, dict[Any, dict[str, float]]] = {}

@@ -58,7 +58,7 @@ def measure(model: str, threads: int, runs: int) -> dict[str, Any]:
     geometry = Crop.from_dict(analyzer.spec.crop)
     crop = model_crop(portrait, face.box, face.landmarks, geometry, analyzer.detector)
     ready = np.stack([crop] * 32)
-    large = [cv2.resize(crop, (160, 160)) for _ in range(32)]
+    large = [np.asarray(cv2.resize(crop, (160, 160)), np.uint8)] * 32
     times = {
         "512x512, one face": timed(lambda: analyzer.analyze(portrait), runs),
         "  of it detection": timed(lambda: detector.detect(portrait), runs),

@@ -132,7 +132,7 @@ def hour(log: str) -> list[float]:
     shots = planted({0: turns}, size=(320, 240), seed=1, rate=30, seconds=10)
     Images.images = [np.ascontiguousarray(shot[0][:, :, ::-1]) for shot in shots]
     cv2.VideoCapture = Images  # type: ignore[misc,assignment]
-    live.explain_no_access = lambda _: ""
+    live.explain_no_access = lambda index: ""  # type: ignore[attr-defined]  # noqa: ARG005
     stream = LiveStream(0, mien.VideoAnalyzer(), on_message=print)
     memory, painter, count = [], WindowPainter(), 0
     with LiveSession(stream, log=log) as session:

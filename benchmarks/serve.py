@@ -88,7 +88,8 @@ def overhead(image: bytes, count: int) -> str:
 
 
 async def many_clients(url: str, image: bytes, clients: int, seconds: float, pid: int) -> str:
-    until, times, statuses, memory = time.monotonic() + seconds, [], {}, []
+    until, times, memory = time.monotonic() + seconds, [], []
+    statuses: dict[int, int] = {}
 
     async def ask(client: httpx.AsyncClient) -> None:
         while time.monotonic() < until:

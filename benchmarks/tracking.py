@@ -30,7 +30,8 @@ from tracking_scores import Score, measure, total
 
 def costs(detector: Detector) -> dict[str, float]:
     """Return the milliseconds of a frame of 1280 x 720 with one face: the best of 60, searched and followed."""
-    video, times = STANDARD[0], {True: [], False: []}
+    times: dict[bool, list[float]] = {True: [], False: []}
+    video = STANDARD[0]
     tracker = FaceTracker(detector)
     shots = [video.shot(index / 30, zoom=1280 / 480) for index in range(31)]
     for turn in range(2):

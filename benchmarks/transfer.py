@@ -42,7 +42,7 @@ def transfer(recipe: Recipe, training: Corpus, tested: Corpus) -> Evaluation:
     mapped = mapping_to(training.label_sets[head], tested.samples.label_set)
     probabilities = mapped.apply(softmax(logits.astype(np.float64)))
     found = Predictions.from_probabilities(tested.samples, probabilities, model=recipe.name, training_subjects=())
-    return measure(replace(found, labels_mapping=mapped.note).among(COMMON))
+    return measure(replace(found, labels_mapping=mapped.note).restrict(COMMON))
 
 
 def main() -> None:

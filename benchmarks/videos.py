@@ -106,15 +106,18 @@ def loop(path: Path, target: Path, seconds: int) -> None:
 
     with av.open(str(path)) as source:
         video = source.streams.video[0]
+        length, base = video.duration, video.time_base
+        assert length is not None
+        assert base is not None
         packets = [packet for packet in source.demux(video) if packet.dts is not None]
-        times = [(packet.pts, packet.dts) for packet in packets]
+        times = [(packet.pts or 0, packet.dts or 0) for packet in packets]
         with av.open(str(target), "w") as out:
             stream = out.add_stream_from_template(video)
-            for turn in range(int(seconds / (video.duration * video.time_base))):
+            for turn in range(int(seconds / (length * base))):
                 for packet, (pts, dts) in zip(packets, times, strict=True):
                     # Muxing gives a packet the times of the stream that it goes to.
-                    packet.stream, packet.time_base = stream, video.time_base
-                    packet.pts, packet.dts = pts + turn * video.duration, dts + turn * video.duration
+                    packet.stream, packet.time_base = stream, base
+                    packet.pts, packet.dts = pts + turn * length, dts + turn * length
                     out.mux(packet)
 
 

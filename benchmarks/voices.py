@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def clip(model: str, runs: int) -> dict[str, Any]:
 
     analyzer = SpeechAnalyzer(model, threads=1)
     sound = voiced(3 * RATE, np.random.default_rng(0))
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "the net on 3 s, ms": lambda: analyzer.logits(sound),
         "a clip of 3 s to segments, ms": lambda: analyzer.analyze(sound, rate_hz=RATE),
         "a clip of 3 s as one answer, ms": lambda: analyzer.clip_logits(sound, rate_hz=RATE),

@@ -8,8 +8,10 @@ geometric mean of their calibrated probabilities).  BAUM-2: accuracy by clip, th
 Models are chosen by the mean of all columns.
 
 ``--calibration`` prints, instead, for every output the temperature that fits each domain, the calibration error above
-its floor on a domain under the temperature that fits the others, and the accuracy of the most confident answers;
-``--adaptation`` prints accuracy and UAR on one half of the people after `mien adapt` to the other half, without labels.
+its floor on a domain under the temperature that fits the others, UAR, and the accuracy of the most confident answers;
+``--adaptation`` prints accuracy and UAR on one half of the people after `mien adapt` to the other half, without labels;
+``--baseline`` those of people with a neutral clip or photograph, on their others, with that one as baseline: of the
+faces as they are, and with all faces changed by a warp, as if theirs were so at rest.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +33,7 @@ from mien.data.fer2013 import add_votes, read_fer2013
 from mien.evaluate import Predictions, predict, softmax
 from mien.evaluate.calibration import fit_shared_temperature
 from mien.evaluate.runs import find_model
-from mien.face.adapt import PRIOR_FACES, adapt
+from mien.face.adapt import PRIOR_FACES, adapt, baseline_bias, subtract_bias
 
 COLUMNS = (
     *("PublicTest fer7", "majority", "photographs fer7", "UAR", "ferplus8", "UAR", "both", "UAR"),
@@ -39,7 +43,20 @@ COLUMNS = (
 
 COVERAGE = (1.0, 0.8, 0.6, 0.4)
 STRENGTHS = (0.0, 0.25, 0.5, 1.0)
+RESTING_STRENGTHS = (0.0, 0.1, 0.25, 0.5, 1.0)
 REPEATS = 20
+MOUTH, BROWS = ((16.6, 37.7), (31.4, 37.7)), ((20.0, 13.0), (28.0, 13.0))
+CHANGES: dict[str, Any] = {
+    "none": None,
+    "mouth corners 3 px lower": (MOUTH, 3.0),
+    "mouth corners 3 px higher": (MOUTH, -3.0),
+    "brows 3 px lower": (BROWS, 3.0),
+    "brows 3 px higher": (BROWS, -3.0),
+}
+"""Where crops of 48 px are moved and how far down, in pixels: what the face of a person may look like at rest."""
+
+SPREAD_PX = 4.0
+"""Standard deviation of the movement around each of these points."""
 
 
 def percents(analyzer: mien.FaceAnalyzer, faces: Samples, photographs: Samples, frames: Samples) -> list[float]:
@@ -69,6 +86,7 @@ def calibration(analyzer: mien.FaceAnalyzer, domains: dict[str, Samples]) -> Ite
         "its own T",
         "ECE above floor",
         "confidence",
+        "UAR",
         *map(_percent, COVERAGE),
     ]
     for output in analyzer.spec.outputs:
@@ -89,14 +107,15 @@ def calibration(analyzer: mien.FaceAnalyzer, domains: dict[str, Samples]) -> Ite
                 f"{own:.3f}",
                 f"{error:.3f}",
                 _percent(p.max(axis=1).mean()),
+                _percent(metrics.uar(truth, p.argmax(axis=1))),
                 *curve,
             ]
-        yield [output.name, "none", f"{fit_shared_temperature(list(pairs.values())):.3f}", *[""] * (3 + len(COVERAGE))]
+        yield [output.name, "none", f"{fit_shared_temperature(list(pairs.values())):.3f}", *[""] * (4 + len(COVERAGE))]
 
 
 def adaptation(analyzer: mien.FaceAnalyzer, domains: dict[str, Samples]) -> Iterator[list[str]]:
     """Yield rows: accuracy / UAR on people left out, adapted to the others of the domain, by strength."""
-    name = "both" if "both" in [output.name for output in analyzer.spec.outputs] else analyzer.output.name
+    name = analyzer.output.name
     yield ["domain", "adapted to", *(f"strength {strength:g}" for strength in STRENGTHS)]
     for domain, data in domains.items():
         found = predict(analyzer, data, labels_as=name)
@@ -136,6 +155,74 @@ def adapted_scores(
     return float(accuracy), float(uar)
 
 
+def baseline(analyzer: mien.FaceAnalyzer, domains: dict[str, Samples]) -> Iterator[list[str]]:
+    """Yield rows: accuracy / UAR of people with one of their neutral clips or photographs as baseline, by strength."""
+    yield [
+        "domain",
+        "faces changed by",
+        "people",
+        "tests",
+        *(f"strength {s:g}" for s in RESTING_STRENGTHS),
+        "chosen on others",
+    ]
+    for domain in ("photographs", "BAUM-2"):
+        for change, moved in CHANGES.items():
+            data = domains[domain]
+            own = data if moved is None else replace(data, pixels=warp(data.images, *moved))
+            found = predict(analyzer, own, labels_as=analyzer.output.name)
+            tests = {strength: baseline_tests(found, strength) for strength in RESTING_STRENGTHS}
+            people = tests[0.0][:, 0]
+            chosen = np.zeros_like(tests[0.0])
+            for person in np.unique(people):
+                others = {strength: weighted_scores(rows[people != person])[0] for strength, rows in tests.items()}
+                chosen[people == person] = tests[max(others, key=others.__getitem__)][people == person]
+            cells = [f"{100 * a:.1f} / {100 * u:.1f}" for a, u in map(weighted_scores, [*tests.values(), chosen])]
+            yield [domain, change, str(len(np.unique(people))), f"{chosen[:, 3].sum():.0f}", *cells]
+    logs = []
+    for domain in ("PublicTest, FER+ majority", "photographs"):
+        data, output = domains[domain], analyzer.output
+        neutral = data.images[data.labels == data.label_set.index("neutral")]
+        logs.append(np.log(softmax(analyzer.logits(neutral)[output.name], temperature=output.temperature)).mean(axis=0))
+    typical = softmax(np.mean(logs, axis=0)[None])[0]
+    faces = ", ".join(f"{e} {share:.3f}" for e, share in zip(output.labels, typical, strict=True))
+    yield ["typical neutral face", faces, *[""] * (3 + len(RESTING_STRENGTHS))]
+
+
+def warp(images: NDArray[np.uint8], points: tuple[tuple[float, float], ...], down_px: float) -> NDArray[np.uint8]:
+    """Return crops, uint8 (n, 48, 48), moved down around some points."""
+    y, x = np.mgrid[: images.shape[1], : images.shape[2]].astype(np.float32)
+    near = sum(np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * SPREAD_PX**2)) for a, b in points)
+    rows = (y - np.float32(down_px) * near).astype(np.float32)
+    return np.stack([cv2.remap(i, x, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for i in images])
+
+
+def baseline_tests(found: Predictions, strength: float) -> NDArray[np.float64]:
+    """Return person, truth, class and weight of every clip but the baseline, for each baseline of its person."""
+    data, p = found.samples, found.probabilities
+    neutral = found.label_set.index("neutral")
+    names = np.where(data.clips == "", data.files, data.clips)
+    people = data.groups()
+    tests = []
+    for person in np.unique(people):
+        clips = [np.flatnonzero((names == name) & (people == person)) for name in np.unique(names[people == person])]
+        resting = [rows for rows in clips if found.truth[rows[0]] == neutral]
+        for rest in resting if len(clips) > 1 else ():
+            bias = baseline_bias(p[rest], found.label_set, strength=strength)
+            for rows in clips:
+                if rows is not rest:
+                    top = subtract_bias(p[rows], bias).mean(axis=0).argmax()
+                    tests.append((person, found.truth[rows[0]], top, 1 / len(resting)))
+    return np.array(tests, np.float64)
+
+
+def weighted_scores(tests: NDArray[np.float64]) -> tuple[float, float]:
+    """Return accuracy and UAR of what `baseline_tests` returned, or some of it."""
+    truth, weight = tests[:, 1], tests[:, 3]
+    right = (truth == tests[:, 2]) * weight
+    recalls = [right[truth == k].sum() / weight[truth == k].sum() for k in np.unique(truth)]
+    return float(right.sum() / weight.sum()), float(np.mean(recalls))
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
@@ -152,11 +239,12 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--calibration", action="store_true")
     parser.add_argument("--adaptation", action="store_true")
+    parser.add_argument("--baseline", action="store_true")
     options = parser.parse_args()
     faces = read_fer2013(options.fer2013).split("PublicTest")
     frames = load_images("baum2_frames", options.baum2)
     photographs: dict[int, Samples] = {}
-    further = [work for work in (calibration, adaptation) if getattr(options, work.__name__)]
+    further = [work for work in (calibration, adaptation, baseline) if getattr(options, work.__name__)]
     if not further:
         print(f"| model | {' | '.join(COLUMNS)} |")
         print("|---" * (1 + len(COLUMNS)) + "|")
@@ -167,7 +255,7 @@ def main() -> None:
             photographs[analyzer.size] = read.labeled()
         for work in further:
             domains = {"photographs": photographs[analyzer.size], "BAUM-2": frames}
-            if work is calibration:
+            if work is not adaptation:
                 votes = add_votes(faces, None, protocol="majority")
                 domains = {"PublicTest": faces, "PublicTest, FER+ majority": votes, **domains}
             for number, row in enumerate(work(analyzer, domains)):

@@ -75,7 +75,7 @@ def set_statistics(net: DlibResNet, gray: Tensor) -> None:
         x = inputs[0].transpose(0, 1).flatten(1)
         mean, variance = x.mean(1), x.var(1)
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-        norm.bias += scale * (mean - norm.running_mean)
+        norm.bias.add_(scale * (mean - norm.running_mean))
         norm.weight.copy_(scale * (variance + norm.eps).sqrt())
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)

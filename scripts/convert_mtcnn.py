@@ -23,6 +23,7 @@ import io
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -104,7 +105,7 @@ class Graph:
         self.add("Transpose", perm=[0, 3, 1, 2])
         self.add("Cast", to=TensorProto.FLOAT)
 
-    def add(self, op: str, *weights: str, source: str | None = None, **attributes: object) -> str:
+    def add(self, op: str, *weights: str, source: str | None = None, **attributes: Any) -> str:
         """Append a node on the last output (or on ``source``); return the name of its output."""
         output = f"{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, [source or self.last, *weights], [output], name=output, **attributes))
@@ -134,7 +135,7 @@ class Graph:
         value = source or self.last
         return self.add("Max", self.add("Mul", weight, source=value), source=value)
 
-    def first_conv(self, name: str, kernel: Array, bias: Array, slope: Array, pool: int) -> None:
+    def first_conv(self, name: str, kernel: Array, bias: Array, slope: Array, *, pool: int) -> None:
         """Add normalization, convolution, PReLU and max-pooling; the activation is computed after the pooling.
 
         With a slope a >= 0, PReLU is monotone and changes places with the maximum.  With a < 0 it is max(x, a x), and
@@ -185,7 +186,7 @@ class Graph:
         """Dense layer; return the name of its output."""
         return self.add("Gemm", self.weight(f"{name}.weight", kernel), self.weight(f"{name}.bias", bias), source=source)
 
-    def output(self, op: str, name: str, source: str, **attributes: object) -> None:
+    def output(self, op: str, name: str, source: str, **attributes: Any) -> None:
         """Append a node that makes one of the graph's outputs."""
         self.nodes.append(helper.make_node(op, [source], [name], name=name, **attributes))
 
@@ -201,7 +202,8 @@ class Graph:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="mien")
         model.ir_version = 8  # the version of opset 17, so that older runtimes read the file
         onnx.checker.check_model(model, full_check=True)
-        return model.SerializeToString()
+        content: bytes = model.SerializeToString()
+        return content
 
 
 def face_minus_other(kernel: Array, bias: Array) -> tuple[Array, Array]:
@@ -217,7 +219,7 @@ def first_dense(kernel: Array, side: int) -> Array:
 
 def pnet(w: list[Array]) -> bytes:
     graph = Graph("pnet")
-    graph.first_conv("conv1", *w[0:3], 2)
+    graph.first_conv("conv1", *w[0:3], pool=2)
     graph.conv("conv2", *w[3:6])
     graph.conv("conv3", *w[6:9])
     trunk = graph.last
@@ -233,7 +235,7 @@ def pnet(w: list[Array]) -> bytes:
 
 def rnet(w: list[Array]) -> bytes:
     graph = Graph("rnet")
-    graph.first_conv("conv1", *w[0:3], 3)
+    graph.first_conv("conv1", *w[0:3], pool=3)
     graph.conv("conv2", *w[3:6])
     graph.pool(3, ceil=False)
     graph.conv("conv3", *w[6:9])
@@ -243,7 +245,7 @@ def rnet(w: list[Array]) -> bytes:
 
 def onet(w: list[Array]) -> bytes:
     graph = Graph("onet")
-    graph.first_conv("conv1", *w[0:3], 3)
+    graph.first_conv("conv1", *w[0:3], pool=3)
     graph.conv("conv2", *w[3:6])
     graph.pool(3, ceil=False)
     graph.conv("conv3", *w[6:9])

@@ -4,24 +4,24 @@ r"""Write the record of the fusion that ships with mien, from reports of its eva
         --report fer7
     mien evaluate --fusion experts --faces ferplus=fer2013.csv --labels fer2013new.csv --protocol majority \
         --speech ravdess=RAVDESS --speech-folds FOLDS --report ferplus8
-    python scripts/fit_fusion.py --fer7 fer7/report.json --ferplus8 ferplus8/report.json
+    python benchmarks/transfer.py --init campplus_cn_en_common.pt --epochs 6 --out transfer
+    python scripts/fit_fusion.py --fer7 fer7/report.json --ferplus8 ferplus8/report.json \
+        --elsewhere transfer/ravdess-to-nemo/report.json
 
 The weights of each report were fitted on all its folds; the figures that go into the record are of weights fitted
-without the fold that they are measured on.
+without the fold that they are measured on.  ``--elsewhere`` tells how sure a net may be of voices in a corpus that it
+did not learn from: the temperature of the shipped model over the one that fits there is what is left of the voice's
+reliability on recordings unlike RAVDESS, the record's ``transfer``.
 
 With ``--frames BAUM2`` it tells instead how far the mean of a clip's frames can be trusted, by how many there are:
-where the slope of ``seen_s`` (`mien.evaluate.fusion_fit.SEEN_SLOPE`) comes from.  With ``--voices NEMO`` it tells what
-is left of the voice's reliability on recordings unlike RAVDESS, which is the record's ``transfer``.
+where the slope of ``seen_s`` (`mien.evaluate.fusion_fit.SEEN_SLOPE`) comes from.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import datetime as dt
 import json
-import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,6 @@ from mien.models.store import write_record
 
 COMMAND = "mien evaluate --fusion experts --faces {faces}=DATA --speech ravdess=DATA --speech-folds FOLDS"
 FACES = {"fer7": "fer2013", "ferplus8": "ferplus"}
-VOICES = 420
-"""Recordings that are read of nEMO, drawn at random."""
-
-TRANSFER = 0.38
-"""What is left of the voice's reliability on them, by ``--voices``."""
-
 CONDITIONS = ("clean", "no face", "silence", "all of these")
 
 
@@ -63,19 +57,18 @@ def results(name: str, report: dict[str, Any], date: dt.date) -> list[dict[str, 
     return rows
 
 
-def with_transfer(weights: dict[str, Any]) -> dict[str, Any]:
-    """Return fitted weights with what is left of the voice's on recordings unlike RAVDESS."""
-    experts = weights["experts"]
-    return weights | {"experts": experts | {"voice": experts["voice"] | {"transfer": TRANSFER}}}
-
-
-def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
+def record(reports: dict[str, dict[str, Any]], elsewhere: dict[str, Any], date: dt.date) -> dict[str, Any]:
     """Return the record as plain data."""
+    voice = registry.get("speech-base")
+    transfer = round(min(voice.heads[0].temperature / elsewhere["temperature_fitted"], 1.0), 2)
+    fusion = {name: report["weights"] for name, report in reports.items()}
+    for weights in fusion.values():
+        weights["voice"]["transfer"] = transfer
     return {
         "name": "fusion-experts",
         "task": "emotion-fusion",
         "description": "Face and voice as a product of experts, each trusted as far as its quality allows",
-        "version": "1",
+        "version": "2",
         "date": date,
         "license": {
             "weights": "MIT for the numbers; the data's terms below may bind their use",
@@ -84,7 +77,7 @@ def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
             "attribution": "Goodfellow et al. 2013, arXiv:1307.0414; Barsoum et al. 2016, arXiv:1608.01041; "
             "Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391",
         },
-        "fusion": {name: with_transfer(report["weights"]) for name, report in reports.items()},
+        "fusion": fusion,
         "training": {
             "protocol": "simulated pairs of FER2013's PublicTest (fer7: its labels; ferplus8: FER+ majority) and "
             "RAVDESS, actors 01 to 20, with nets that did not learn from them; weights fitted on all folds, results "
@@ -92,7 +85,8 @@ def record(reports: dict[str, dict[str, Any]], date: dt.date) -> dict[str, Any]:
             "command": "python scripts/fit_fusion.py",
             "pairs": [f"{name}: {r['clips']} clips, {r['images']} images" for name, r in reports.items()],
             "seen_slope": "from the frames of 137 clips of BAUM-2, not from pairs",
-            "transfer": f"python scripts/fit_fusion.py --voices NEMO: {VOICES} recordings of nEMO, speech-base",
+            "transfer": f"temperature of {voice.name} {voice.version} over that of {elsewhere['n']} recordings of "
+            f"{elsewhere['dataset']}, by a net that did not learn from it (benchmarks/transfer.py)",
             "prior": "midway between the nets' data (of the logarithms), not fitted",
         },
         "card": {
@@ -125,8 +119,8 @@ def frames(folder: Path) -> None:
     clips = [rows for rows in clips if labels[rows[0]] >= 0]
     truth = labels[[rows[0] for rows in clips]]
     logits = analyzer.logits(data.images)
-    for name in FACES:
-        output = analyzer.spec.output(name)
+    for output in analyzer.spec.outputs:
+        name = output.name
         p = mapping(output.labels, FER7).apply(softmax(logits[name], temperature=output.temperature))
         generator = np.random.default_rng(0)
         for count in (1, 3, 8, 16):
@@ -140,58 +134,24 @@ def frames(folder: Path) -> None:
             print(f"{name}, {count:2d} frames of {len(clips)} clips: {text}")
 
 
-def voices(folder: Path) -> None:
-    """Print how often the voice is right on nEMO, and the reliability it fits best under, beside that of the record."""
-    from mien.evaluate.calibration import fit_temperature
-    from mien.fusion.experts import LEAST, MEASURES, reliability, shipped_weights
-    from mien.io.audio import read_audio
-    from mien.labels import FER7
-    from mien.speech.analyzer import SpeechAnalyzer
-
-    with (folder / "data.tsv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    random.Random(0).shuffle(rows)
-    analyzer = SpeechAnalyzer()
-    shares, truth, lengths, ratios = [], [], [], []
-    for row in rows[:VOICES]:
-        path = folder / row["file_id"]
-        result = analyzer.analyze(read_audio(path, rate_hz=16000).wave, rate_hz=16000)
-        if result.summary.emotion is None:
-            continue
-        shares.append(result.summary.emotion.to(FER7).to_array())
-        truth.append(FER7.index({"surprised": "surprise"}.get(row["emotion"], row["emotion"])))
-        known = [segment.snr_db for segment in result.segments if segment.snr_db is not None]
-        lengths.append(result.speech_s)
-        ratios.append(np.mean(known) if known else np.nan)
-    p, labels = np.array(shares), np.array(truth)
-    expert = replace(shipped_weights("ferplus8").experts["voice"], transfer=1.0)
-    quality = {"speech_s": np.array(lengths), "snr_db": np.array(ratios)}
-    fitted = reliability(expert, MEASURES["voice"], quality, len(p)).mean()
-    best = 1 / fit_temperature(np.log(np.maximum(p, LEAST)), labels)
-    print(f"{len(p)} recordings: accuracy {100 * (p.argmax(axis=1) == labels).mean():.1f} %")
-    print(f"reliability {best:.2f}, where the fit gives {fitted:.2f}: transfer {best / fitted:.2f}")
-
-
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fer7", type=Path, help="report.json for FER2013's labels")
     parser.add_argument("--ferplus8", type=Path, help="report.json for FER+ labels")
     parser.add_argument("--frames", type=Path, help="folder of BAUM-2 frames")
-    parser.add_argument("--voices", type=Path, help="folder of nEMO")
+    parser.add_argument("--elsewhere", type=Path, help="report.json of voices that the net did not learn from")
     parser.add_argument("--date", type=dt.date.fromisoformat, default=dt.date.today(), help="of the record")
     parser.add_argument("--to", type=Path, default=registry.SHIPPED / "fusion-experts.toml", help="where to write it")
     options = parser.parse_args()
     if options.frames is not None:
         frames(options.frames)
         return
-    if options.voices is not None:
-        voices(options.voices)
-        return
-    if options.fer7 is None or options.ferplus8 is None:
-        parser.error("give --fer7 and --ferplus8, --frames, or --voices")
+    if None in (options.fer7, options.ferplus8, options.elsewhere):
+        parser.error("give --fer7, --ferplus8 and --elsewhere, or --frames")
     reports = {name: json.loads(getattr(options, name).read_text(encoding="utf-8")) for name in FACES}
-    write_record(record(reports, options.date), options.to)
+    elsewhere = json.loads(options.elsewhere.read_text(encoding="utf-8"))
+    write_record(record(reports, elsewhere, options.date), options.to)
     print(f"wrote {options.to}")
 
 

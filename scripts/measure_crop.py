@@ -82,7 +82,8 @@ def main_boxes(results: list[Detection]) -> tuple[Array, Array | None]:
 def symmetric(landmarks: Array) -> Array:
     """Mean of the landmarks and their mirror image: a face turned left is as frequent as one turned right."""
     mirrored = landmarks[[1, 0, 2, 4, 3]] * [-1, 1] + [SIZE, 0]
-    return (landmarks + mirrored) / 2
+    mean: Array = (landmarks + mirrored) / 2
+    return mean
 
 
 def spread(values: Array) -> dict[str, float]:

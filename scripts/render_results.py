@@ -82,11 +82,10 @@ def headline(spec: ModelSpec) -> str:
     """Return the accuracies alone (the UAR of speech models), for README."""
     metric = "accuracy" if spec.sound is None else "uar"
     rows = [r for r in spec.results if r.metric == metric and r.low is not None and r.high is not None]
-    lines = [f"| data | classes | {SHARES[metric]} | 95 % interval |", "|---|---|---|---|"]
+    lines = [f"| data | output | {SHARES[metric]} | 95 % interval |", "|---|---|---|---|"]
     for r in rows:
-        classes = len(spec.output(r.output).labels)
         interval = f"{100 * (r.low or 0):.1f} to {100 * (r.high or 0):.1f}"
-        lines.append(f"| {r.dataset} {r.split}, {r.protocol} | {classes} | {100 * r.value:.1f} % | {interval} |")
+        lines.append(f"| {r.dataset} {r.split}, {r.protocol} | `{r.output}` | {100 * r.value:.1f} % | {interval} |")
     return "\n".join(lines) + "\n"
 
 

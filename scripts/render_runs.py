@@ -64,15 +64,15 @@ def accuracy(spec: ModelSpec, output: str) -> str:
     found = [r for r in spec.results if r.output == output and r.metric == "accuracy"]
     if not found:
         return ""
-    return segment(found[0].value, found[0].low, found[0].high)
-
-
-def segment(value: float, low: float, high: float) -> str:
+    value, low, high = found[0].value, found[0].low, found[0].high
+    assert low is not None
+    assert high is not None
     return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def milliseconds(spec: ModelSpec, faces: int = 32, calls: int = 30) -> float:
     session = runtime.load(spec, threads=1)
+    assert spec.input is not None
     size = spec.input.size
     crops = np.random.default_rng(0).integers(0, 256, (faces, size, size, 3), dtype=np.uint8)
     times = []

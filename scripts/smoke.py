@@ -13,6 +13,7 @@ import sys
 import tempfile
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -60,13 +61,14 @@ def check(name: str, *, good: bool) -> None:
 
 def main_parts(folder: Path) -> None:
     """Try what every installation has."""
-    image = mien.analyze(astronaut_path())
+    image: Any = mien.analyze(astronaut_path())
     check("image", good=len(image.faces) == 1)
     noise = np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32)
     mien.write_wav(folder / "sound.wav", noise, RATE)
-    check("audio", good=abs(mien.analyze(folder / "sound.wav").duration_s - 2) < 0.01)
+    sound: Any = mien.analyze(folder / "sound.wav")
+    check("audio", good=abs(sound.duration_s - 2) < 0.01)
     write_video(folder / "video.mp4", mien.read_image(astronaut_path()), noise)
-    video = mien.analyze(folder / "video.mp4", step_s=0.5)
+    video: Any = mien.analyze(folder / "video.mp4", step_s=0.5)
     check("video", good=len(video.tracks) == 1 and video.speech is not None)
     run("analyze", folder / "video.mp4", "--step", "0.5", "--out", folder / "drawn.mp4")
     with mien.iter_frames(folder / "drawn.mp4") as frames:
@@ -93,14 +95,25 @@ def extra_parts(folder: Path) -> None:
     if has("openvino"):
         check("openvino", good="face" in run("analyze", image, "--engine", "openvino", "--json"))
     if has("torch", "lightning", "onnxscript"):
-        pixels = mien.read_image(image)[:480:10, :480:10]
-        for number in range(24):
-            label = ("happiness", "neutral")[number % 2]
-            for split in ("train", "validation"):
-                place = folder / "data" / split / label / f"{number}.png"
-                place.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(np.clip(pixels.astype(int) + number, 0, 255).astype(np.uint8)).save(place)
-        run("train", "--recipe", "cnn", "--data", folder / "data", "--epochs", "1", "--out", folder / "run")
+        random = np.random.default_rng(0)
+        for number in range(96):
+            place = folder / "data" / ("train", "validation")[number % 2] / ("happiness", "neutral")[number // 2 % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(place / f"{number}.png")
+        run(
+            "train",
+            "--recipe",
+            "cnn",
+            "--dataset",
+            "folder",
+            "--data",
+            folder / "data",
+            "--epochs",
+            "1",
+            "--out",
+            folder / "run",
+        )
         check("train", good="faces" in run("analyze", image, "--model", folder / "run", "--json"))
 
 

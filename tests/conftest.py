@@ -15,10 +15,18 @@ if TYPE_CHECKING:
     from mien.models.runtime import Session
 
 ROOT = Path(__file__).resolve().parents[1]
+POLICY = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
 
 # A shell starts background jobs with Ctrl-C ignored, and so would be the processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def same_priority() -> Iterator[None]:
+    """Let no test make the process a real-time one, as codecs of root's do: what it starts would starve the machine."""
+    yield
+    assert POLICY is None or os.sched_getscheduler(0) == POLICY
 
 
 @pytest.fixture(scope="session")

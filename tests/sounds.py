@@ -43,6 +43,7 @@ def encoded(
     gap: tuple[float, float] | None = None,
     gaps: tuple[tuple[float, float], ...] = (),
     tracks: int = 1,
+    bit_rate: int | None = None,
 ) -> bytes:
     """Encode a waveform; ``gap`` (at, length) and ``gaps`` leave holes in its times, ``start_s`` begins it late."""
     stream = io.BytesIO()
@@ -52,7 +53,8 @@ def encoded(
             video = target.add_stream("mpeg4", rate=10)
             video.width = video.height = 32
             video.pix_fmt = "yuv420p"
-        sounds = [target.add_stream(codec, rate=rate, layout="mono") for _ in range(tracks)]
+        options = {} if bit_rate is None else {"bit_rate": bit_rate}
+        sounds = [target.add_stream(codec, rate=rate, layout="mono", **options) for _ in range(tracks)]
         if video is not None:
             for number in range(round(10 * (start_s + len(wave) / rate))):
                 frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number % 255, np.uint8), format="rgb24")

@@ -17,7 +17,7 @@ def tone(*, hz: float = 440.0, seconds: float = 0.5, rate_hz: int = 16000, level
 def write_wav(path: Path, samples: NDArray[np.float32], rate_hz: int = 16000) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
         file.setsampwidth(2)
         file.setframerate(rate_hz)
         file.writeframes((np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes())

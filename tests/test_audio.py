@@ -8,6 +8,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,7 @@ def test_a_part_is_read_as_if_it_were_alone(model: Path, tmp_path: Path) -> None
     assert {s.emotion.top for s in segments if s.emotion} == {"calm"}
     assert part.duration_s == 8.5
     assert mien.analyze(path, speech_model=model, from_s=4.5, to_s=8.5).rows() == part.rows()
+    assert tuple(mien.iter_speech(path, model=model, from_s=4.5, to_s=8.5)) == part.segments
     until = mien.analyze_speech(path, model=model, to_s=3.0)
     assert (until.segments[0].start_s, until.duration_s) == (0.0, 3.0)
 
@@ -393,3 +395,79 @@ def test_parts_that_are_none(options: dict[str, Any], message: str, model: Path)
 def test_a_part_after_the_end(model: Path) -> None:
     with pytest.raises(DecodeError, match="has no sound from 5 s on"):
         mien.analyze_speech(wav(sine(RATE, 1.0), RATE), model=model, from_s=5.0)
+
+
+# --- channels ---------------------------------------------------------------------------------------------------------
+
+LEFT = ((None, 1.0), ("anger", 2.5), (None, 4.5))
+RIGHT = ((None, 4.0), ("calm", 2.5), (None, 1.5))
+
+
+def stereo(*channels: Any) -> bytes:
+    rows = [recording(one) if isinstance(one, tuple) else one for one in channels]
+    return wav(np.stack(rows, axis=1), RATE)
+
+
+def test_each_channel_is_a_voice(model: Path) -> None:
+    found = mien.analyze_speech(stereo(LEFT, RIGHT), model=model, channel="each")
+    assert {channel: tops(one) for channel, one in found.voices.items()} == {
+        1: [None, "anger", None],
+        2: [None, "calm", None],
+    }
+    assert [s.start_s for s in found.segments] == sorted(s.start_s for s in found.segments)
+    for channel, parts in (("left", LEFT), ("right", RIGHT)):
+        one = mien.analyze_speech(stereo(LEFT, RIGHT), model=model, channel=channel)
+        alone = mien.analyze_speech(stereo(parts), model=model)
+        assert one.segments == found.voices[1 if channel == "left" else 2].segments
+        assert [replace(s, channel=None) for s in one.segments] == list(alone.segments)
+    assert [s.channel for s in mien.iter_speech(stereo(LEFT, RIGHT), model=model, channel="each")] == [
+        s.channel for s in found.segments
+    ]
+
+
+def test_a_silent_channel_and_one_channel(model: Path) -> None:
+    silent = np.zeros(8 * RATE, np.float32)
+    found = mien.analyze_speech(stereo(LEFT, silent), model=model, channel="each")
+    assert [tops(one) for one in found.voices.values()] == [[None, "anger", None], [None]]
+    assert found.voices[2].speech_s == 0
+    mono = mien.analyze_speech(stereo(LEFT), model=model, channel="each")
+    assert {channel: tops(one) for channel, one in mono.voices.items()} == {1: [None, "anger", None]}
+
+
+def test_antiphase_is_two_voices_where_each_is_read(model: Path) -> None:
+    wave = recording(LEFT)
+    content = stereo(wave, -wave)
+    with pytest.warns(MienWarning, match="channels are in antiphase"):
+        assert tops(mien.analyze_speech(content, model=model)) == [None, "anger", None]
+    found = mien.analyze_speech(content, model=model, channel="each")
+    assert [tops(one) for one in found.voices.values()] == [[None, "anger", None]] * 2
+
+
+def test_a_part_of_each_channel(model: Path) -> None:
+    content = stereo(LEFT, RIGHT)
+    part = mien.analyze_speech(content, model=model, channel="each", from_s=3.8, to_s=7.0)
+    right = mien.analyze_speech(content, model=model, channel="right", from_s=3.8, to_s=7.0)
+    assert [tops(one) for one in part.voices.values()] == [[None, None], [None, None, "calm", None]]
+    assert part.voices[2].segments == right.segments
+    assert [one.segments[0].warnings for one in part.voices.values()] == [("not read",)] * 2
+
+
+def test_channels_that_are_not_there(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has one channel, but channel='right' was to be read"):
+        mien.analyze_speech(stereo(LEFT), model=model, channel="right")
+    with pytest.raises(InputError, match="has 2 channels, but channel=3 was to be read"):
+        mien.analyze_speech(stereo(LEFT, RIGHT), model=model, channel=3)
+    with pytest.raises(InputError, match="channel must be mix, each, left, right or a number from 1, but got 'both'"):
+        mien.AudioOptions(channel="both")
+    path = tmp_path / "call.mp4"
+    path.write_bytes(silent_video())
+    with pytest.raises(InputError, match="the voice of a video is one: channel='each' is for audio files"):
+        mien.analyze_video(path, channel="each")
+
+
+def test_the_sound_that_was_read_is_read_again(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(stereo(LEFT, RIGHT))
+    for channel, expected in (("right", recording(RIGHT)), ("each", (recording(LEFT) + recording(RIGHT)) / 2)):
+        mien.write(mien.analyze_speech(path, model=model, channel=channel), tmp_path / "again.wav")
+        np.testing.assert_allclose(mien.read_audio(tmp_path / "again.wav").wave, expected, atol=1e-4)

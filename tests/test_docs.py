@@ -93,6 +93,7 @@ def folder(tmp_path: Path, video: Path) -> Path:
     sound = np.concatenate([silence, voices[0], silence, voices[1], silence])
     for name in ("call.wav", "calls/monday.wav"):
         write_wav(tmp_path / name, sound)
+    write_wav(tmp_path / "stereo.wav", np.stack([sound, np.roll(sound, 2 * RATE)], axis=1))
     shutil.copy(video, tmp_path / "video.mp4")
     return tmp_path
 

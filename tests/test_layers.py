@@ -23,6 +23,7 @@ OPENS_FILES = {
     "serve.jobs",
     "cli.serve",
     "cli.shell",
+    "web",
 }
 
 OPENING_NAMES = {"open"}

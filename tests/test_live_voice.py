@@ -126,6 +126,20 @@ def test_what_was_said_is_forgotten(plant: Any, analyzer: SpeechAnalyzer, monkey
         assert listening.current(seen(anger=0.6)) == (None, None)
 
 
+def test_what_does_not_end_counts_and_is_kept(plant: Any, analyzer: SpeechAnalyzer) -> None:
+    device = plant(recording([("anger", 30.0)]))
+    with LiveVoice(analyzer, FER7) as listening:
+        until, voice = time.monotonic() + 20, None
+        while time.monotonic() < until and voice is None:
+            voice = listening.current(None)[0]
+            time.sleep(0.01)
+        assert voice is not None
+        assert voice.top == "anger"
+        assert [segment.speech for segment in listening.segments()] == [False]
+    assert device.closed == 1
+    assert [segment.emotion.top for segment in listening.segments() if segment.emotion is not None] == ["anger"]
+
+
 def test_a_microphone_that_is_lost_is_told(
     plant: Any, analyzer: SpeechAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,17 +1,46 @@
-"""Work on many things by several threads, with the results in order and few things held."""
+"""Work on many things by several threads, with the results in order and few things held; and Ctrl-C at safe places."""
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-__all__ = ["in_order"]
+__all__ = ["WAIT_S", "defer_signals", "in_order"]
+
+WAIT_S = 0.2
+"""How long to wait at a time where signals are deferred: a user who presses Ctrl-C does not notice."""
 
 Source = TypeVar("Source")
 Result = TypeVar("Result")
+
+
+@contextmanager
+def defer_signals() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the end of the block; outside the main thread, do nothing.
+
+    Python raises them between any two steps of a program: in the taking of a lock of `queue.Queue` or of a future, too,
+    which then stays locked for ever, and those who wait for it with it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers: dict[int, Callable[..., Any]] = {number: kept for number, kept in found.items() if callable(kept)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in caught:
+            handlers[number](number, None)
 
 
 def in_order(
@@ -46,13 +75,26 @@ def in_order(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mien")
     try:
         for source in sources:
-            pending.append(pool.submit(work, source))
-            while pending and (len(pending) >= 3 * workers or pending[0].done()):
-                yield pending.popleft().result()
+            with defer_signals():
+                pending.append(pool.submit(work, source))
+            while pending and (len(pending) >= 3 * workers or _is_done(pending[0], 0)):
+                yield _result(pending.popleft())
         while pending:
-            yield pending.popleft().result()
+            yield _result(pending.popleft())
     finally:
         # Reached early when the caller stops: what has not begun is not begun any more.
         if stop is not None:
             stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+def _is_done(future: Future[Any], timeout_s: float) -> bool:
+    with defer_signals():
+        return bool(wait([future], timeout=timeout_s).done)
+
+
+def _result(future: Future[Result]) -> Result:
+    while not _is_done(future, WAIT_S):
+        pass
+    with defer_signals():
+        return future.result()

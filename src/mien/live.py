@@ -505,16 +505,17 @@ class LiveVoice:
         try:
             while (block := self._microphone.read(self._stop)) is not None:
                 self._keep(self._stream.push(block))
-            if not self._stop.is_set():
-                self._keep(self._stream.close())
+            self._keep(self._stream.close())
         except MienError as error:
             self._on_message(str(error))
 
     def _keep(self, segments: tuple[SpeechSegment, ...]) -> None:
+        # A segment may last for minutes: what is said now counts before it is settled.
+        current = self._stream.current
         with self._lock:
             self._segments.extend(segments)
-            for segment in segments:
-                if segment.emotion is not None:
+            for segment in (*segments, current):
+                if segment is not None and segment.emotion is not None:
                     self._last = (time.monotonic(), segment)
 
 

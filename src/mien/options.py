@@ -8,12 +8,23 @@ from typing import Any, TypeVar
 from mien._checks import check_number
 from mien.errors import InputError
 
-__all__ = ["AudioOptions", "ModelOptions", "VideoOptions", "check_unknown", "frame_step_s", "make_options", "option"]
+__all__ = [
+    "AudioOptions",
+    "ModelOptions",
+    "VideoOptions",
+    "check_channel",
+    "check_unknown",
+    "frame_step_s",
+    "make_options",
+    "option",
+]
 
 DEFAULT_MAX_PIXELS = 200_000_000
 MOST_FRAME_PIXELS = 80_000_000
-CHANNELS = ("mix", "left", "right")
 """Largest width x height that is decoded: 600 MB of RGB."""
+
+CHANNELS = {"mix": None, "each": None, "left": 1, "right": 2}
+"""Names of what is read of the channels of sound, with the number of those that are one."""
 
 
 def option(default: Any, help_text: str, *, flag: str | None = None, **more: Any) -> Any:
@@ -29,7 +40,8 @@ def option(default: Any, help_text: str, *, flag: str | None = None, **more: Any
         Name of the command line's option; by default that of the field.
     **more
         ``choices`` (tuple of str), ``metavar``, ``low`` (least integer), ``is_time`` (seconds, ``m:ss`` or
-        ``h:mm:ss``), ``default_text`` (what the default means) and ``kinds`` (of sources that it does something for).
+        ``h:mm:ss``), ``default_text`` (what the default means), ``check`` (raises `InputError` for a wrong value) and
+        ``kinds`` (of sources that it does something for).
     """
     return field(default=default, metadata={"help": help_text, "flag": flag, **more})
 
@@ -133,6 +145,11 @@ class VideoOptions:
     clip_model : str, os.PathLike or ModelSpec, optional
         A run folder of ``mien train`` with a recipe for clips: its model predicts one emotion for each person and for
         the video, beside the frames.
+    baseline : float, str or os.PathLike, optional
+        A face at rest, whose predictions are subtracted from those of the faces: an image or video of the person, for
+        videos of that person alone, or how many seconds each person is at rest after coming into view first.
+    baseline_strength : float
+        How much of it is subtracted, from 0 to 1; see `mien.face.adapt.baseline_bias`.
     """
 
     step_s: float = option(0.2, "Seconds between analyzed frames; 0 takes every frame.", flag="step", metavar="S")
@@ -171,6 +188,26 @@ class VideoOptions:
     clip_model: Any = option(
         None, "Run folder of a model for clips, used in addition to the face model.", metavar="DIR"
     )
+    baseline: Any = option(
+        None,
+        "Image or video of the person at rest, or seconds of rest at first: subtract what it shows.",
+        metavar="FILE|S",
+        is_time=True,
+    )
+    baseline_strength: float = option(0.1, "How much of the baseline to subtract, from 0 to 1.", metavar="0..1")
+
+
+def check_channel(value: str | int) -> str | int:
+    """Return which channel of sound is read: a name of `CHANNELS`, or a number from 1.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if value in CHANNELS or (str(value).isdecimal() and int(value) > 0):
+        return value
+    raise InputError(f"channel must be {', '.join(CHANNELS)} or a number from 1, but got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +216,32 @@ class AudioOptions:
 
     Parameters
     ----------
-    channel : {"mix", "left", "right"}
-        Which channel of a file is read: all together, or one of a stereo recording, such as one side of a call.
+    channel : {"mix", "each", "left", "right"} or int
+        Which channel of a file is read: all together; each as a voice of its own, as of a call with a speaker on each
+        side; or only one, by name or number (the left is 1).
     window_s, hop_s : float, optional
         Length of the windows over long speech, and the way from one to the next; by default the model's.
     """
 
-    channel: str = option("mix", "Which channel is read.", choices=CHANNELS)
+    channel: str | int = option(
+        "mix",
+        "Which channel is read: all mixed, each as a voice of its own, or one, by name or number.",
+        metavar="mix|each|left|right|N",
+        check=check_channel,
+    )
     window_s: float | None = option(
         None, "Length of the windows over speech, in seconds.", flag="window", metavar="S", default_text="the model's"
     )
     hop_s: float | None = option(
-        None, "Seconds between the starts of windows.", flag="hop", metavar="S", default_text="half a window"
+        None,
+        "Seconds between the starts of windows.",
+        flag="hop",
+        metavar="S",
+        default_text="the model's, or half of --window",
     )
+
+    def __post_init__(self) -> None:
+        check_channel(self.channel)
 
 
 Options = TypeVar("Options", ModelOptions, VideoOptions, AudioOptions)

@@ -27,6 +27,7 @@ from mien.labels import FER7, FERPLUS8
 from mien.output import FORMATS, Context, Format, Writer, heat
 from mien.output.draw import draw
 from mien.samples import astronaut_path
+from processes import started
 
 NOT_NAMED = "not named as an image, video or audio file, or a linked folder"
 
@@ -586,9 +587,7 @@ def test_ctrl_c_and_sigterm_keep_what_was_done(here: Path, model: Path, sign: in
     for number in range(1, 3000):
         os.link("many/0000.jpg", f"many/{number:04d}.jpg")
     command = [sys.executable, "-m", "mien", "analyze", "--model", str(model), "--threads", "1", "--json", "many"]
-    # Shells start background jobs with SIGINT ignored, which children inherit.
-    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listening) as process:
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(sign)

@@ -428,11 +428,11 @@ def test_segments_are_written_while_the_file_is_read(model: Path) -> None:
     live = Live(model, "--csv")
     rows = [live.stdout.readline().decode() for _ in range(10)]
     assert live.process.poll() is None
-    assert [row.split(",")[5] for row in rows] == ["emotion", "", "anger", "", "calm", "", "anger", "", "calm", ""]
+    assert [row.split(",")[6] for row in rows] == ["emotion", "", "anger", "", "calm", "", "anger", "", "calm", ""]
     live.stdin.close()
     code, out, _ = live.end()
     assert code == 0
-    assert [row.split(",")[5] for row in out.decode().splitlines()] == ["anger", "", "calm", ""]
+    assert [row.split(",")[6] for row in out.decode().splitlines()] == ["anger", "", "calm", ""]
 
 
 @pytest.mark.parametrize("how", ["--csv", "--json", "table", "--parquet"])
@@ -471,3 +471,39 @@ def test_a_part_of_an_audio_file(there: Path, model: Path) -> None:
     assert [rows[0][name] for name in ("start_s", "end_s", "speech")] == ["0.000", "5.000", "false"]
     assert {row["emotion"] for row in rows} - {""} == {"calm"}
     assert max(float(row["end_s"] or 0) for row in rows) == 7.0
+
+
+def test_each_channel_in_every_format(here: Path, model: Path) -> None:
+    left = recording(((None, 1.0), ("anger", 2.5), (None, 4.5)))
+    right = recording(((None, 4.0), ("calm", 2.5), (None, 1.5)))
+    Path("call.wav").write_bytes(wav(np.stack([left, right], axis=1), RATE_HZ))
+    found = mien.analyze_speech("call.wav", model=model, channel="each")
+    said = [(1, "anger"), (2, "calm")]
+    each = ("call.wav", "--channel", "each")
+    rows = list(csv.DictReader(io.StringIO(run(model, *each, "--csv").stdout)))
+    assert [(int(row["channel"]), row["emotion"]) for row in rows if row["speech"] == "true"] == said
+    assert [int(row["channel"]) for row in rows] == [segment.channel for segment in found.segments]
+    assert SpeechResult.from_dict(json.loads(run(model, *each, "--json").stdout)) == found
+    assert run(model, *each, "--parquet", "a.parquet", "--vtt", "a.vtt", "--plot", "a.png").exit_code == 0
+    assert parquet.read_table("a.parquet")["channel"].to_pylist() == [segment.channel for segment in found.segments]
+    cues = Path("a.vtt").read_text()
+    assert [f"Channel {channel}: {emotion}" in cues for channel, emotion in said] == [True, True]
+    assert "Voice" not in cues
+    mono = run(model, "call.wav", "--plot", "mono.png")
+    with Image.open("a.png") as two, Image.open("mono.png") as one:
+        assert two.height > one.height
+    shown = run(model, *each).stdout
+    assert "channel" in shown.splitlines()[1]
+    for channel, emotion in said:
+        spoken_s = found.voices[channel].speech_s
+        assert f"call.wav, channel {channel}: {spoken_s:.1f} s of speech in 8.0 s: {emotion} 100%" in shown
+    assert "channel" not in mono.stdout
+
+
+def test_channels_that_are_none(there: Path, model: Path) -> None:
+    done = run(model, "call.wav", "--channel", "both")
+    assert done.exit_code == 2
+    assert "channel must be mix, each, left, right or a number from 1, but got 'both'" in done.stderr
+    done = run(model, "call.wav", "--channel", "2")
+    assert done.exit_code == 1
+    assert notes(done) == ["call.wav has one channel, but channel='2' was to be read"]

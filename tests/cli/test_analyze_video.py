@@ -96,6 +96,24 @@ def expected_of(model: Path, **options: Any) -> VideoResult:
 # --- one video -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("baseline", ["1", "0:01", "two.mp4"])
+def test_a_baseline_is_seconds_or_a_file(here: Path, model: Path, baseline: str) -> None:
+    done = run(model, "two.mp4", "--json", "--baseline", baseline, "--baseline-strength", "0.5", "--only", "face")
+    found = VideoResult.from_dict(json.loads(done.stdout))
+    value = baseline if baseline.endswith("mp4") else 1.0
+    expected = expected_of(model, baseline=value, baseline_strength=0.5, voice=False)
+    plain = expected_of(model, voice=False)
+    for track, same, other in zip(found.tracks, expected.tracks, plain.tracks, strict=True):
+        assert track.probabilities == pytest.approx(same.probabilities, abs=1e-3)
+        assert np.abs(same.probabilities - other.probabilities).max() > 0.01
+
+
+def test_a_baseline_that_is_no_file_is_named(here: Path, model: Path) -> None:
+    done = run(model, "two.mp4", "--baseline", "rest.jpg")
+    assert done.exit_code == 1
+    assert "rest.jpg" in done.stderr
+
+
 def test_a_table_and_a_line_for_people(here: Path, model: Path) -> None:
     done = run(model, "two.mp4")
     assert (done.exit_code, done.stderr) == (0, "")

@@ -17,6 +17,7 @@ import mien.cli
 from mien.cli import COMMANDS, Shell, main, shell
 from mien.cli.data import COMMANDS as DATA_COMMANDS
 from mien.errors import InputError, MienWarning
+from processes import started
 
 
 def _run_command(body: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> Result:
@@ -154,9 +155,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         "Shell.get_command = lambda self, ctx, name: command\n"
         "main(['x'], prog_name='mien')\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
-    ) as process:
+    with started([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()

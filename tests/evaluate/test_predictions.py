@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from mien.errors import DatasetError, InputError, ModelError
 from mien.evaluate import evaluate, predict, take_split
 from mien.evaluate.predictions import choose_output, mapping_to, resampling_groups, training_subjects
 from mien.labels import FER7, FERPLUS8, RAVDESS8, LabelSet, mapping
+from mien.models import Output
 from planted_predictions import Fake, data, make_images, output, spec
 
 CK7 = LabelSet("ck7", ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"))
@@ -25,6 +28,16 @@ def test_the_output_with_the_least_loss() -> None:
         choose_output(spec(output(FER7, default=True)), LabelSet("x", ("contempt",)))
     with pytest.raises(ModelError, match="it has none"):
         choose_output(spec(), FER7)
+
+
+def test_a_mean_of_heads_answers_for_data_that_no_head_learned_from() -> None:
+    both = Output("both", "", FERPLUS8, 1.0, True, mean_of=("ferplus8", "fer7"))
+    model = replace(spec(output(FERPLUS8), output(FER7), both), training={"dataset": "fer2013+ferplus"})
+    assert choose_output(model, FER7, dataset="fer2013").name == "fer7"
+    assert choose_output(model, FERPLUS8, dataset="ferplus").name == "ferplus8"
+    assert choose_output(model, FER7, dataset="photographs").name == "both"
+    assert choose_output(model, FER7, "fer7", dataset="photographs").name == "fer7"
+    assert choose_output(model, RAVDESS8, dataset="ravdess").name == "fer7"  # calm is no label of the mean
 
 
 @pytest.mark.parametrize(("source", "target"), [(FER7, FER7), (FERPLUS8, FER7), (RAVDESS8, FERPLUS8)])

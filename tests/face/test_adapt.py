@@ -10,7 +10,8 @@ import pytest
 
 from mien import FaceAnalyzer
 from mien.errors import InputError, ModelError
-from mien.face.adapt import adapt, write_adapted
+from mien.face.adapt import NEUTRAL_FACE, adapt, baseline_bias, subtract_bias, write_adapted
+from mien.labels import FER7, FERPLUS8, LabelSet
 from mien.models import ModelSpec, registry, store
 from mien.models.emotion import softmax
 
@@ -96,3 +97,35 @@ def test_the_name_must_be_one(spec: ModelSpec, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="name"):
         write_adapted(adapt(spec, planted(spec)), tmp_path / "my camera.toml")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_face_like_the_baseline_reads_like_a_neutral_face() -> None:
+    sad = softmax(np.random.default_rng(0).normal(0, 1, (5, 8)) + 3 * np.eye(8)[FERPLUS8.index("sadness")])
+    resting = np.exp(np.log(sad).mean(axis=0))
+    found = subtract_bias(resting / resting.sum(), baseline_bias(sad, FERPLUS8, strength=1))
+    typical = np.array([NEUTRAL_FACE[emotion] for emotion in FERPLUS8])
+    assert found == pytest.approx(typical / typical.sum(), abs=1e-9)
+    assert found.argmax() == FERPLUS8.index("neutral")
+    assert subtract_bias(sad, baseline_bias(sad, FERPLUS8, strength=0)) == pytest.approx(sad, abs=1e-9)
+
+
+def test_a_planted_shift_of_a_person_is_taken_away() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.integers(0, 7, 3000)
+    typical = np.log([NEUTRAL_FACE[emotion] for emotion in FER7])
+    logits = generator.normal(0, 1, (3000, 7)) + 2 * np.eye(7)[truth]
+    shift = np.array([2.0, 0, 0, -1, 1.5, 0, 0])
+    resting = softmax(typical + shift + generator.normal(0, 0.3, (200, 7)))
+    bias = baseline_bias(resting, FER7, strength=1)
+    assert bias - bias.mean() == pytest.approx(shift - shift.mean(), abs=0.1)
+    shifted = softmax(logits + shift)
+    plain = (logits.argmax(axis=1) == truth).mean()
+    assert (shifted.argmax(axis=1) == truth).mean() < plain - 0.1
+    assert (subtract_bias(shifted, bias).argmax(axis=1) == truth).mean() == pytest.approx(plain, abs=0.01)
+
+
+def test_a_baseline_needs_neutral_and_a_strength_from_0_to_1() -> None:
+    with pytest.raises(InputError, match="needs the emotion neutral, which x does not have"):
+        baseline_bias([[0.5, 0.5]], LabelSet("x", ("anger", "fear")))
+    with pytest.raises(InputError, match="baseline_strength"):
+        baseline_bias([[1 / 7] * 7], FER7, strength=1.5)

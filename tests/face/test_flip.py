@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from mien import FaceAnalyzer
+from mien.face.track import TrackedDetection
 from mien.models.emotion import output_logits
 from mien.options import ModelOptions
+from mien.results import Face
 from mien.video.analyzer import VideoAnalyzer
 
 
@@ -31,6 +33,18 @@ def test_flipped_logits_are_means_of_a_face_and_its_mirror_image(crops: np.ndarr
 def test_flip_reaches_videos_by_their_options() -> None:
     assert VideoAnalyzer.from_options(ModelOptions(flip=True)).faces.options.flip
     assert not VideoAnalyzer.from_options(ModelOptions()).faces.options.flip
+
+
+def test_a_frame_of_a_video_is_answered_like_its_crop(crops: np.ndarray) -> None:
+    image = np.pad(crops[0], ((40, 40), (40, 40), (0, 0)), constant_values=128)
+    box = np.array([40, 40, 40 + crops[0].shape[1], 40 + crops[0].shape[0]], np.float32)
+    found = TrackedDetection(1, box, None, 1.0, True)
+    for flip in (False, True):
+        videos = VideoAnalyzer(threads=1, flip=flip)
+        (row,), _ = videos.predict(image, [found])
+        crop = videos.faces.crops(image, [Face(tuple(box.tolist()), 1.0)])
+        assert row == pytest.approx(videos.faces.classify(crop)[0].to_array(), abs=1e-6)
+        assert videos.output.name == "both"
 
 
 def test_an_image_and_its_mirror_image_get_one_answer_for_the_same_crop(crops: np.ndarray) -> None:

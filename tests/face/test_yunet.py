@@ -112,3 +112,19 @@ def test_a_huge_image_is_bounded(yunet_there: Path, monkeypatch: pytest.MonkeyPa
     assert sizes[0] == (2121, 1414)
     assert sizes[1] == (round(2121.32 / COARSER), round(1414.21 / COARSER))
     assert max(sizes[-1]) <= LONG_PX
+
+
+@pytest.mark.parametrize("shape", [(23, 300), (300, 23), (20, 20)])
+def test_narrow_images_show_nothing_of_the_memory_around(
+    yunet_there: Path, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.face.detect.yunet.SCORE", 0.0)  # everything that the net says
+    random = np.random.default_rng(0)
+    image = cv2.GaussianBlur(random.integers(0, 256, (*shape, 3), dtype=np.uint8), (0, 0), 3)
+    found = set()
+    for _ in range(60):
+        used = [random.normal(size=int(random.integers(1000, 400_000))).astype(np.float32) for _ in range(20)]
+        del used  # what the net's maps are made of next
+        result = YunetDetector().detect(image)
+        found.add((result.boxes.tobytes(), result.scores.tobytes()))
+    assert len(found) == 1

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mien.errors import DecodeError, InputError, MediaNotFoundError, UnsupportedMediaError
 from mien.io.audio import Audio, AudioBlock, iter_audio, read_audio
 from mien.io.resample import Resampler, resample
+from mien.io.sniff import detect_kind
 from mien.output.write import write_wav
 from mien.samples import astronaut_path
 from sounds import encoded, silent_video, sine, wav
@@ -125,13 +126,41 @@ def test_channels_in_antiphase_are_inverted_before_they_are_mixed() -> None:
 def test_one_channel_can_be_read_alone() -> None:
     left, right = (0.3 * np.sin(np.arange(16000) / step).astype(np.float32) for step in (7, 3))
     content = wav(np.stack([left, right], axis=1), 16000)
-    for channel, expected in (("left", left), ("right", right)):
+    for channel, expected in (("left", left), ("right", right), (1, left), ("2", right)):
         with iter_audio(content, rate_hz=16000, channel=channel) as blocks:
             np.testing.assert_allclose(np.concatenate([block.wave for block in blocks]), expected, atol=1e-4)
     with pytest.raises(InputError, match="one channel"):
         iter_audio(wav(left[:, None], 16000), channel="right")
-    with pytest.raises(InputError, match="channel must be one of mix, left, right, but got 'both'"):
-        iter_audio(content, channel="both")
+    for channel in ("both", 0, "-1", True):
+        with pytest.raises(InputError, match="channel must be mix, each, left, right or a number from 1, but got"):
+            iter_audio(content, channel=channel)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 44100])
+def test_each_channel_is_a_row_as_if_it_were_alone(rate_hz: int) -> None:
+    left, right = (0.3 * np.sin(np.arange(40000) / step).astype(np.float32) for step in (7, 3))
+    content = wav(np.stack([left, -left, right], axis=1), 16000)
+    with iter_audio(content, rate_hz=rate_hz, channel="each") as reader:
+        assert reader.selected == (1, 2, 3)
+        blocks = list(reader)
+    assert [block.wave.shape for block in blocks[:-1]] == [(3, rate_hz)] * (len(blocks) - 1)
+    assert blocks[-1].end_s == pytest.approx(2.5)
+    for number, row in enumerate(np.concatenate([block.wave for block in blocks], axis=1), 1):
+        with iter_audio(content, rate_hz=rate_hz, channel=number) as alone:
+            np.testing.assert_array_equal(row, np.concatenate([block.wave for block in alone]))
+    with iter_audio(wav(left[:, None], 16000), channel="each") as reader:
+        assert reader.selected == (1,)
+        assert [block.wave.shape for block in reader] == [(1, 16000), (1, 16000), (1, 8000)]
+
+
+def test_more_channels_than_can_be_read_each() -> None:
+    content = wav(np.zeros((100, 33), np.float32), 16000)
+    with pytest.raises(InputError, match="has 33 channels, but at most 32 are read each"):
+        iter_audio(content, channel="each")
+    with iter_audio(content, channel=33) as reader:
+        assert reader.selected == (33,)
+    with pytest.raises(InputError, match="has 33 channels, but channel=34 was to be read"):
+        iter_audio(content, channel=34)
 
 
 def test_faint_sound_is_noted() -> None:
@@ -357,6 +386,43 @@ def test_codecs_that_sound_late_are_whole(container: str, codec: str, rate: int)
     assert audio.warnings == ()
     assert abs(audio.duration_s - 2.0) < 0.04
     assert np.sqrt(np.mean(audio.wave[4000:-4000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_joined_mp3s_are_whole(rate: int) -> None:
+    """The first one's header counts its own frames, and FFmpeg guesses the length of all by its bit rate."""
+    low, high = (encoded(sine(rate, 2.0), rate, "mp3", "libmp3lame", bit_rate=bits) for bits in (32_000, 160_000))
+    for data in (low + high, high + low):
+        audio = read_audio(data)
+        assert audio.duration_s == pytest.approx(4.0, abs=0.2)
+        assert audio.warnings == ()
+    # The frames of the headers are without sound, and leave no gaps.
+    assert read_audio(8 * low).warnings == ()
+    assert read_audio(8 * low).duration_s == pytest.approx(16.0, abs=0.8)
+
+
+@pytest.mark.parametrize("title", [b"Info: Rock", b"Xing"])
+def test_a_title_is_no_header_of_an_mp3(title: bytes) -> None:
+    text = b"TIT2" + (len(title) + 1).to_bytes(4, "big") + bytes(3) + title
+    data = b"ID3\3\0\0" + bytes([0, 0, 0, len(text)]) + text + encoded(sine(44100, 3.0), 44100, "mp3", "libmp3lame")
+    assert read_audio(data).warnings == ()
+    (warning,) = read_audio(data[: len(data) // 2]).warnings
+    assert "its header declares 3.0 s" in warning
+
+
+def test_raw_g722_is_known_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "call.G722"
+    path.write_bytes(encoded(sine(16000, 2.0), 16000, "g722", "g722"))
+    audio = read_audio(path)
+    assert (audio.format, audio.codec, audio.rate_hz, audio.warnings) == ("g722", "g722", 16000, ())
+    assert abs(audio.duration_s - 2.0) < 0.04
+    assert np.sqrt(np.mean(audio.wave[4000:-4000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+    assert detect_kind(path) == "audio"
+    with path.open("rb") as file:
+        assert detect_kind(file) == "audio"
+        assert read_audio(file).duration_s == audio.duration_s
+    with pytest.raises(UnsupportedMediaError, match="must be an audio file"):
+        read_audio(path.read_bytes())
 
 
 @pytest.mark.parametrize(

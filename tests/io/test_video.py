@@ -28,6 +28,7 @@ from mien.io.sniff import detect_kind, peek_kind
 from mien.io.video import Frame, VideoReader, count_frames, iter_frames
 from mien.options import DEFAULT_MAX_PIXELS, MOST_FRAME_PIXELS
 from planted_videos import corners, number_of, numbered, numbered_video, write_video
+from processes import started
 from sounds import encoded, sine
 
 X264 = "keyint=45:min-keyint=45:scenecut=0:bframes=3:b-adapt=0:b-pyramid=normal"
@@ -711,7 +712,7 @@ def test_ctrl_c(videos: dict[str, bytes], tmp_path: Path, way: str) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(videos["h264 mp4"])
     command = [sys.executable, "-c", INTERRUPTED, str(path), way]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "0.0\n"
         process.send_signal(signal.SIGINT)

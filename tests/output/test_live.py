@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -124,6 +126,28 @@ def test_a_recording_without_an_image_leaves_no_video(tmp_path: Path) -> None:
     recording.close()
     assert recording.frames == 0
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+UNCLOSED = """
+import sys
+import numpy as np
+from mien.labels import FER7
+from mien.output.live import LiveRecording
+
+recording = LiveRecording(sys.argv[1], FER7, source="x")
+for k in range(3):
+    recording.add_image(np.full((120, 160, 3), 128, np.uint8), None, k / 30)
+"""
+
+
+def test_a_program_that_ends_without_closing_finishes_its_recording(tmp_path: Path) -> None:
+    """As at Ctrl-C twice: the second one may strike before the first one's closing."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNCLOSED, str(tmp_path / "a.mp4")], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with iter_frames(tmp_path / "a.mp4") as video:
+        assert sum(1 for _ in video) == 3
 
 
 def test_a_recording_that_fails_says_so(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_images_and_audio_files_share_a_table(image: ImageResult, speech: Speech
     rows = csv_rows(image, speech)
     names = list(rows[0])
     assert names[:7] == ["path", "face", "x1", "y1", "x2", "y2", "score"]
-    assert names[7:12] == ["segment", "start_s", "end_s", "speech", "emotion"]
+    assert names[7:12] == ["segment", "start_s", "end_s", "channel", "speech"]
     assert {*FERPLUS8.emotions, *RAVDESS8.emotions} < set(names)
     assert len(names) == len(set(names))
     assert (rows[0]["face"], rows[0]["segment"], rows[0]["calm"], rows[0]["contempt"] != "") == ("1", "", "", True)

@@ -392,11 +392,34 @@ def test_segments_cover_the_recording(duration_s: float, segments: list[tuple[fl
         SpeechResult(duration_s, tuple(SpeechSegment(a, b, False) for a, b in segments))
 
 
+def test_each_channel_of_a_recording_is_a_voice() -> None:
+    angry, calm = voice(anger=0.9), voice(calm=0.9)
+    parts = [(0.0, 1.0, None, 1), (0.0, 3.0, calm, 2), (1.0, 4.0, angry, 1), (3.0, 4.0, None, 2)]
+    segments = [SpeechSegment(a, b, emotion is not None, emotion, channel=channel) for a, b, emotion, channel in parts]
+    found = SpeechResult(4.0, tuple(segments), path="a.wav")
+    assert {channel: one.segments for channel, one in found.voices.items()} == {
+        1: tuple(segments[::2]),
+        2: tuple(segments[1::2]),
+    }
+    assert (found.speech_s, found.voices[1].summary.seconds) == (6.0, {"anger": 3})
+    assert [(row["segment"], row["channel"]) for row in found.rows()] == [(1, 1), (2, 2), (3, 1), (4, 2)]
+    data = json.loads(json.dumps(found.to_dict()))
+    assert SpeechResult.from_dict(data) == found
+    assert [(one["channel"], one["seconds"]) for one in data["voices"]] == [(1, {"anger": 3.0}), (2, {"calm": 3.0})]
+    assert (found.channel, found.voices[2].channel) == ("mix", 2)
+    assert (heard().channel, heard().to_dict()["voices"]) == ("mix", [])
+    assert "<th>channel</th>" in found._repr_html_()
+    assert "<th>channel</th>" not in heard()._repr_html_()
+    with pytest.raises(InputError, match="without gaps, but one ends at 1 s and the next begins at 4 s"):
+        SpeechResult(4.0, (*segments[:2], segments[3]))
+
+
 def test_rows_of_a_recording_are_flat() -> None:
     first, second, third, _ = heard().rows()
-    assert list(second)[:8] == ["path", "segment", "start_s", "end_s", "speech", "emotion", "confidence", "unsure"]
-    assert list(second)[8:10] == ["valence", "arousal"]
-    assert list(second)[10:-3] == list(RAVDESS8.emotions)
+    names = ["path", "segment", "start_s", "end_s", "channel", "speech", "emotion", "confidence", "unsure"]
+    assert list(second)[:9] == names
+    assert list(second)[9:11] == ["valence", "arousal"]
+    assert list(second)[11:-3] == list(RAVDESS8.emotions)
     known = {name: value for name, value in first.items() if value is not None}
     assert known == {"path": "a.wav", "segment": 1, "start_s": 0.0, "end_s": 1.5, "speech": False}
     assert (second["emotion"], second["confidence"], second["unsure"]) == ("calm", pytest.approx(0.9), False)

@@ -200,3 +200,19 @@ def test_a_job_outlives_kill_9(tmp_path: Path) -> None:
         assert client.get(f"{url}/result").json()["tracks"]
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(20) in (0, -signal.SIGTERM)
+
+
+def test_the_app_in_the_browser_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = pytest.importorskip("starlette.testclient").TestClient
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with client(create_app(Settings(jobs_folder=tmp_path / "jobs"))) as found:
+        assert list((tmp_path / "tmp").glob("mien-app-*")) == []
+        page = found.get("/app/")
+        assert page.status_code == 200
+        assert page.headers["cache-control"] == "no-cache"
+        script = page.text.partition('type="module" src="')[2].partition('"')[0]
+        assert "immutable" in found.get(f"/app/{script}").headers["cache-control"]
+        assert found.get("/app/models/manifest.json").json()["face"]["name"] == "face-small"
+        assert len(list((tmp_path / "tmp").glob("mien-app-*"))) == 1
+    assert list((tmp_path / "tmp").glob("mien-app-*")) == []

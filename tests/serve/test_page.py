@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,15 +17,7 @@ from mien.samples import astronaut_path  # noqa: E402
 from serve.service_process import TOKEN, Running, running, write_planted_video  # noqa: E402
 from speech_corpora import write_wav  # noqa: E402
 from speech_mixtures import RATE, voiced  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[2]
-BUILT = ROOT / "src" / "mien" / "serve" / "page"
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-]
+from web.browser_harness import CHROMIUM, FLAGS, MEDIA_FLAGS  # noqa: E402
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -42,7 +31,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS + MEDIA_FLAGS)
         yield found
         found.close()
 
@@ -84,6 +73,18 @@ def test_an_image(page: Any) -> None:
     with page.expect_download() as download:
         page.click("article a.button")
     assert download.value.suggested_filename == "astronaut.jpg.json"
+
+
+@needs_browser
+def test_the_app_in_the_browser(browser: Any, service: Running) -> None:
+    page = browser.new_page()
+    page.goto(service.url)
+    page.click("footer a[href='app/']")
+    page.wait_for_selector("#camera:enabled, #error:not([hidden])", timeout=60_000)
+    assert page.is_hidden("#error"), page.inner_text("#error")
+    page.set_input_files("#files", str(astronaut_path()))
+    page.wait_for_selector("article meter")
+    page.close()
 
 
 @needs_browser
@@ -144,25 +145,3 @@ def test_keyboard_and_narrow_screens(page: Any) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "camera"
     assert page.evaluate("[...document.querySelectorAll('img')].every((image) => image.alt)")
-
-
-def test_the_committed_build_is_that_of_the_sources(tmp_path: Path) -> None:
-    """Build a copy from the sources, and compare."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    copy = tmp_path / "web" / "page"
-    shutil.copytree(ROOT / "web" / "page", copy, ignore=shutil.ignore_patterns("node_modules"))
-    (tmp_path / "src" / "mien" / "serve" / "page").mkdir(parents=True)
-    for words in (("ci", "--no-audit", "--no-fund", "--ignore-scripts"), ("run", "check"), ("run", "build")):
-        done = subprocess.run(["npm", *words], cwd=copy, check=False, capture_output=True, text=True)
-        if (
-            words[0] == "ci"
-            and done.returncode
-            and re.search("ENOTFOUND|ECONNREFUSED|EAI_AGAIN|ETIMEDOUT", done.stderr)
-        ):
-            pytest.skip("npm reaches no registry")
-        assert done.returncode == 0, done.stdout + done.stderr
-    built = tmp_path / "src" / "mien" / "serve" / "page"
-    assert sorted(path.name for path in built.iterdir()) == sorted(path.name for path in BUILT.iterdir())
-    for path in built.iterdir():
-        assert path.read_bytes() == (BUILT / path.name).read_bytes(), path.name

@@ -108,10 +108,12 @@ def test_accept_chooses_the_drawn_image(client: httpx.Client, image: bytes) -> N
     problem(client.post("/v1/faces", content=image, params={"explain": "true"}), 422, "invalid-option")
 
 
-def test_speech_gives_what_the_library_gives(client: httpx.Client, tmp_path: Path) -> None:
-    write_wav(tmp_path / "a.wav", voiced(2 * RATE, np.random.default_rng(0)))
-    answer = client.post("/v1/speech", content=(tmp_path / "a.wav").read_bytes())
-    expected = mien.analyze_speech((tmp_path / "a.wav").read_bytes()).to_dict()
+@pytest.mark.parametrize("channel", ["mix", "each", "2"])
+def test_speech_gives_what_the_library_gives(client: httpx.Client, tmp_path: Path, channel: str) -> None:
+    voices = [voiced(2 * RATE, np.random.default_rng(seed)) for seed in range(2)]
+    write_wav(tmp_path / "a.wav", np.stack(voices, axis=1))
+    answer = client.post("/v1/speech", content=(tmp_path / "a.wav").read_bytes(), params={"channel": channel})
+    expected = mien.analyze_speech((tmp_path / "a.wav").read_bytes(), channel=channel).to_dict()
     close(answer.json(), json.loads(json.dumps(expected)))
 
 

@@ -178,6 +178,21 @@ def test_segments_come_while_the_recording_goes_on(analyzer: SpeechAnalyzer, hea
         stream.push(silence(1))
 
 
+def test_the_newest_window_of_speech_that_goes_on(analyzer: SpeechAnalyzer, heard: None) -> None:
+    stream = analyzer.stream(rate_hz=RATE)
+    stream.push(silence(100))
+    assert stream.current is None
+    assert [segment.speech for segment in stream.push(sound(100, 1)) + stream.push(sound(600, 1))] == [False]
+    newest = stream.current
+    assert newest is not None
+    assert newest.emotion is not None
+    assert newest.end_s - newest.start_s == pytest.approx(analyzer.window_s)
+    assert stream.duration_s - newest.end_s < analyzer.hop_s + 1
+    ended = stream.push(silence(100))
+    assert [segment.emotion.top for segment in ended if segment.emotion is not None] == [newest.emotion.top]
+    assert stream.current is None
+
+
 def test_four_hours_need_no_more_memory_than_minutes(analyzer: SpeechAnalyzer, heard: None) -> None:
     def peak(blocks: int) -> int:
         stream = analyzer.stream(rate_hz=RATE)

@@ -3,4 +3,4 @@ import { copyFileSync } from "node:fs";
 
 const page = "../../src/mien/serve/page/";
 copyFileSync("src/index.html", page + "index.html");
-copyFileSync("node_modules/uplot/LICENSE", page + "uplot-license.txt");
+copyFileSync("../node_modules/uplot/LICENSE", page + "uplot-license.txt");

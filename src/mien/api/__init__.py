@@ -351,12 +351,19 @@ def iter_video(source: Any, *, analyzer: VideoAnalyzer | None = None, **options:
         warn(warning)
 
 
-def iter_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None, **options: Any) -> Iterator[SpeechSegment]:
+def iter_speech(
+    source: Any,
+    *,
+    analyzer: SpeechAnalyzer | None = None,
+    from_s: float = 0.0,
+    to_s: float | None = None,
+    **options: Any,
+) -> Iterator[SpeechSegment]:
     """Read the emotions of an audio file segment by segment: the first come long before its end.
 
     Parameters
     ----------
-    source : object
+    source, from_s, to_s : object
         See `analyze_speech`.
     analyzer : SpeechAnalyzer, optional
         The analyzer; by default one of the shipped model.
@@ -366,17 +373,20 @@ def iter_speech(source: Any, *, analyzer: SpeechAnalyzer | None = None, **option
     Yields
     ------
     SpeechSegment
-        In order, without gaps.  Warnings about the file are given as Python warnings at the end.
+        In the order of their starts, those of a channel without gaps.  Warnings about the file are given as Python
+        warnings at the end.
 
     Raises
     ------
     MienError
         As for `analyze_speech`; damage in the middle of a file after the segments before it.
     """
-    from mien.api.analysis import SpeechAnalysis
+    from mien.api.analysis import SpeechAnalysis, check_range
 
     pipeline = _pipeline("audio", _as_speech(options), ModelOptions, AudioOptions)
-    reader = SpeechAnalysis(analyzer or pipeline.analyzers.speech, source, keep=False)
+    begin_s = check_range(VideoOptions(from_s=from_s, to_s=to_s))
+    chosen = analyzer or pipeline.analyzers.speech
+    reader = SpeechAnalysis(chosen, source, from_s=begin_s, to_s=to_s, keep=False)
     yield from reader.segments()
     for warning in reader.warnings:
         warn(warning)
@@ -512,7 +522,11 @@ def _pipeline(kind: KindName, given: dict[str, Any], *kinds: type, **own: Any) -
     chosen = (models, analyzer_options(video), audio)
     own = {name: analyzer for name, analyzer in own.items() if analyzer is not None}
     # A detector of one's own need not be hashable.
-    is_kept = not own and (isinstance(models.detector, str) or type(models.detector).__hash__ is not None)
+    is_kept = (
+        not own
+        and isinstance(video.baseline, float | int | None)
+        and (isinstance(models.detector, str) or type(models.detector).__hash__ is not None)
+    )
     analyzers = _analyzers(*chosen) if is_kept else Analyzers(*chosen)
     for name, analyzer in own.items():
         setattr(analyzers, name, analyzer)

@@ -6,6 +6,7 @@ Each can be stopped at any time, and then knows what was read until then.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -88,6 +89,8 @@ def check_video_options(options: VideoOptions) -> VideoOptions:
         raise InputError(
             f"the method {options.method} takes its frames from the whole video: leave out from_s and to_s"
         )
+    if options.method != "timeline" and isinstance(options.baseline, float | int):
+        raise InputError(f"the method {options.method} reads each frame by itself: give an image or video as baseline")
     return options
 
 
@@ -237,7 +240,7 @@ class VideoAnalysis:
 
 
 class SpeechAnalysis:
-    """Read the speech of one audio file, or of the sound of a video, once.
+    """Read the speech of one audio file, or of the sound of a video, once; of each channel, where the analyzer says so.
 
     Parameters
     ----------
@@ -273,7 +276,7 @@ class SpeechAnalysis:
         self._from_s, self._to_s, self._keep = from_s, to_s, keep
         self._on_open, self._on_block = on_open, on_block
         self._rate_hz = source.rate_hz if isinstance(source, Audio) else analyzer.sound.rate_hz
-        self._stream = analyzer.stream(rate_hz=self._rate_hz)
+        self._open_channels((None,))
         self._sound: Audio | AudioReader | None = None
         self._gaps: list[float] = []
         self._segments: list[SpeechSegment] = []
@@ -296,6 +299,7 @@ class SpeechAnalysis:
             channel = self._analyzer.audio.channel
             with iter_audio(self._source, rate_hz=self._rate_hz, block_s=_BLOCK_S, channel=channel) as stream:
                 self._sound = stream
+                self._open_channels(stream.selected)
                 if self._on_open is not None:
                     self._on_open(stream)
                 yield from self._read(stream)
@@ -305,7 +309,7 @@ class SpeechAnalysis:
 
     def close(self) -> tuple[SpeechSegment, ...]:
         """Return the segments that are left of what was read so far; nothing is read after."""
-        return tuple(self._settle(self._stream.close()))
+        return tuple(self._settle((stream.close() for stream in self._streams), last=True))
 
     @property
     def path(self) -> str | None:
@@ -320,7 +324,7 @@ class SpeechAnalysis:
     @property
     def duration_s(self) -> float:
         """Seconds up to where the sound was read."""
-        return self._from_s + self._stream.duration_s
+        return self._from_s + self._streams[0].duration_s
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -334,6 +338,12 @@ class SpeechAnalysis:
         every = (*self.warnings, *warnings)
         return SpeechResult(self.duration_s, tuple(self._segments), self.path, model, every, labels)
 
+    def _open_channels(self, channels: Sequence[int | None]) -> None:
+        """Begin a stream for each channel that is read."""
+        self._channels = channels
+        self._streams = [self._analyzer.stream(rate_hz=self._rate_hz) for _ in channels]
+        self._waiting: list[deque[SpeechSegment]] = [deque() for _ in channels]
+
     def _read(self, blocks: Iterable[AudioBlock]) -> Iterator[SpeechSegment]:
         for block in blocks:
             if self._to_s is not None and block.start_s >= self._to_s:
@@ -344,9 +354,9 @@ class SpeechAnalysis:
                     self.start_s = part.start_s
                     if self._from_s:
                         before = SpeechSegment(0.0, self._from_s, speech=False, warnings=("not read",))
-                        yield from self._settle([before], shift_s=0.0)
+                        yield from self._settle([[before]] * len(self._streams), shift_s=0.0)
                 yield from self._fill_gap(part.start_s)
-                yield from self._settle(self._stream.push(part.wave))
+                yield from self._push(np.atleast_2d(part.wave))
             if self._on_block is not None:
                 self._on_block(block)
 
@@ -355,29 +365,41 @@ class SpeechAnalysis:
         if not self._from_s and self._to_s is None:
             return block
         first = max(round((self._from_s - block.start_s) * block.rate_hz), 0)
-        until = len(block.wave) if self._to_s is None else round((self._to_s - block.start_s) * block.rate_hz)
-        wave = block.wave[first:until]
-        return AudioBlock(wave, block.start_s + first / block.rate_hz, block.rate_hz) if len(wave) else None
+        until = None if self._to_s is None else round((self._to_s - block.start_s) * block.rate_hz)
+        wave = block.wave[..., first:until]
+        return AudioBlock(wave, block.start_s + first / block.rate_hz, block.rate_hz) if wave.size else None
 
-    def _settle(self, segments: Iterable[SpeechSegment], shift_s: float | None = None) -> Iterator[SpeechSegment]:
-        """Keep segments, and yield them with the times of the file."""
+    def _push(self, waves: NDArray[np.float32]) -> Iterator[SpeechSegment]:
+        """Push samples (channels, n), and yield the segments that they settle."""
+        return self._settle(stream.push(wave) for stream, wave in zip(self._streams, waves, strict=True))
+
+    def _settle(
+        self, settled: Iterable[Iterable[SpeechSegment]], *, shift_s: float | None = None, last: bool = False
+    ) -> Iterator[SpeechSegment]:
+        """Keep the segments of each channel, and yield them with the times of the file in the order of their starts."""
         shift_s = self._from_s if shift_s is None else shift_s
-        for segment in segments:
-            moved = segment
-            if shift_s:
-                moved = replace(segment, start_s=segment.start_s + shift_s, end_s=segment.end_s + shift_s)
+        for channel, waiting, segments in zip(self._channels, self._waiting, settled, strict=True):
+            for segment in segments:
+                moved = segment
+                if shift_s or channel is not None:
+                    start_s, end_s = segment.start_s + shift_s, segment.end_s + shift_s
+                    moved = replace(segment, start_s=start_s, end_s=end_s, channel=channel)
+                waiting.append(moved)
+        # The next segment of a channel of which none waits may begin before all others.
+        while all(self._waiting) or (last and any(self._waiting)):
+            segment = min(filter(None, self._waiting), key=lambda waiting: waiting[0].start_s).popleft()
             if self._keep:
-                self._segments.append(moved)
-            yield moved
+                self._segments.append(segment)
+            yield segment
 
     def _fill_gap(self, start_s: float) -> Iterator[SpeechSegment]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
         gap_s = start_s - self.duration_s
         missing, most = max(round(gap_s * self._rate_hz), 0), round(_BLOCK_S * self._rate_hz)
-        if missing and self._stream.duration_s:
+        if missing and self._streams[0].duration_s:
             self._gaps.append(gap_s)
         for start in range(0, missing, most):
-            yield from self._settle(self._stream.push(np.zeros(min(most, missing - start), np.float32)))
+            yield from self._push(np.zeros((len(self._streams), min(most, missing - start)), np.float32))
 
     def _label(self) -> str:
         return self._name or format_path(self.path or "the audio file")

@@ -224,8 +224,8 @@ class Analyzers:
 
 def analyzer_options(video: VideoOptions) -> VideoOptions:
     """Return the options of videos that analyzers depend on; all others are of what is read."""
-    kept = {name: getattr(video, name) for name in ("max_faces", "min_seen_s", "smooth_s", "clip_model")}
-    return VideoOptions(**kept)
+    names = ("max_faces", "min_seen_s", "smooth_s", "clip_model", "baseline", "baseline_strength")
+    return VideoOptions(**{name: getattr(video, name) for name in names})
 
 
 class Pipeline:
@@ -488,6 +488,11 @@ class _VideoJob:
     def run(self) -> VideoResult:
         from mien.api.analysis import VideoAnalysis, stream_position
 
+        if self._options.voice and self._analyzers.audio.channel == "each":
+            raise InputError(
+                "the voice of a video is one: channel='each' is for audio files, and for the sound of videos alone "
+                "(mien.analyze_speech, --only voice)"
+            )
         source, on_image = self.source, self.callbacks.on_image
         self._start = stream_position(source.data)
         self._reader = VideoAnalysis(
@@ -629,7 +634,7 @@ class Preview:
             from mien.output.bands import Sketch
             from mien.output.timeline import plot_speech
 
-            with iter_audio(self.source) as blocks:
+            with iter_audio(self.source, channel=result.channel) as blocks:
                 return plot_speech(result, Sketch.from_blocks(blocks))
         except MissingExtraError:
             return None

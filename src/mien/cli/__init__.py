@@ -30,6 +30,7 @@ COMMANDS = {
     "models": "List, show and verify models.",
     "serve": "Serve the analysis over HTTP and WebSocket, with a page.",
     "train": "Train a model from a recipe.",
+    "web": "Write the in-browser app as a static site.",
 }
 """The subcommands with the one line that ``mien --help`` shows; each is the module of that name in this package."""
 

@@ -209,7 +209,7 @@ def _open_faces(
     choice = choose(name, Path(path), labels=labels, protocol=protocol) if sign else choose(words, labels=labels)
     whole = open_images(choice, size=analyzer.size)
     samples, training = take_split(whole, split or (_SPLIT if _SPLIT in whole.split_names() else None))
-    output = choose_output(analyzer.spec, samples.label_set)
+    output = choose_output(analyzer.spec, samples.label_set, dataset=samples.name)
     learned = common_labels((samples if training is None else training).labels, samples.label_set)
     common = mapping(output.labels, FER7)
 

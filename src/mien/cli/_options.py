@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mien.errors import InputError
 from mien.io.paths import expand_home
 from mien.options import ModelOptions
 
@@ -75,6 +76,33 @@ class TimeType(_Type):
         if not math.isfinite(seconds):
             self.fail(f"{value!r} is too long", param, ctx)
         return seconds
+
+
+class _TimeOrFile(TimeType):
+    """A time, or else the path of a file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return seconds as a float, or the path as a string."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            return expand_home(value)
+
+
+class _CheckedType(_Type):
+    """Text that a function checks, such as `mien.options.check_channel`."""
+
+    name = "text"
+
+    def __init__(self, check: Callable[[Any], Any]) -> None:
+        self._check = check
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what the function does."""
+        try:
+            return self._check(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
 
 
 def option(*names: str, group: str = _LAST, **more: Any) -> Decorator:
@@ -174,8 +202,10 @@ def _from_field(entry: Any, group: str) -> Decorator:
         return option(flag_of(entry), entry.name, group=group, is_flag=True, default=entry.default, help=text)
     if more.get("choices"):
         kind: Any = click.Choice(more["choices"])
+    elif more.get("check"):
+        kind = _CheckedType(more["check"])
     elif more.get("is_time"):
-        kind = TimeType()
+        kind = TimeType() if entry.type.startswith("float") else _TimeOrFile()
     elif entry.type.startswith("int"):
         kind = click.IntRange(min=more.get("low"))
     else:

@@ -140,7 +140,7 @@ _PATH = PathType()
 @add_options(VideoOptions, "step_s", group=_VIDEOS)
 @option("--fps", group=_VIDEOS, type=float, metavar="N", help="The same, as frames per second.")
 @add_options(VideoOptions, "from_s", "to_s", "max_faces", "min_seen_s", "smooth_s", group=_VIDEOS)
-@add_options(VideoOptions, "method", "fusion", "clip_model", group=_VIDEOS)
+@add_options(VideoOptions, "method", "fusion", "clip_model", "baseline", "baseline_strength", group=_VIDEOS)
 @option(
     "--table",
     group=_VIDEOS,

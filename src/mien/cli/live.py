@@ -18,6 +18,7 @@ from mien.options import ModelOptions, VideoOptions
 
 if TYPE_CHECKING:
     from mien.live import LiveSession, LiveUpdate
+    from mien.results.speech import SpeechSegment
     from mien.video.analyzer import VideoAnalyzer
 
 __all__ = ["command"]
@@ -46,7 +47,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @option("--size", callback=_size, metavar="WxH", help="Size to request from a camera.  [default: 1280x720]")
 @add_options(ModelOptions, "detector", "flip")
 @option("--model", default="face-base", show_default=True, help="A shipped model, a model.toml or a run folder.")
-@add_options(VideoOptions, "max_faces")
+@add_options(VideoOptions, "max_faces", "baseline", "baseline_strength")
 @option(
     "--step", type=float, metavar="S", help="Analyze at most one image every S seconds.  [default: as many as possible]"
 )
@@ -87,7 +88,7 @@ def command(
 
         return VideoAnalyzer(detector=name, **options)
 
-    with shell.terminable(), ExitStack() as stack:
+    with shell.terminable(is_brief=True), ExitStack() as stack:
         screen = None
         if not windowless:
             from mien.live_window import Screen
@@ -105,6 +106,8 @@ def command(
         stream = LiveStream(
             source, analyzer, size=size, step_s=step_s, make_analyzer=make_analyzer, on_message=messages
         )
+        if screen is None and voice is not None:
+            stack.callback(lambda: _write_segments(voice.segments()))  # what was still being said at the end
         session = stack.enter_context(LiveSession(stream, voice=voice, log=log, record=record, draw=not plain))
         if screen is None:
             session.run(lambda update: _write_lines(session, update))
@@ -134,9 +137,13 @@ def _write_lines(session: LiveSession, update: LiveUpdate) -> None:
         clock = result.clock.isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"kind": "frame", "path": session.stream.name, "clock": clock, **result.frame.to_dict()}
         if session.voice is not None:
-            _, together = session.voice.current(result.frame)
-            line["together"] = None if together is None else together.to_dict()
+            for name, emotion in zip(("voice", "together"), session.voice.current(result.frame), strict=True):
+                line[name] = None if emotion is None else emotion.to_dict()
         shell.write(json.dumps(line, allow_nan=False))
-    for segment in update.segments:
+    _write_segments(update.segments)
+
+
+def _write_segments(segments: list[SpeechSegment]) -> None:
+    for segment in segments:
         shell.write(json.dumps({"kind": "speech", **segment.to_dict()}, allow_nan=False))
     sys.stdout.flush()

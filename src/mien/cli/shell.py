@@ -135,11 +135,11 @@ def guard() -> Iterator[None]:
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
+def terminable(*, is_brief: bool = False) -> Iterator[None]:
     """Let SIGTERM end work as Ctrl-C does, so that what was written is finished; the exit code is then `TERMINATED`.
 
-    A second one is ignored, since the first is being obeyed.  Outside the main thread, and where somebody else handles
-    SIGTERM, nothing changes.
+    A second one is ignored, since the first is being obeyed; where finishing ``is_brief``, so is a second Ctrl-C.
+    Outside the main thread, and where somebody else handles SIGTERM, nothing changes.
     """
     mine = threading.current_thread() is threading.main_thread()
     if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -150,11 +150,19 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise _TerminateError
 
+    def interrupt(_signal: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
     signal.signal(signal.SIGTERM, end)
+    if is_brief and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _never_fail_on_a_name(stream: TextIO) -> None:

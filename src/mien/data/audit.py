@@ -32,6 +32,7 @@ __all__ = [
     "Group",
     "Item",
     "audit",
+    "in_order",
     "pair_sheet",
     "write_json",
 ]
@@ -42,6 +43,7 @@ KINDS: dict[str, str] = {
     "subject": "one subject in several splits",
     "clip": "one clip in several splits",
     "conflict": "identical images, different labels",
+    "shared": "identical images, different subjects",
     "flat": "empty images",
     "unreadable": "unreadable files",
     "voted_no_face": "voted not a face",
@@ -52,6 +54,7 @@ KINDS: dict[str, str] = {
 _AUDIO_TITLES = {
     "identical": "identical sounds",
     "conflict": "identical sounds, different labels",
+    "shared": "identical sounds, different subjects",
     "flat": "silent files",
 }
 
@@ -125,9 +128,14 @@ class Group:
         """The different labels of the images."""
         return tuple(dict.fromkeys(item.emotion for item in self.items if item.emotion))
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The different subjects of the images."""
+        return tuple(dict.fromkeys(item.subject for item in self.items if item.subject))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {**asdict(self), "splits": list(self.splits), "emotions": list(self.emotions)}
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in ("splits", "emotions", "subjects")}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +364,7 @@ def pair_sheet(found: Audit, parts: Sequence[Samples], *, most: int = 60, cell: 
     DatasetError
         If there are no copies.
     """
-    kinds = [_in_order(found.finding(kind).groups) for kind in ("near", "identical")]
+    kinds = [in_order(found.finding(kind).groups) for kind in ("near", "identical")]
     near = kinds[0][: max(most - len(kinds[1]), most // 2)]
     chosen = [*near, *kinds[1][: most - len(near)]]
     if not chosen:
@@ -369,8 +377,9 @@ def pair_sheet(found: Audit, parts: Sequence[Samples], *, most: int = 60, cell: 
     return sheet([_read(by_name[i.data], i) for i, _ in pairs], captions, columns=drawn, cell=cell, title=title)
 
 
-def _in_order(groups: Sequence[Group]) -> list[Group]:
-    return sorted(groups, key=lambda group: (not group.leak, len(group.emotions) < 2))
+def in_order(groups: Sequence[Group]) -> list[Group]:
+    """Return groups by weight: leaks, then those with different labels, then those with different subjects."""
+    return sorted(groups, key=lambda group: (not group.leak, len(group.emotions) < 2, len(group.subjects) < 2))
 
 
 def _pair(group: Group) -> list[tuple[Item, str]]:
@@ -416,6 +425,7 @@ def _linked(
         linked[kind] = [(rows, key[1]) for key, rows in _rows_by_key(keys).items() if len(pool.sides(rows)) > 1]
     groups = {kind: [_group(pool, rows, note) for rows, note in sets] for kind, sets in linked.items()}
     groups["conflict"] = [group for group in groups["identical"] if len(group.emotions) > 1]
+    groups["shared"] = [group for group in groups["identical"] if len(group.subjects) > 1]
     between = [(kind, *line) for kind, sets in linked.items() for line in pool.between(rows for rows, _ in sets)]
     return groups, between
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mien.data.samples import Samples, choose_frames, count_frames
+from mien.data.summary import duration_s
 from mien.errors import DatasetError
 
 __all__ = ["FRAME_COLUMNS", "SAMPLE_COLUMNS", "VIDEO_COLUMNS", "format_rows", "frame_rows", "sample_rows"]
@@ -23,14 +24,42 @@ FRAME_COLUMNS = ("file", "frame", "emotion", "subject", "clip", "split")
 """The image, or the video; the frame's number in the video, from 0."""
 
 
-def sample_rows(samples: Samples) -> list[dict[str, Any]]:
-    """Return a row a sample, by `VIDEO_COLUMNS` or `SAMPLE_COLUMNS`; nothing is read."""
+def sample_rows(
+    samples: Samples,
+    *,
+    splits: Sequence[str] | None = None,
+    failed: list[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Return a row a sample, by `VIDEO_COLUMNS` or `SAMPLE_COLUMNS`.
+
+    Parameters
+    ----------
+    samples : Samples
+        The samples; nothing of them is read without ``failed``.
+    splits : sequence of str, optional
+        One a sample, in the place of the dataset's own.
+    failed : list of str, optional
+        Read audio files for a further column, ``seconds``; it gets a line for each that cannot be read.
+    progress : callable, optional
+        Called with the number of files read since the last call.
+    """
     rows = []
     names = VIDEO_COLUMNS if samples.kind == "video" else SAMPLE_COLUMNS
     columns = {name: samples.column(name).tolist() for name in names}
     for i in range(len(samples)):
         row: dict[str, Any] = {name: values[i] for name, values in columns.items()}
         row |= {"file": str(samples.files[i]), "emotion": samples.emotion(i)}
+        if splits is not None:
+            row["split"] = str(splits[i])
+        if failed is not None and samples.kind == "audio":
+            row["seconds"] = None
+            try:
+                row["seconds"] = round(duration_s(samples, i), 3)
+            except DatasetError as error:
+                failed.append(str(error))
+            if progress is not None:
+                progress(1)
         if samples.kind == "video":
             row["frames"] = len(samples.frames[i]) or None
         rows.append(row)

@@ -12,7 +12,7 @@ from mien._checks import check_integer, check_number
 from mien.data.samples import Samples
 from mien.errors import DatasetError, InputError
 
-__all__ = ["TRAINING", "VALIDATION", "WAYS", "fold_ids", "folds", "holdout", "holdout_mask", "is_split"]
+__all__ = ["TRAINING", "VALIDATION", "WAYS", "fold_ids", "folds", "holdout", "holdout_mask", "is_split", "suggest"]
 
 TRAINING = ("training", "train")
 """Names of splits to train on, in any case."""
@@ -101,6 +101,31 @@ def holdout(
     """
     together = samples.groups() if group is None else group
     return np.equal(folds(samples, _parts(share, together, by), by=by, group=together, seed=seed), 0)
+
+
+def suggest(samples: Samples, *, seed: int = 0) -> NDArray[np.str_]:
+    """Suggest a split for each sample: of five `folds` one is for tests and one for validation.
+
+    Parameters
+    ----------
+    samples : Samples
+        The samples; their own splits are ignored.
+    seed : int
+        See `folds`.
+
+    Returns
+    -------
+    numpy.ndarray
+        str of shape (n,): ``"train"``, ``"validation"`` or ``"test"``; nobody stands in two of them.
+
+    Raises
+    ------
+    DatasetError
+        If the subjects are not known, or fewer than five.
+    """
+    if not samples.has("subject"):
+        raise DatasetError(f"{samples.name} does not say who its subjects are: no split keeps them apart")
+    return np.array(["test", "validation", "train", "train", "train"])[folds(samples, 5, seed=seed)]
 
 
 def holdout_mask(

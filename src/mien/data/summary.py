@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 
 from mien._checks import check_integer
 from mien.data.samples import Samples
+from mien.data.splits import suggest
 from mien.errors import DatasetError, MienError
 from mien.io.audio import read_audio
 from mien.io.paths import format_path
 from mien.output.sheet import sheet
 
-__all__ = ["SAMPLE", "Spread", "Summary", "sample_sheet", "summarize"]
+__all__ = ["SAMPLE", "Spread", "Summary", "duration_s", "sample_sheet", "summarize"]
 
 SAMPLE = 500
 """Files that are read for their size, where not all are."""
@@ -65,6 +67,10 @@ class Summary:
         Durations of the audio files that were read.
     frames : Spread or None
         How many frames the videos in images have; None for video files, which need reading.
+    people : tuple of dict
+        Of each subject, by name: ``subject``, ``sex``, ``split`` (several are joined by a comma), ``suggested_split``
+        (empty where the dataset has splits, or too few subjects, see `mien.data.splits.suggest`), ``n`` samples,
+        ``measured`` and ``seconds`` in all of the audio files that were read, and ``counts`` by emotion.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Summary:
     kind: str = "image"
     seconds: Spread | None = None
     frames: Spread | None = None
+    people: tuple[dict[str, Any], ...] = ()
 
     @property
     def images(self) -> int:
@@ -100,6 +107,7 @@ class Summary:
             **parts,
             **{key: None if spread is None else spread.to_dict() for key, spread in (spreads | more).items()},
             "measured": self.measured,
+            "people": [dict(one) for one in self.people],
             "sizes": [{"width": w, "height": h, "images": n} for (w, h), n in self.sizes.items()],
             "problems": list(self.problems),
         }
@@ -132,14 +140,14 @@ def summarize(
     """
     problems = list(data.problems)
     sizes: Counter[tuple[int, int]] = Counter()
-    seconds: list[float] = []
+    seconds: dict[int, float] = {}
     if data.pixels is not None:
         sizes = Counter({(data.images.shape[2], data.images.shape[1]): len(data)} if len(data) else {})
     else:
         for row in _drawn(len(data), sample, seed).tolist():
             try:
                 if data.kind == "audio":
-                    seconds.append(_duration_s(data, row))
+                    seconds[row] = duration_s(data, row)
                 else:
                     height, width = data.read(row).shape[:2]
                     sizes[width, height] += 1
@@ -159,12 +167,20 @@ def summarize(
         sizes=dict(sizes.most_common()),
         problems=tuple(problems),
         kind=data.kind,
-        seconds=_spread(seconds),
+        seconds=_spread([*seconds.values()]),
         frames=_spread([len(frames) for frames in data.frames if frames]),
+        people=tuple(_people(data, seconds)),
     )
 
 
-def _duration_s(data: Samples, row: int) -> float:
+def duration_s(data: Samples, row: int) -> float:
+    """Return the length of an audio file in seconds.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read.
+    """
     try:
         return read_audio(data.where(row)).duration_s
     except MienError as error:
@@ -211,6 +227,29 @@ def sample_sheet(data: Samples, *, columns: int = 10, cell: int = 96, seed: int 
         raise DatasetError(f"{data.source} has no image that can be read")
     title = f"{data.name}: {len(data)} {data.kind}s"
     return sheet(images, columns=columns, cell=cell, title=title, headings=headings)
+
+
+def _people(data: Samples, seconds: Mapping[int, float]) -> Iterator[dict[str, Any]]:
+    suggested = np.full(len(data), "")
+    if data.has("subject") and not data.has("split"):
+        with suppress(DatasetError):
+            suggested = suggest(data)
+    columns = {"sex": data.column("sex"), "split": data.splits, "suggested_split": suggested}
+    by_subject: defaultdict[str, list[int]] = defaultdict(list)
+    for row, subject in enumerate(data.subjects.tolist()):
+        by_subject[subject].append(row)
+    for subject, rows in sorted(by_subject.items()):
+        if not subject:
+            continue
+        known = [seconds[row] for row in rows if row in seconds]
+        yield {
+            "subject": subject,
+            **{key: ", ".join(sorted(set(filter(None, column[rows].tolist())))) for key, column in columns.items()},
+            "n": len(rows),
+            "measured": len(known),
+            "seconds": round(sum(known), 3),
+            "counts": dict(Counter(data.emotion(row) or _NONE for row in rows)),
+        }
 
 
 def _counts(data: Samples) -> dict[str, dict[str, int]]:

@@ -300,7 +300,7 @@ def predict(
         raise DatasetError(_none_with(samples, "has a label"))
     if samples.kind == "video":
         return _predict_clips(model, samples, labeled, progress)
-    output = choose_output(model.spec, samples.label_set, labels_as)
+    output = choose_output(model.spec, samples.label_set, labels_as, dataset=samples.name)
     mapped = mapping_to(output.labels, samples.label_set)
     known = labeled.copy()
     if samples.kind == "audio":
@@ -462,7 +462,7 @@ def _mapped_logits(z: NDArray[np.float64], mapped: LabelMapping) -> NDArray[np.f
     return result
 
 
-def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None) -> Output:
+def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None, *, dataset: str = "") -> Output:
     """Return the output of a model for data with these labels.
 
     Parameters
@@ -475,6 +475,9 @@ def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None)
         Name of the output; by default the one with the labels of the data, in whatever order, else the one that maps
         to them with the least loss: first counted are labels of the data that it does not have, then labels of its own
         that the data does not have. Of equals, a head goes before a mean of heads.
+    dataset : str
+        Name of the dataset. Where the model did not learn from it, and its default output is a mean of heads that knows
+        all labels of the data, it is that: no head is made for such data.
 
     Returns
     -------
@@ -489,6 +492,10 @@ def choose_output(spec: ModelSpec, label_set: LabelSet, name: str | None = None)
     if name is not None:
         return spec.output(name)
     wanted = set(label_set.emotions)
+    learned = str(spec.training.get("dataset", "")).split("+")
+    for output in spec.outputs if dataset and dataset not in learned else ():
+        if output.default and output.mean_of and wanted <= set(output.labels.emotions):
+            return output
 
     def loss(output: Output) -> tuple[int, int, bool, bool]:
         have = set(output.labels.emotions)

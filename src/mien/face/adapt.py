@@ -1,4 +1,4 @@
-"""Adaptation of a face model to unlabeled faces, such as those of one camera or one group of people."""
+"""Adaptation of a face model to unlabeled faces, such as those of one camera, and to a face at rest."""
 
 from __future__ import annotations
 
@@ -12,16 +12,43 @@ from numpy.typing import ArrayLike, NDArray
 
 from mien._checks import check_number
 from mien.errors import InputError
+from mien.labels import LabelSet
+from mien.models.emotion import softmax
 from mien.models.spec import ModelSpec
 from mien.models.store import write_record
 
-__all__ = ["PRIOR_FACES", "STRENGTH", "adapt", "write_adapted"]
+__all__ = [
+    "BASELINE_STRENGTH",
+    "NEUTRAL_FACE",
+    "PRIOR_FACES",
+    "STRENGTH",
+    "adapt",
+    "baseline_bias",
+    "subtract_bias",
+    "write_adapted",
+]
 
 STRENGTH = 0.25
 """Share of the mean log probabilities that is subtracted; chosen by ``scripts/compare_domains.py --adaptation``."""
 
+BASELINE_STRENGTH = 0.1
+"""Share of a baseline that is subtracted; chosen by ``scripts/compare_domains.py --baseline``."""
+
 PRIOR_FACES = 30
 """Faces that a model without adaptation counts as: so many of the target's own have half of the full effect."""
+
+NEUTRAL_FACE = {
+    "neutral": 0.677,
+    "happiness": 0.042,
+    "surprise": 0.027,
+    "sadness": 0.147,
+    "anger": 0.061,
+    "disgust": 0.014,
+    "fear": 0.024,
+    "contempt": 0.009,
+}
+"""What `face-base` answers to a neutral face: geometric mean over those of FER+ (PublicTest, majority) and photographs
+(validation), each counting the same; printed by ``scripts/compare_domains.py --baseline``."""
 
 _LEAST = 1e-6
 
@@ -65,12 +92,52 @@ def adapt(
             expected = f"(n, {len(output.labels)}) of at least one face"
             raise InputError(f"probabilities of {output.name!r} must be of shape {expected}, but are of {p.shape}")
         count = len(p)
-        means: NDArray[np.float64] = np.log(np.maximum(p, _LEAST)).mean(axis=0)
+        means = _logs(p).mean(axis=0)
         weight = strength * count / (count + prior_faces) * output.temperature
         bias = weight * (means - means.mean()) + np.array(output.bias or 0.0)
         outputs.append(replace(output, bias=tuple(bias.tolist())))
     note = {"faces": count, "strength": strength, "prior_faces": prior_faces, "from": f"{spec.name} {spec.version}"}
     return replace(spec, outputs=tuple(outputs), results=(), training={**spec.training, "adapted": note})
+
+
+def baseline_bias(
+    probabilities: ArrayLike, labels: LabelSet, *, strength: float = BASELINE_STRENGTH
+) -> NDArray[np.float64]:
+    """Return what makes the face of one person at rest read as neutral, see `subtract_bias`.
+
+    Parameters
+    ----------
+    probabilities : array_like
+        Float of shape (n, k): predictions for the person at rest.
+    labels : LabelSet
+        The k emotions.
+    strength : float
+        Between 0 and 1: at 1, a face like the baseline gets the typical answer to a neutral face, `NEUTRAL_FACE`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (k,): ``strength`` times the mean log probabilities less those of `NEUTRAL_FACE`.
+
+    Raises
+    ------
+    InputError
+        If no emotion is neutral, or the strength is out of range.
+    """
+    strength = check_number(strength, "baseline_strength", low=0, high=1)
+    if "neutral" not in labels.emotions:
+        raise InputError(f"a baseline needs the emotion neutral, which {labels.name} does not have")
+    typical = np.array([NEUTRAL_FACE.get(emotion, min(NEUTRAL_FACE.values())) for emotion in labels.emotions])
+    return np.asarray(strength * (_logs(probabilities).mean(axis=0) - np.log(typical)))
+
+
+def subtract_bias(probabilities: ArrayLike, bias: ArrayLike) -> NDArray[np.float64]:
+    """Return distributions, float64 (..., k), with a bias (k,) subtracted from their logarithms."""
+    return softmax(_logs(probabilities) - np.asarray(bias, np.float64))
+
+
+def _logs(probabilities: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST)))
 
 
 def write_adapted(spec: ModelSpec, path: Path) -> ModelSpec:

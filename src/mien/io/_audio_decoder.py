@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from mien.io.container import (
     read_head,
 )
 from mien.io.sniff import detect_format
-from mien.options import CHANNELS
+from mien.options import CHANNELS, check_channel
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["AudioDecoder"]
 
 Piece = tuple[float, int, NDArray[np.float32]]
-"""Start in seconds, rate in Hz, mono samples."""
+"""Start in seconds, rate in Hz, samples (k, n): one row mixed, or one a channel that is read."""
 
 _NOUN = "audio file"
 _EXPECTED = "an audio file or a video with sound (WAV, FLAC, MP3, M4A, Ogg, Opus, WebM, MP4, ...)"
+
+_RAW = {"g722": "g722"}
+"""Formats without a mark of their own, known by their names' suffixes, and FFmpeg's demuxers for them."""
 
 _GAP_S = 0.05
 """Containers round times to a millisecond, and frames last up to 0.1 s; what is off by more is a gap."""
@@ -57,6 +61,9 @@ way round.  Stereo of rooms and music correlates by 0 and more."""
 
 _MEMORY = 0.9999
 """How much of the correlation a sample keeps: 0.2 s at 48 kHz, 1 s at 8 kHz."""
+
+_MOST_CHANNELS = 32
+"""So many channels are read each by itself: the largest layout for speakers that is in use has 24 (22.2)."""
 
 _SHORT_S = 0.5
 """Shorter than this, no emotion can be recognized."""
@@ -81,14 +88,12 @@ class AudioDecoder:
     ----------
     source : str, os.PathLike, bytes or binary file object
         The file; a file object is read from its current position, and not closed.
-    channel : {"mix", "left", "right"}
+    channel : {"mix", "each", "left", "right"} or int
         See `mien.io.audio.iter_audio`.
     """
 
-    def __init__(self, source: Any, channel: str = "mix") -> None:
-        if channel not in CHANNELS:
-            raise InputError(f"channel must be one of {', '.join(CHANNELS)}, but got {channel!r}")
-        self._mixer = Mixer(channel)
+    def __init__(self, source: Any, channel: str | int = "mix") -> None:
+        self._channel = check_channel(channel)
         self.path, self._file, self._owned = open_file(source, _NOUN)
         self._label = format_source(self.path, _NOUN)
         self.warnings: list[str] = []
@@ -98,7 +103,7 @@ class AudioDecoder:
         self._cut = self._backwards = False
         try:
             head = self._read_head()
-            self._container = open_container(self._file, self.path, _NOUN)
+            self._container = open_container(self._file, self.path, _NOUN, demuxer=_RAW.get(self.format))
             self._describe(head)
         except BaseException:
             self.close()
@@ -116,6 +121,9 @@ class AudioDecoder:
         """Return the first bytes, or raise what says why they cannot begin an audio file."""
         head, self._file = read_head(self._file, self.path, noun=_NOUN, expected=_EXPECTED)
         kind, name = detect_format(head)
+        suffix = os.path.splitext(self.path or "")[1].lower()[1:]  # noqa: PTH122  (Path would change odd names)
+        if kind == "unknown" and suffix in _RAW:
+            kind, name = "audio", suffix
         if kind in ("audio", "video"):
             self.format = name
             return head
@@ -145,14 +153,29 @@ class AudioDecoder:
                 f"{_LOWEST_HZ} to {_HIGHEST_HZ} Hz",
                 path=self.path,
             )
-        if self._mixer.channel == "right" and self.channels < 2:
-            raise InputError(f"{self._label} has one channel: expected two for channel='right'")
+        self.selected = self._select()
+        self._mixer = Mixer(self.selected)
         self.is_video = bool(moving_image_streams(self._container))
         zero, warning = find_time_zero(self._container)
         self._zero_s = float(zero)
         if warning is not None:
             self.warnings.append(warning)
         self._declared_s = _read_duration_s(self._container, self._stream, self.format, head)
+
+    def _select(self) -> tuple[int | None, ...]:
+        """Return the numbers of the channels that are read, from 1; None for all of them, mixed."""
+        channel, count = self._channel, self.channels
+        if channel == "mix":
+            return (None,)
+        has = f"{self._label} has {'one channel' if count == 1 else f'{count} channels'}"
+        if channel == "each":
+            if count > _MOST_CHANNELS:
+                raise InputError(f"{has}, but at most {_MOST_CHANNELS} are read each: choose one by its number")
+            return tuple(range(1, count + 1))
+        number = CHANNELS.get(str(channel)) or int(channel)
+        if number > count:
+            raise InputError(f"{has}, but channel={channel!r} was to be read")
+        return (number,)
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the sound as it is decoded, frame by frame."""
@@ -161,13 +184,13 @@ class AudioDecoder:
             if not _LOWEST_HZ <= frame.sample_rate <= _HIGHEST_HZ:
                 self._damaged += 1
                 continue
-            wave = self._mono(frame)
+            wave = self._mixer.mix(self.signal.push(_to_float(frame.to_ndarray(), len(frame.layout.channels))))
             start_s = self._start_of(frame)
             gaps_s += start_s - self._end_s
-            sound_s += len(wave) / frame.sample_rate
+            sound_s += wave.shape[1] / frame.sample_rate
             if gaps_s > _MOST_GAPS_S + sound_s:
                 raise DecodeError(f"{self._label} has damaged times: they jump by {gaps_s:.0f} s", path=self.path)
-            self._end_s = start_s + len(wave) / frame.sample_rate
+            self._end_s = start_s + wave.shape[1] / frame.sample_rate
             yield start_s, frame.sample_rate, wave
         if self._damaged:
             self.warnings.append(f"damaged parts of the sound were left out ({self._damaged} of them)")
@@ -183,6 +206,7 @@ class AudioDecoder:
 
         packets = self._container.demux(self._stream)
         while True:
+            packet = None
             try:
                 packet = next(packets, None)
                 if self._file.interrupted:
@@ -192,7 +216,10 @@ class AudioDecoder:
                 self._cut |= packet.is_corrupt
                 frames = packet.decode()
             except av.InvalidDataError:
-                self._damaged += 1
+                if packet is None or not _find_mp3_tag(bytes(packet)):
+                    self._damaged += 1
+                elif packet.duration and packet.time_base:
+                    self._zero_s += float(packet.duration * packet.time_base)  # it counts as sound, but has none
                 continue
             except IndexError:  # PyAV's, at the end of a file in which damage showed as a further stream
                 return
@@ -212,9 +239,6 @@ class AudioDecoder:
             self._backwards = True
         return start_s if late_s > _GAP_S else self._end_s
 
-    def _mono(self, frame: AudioFrame) -> NDArray[np.float32]:
-        return self._mixer.mix(self.signal.push(_to_float(frame.to_ndarray(), len(frame.layout.channels))))
-
     def _check_end(self) -> None:
         declared_s = self._declared_s
         if declared_s - self._end_s > max(_MISSING_S, _MISSING_SHARE * declared_s):
@@ -225,15 +249,34 @@ class AudioDecoder:
             self.warnings.append(f"the file is truncated: it ends in the middle of a part, at {self._end_s:.1f} s")
 
 
-_GUESSED = ("aac", "ac3", "amr")
+_GUESSED = ("aac", "ac3", "amr", "g722")
 """Formats of frames without a header of the whole: FFmpeg guesses their length from the size and the first frames."""
+
+
+def _find_mp3_tag(frame: bytes) -> bytes:
+    """Return the Xing tag of a frame, or nothing: such frames have no sound, and a joined MP3 has several of them."""
+    while frame[:3] == b"ID3":  # its size has seven bits a byte, without its own header: id3.org/id3v2.4.0-structure
+        size = sum(byte << 7 * power for power, byte in enumerate(reversed(frame[6:10])))
+        frame = frame[10 + size :]
+    # After the header and the side information of MPEG-1 and -2, mono and stereo.
+    return next((frame[place:] for place in (13, 21, 36) if frame[place : place + 4] in (b"Xing", b"Info")), b"")
+
+
+def _read_mp3_duration_s(head: bytes, rate_hz: int) -> float:
+    """Return the length by the frames that the Xing tag counts, or 0: of a joined MP3, FFmpeg guesses by its size."""
+    tag = _find_mp3_tag(head)
+    has_count = len(tag) >= 12 and tag[7] & 1
+    samples = 1152 if rate_hz >= 32000 else 576  # of a frame: ISO/IEC 11172-3 and 13818-3, layer III
+    return int.from_bytes(tag[8:12], "big") * samples / rate_hz if has_count else 0.0
 
 
 def _read_duration_s(container: InputContainer, stream: AudioStream, name: str, head: bytes) -> float:
     """Return the length that the file's own header declares, or 0: what was guessed from its size says nothing."""
     if name == "wav":
         return _read_wav_duration_s(head)
-    if name in _GUESSED or (name == "mp3" and b"Xing" not in head and b"Info" not in head):
+    if name == "mp3":
+        return _read_mp3_duration_s(head, stream.codec_context.sample_rate)
+    if name in _GUESSED:
         return 0.0
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
@@ -252,25 +295,29 @@ def _read_wav_duration_s(head: bytes) -> float:
 
 
 class Mixer:
-    """Make one channel of several.
+    """Make one channel of several, or choose some.
 
     Parameters
     ----------
-    channel : {"mix", "left", "right"}
-        See `mien.io.audio.iter_audio`.
+    selected : tuple of int or None
+        Numbers of channels from 1, or only None to mix all.
     """
 
-    def __init__(self, channel: str) -> None:
-        self.channel = channel
+    def __init__(self, selected: tuple[int | None, ...]) -> None:
+        self._numbers = [number for number in selected if number is not None]
         self.has_inverted = False
         self._products: NDArray[np.float64] = np.zeros(0)
         self._powers = self._products
 
     def mix(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return float32 (n,) of float32 (channels, n)."""
-        if self.channel != "mix" or len(channels) == 1:
-            chosen: NDArray[np.float32] = channels[1 if self.channel == "right" and len(channels) > 1 else 0]
-            return chosen
+        """Return float32 (k, n) of float32 (channels, n); a channel that ends before the others is silent."""
+        if self._numbers:
+            missing = max(self._numbers) - len(channels)
+            if missing > 0:
+                channels = np.pad(channels, ((0, missing), (0, 0)))
+            return channels[[number - 1 for number in self._numbers]]
+        if len(channels) == 1:
+            return channels
         kept = _MEMORY ** channels.shape[1]
         if len(self._products) != len(channels):
             self._products = self._powers = np.zeros(len(channels))
@@ -278,11 +325,11 @@ class Mixer:
         self._powers = kept * self._powers + np.einsum("cn,cn->c", channels, channels, dtype=np.float64)
         opposite = self._products < -_OPPOSITE * np.sqrt(self._powers * self._powers[0])
         if not opposite.any():
-            mono: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32)
+            mono: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32, keepdims=True)
             return mono
         self.has_inverted = True
         signs = np.where(opposite, -1, 1).astype(np.float32) / np.float32(len(channels))
-        return np.asarray(signs @ channels, np.float32)
+        return np.asarray(signs[None] @ channels, np.float32)
 
 
 class SignalCheck:

@@ -6,7 +6,7 @@ PyAV (FFmpeg) decodes; it is imported when something is read.  Channels are aver
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -35,7 +35,7 @@ class AudioBlock:
     Parameters
     ----------
     wave : numpy.ndarray
-        float32 of shape (n,), mono, in [-1, 1].
+        float32 of shape (n,), mono, in [-1, 1]; (channels, n) where each channel is read.
     start_s : float
         When its first sample sounds; zero is where the file's first stream begins, images included.
     rate_hz : int
@@ -49,7 +49,12 @@ class AudioBlock:
     @property
     def end_s(self) -> float:
         """When the block ends."""
-        return self.start_s + len(self.wave) / self.rate_hz
+        return self.start_s + int(self.wave.shape[-1]) / self.rate_hz
+
+    @property
+    def mono(self) -> Wave:
+        """float32 of shape (n,): the mean where each channel is read."""
+        return self.wave if self.wave.ndim == 1 else self.wave.mean(axis=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,20 +111,23 @@ class AudioReader:
     ----------
     path, format, codec, channels
         As in `Audio`.
+    selected : tuple of int or None
+        Numbers of the channels that are read, from 1; only None where they are mixed.
     rate_hz : int
         Samples per second of the blocks.
     is_video : bool
         Whether the file has moving images, too.
     """
 
-    def __init__(self, source: Any, *, rate_hz: int | None, block_s: float, channel: str = "mix") -> None:
+    def __init__(self, source: Any, *, rate_hz: int | None, block_s: float, channel: str | int = "mix") -> None:
         if rate_hz is not None:
             check_integer(rate_hz, "rate_hz", low=LOWEST_HZ, high=HIGHEST_HZ)
         check_number(block_s, "block_s", low=0.001, high=3600)
         self._decoder = AudioDecoder(source, channel)
         self.path, self.format = self._decoder.path, self._decoder.format
         self.codec, self.channels = self._decoder.codec, self._decoder.channels
-        self.is_video = self._decoder.is_video
+        self.selected, self.is_video = self._decoder.selected, self._decoder.is_video
+        self._is_mono = channel != "each"
         self.rate_hz = rate_hz or self._decoder.rate_hz
         self._block_s = block_s
         self._peak = 0.0
@@ -155,18 +163,20 @@ class AudioReader:
 
     def _read_blocks(self) -> Generator[AudioBlock, None, None]:
         size = max(1, round(self._block_s * self.rate_hz))
-        resampler = cutter = None
+        resamplers: list[Resampler] = []
+        cutter = None
         piece_hz, end_s = 0, 0.0
         for start_s, rate_hz, wave in self._decoder.pieces():
-            if resampler is None or cutter is None or rate_hz != piece_hz or start_s > end_s:
-                if resampler is not None and cutter is not None:
-                    yield from cutter.push(self._clip(resampler.flush()), is_end=True)
-                resampler, cutter = Resampler(rate_hz, self.rate_hz), _BlockCutter(start_s, self.rate_hz, size)
+            if cutter is None or rate_hz != piece_hz or start_s > end_s:
+                if cutter is not None:
+                    yield from cutter.push(self._join(one.flush() for one in resamplers), is_end=True)
+                resamplers = [Resampler(rate_hz, self.rate_hz) for _ in self.selected]
+                cutter = _BlockCutter(start_s, self.rate_hz, size)
                 piece_hz = rate_hz
-            yield from cutter.push(self._clip(resampler.push(wave)))
-            end_s = start_s + len(wave) / rate_hz
-        if resampler is not None and cutter is not None:
-            yield from cutter.push(self._clip(resampler.flush()), is_end=True)
+            yield from cutter.push(self._join(one.push(row) for one, row in zip(resamplers, wave, strict=True)))
+            end_s = start_s + wave.shape[1] / rate_hz
+        if cutter is not None:
+            yield from cutter.push(self._join(one.flush() for one in resamplers), is_end=True)
         if not self._decoder.signal.samples:
             found = "; ".join(self._decoder.warnings)
             label = format_source(self.path, "audio file")
@@ -175,7 +185,9 @@ class AudioReader:
             )
         self._decoder.close()
 
-    def _clip(self, wave: Wave) -> Wave:
+    def _join(self, rows: Iterable[Wave]) -> Wave:
+        """Return rows of samples as blocks have them, cut off at full scale."""
+        wave = next(iter(rows)) if self._is_mono else np.stack(list(rows))
         peak = float(np.abs(wave).max(initial=0.0))
         self._peak = max(self._peak, peak)
         return np.clip(wave, -1, 1) if peak > 1 else wave
@@ -192,19 +204,21 @@ class _BlockCutter:
     def push(self, wave: Wave, *, is_end: bool = False) -> Iterator[AudioBlock]:
         """Take samples and yield the blocks that they complete; at the end, also what is left."""
         self._pending.append(wave)
-        self._have += len(wave)
+        self._have += wave.shape[-1]
         if self._have < self._size and not is_end:
             return
-        joined = np.concatenate(self._pending)
+        joined = np.concatenate(self._pending, axis=-1)
         whole = self._have if is_end else self._have - self._have % self._size
         for begin in range(0, whole, self._size):
-            block = np.ascontiguousarray(joined[begin : min(begin + self._size, whole)])
+            block = np.ascontiguousarray(joined[..., begin : min(begin + self._size, whole)])
             yield AudioBlock(block, self._start_s + (self._samples_out + begin) / self._rate_hz, self._rate_hz)
-        self._pending, self._have = [joined[whole:]], self._have - whole
+        self._pending, self._have = [joined[..., whole:]], self._have - whole
         self._samples_out += whole
 
 
-def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0, channel: str = "mix") -> AudioReader:
+def iter_audio(
+    source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0, channel: str | int = "mix"
+) -> AudioReader:
     """Read an audio file, or the sound of a video, block by block, in constant memory.
 
     Parameters
@@ -215,8 +229,9 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
         Samples per second that come out; None keeps the file's own.
     block_s : float
         Length of a block in seconds.
-    channel : {"mix", "left", "right"}
-        Which channel is read: the mean of all, where those in antiphase to the first are inverted; or one of two.
+    channel : {"mix", "each", "left", "right"} or int
+        Which channel is read: the mean of all, where those in antiphase to the first are inverted; each, as a row of
+        the blocks; or one, by name or number (the left is 1).
 
     Returns
     -------
@@ -233,7 +248,7 @@ def iter_audio(source: Any, *, rate_hz: int | None = 16000, block_s: float = 1.0
         If the file is empty, damaged from the start, holds no sound after its header (raised by the first block), or
         its times jump by more in all than an hour and the length of its sound (raised there).
     InputError
-        If the source is of another type, or an option out of range.
+        If the source is of another type, an option out of range, or there is no such channel.
     """
     return AudioReader(source, rate_hz=rate_hz, block_s=block_s, channel=channel)
 

@@ -40,8 +40,12 @@ __all__ = [
 # Playlists and the like name other files, or addresses on the network: none of their demuxers may be chosen.
 _DEMUXERS = (
     "wav,w64,caf,wv,flac,mp3,aac,ac3,eac3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,avi,flv,asf,mpeg,"
-    "mpegts,mpegvideo,amr,gif,apng"
+    "mpegts,mpegvideo,amr,g722,gif,apng"
 )
+
+_WAV_PACKET_BYTES = "16384"
+"""Of packets of WAV, half a second of a voice at 16 kHz: those of 4096, which FFmpeg takes by itself, cost more to
+handle than to decode.  Other formats have packets of their own."""
 
 _COVER = 0x400
 """FFmpeg's AV_DISPOSITION_ATTACHED_PIC (libavformat/avformat.h)."""
@@ -179,13 +183,14 @@ def av_open(source: Any, **options: Any) -> InputContainer:
     return container
 
 
-def open_container(file: PeekedFile, path: str | None, noun: str) -> InputContainer:
-    """Open a file with one of the demuxers that follow no names of other files."""
+def open_container(file: PeekedFile, path: str | None, noun: str, *, demuxer: str | None = None) -> InputContainer:
+    """Open a file with one of the demuxers that follow no names of other files, by its content or the one given."""
     import av
 
     file.defers_interrupt, file.bytes_left = True, file.header_bytes
     try:
-        container = av_open(file, options={"format_whitelist": _DEMUXERS})
+        options = {"format_whitelist": _DEMUXERS, "max_size": _WAV_PACKET_BYTES}
+        container = av_open(file, format=demuxer, options=options)
     except (av.FFmpegError, OSError, EOFError) as error:
         if file.interrupted:
             raise KeyboardInterrupt from None

@@ -34,7 +34,7 @@ cannot be read are among them, so that such a file is a row with its error and d
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".m4a", ".m4b", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"}
-    | {".au", ".amr", ".wma", ".mka", ".weba", ".caf", ".w64", ".wv", ".ac3", ".eac3"}
+    | {".au", ".amr", ".wma", ".mka", ".weba", ".caf", ".w64", ".wv", ".ac3", ".eac3", ".g722"}
 )
 """Lower-case suffixes by which an audio file is found in a folder."""
 

@@ -147,7 +147,8 @@ def peek_kind(source: Any) -> tuple[Kind, Any]:
         source.seek(start)
         kind = _by_content(head, source)
         source.seek(start)
-        return kind, source
+        name = getattr(source, "name", None)
+        return detect_kind_by_name(name) if kind == "unknown" and isinstance(name, str) else kind, source
     kind, name = detect_format(head)
     if kind == "video" or name in _ANIMATED:  # which are read twice
         data = head + source.read()

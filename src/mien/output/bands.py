@@ -339,7 +339,7 @@ class Sketch:
     def add(self, block: AudioBlock) -> None:
         """Add a block at its time and the sketch's rate; a gap before it is silence."""
         self.add_silence(block.start_s - self.duration_s)
-        self.add_samples(block.wave)
+        self.add_samples(block.mono)
 
     def add_samples(self, wave: Wave) -> None:
         """Add the next samples, float32 (n,) in [-1, 1]."""

@@ -169,10 +169,13 @@ def speech_table(
     """Return a table with a row a segment of speech, with a bar in the color of its emotion; see `face_table`.
 
     Times are seconds, from three minutes on minutes and seconds.  Where nobody speaks, the row is dim and has no
-    emotion.
+    emotion.  Channels that were read each have their number in a column.
     """
-    rows = _item_rows(results, blanks=2, ascii_only=ascii_only)
-    return _table((_FILE, ("start", _RIGHT), ("end", _RIGHT), *_EMOTION), rows, ascii_only=ascii_only, title=title)
+    items = [results] if isinstance(results, SpeechResult | FailedItem) else list(results)
+    has_channels = any(isinstance(item, SpeechResult) and None not in item.voices for item in items)
+    places = (*([("channel", _RIGHT)] if has_channels else []), ("start", _RIGHT), ("end", _RIGHT))
+    rows = _item_rows(items, blanks=len(places), ascii_only=ascii_only)
+    return _table((_FILE, *places, *_EMOTION), rows, ascii_only=ascii_only, title=title)
 
 
 def video_table(
@@ -239,9 +242,10 @@ def _item_rows(results: Any, *, blanks: int, ascii_only: bool) -> Iterator[tuple
 
 
 def _place_cells(item: ImageResult | SpeechResult | FailedItem, row: Mapping[str, Any], blanks: int) -> list[str]:
-    """Return the number of the face, or the times of the segment."""
+    """Return the number of the face, or the channel, where there is a column for it, and times of the segment."""
     if isinstance(item, SpeechResult) and row["start_s"] is not None:
-        return [format_time(row[name], item.duration_s) for name in ("start_s", "end_s")]
+        times = [format_time(row[name], item.duration_s) for name in ("start_s", "end_s")]
+        return [*([""] if row["channel"] is None else [str(row["channel"])])[: blanks - 2], *times]
     return [str(row["face"])] if row.get("face") is not None else [""] * blanks
 
 

@@ -215,9 +215,10 @@ class LiveRecording:
             raise self._error
 
     def _items(self) -> Iterator[tuple[NDArray[np.uint8], VideoFrame | None, float]]:
-        """Yield images until the recording stops and none is left."""
+        """Yield images until the recording stops, or the program ends, and none is left."""
         while True:
-            is_last = self._stopping.is_set()
+            # A second Ctrl-C may strike before `close` begins, and the program would wait for this thread for ever.
+            is_last = self._stopping.is_set() or not threading.main_thread().is_alive()
             try:
                 yield self._queue.get(timeout=0.05)
             except queue.Empty:

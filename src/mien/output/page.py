@@ -465,7 +465,9 @@ def _measured(video: VideoResult, spec: ModelSpec) -> list[str]:
     """Return how often the model is right, where its record says so for the emotions on this page."""
     if not video.tracks:
         return []
-    outputs = {output.name for output in spec.outputs if output.labels == video.tracks[0].labels}
+    outputs = {output.name: output for output in spec.outputs if output.labels == video.tracks[0].labels}
+    if spec.default_output.name in outputs:
+        outputs = {spec.default_output.name: spec.default_output}
     lines = []
     for result in spec.results:
         if result.metric == "accuracy" and (result.output in outputs or not result.output):

@@ -22,7 +22,8 @@ _CLASS = re.compile(r"[a-z][a-z0-9_-]*")
 def to_vtt(result: Result) -> str:
     """Return the segments of an audio file or a video as WebVTT, such as ``Person 1: happiness 84%``.
 
-    Cues are in order of their beginnings, and overlap where several people are in view or somebody speaks.  Each has
+    Cues are in order of their beginnings, and overlap where several people are in view or speak on channels that were
+    read each (``Channel 1: anger 71%``).  Each has
     a class, the name of its emotion, whose colors a style block sets.
 
     Parameters
@@ -72,7 +73,8 @@ def _cues(result: SpeechResult | VideoResult) -> Iterator[tuple[float, float, st
     speech = result.speech if isinstance(result, VideoResult) else result
     for segment in () if speech is None else speech.segments:
         if segment.emotion is not None:
-            yield segment.start_s, segment.end_s, "Voice", segment.emotion
+            who = "Voice" if segment.channel is None else f"Channel {segment.channel}"
+            yield segment.start_s, segment.end_s, who, segment.emotion
 
 
 def _style(emotion: str) -> str:

@@ -43,7 +43,9 @@ _LETTER_SHARE = 0.0066
 
 # --- of audio files
 
-_SPEECH_HEIGHT_IN = 6.6
+_SPEECH_HEIGHT_IN, _VOICE_HEIGHT_IN = 6.6, 2.0
+"""Of a plot, and of what each further voice adds."""
+
 _FINE_COLUMNS, _BROAD_COLUMNS = 1400, 240
 """Columns of the emotions' bands: about the pixels of the axis, or, where there are more segments than people can tell
 apart, as many as they can."""
@@ -129,8 +131,8 @@ def plot_speech(result: SpeechResult, sound: Sketch) -> bytes:
     """Draw the emotions of an audio file over time.
 
     From above: the outline of the waveform (dark where somebody speaks), mel energies, the most probable emotion of
-    each segment, and the probabilities of all emotions, stacked.  Where a column of pixels stands for more than one
-    segment, its emotions are averaged over time.
+    each segment, and the probabilities of all emotions, stacked; these two for each channel that was read.  Where a
+    column of pixels stands for more than one segment, its emotions are averaged over time.
 
     Parameters
     ----------
@@ -150,17 +152,22 @@ def plot_speech(result: SpeechResult, sound: Sketch) -> bytes:
         If matplotlib is not installed.
     """
     end_s = max(sound.duration_s, result.duration_s)
-    figure = new_figure(_WIDTH_IN, _SPEECH_HEIGHT_IN)
-    grid = figure.add_gridspec(4, 1, height_ratios=(1.5, 2.2, 0.45, 1.3))
+    voices = sorted(result.voices.items(), key=lambda voice: voice[0] or 0)
+    figure = new_figure(_WIDTH_IN, _SPEECH_HEIGHT_IN + _VOICE_HEIGHT_IN * (len(voices) - 1))
+    heights = (1.5, 2.2, *(0.45, 1.3) * len(voices))
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     rows = [figure.add_subplot(grid[0])]
-    rows += [figure.add_subplot(grid[number], sharex=rows[0]) for number in range(1, 4)]
+    rows += [figure.add_subplot(grid[number], sharex=rows[0]) for number in range(1, len(heights))]
     _draw_outline(rows[0], result, sound)
     _draw_spectrogram(rows[1], sound)
-    columns = _Columns(result, end_s)
-    _draw_leading(rows[2], columns, result)
-    _draw_shares(rows[3], columns)
+    emotions: dict[str, None] = {}
+    for (channel, voice), leading, shares in zip(voices, rows[2::2], rows[3::2], strict=True):
+        columns = _Columns(voice, end_s)
+        emotions.update(dict.fromkeys(columns.emotions))
+        _draw_leading(leading, columns, voice)
+        _draw_shares(shares, columns, "" if channel is None else f"channel {channel}\n")
     time_axis(rows, 0.0, end_s)
-    _draw_title(figure, rows[0], result, columns)
+    _draw_title(figure, rows[0], result, tuple(emotions))
     return to_png(figure)
 
 
@@ -195,9 +202,11 @@ def _draw_outline(axes: Axes, result: SpeechResult, sound: Sketch) -> None:
     # Each column begins where the one before ended, so that the line has no gaps where it is steep.
     low[1:], high[1:] = np.minimum(low[1:], high[:-1]), np.maximum(high[1:], low[:-1])
     middles = (edges[:-1] + edges[1:]) / 2
-    ends = np.array([segment.end_s for segment in result.segments])
-    speech = np.array([segment.speech for segment in result.segments] + [False])
-    spoken = speech[np.searchsorted(ends, middles, side="right")]
+    spoken = np.zeros(len(middles), bool)
+    for voice in result.voices.values():
+        ends = np.array([segment.end_s for segment in voice.segments])
+        speech = np.array([segment.speech for segment in voice.segments] + [False])
+        spoken |= speech[np.searchsorted(ends, middles, side="right")]
     for mask, ink in ((~spoken, _QUIET_INK), (spoken, _SPEECH_INK)):
         axes.vlines(middles[mask], low[mask], high[mask], color=ink, linewidth=0.8)
     level = max(float(np.abs(np.concatenate([low, high])).max(initial=0.0)), 0.01)
@@ -255,30 +264,30 @@ def _draw_leading(axes: Axes, columns: _Columns, result: SpeechResult) -> None:
         axes.text(columns.end_s / 2, 0.47, "no speech", color=GRAY, fontsize=10, ha="center", va="center")
 
 
-def _draw_shares(axes: Axes, columns: _Columns) -> None:
+def _draw_shares(axes: Axes, columns: _Columns, name: str) -> None:
     axes.imshow(
         columns.stacked(), origin="lower", aspect="auto", extent=(0, columns.end_s, 0, 100), interpolation="nearest"
     )
     axes.set_yticks([0, 50, 100])
-    axes.set_ylabel("probability, %", fontsize=9)
+    axes.set_ylabel(f"{name}probability, %", fontsize=9)
     if columns.count == _BROAD_COLUMNS:
-        axes.set_ylabel(f"mean probability\nof {columns.end_s / columns.count:.0f} s, %", fontsize=9)
+        axes.set_ylabel(f"{name}mean probability\nof {columns.end_s / columns.count:.0f} s, %", fontsize=9)
 
 
 def _length(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < CLOCK_FROM_S else tick_label(seconds, seconds, 1)
 
 
-def _draw_title(figure: Figure, axes: Axes, result: SpeechResult, columns: _Columns) -> None:
+def _draw_title(figure: Figure, axes: Axes, result: SpeechResult, emotions: tuple[str, ...]) -> None:
     """Draw the title and the legend."""
     name = "audio" if result.path is None else name_to_draw(os.path.basename(result.path))  # noqa: PTH119 - any string
     title = f"{name}: {_length(result.duration_s)}, {_length(result.speech_s)} of speech"
     if result.model:
         title += f", read by {name_to_draw(result.model)}"
     axes.set_title(title, fontsize=11, loc="left", parse_math=False)
-    if not columns.emotions:
+    if not emotions:
         return
-    entries = emotion_patches(columns.emotions, {"no speech": _AWAY})
+    entries = emotion_patches(emotions, {"no speech": _AWAY})
     legend(figure, entries, loc="outside upper center", ncols=len(entries))
 
 

@@ -173,7 +173,7 @@ def _read_again(result: Result, needs: str, writer: Writer) -> None:
     if needs == "audio" and isinstance(result, SpeechResult):
         from mien.io.audio import iter_audio
 
-        with iter_audio(path) as blocks:
+        with iter_audio(path, channel=result.channel) as blocks:
             for block in blocks:
                 writer.add_audio(block)
     elif needs == "images" and isinstance(result, ImageResult):
@@ -304,7 +304,7 @@ def save_wav(path: str | os.PathLike[str], blocks: Iterable[AudioBlock], *, samp
             missing = round(gap_s * block.rate_hz)
             for begin in range(0, missing, _CHUNK_SAMPLES):
                 wav.write(np.zeros(min(_CHUNK_SAMPLES, missing - begin), np.float32))
-            wav.write(block.wave)
+            wav.write(block.mono)
         if wav is None:
             raise InputError("a WAV file needs sound, but got none")
         wav.close()
@@ -365,7 +365,7 @@ class WavWriter(Writer):
         source = result.path if self._context.source is None else self._context.source
         if source is None:
             raise InputError("the result does not name its file: use mien.write_wav")
-        with iter_audio(source, rate_hz=self._context.sample_rate_hz) as blocks:
+        with iter_audio(source, rate_hz=self._context.sample_rate_hz, channel=result.channel) as blocks:
             save_wav(self._target, blocks, sample_type=self._context.sample_type)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from mien._checks import count_of
@@ -42,12 +42,15 @@ class SpeechSegment(Segment):
         What makes it hard to read, such as ``"only 0.3 s of speech"``.
     snr_db : float or None
         How far the speech is above the noise around it, see `mien.speech.quality`; None where that was not measured.
+    channel : int or None
+        Number of the channel that it was read from, 1 is the left; None where all were mixed.
     """
 
     speech: bool
     emotion: Emotion | None = None
     warnings: tuple[str, ...] = ()
     snr_db: float | None = None
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         Segment.__post_init__(self)
@@ -73,7 +76,8 @@ class SpeechSegment(Segment):
             The emotions; by default those of the segment's own, and of none those of ``ravdess8``.
         """
         labels = labels or (RAVDESS8 if self.emotion is None else self.emotion.labels)
-        values = {"segment": number, "start_s": self.start_s, "end_s": self.end_s, "speech": self.speech}
+        names = ("start_s", "end_s", "channel", "speech")
+        values = {"segment": number, **{name: getattr(self, name) for name in names}}
         return table_row("speech", labels, path, values, emotion=self.emotion, warnings=self.warnings)
 
 
@@ -84,7 +88,7 @@ class SpeechSummary(Record):
     Parameters
     ----------
     duration_s, speech_s : float
-        Length of the audio, and of the speech in it.
+        Length of the audio, and of the speech in it, of all channels that were read each.
     emotion : Emotion or None
         The distributions of all segments, averaged by their length; None without speech.
     seconds : dict of str to float
@@ -99,14 +103,14 @@ class SpeechSummary(Record):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SpeechResult(Result):
-    """The emotions of a voice over time.
+    """The emotions of a voice over time, or of the voice of each channel.
 
     Parameters
     ----------
     duration_s : float
         Length of the audio in seconds.
     segments : tuple of SpeechSegment
-        In order, each beginning where the one before ends, from 0 to ``duration_s``.
+        In the order of their starts.  Those of a channel begin where the one before ends, from 0 to ``duration_s``.
     path : str or None
         The file, as it was given; None for arrays and bytes.
     model : str
@@ -137,21 +141,39 @@ class SpeechResult(Result):
             object.__setattr__(self, "labels", next(found, RAVDESS8))
         if not (math.isfinite(self.duration_s) and self.duration_s >= 0):
             raise InputError(f"duration_s must be finite and not negative, but got {self.duration_s}")
-        edges = [0.0, *(segment.end_s for segment in self.segments)]
-        starts = [*(segment.start_s for segment in self.segments), self.duration_s]
-        for end_s, start_s in zip(edges, starts, strict=True):
-            if abs(end_s - start_s) > TIME_EPSILON_S:
-                raise InputError(
-                    f"segments must cover 0 to {self.duration_s:g} s without gaps, but one ends at {end_s:g} s and the "
-                    f"next begins at {start_s:g} s"
-                )
+        for segments in self._by_channel().values():
+            edges = [0.0, *(segment.end_s for segment in segments)]
+            starts = [*(segment.start_s for segment in segments), self.duration_s]
+            for end_s, start_s in zip(edges, starts, strict=True):
+                if abs(end_s - start_s) > TIME_EPSILON_S:
+                    raise InputError(
+                        f"segments must cover 0 to {self.duration_s:g} s without gaps, but one ends at {end_s:g} s and "
+                        f"the next begins at {start_s:g} s"
+                    )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), tuple(getattr(self, entry.name) for entry in fields(self) if entry.name != "preview"))
 
+    def _by_channel(self) -> dict[int | None, list[SpeechSegment]]:
+        channels: dict[int | None, list[SpeechSegment]] = {} if self.segments else {None: []}
+        for segment in self.segments:
+            channels.setdefault(segment.channel, []).append(segment)
+        return channels
+
+    @property
+    def voices(self) -> dict[int | None, SpeechResult]:
+        """What was read of each channel, by its number; of mixed channels one, with the key None."""
+        return {channel: replace(self, segments=tuple(own)) for channel, own in self._by_channel().items()}
+
+    @property
+    def channel(self) -> str | int:
+        """The channel whose sound is the result's: a number where one was read, else ``"mix"``."""
+        channels = [*self._by_channel()]
+        return channels[0] or "mix" if len(channels) == 1 else "mix"
+
     @property
     def speech_s(self) -> float:
-        """Seconds in which somebody speaks."""
+        """Seconds in which somebody speaks, summed over the channels."""
         return sum(segment.duration_s for segment in self.segments if segment.speech)
 
     @property
@@ -162,9 +184,11 @@ class SpeechResult(Result):
         return SpeechSummary(self.duration_s, self.speech_s, mean, seconds_by_emotion(lengths))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `json` can write; the summary is in it, too."""
+        """Return plain data that `json` can write, with the summary, and as ``voices`` that of each channel."""
         names = ("path", "duration_s", "model", "labels", "warnings", "summary", "segments")
-        return {name: to_plain(getattr(self, name)) for name in names}
+        data = {name: to_plain(getattr(self, name)) for name in names}
+        data["voices"] = [{"channel": one, **to_plain(voice.summary)} for one, voice in self.voices.items() if one]
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SpeechResult:
@@ -206,5 +230,6 @@ class SpeechResult(Result):
     def _repr_html_(self) -> str:
         if not self.segments:
             return "<p>no sound</p>"
-        table = html_table(self.rows(), ("start_s", "end_s", "speech", "emotion", "confidence", "unsure"))
+        names = ["start_s", "end_s", "speech", "emotion", "confidence", "unsure"]
+        table = html_table(self.rows(), names if None in self.voices else ["channel", *names])
         return html_preview(self, "the audio over time") + table

@@ -83,7 +83,12 @@ def _fused_columns(modalities: Sequence[str]) -> tuple[Column, ...]:
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "faces": (Column("face", int, help="number of the face, largest first"), *_BOX),
-    "speech": (_SEGMENT, *_TIMES, Column("speech", bool, help="whether somebody speaks")),
+    "speech": (
+        _SEGMENT,
+        *_TIMES,
+        Column("channel", int, help="number of the channel, 1 is the left; empty where all were mixed"),
+        Column("speech", bool, help="whether somebody speaks"),
+    ),
     "frames": (
         Column("time_s", float, "s", 6, "when the frame is shown"),
         _TRACK,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import html
 import logging
 import re
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +43,7 @@ from mien.serve.observe import Metrics
 from mien.serve.problems import ProblemError, problem_of
 from mien.serve.settings import Settings
 from mien.serve.uploads import Memory, read_body
+from mien.web import write_site
 
 __all__ = ["Service", "create_app"]
 
@@ -78,6 +82,7 @@ class Service:
         self.metrics = Metrics()
         self.memory = Memory(max(2 * settings.max_body, 64_000_000))
         self.live_pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="mien-live")
+        self.at_end = contextlib.ExitStack()
         self.sockets = 0
         self.is_ready = False
         self.is_stopping = False
@@ -99,6 +104,7 @@ class Service:
             await asyncio.to_thread(self.jobs.close)
             self.engine.close()
             self.live_pool.shutdown(cancel_futures=True)
+            self.at_end.close()
 
     # --- what several routes do ---------------------------------------------------------------------------------------
 
@@ -146,7 +152,7 @@ def _known(*kinds: tuple[type, tuple[str, ...]]) -> dict[str, tuple[str, str, tu
     for kind, names in kinds:
         for entry in fields(kind):
             if entry.name in names:
-                of = str(entry.type).replace(" | None", "").replace("Any", "str")
+                of = str(entry.type).replace(" | None", "").replace("Any", "str").removesuffix(" | int")
                 found[entry.name] = of, entry.metadata["help"], entry.metadata.get("choices") or ()
     return found
 
@@ -549,6 +555,25 @@ class _Page(StaticFiles):
         return response
 
 
+class _App(_Page):
+    """The in-browser app, written into a temporary folder when it is first asked for."""
+
+    def __init__(self, at_end: contextlib.ExitStack) -> None:
+        self._site = Path(tempfile.gettempdir()) / f"mien-app-{secrets.token_hex(8)}"
+        self._lock = asyncio.Lock()
+        self._at_end = at_end
+        super().__init__(directory=self._site, html=True, check_dir=False)
+        self.config_checked = True  # the folder comes later
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return a file."""
+        async with self._lock:
+            if not self._site.exists():
+                self._at_end.callback(shutil.rmtree, self._site, ignore_errors=True)
+                await asyncio.to_thread(write_site, self._site)
+        return await super().get_response(path, scope)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Return the application of a service.
 
@@ -598,10 +623,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def docs() -> Response:
         return HTMLResponse(_describe(app.openapi()))
 
-    for name, url in (("app", "/app"), ("page", "/")):
-        folder = _HERE / name
-        if folder.is_dir():
-            app.mount(url, _Page(directory=folder, html=True), name=name)
+    app.mount("/app", _App(service.at_end), name="app")
+    app.mount("/", _Page(directory=_HERE / "page", html=True), name="page")
     if settings.cors:
         app.add_middleware(
             CORSMiddleware,

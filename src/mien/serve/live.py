@@ -217,7 +217,7 @@ class LiveConnection:
                 continue
             delay_s = time.monotonic() - came_s
             self._on_frame(len(frame.faces), delay_s)
-            together = None if self._voice is None else self._voice.current(frame)[1]
+            voice, together = (None, None) if self._voice is None else self._voice.current(frame)
             await self._send(
                 {
                     "type": "frame",
@@ -225,6 +225,7 @@ class LiveConnection:
                     "delay_s": round(delay_s, 4),
                     "dropped": self._dropped,
                     "frame": frame.to_dict(),
+                    "voice": None if voice is None else voice.to_dict(),
                     "together": None if together is None else together.to_dict(),
                 }
             )

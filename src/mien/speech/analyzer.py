@@ -70,8 +70,8 @@ class SpeechAnalyzer(EmotionModel):
     output : str, optional
         Which of the model's outputs is read, or a label set that its default output maps to (``"fer7"``); by default
         the one that its record names.
-    channel : {"mix", "left", "right"}
-        Which channel of files is read by functions that take the analyzer; waveforms have one.
+    channel : {"mix", "each", "left", "right"} or int
+        Which channel of files is read by functions that take the analyzer, see `mien.AudioOptions`; waveforms have one.
     window_s, hop_s : float, optional
         Length of the windows over long speech, and the way from one to the next, in seconds; by default the record's
         (a hop of half the window, if only that is given).
@@ -92,7 +92,7 @@ class SpeechAnalyzer(EmotionModel):
         model: str | os.PathLike[str] | ModelSpec = "speech-base",
         *,
         output: str | None = None,
-        channel: str = "mix",
+        channel: str | int = "mix",
         window_s: float | None = None,
         hop_s: float | None = None,
         threads: int | None = 1,
@@ -279,6 +279,18 @@ class SpeechStream:
         """Seconds that came in so far."""
         return self._pushed / self._rate_hz
 
+    @property
+    def current(self) -> SpeechSegment | None:
+        """The newest window of speech that has not ended yet, before its segment is settled.
+
+        None while nobody speaks, and until the speech is as long as a window.
+        """
+        if self._averager is None:
+            return None
+        # After a short pause, what was said before it counts until there is a window again.
+        window = self._averager.newest or (self._pieces[-1] if self._pieces else None)
+        return None if window is None else self._to_segment(self._seconds(window.start), window)
+
     def push(self, wave: Wave) -> tuple[SpeechSegment, ...]:
         """Take a block of any length, and return the segments that it settles.
 
@@ -415,20 +427,17 @@ class SpeechStream:
         return [self._segment(piece, warnings) for piece in done]
 
     def _segment(self, piece: WindowSegment, warnings: tuple[str, ...] = ()) -> SpeechSegment:
+        segment = self._to_segment(self._reported_s, piece, warnings)
+        self._reported_s = segment.end_s
+        return segment
+
+    def _to_segment(self, start_s: float, piece: WindowSegment, warnings: tuple[str, ...] = ()) -> SpeechSegment:
         end_s = self._seconds(piece.end)
-        ratio = self._meter.snr_db(self._reported_s, end_s) if end_s > self._reported_s else None
+        ratio = self._meter.snr_db(start_s, end_s) if end_s > start_s else None
         if ratio is not None and ratio < _NOISY_DB:
             warnings = (*warnings, f"noisy: {ratio:.0f} dB above the background")
-        segment = SpeechSegment(
-            self._reported_s,
-            end_s,
-            True,
-            Emotion(self._analyzer.labels, tuple(piece.probabilities.tolist())),
-            warnings,
-            ratio,
-        )
-        self._reported_s = end_s
-        return segment
+        emotion = Emotion(self._analyzer.labels, tuple(piece.probabilities.tolist()))
+        return SpeechSegment(start_s, end_s, True, emotion, warnings, ratio)
 
     def _seconds(self, sample: int) -> float:
         # Resampling rounds the length; no segment may reach beyond the sound.

@@ -105,7 +105,12 @@ class WindowAverager:
     @property
     def last(self) -> int | None:
         """Where the window begins that was added last; None before the first."""
-        return self._windows[-1].start if self._windows else None
+        return self.newest.start if self.newest else None
+
+    @property
+    def newest(self) -> WindowSegment | None:
+        """The window that was added last; None before the first."""
+        return self._windows[-1] if self._windows else None
 
     def add(self, start: int, end: int, probabilities: Floats) -> None:
         """Add the distribution of a window that begins after the ones that were added."""

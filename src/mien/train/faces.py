@@ -159,7 +159,7 @@ def _mirrored(net: FaceNetwork, images: Sequence[NDArray[np.uint8]], temperature
         for at in range(0, len(some), Faces.batch):
             gray = torch.from_numpy(fit_images(some[at : at + Faces.batch], net.size)).unsqueeze(1).float()
             with torch.autocast("cpu", torch.bfloat16, enabled=net.has_autocast):
-                both = net(torch.cat([gray, gray.flip(3)]).contiguous(memory_format=net.memory_format))
+                both = net(torch.cat([gray, gray.flip(3)]).contiguous(memory_format=net.choose_layout()))
             for head, logits in both.items():
                 shares = (logits.float() / temperature).softmax(1)
                 found.setdefault(head, []).append(shares.unflatten(0, (2, -1)).mean(0).numpy())

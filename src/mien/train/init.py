@@ -17,6 +17,7 @@ from mien._extras import import_extra
 from mien.errors import InputError, ModelError, UnknownModelError
 from mien.labels import LABEL_SETS, LabelSet
 from mien.models import registry, store
+from mien.train.export import STEP
 from mien.train.nets import campplus
 from mien.train.nets.base import EmotionNetwork
 from mien.train.nets.vgg16 import VGG16, translate
@@ -229,7 +230,10 @@ def _of_graph(content: bytes, source: str) -> dict[str, Tensor]:
         raise ModelError(
             f"{source} has no weights named net.*: only graphs in floats that mien exported can be started from"
         )
-    return {name: torch.from_numpy(onnx.numpy_helper.to_array(entry).copy()) for name, entry in named.items()}
+    stored = {name: torch.from_numpy(onnx.numpy_helper.to_array(entry).copy()) for name, entry in named.items()}
+    # Speech models have large weights as whole numbers and the step of each row (mien.train.export).
+    steps = {name: stored.pop(f"{name}{STEP}") for name in list(stored) if f"{name}{STEP}" in stored}
+    return stored | {name: stored[name] * step for name, step in steps.items()}
 
 
 def _check_finite(state: Mapping[str, Tensor], source: str) -> None:

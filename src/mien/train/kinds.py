@@ -149,7 +149,7 @@ class Kind(ABC, Generic[N]):
         ModelError
             If network and graph differ by more than `PARITY` on some rows of the corpus.
         """
-        if deployed.is_half:
+        if deployed.is_rounded:
             round_weights(deployed)
         graph = export_graph(deployed)
         session = runtime.Session(graph, name="the graph", threads=runtime.default_threads(), device="cpu")

@@ -331,7 +331,7 @@ def _make_task(
         report(f"warning: frozen at random values, so nothing is learned there: {', '.join(random[:2])}{more}")
     if frozen:
         report(f"{len(frozen)} tensors are frozen: {', '.join(recipe.freeze)}")
-    task.net = task.net.to(memory_format=task.net.memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
+    task.net = task.net.to(memory_format=task.net.choose_layout())  # type: ignore[call-overload]  # torch's stubs lack it
     return task
 
 

@@ -78,7 +78,7 @@ class EmotionTask(pl.LightningModule):
 
     def _lay_out(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         first, *others = inputs
-        return (first.contiguous(memory_format=self.net.memory_format), *others)
+        return (first.contiguous(memory_format=self.net.choose_layout()), *others)
 
     def on_train_epoch_start(self) -> None:
         """Forget the predictions of the epoch before."""

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from mien._checks import check_image, check_integer, check_number
 from mien.errors import InputError
+from mien.face.adapt import BASELINE_STRENGTH, baseline_bias, subtract_bias
 from mien.face.align import Crop, model_crop
 from mien.face.analyzer import FaceAnalyzer
 from mien.face.detect import Detector
 from mien.face.quality import sharpness
 from mien.face.track import FaceTracker, TrackedDetection
+from mien.io.image import read_image
+from mien.io.paths import format_path
+from mien.io.sniff import detect_kind
+from mien.io.video import iter_frames
 from mien.labels import LabelSet, mapping
 from mien.models import ModelSpec, Output
 from mien.models.emotion import softmax
@@ -37,6 +42,9 @@ DETECT_EVERY_S = 0.5
 
 _FORGET_S = 30.0
 """A person who was away for so long starts again with an empty memory of predictions."""
+
+_MOST_RESTING = 256
+"""People whose faces at rest are remembered: a video without end may show any number."""
 
 Image = NDArray[np.uint8]
 FrameCallback = Callable[[Image, VideoFrame], None]
@@ -64,8 +72,21 @@ class VideoAnalyzer:
     clip_model : str or os.PathLike or ModelSpec, optional
         A model for clips (see `mien.video.clips.ClipModel`), which predicts one emotion for each person and for the
         video, beside the model for faces.
+    baseline : float, str or os.PathLike, optional
+        A face at rest, whose predictions are subtracted from those of the faces (see `mien.face.adapt.baseline_bias`):
+        an image, whose largest face it is, or a video, whose longest track it is, for all faces; or how many seconds
+        each person is at rest after coming into view first.
+    baseline_strength : float
+        How much of it is subtracted, from 0 to 1.
     threads : int, optional
         Threads within one call; by default one, since decoding takes another.
+
+    Raises
+    ------
+    MediaError
+        If the baseline cannot be read.
+    InputError
+        If the baseline shows no face.
     """
 
     def __init__(
@@ -80,6 +101,8 @@ class VideoAnalyzer:
         detect_every_s: float = DETECT_EVERY_S,
         smooth_s: float = SMOOTH_S,
         clip_model: str | os.PathLike[str] | ModelSpec | None = None,
+        baseline: float | str | os.PathLike[str] | None = None,
+        baseline_strength: float = BASELINE_STRENGTH,
         threads: int | None = 1,
         device: str = "cpu",
         engine: str = "onnxruntime",
@@ -105,6 +128,14 @@ class VideoAnalyzer:
         self.clip_model: ClipModel | None = None
         if clip_model is not None:
             self.clip_model = ClipModel(clip_model, threads=threads, device=device, engine=engine)
+        self.baseline_strength = baseline_strength
+        self.baseline_s: float | None = None
+        self._bias: NDArray[np.float64] | None = None
+        if isinstance(baseline, float | int):
+            self.baseline_s = check_number(baseline, "baseline", low=0)
+            self.bias_of(np.ones((1, len(self.labels))))  # whether there can be one
+        elif baseline is not None:
+            self._bias = self.bias_of(self._read_baseline(baseline))
 
     @classmethod
     def from_options(cls, options: ModelOptions, video: VideoOptions | None = None) -> Self:
@@ -115,6 +146,8 @@ class VideoAnalyzer:
             **{name: getattr(options, name) for name in names},
             threads=options.threads or 1,
             **{name: getattr(video, name) for name in ("max_faces", "min_seen_s", "smooth_s", "clip_model")},
+            baseline=video.baseline,
+            baseline_strength=video.baseline_strength,
         )
 
     @property
@@ -186,11 +219,29 @@ class VideoAnalyzer:
         if not faces:
             return np.zeros((0, len(self.labels))), []
         crops = [model_crop(image, face.box, face.landmarks, self._crop, self.detector) for face in faces]
-        logits = self.faces.tensors(np.stack(crops), [self.output.tensor])[self.output.tensor]
-        shares = softmax(logits, self.output.temperature)
+        shares = softmax(self.faces.logits(np.stack(crops))[self.output.name], self.output.temperature)
         if self.labels != self.output.labels:
             shares = mapping(self.output.labels, self.labels).apply(shares)
+        if self._bias is not None:
+            shares = subtract_bias(shares, self._bias)
         return shares, [sharpness(crop) for crop in crops]
+
+    def bias_of(self, resting: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what is subtracted from the log probabilities of a person, (k,), whose face at rest gets (n, k)."""
+        return baseline_bias(resting, self.labels, strength=self.baseline_strength)
+
+    def _read_baseline(self, source: str | os.PathLike[str]) -> NDArray[np.float64]:
+        """Return the distributions of a face at rest, float64 (n, k), from an image or video."""
+        if detect_kind(source) == "video":
+            with iter_frames(source, step_s=VideoOptions().step_s) as frames:
+                tracks = self.analyze((frame.image, frame.time_s) for frame in frames).tracks
+            found = [track.probabilities for track in sorted(tracks, key=lambda track: -track.seen_s)]
+        else:
+            faces = self.faces.analyze(read_image(source).pixels, quiet=True).faces
+            found = [np.array([face.emotion.probabilities]) for face in faces if face.emotion is not None]
+        if not found:
+            raise InputError(f"found no face in the baseline {format_path(os.fspath(source))}")
+        return found[0].astype(np.float64)
 
 
 @dataclass(slots=True, eq=False)
@@ -238,6 +289,7 @@ class FaceStream:
             min_seen_s=0.0 if alone else analyzer.min_seen_s,
         )
         self._smoothers: dict[int, tuple[float, Smoother]] = {}
+        self._resting: dict[int, tuple[float, list[NDArray[np.float64]]]] = {}
         self._pending: deque[_PendingFrame] = deque()
         self._builders: dict[int, TrackBuilder] = {}
         self._last = 0
@@ -295,12 +347,25 @@ class FaceStream:
     def _analyze(self, image: Image, time_s: float) -> _PendingFrame:
         tracked = self._tracker.update(image, time_s)
         rows, sharp = self._analyzer.predict(image, tracked)
+        if self._analyzer.baseline_s is not None:
+            for at, face in enumerate(tracked):
+                rows[at] = self._above_rest(self._tracker.final_number(face.number), time_s, rows[at])
         weights = certainty(rows) if len(rows) else rows
         faces = []
         for face, row, weight, clear in zip(tracked, rows, weights, sharp, strict=True):
             smoothed = self._smoother(face.number, time_s).push(time_s, row, weight=float(weight))
             faces.append(_Face(face, row, smoothed, clear, self._clip_crop(image, face)))
         return _PendingFrame(time_s, (image.shape[1], image.shape[0]), faces, image if self._on_frame else None)
+
+    def _above_rest(self, person: int, time_s: float, row: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a prediction for a person less what their face shows at rest, as far as that is known by now."""
+        assert self._analyzer.baseline_s is not None
+        since_s, resting = self._resting.setdefault(person, (time_s, []))
+        if len(self._resting) > _MOST_RESTING:
+            del self._resting[next(iter(self._resting))]
+        if not resting or time_s < since_s + self._analyzer.baseline_s:
+            resting.append(row.copy())
+        return subtract_bias(row, self._analyzer.bias_of(np.array(resting)))
 
     def _clip_crop(self, image: Image, face: TrackedDetection) -> NDArray[np.uint8] | None:
         """Return the face as a clip model takes it, if there is one and a result."""

@@ -154,3 +154,33 @@ def test_audio_files_are_compared_by_their_sound(tmp_path: Path) -> None:
     (tmp_path / "photos/sad").mkdir(parents=True)
     wrong = run("speech_folder", "--data", tmp_path / "data", "--against", f"video_folder={tmp_path / 'photos'}")
     assert wrong.exit_code == 1
+
+
+def test_speakers_copies_and_conflicts_of_speech(tmp_path: Path) -> None:
+    """Planted: the sound of one speaker under another's name, one on both sides, a conflict, noise and silence."""
+    data = tmp_path / "data"
+    names = ("train/happy/ann_1.wav", "train/happy/bob_1.wav", "test/sad/bob_2.wav", "test/sad/cat_1.wav")
+    for number, name in enumerate(names):
+        write_wav(data / name, tone(hz=200 + 50 * number))
+    write_wav(data / "test/happy/dan_1.wav", tone(hz=200))
+    write_wav(data / "test/angry/dan_2.wav", tone(hz=350))
+    write_wav(data / "test/sad/eve_1.wav", np.zeros(8000, np.float32))
+    (data / "test/sad/eve_2.wav").write_bytes(b"none")
+    option = ("--option", r"subject=/([a-z]+)_\d")
+    done = run("speech_folder", "--data", data, "--strict", *option)
+    assert done.exit_code == 1
+    assert "unreadable" in done.stdout
+    assert "train/happy/ann_1.wav (train, happiness, ann)" in done.stdout
+    assert "test/happy/dan_1.wav (test, happiness, dan)" in done.stdout
+    assert "one subject in several splits: bob in " in done.stdout
+    found = json.loads(run("speech_folder", "--data", data, "--json", *option).stdout)["findings"]
+    groups = {kind: [sorted(i["file"] for i in g["items"]) for g in one["groups"]] for kind, one in found.items()}
+    assert groups["shared"] == groups["identical"]
+    assert sorted(groups["identical"]) == [
+        ["test/angry/dan_2.wav", "test/sad/cat_1.wav"],
+        ["test/happy/dan_1.wav", "train/happy/ann_1.wav"],
+    ]
+    assert groups["conflict"] == [["test/angry/dan_2.wav", "test/sad/cat_1.wav"]]
+    assert groups["subject"] == [["test/sad/bob_2.wav", "train/happy/bob_1.wav"]]
+    assert (groups["flat"], groups["unreadable"]) == ([["test/sad/eve_1.wav"]], [["test/sad/eve_2.wav"]])
+    assert (found["identical"]["leaks"], found["subject"]["leaks"]) == (1, 1)

@@ -18,6 +18,7 @@ from mien.data import load_dataset
 from mien.io.image import read_image
 from mien.samples import astronaut_path
 from planted_videos import write_video
+from processes import started
 from video_corpora import text, video
 
 
@@ -131,7 +132,7 @@ def test_ctrl_c_keeps_the_videos_that_are_done(portrait_video: Path, tmp_path: P
     out = tmp_path / "faces"
     words = ["data", "frames", tmp_path / "videos", "--out", out, "--workers", "2"]
     journal = tmp_path / ".faces.mien-journal"
-    with subprocess.Popen([sys.executable, "-m", "mien", *words], stderr=subprocess.PIPE, text=True) as process:
+    with started([sys.executable, "-m", "mien", *words], stderr=subprocess.PIPE, text=True) as process:
         while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from face_tables import make_rows, table_text, write_table
 from mien.cli import main
 from mien.data import DATASETS
-from speech_corpora import tone, write_wav
+from speech_corpora import ravdess_names, tone, write_wav
 
 
 def run(*arguments: object) -> Result:
@@ -171,3 +171,21 @@ def test_audio_files_have_durations(tmp_path: Path) -> None:
     drawn = run("speech_folder", "--data", tmp_path / "data", "--sheet", tmp_path / "s.png")
     assert drawn.exit_code == 1
     assert "there are no images to draw" in drawn.stderr
+
+
+def test_speakers_of_a_corpus_and_a_split_that_keeps_them_apart(tmp_path: Path) -> None:
+    for name in ravdess_names(range(1, 11), emotions=(1, 5)):
+        write_wav(tmp_path / name, tone(seconds=0.5))
+    done = run("ravdess", "--data", tmp_path)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["subject", "sex", "files", "suggested", "split", "seconds"] in lines
+    people = [line for line in lines if len(line) == 5 and line[0].isdigit()]
+    assert [(line[0], line[1], line[2], line[4]) for line in people] == [
+        (f"{actor:02}", "male" if actor % 2 else "female", "12", "6.0") for actor in range(1, 11)
+    ]
+    for split, count in (("test", 2), ("validation", 2), ("train", 6)):
+        sexes = [line[1] for line in people if line[3] == split]
+        assert (len(sexes), sexes.count("female")) == (count, count // 2)
+    found = json.loads(run("ravdess", "--data", tmp_path, "--json").stdout)["people"]
+    assert found[0]["counts"] == {"neutral": 4, "anger": 8}
+    assert (found[0]["n"], found[0]["measured"], found[0]["seconds"], found[0]["split"]) == (12, 12, 6.0, "")

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mien.cli import main
+from speech_corpora import ravdess_names, tone, write_wav
 from video_corpora import baum_frames, baum_videos, text, touch, video
 
 
@@ -185,3 +186,35 @@ def test_images_and_audio_files_are_listed_by_name(tmp_path: Path) -> None:
     wrong = run("list", "folder", "--data", tmp_path / "photos", "--frames")
     assert wrong.exit_code == 1
     assert "only videos have frames" in wrong.stderr
+
+
+def test_a_list_of_speech_has_durations_and_a_split_that_is_read_again(tmp_path: Path) -> None:
+    for number, name in enumerate(ravdess_names(range(1, 6), emotions=(1, 5))):
+        write_wav(tmp_path / name, tone(hz=200 + number, seconds=0.5 + 0.01 * number))
+    (tmp_path / "Actor_01/03-01-05-01-01-01-01.wav").write_bytes(b"none")
+    out = tmp_path / "manifest.csv"
+    done = run("list", "ravdess", "--data", tmp_path, "--seconds", "--suggest-split", "--out", out)
+    assert done.exit_code == 3
+    assert "03-01-05-01-01-01-01.wav" in done.stderr
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [row["seconds"] for row in rows[:2]] == ["0.5", "0.51"]
+    assert [row["file"] for row in rows if not row["seconds"]] == ["Actor_01/03-01-05-01-01-01-01.wav"]
+    of_subject = {row["subject"]: row["split"] for row in rows}
+    assert sorted(of_subject.values()) == ["test", "train", "train", "train", "validation"]
+    assert {(row["subject"], row["split"]) for row in rows} == set(of_subject.items())
+    shown = json.loads(run("inspect", "speech_folder", "--data", tmp_path, "--json").stdout)
+    assert {one["subject"]: one["split"] for one in shown["people"]} == of_subject
+    audited = run("audit", "speech_folder", "--data", tmp_path, "--strict")
+    assert audited.exit_code == 0
+    assert "no leak between" in audited.stdout
+
+
+def test_splits_and_durations_that_cannot_be(tmp_path: Path) -> None:
+    write_wav(tmp_path / "data/happy/one.wav", tone())
+    done = run("list", "speech_folder", "--data", tmp_path / "data", "--suggest-split")
+    assert (done.exit_code, "speech_folder does not say who its subjects are" in done.stderr) == (1, True)
+    baum_videos(tmp_path / "videos", {"S001/001": 1})
+    cases = ((["--seconds"], "is for datasets of audio files"), (["--frames", "--seconds"], "--frames goes without"))
+    for more, words in cases:
+        done = run("list", "baum2", "--data", tmp_path / "videos", *more)
+        assert (done.exit_code, words in done.stderr) == (2, True)

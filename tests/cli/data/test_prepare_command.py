@@ -24,6 +24,7 @@ from mien.io.image import read_image
 from mien.models import registry
 from mien.output.write import write_image
 from mien.samples import astronaut_path
+from processes import started
 
 
 def run(*arguments: object) -> Result:
@@ -143,7 +144,7 @@ def test_ctrl_c_keeps_what_was_done(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
     words = ["data", "prepare", photos, "--out", out, "--workers", "2"]
     journal = tmp_path / ".faces.csv.mien-journal"
-    with subprocess.Popen([sys.executable, "-m", "mien", *words], stderr=subprocess.PIPE, text=True) as process:
+    with started([sys.executable, "-m", "mien", *words], stderr=subprocess.PIPE, text=True) as process:
         while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)

@@ -27,6 +27,7 @@ from mien.face.prepare import FaceCut
 from mien.io.image import read_image
 from mien.output.write import encode_jpeg, encode_png, write_image
 from mien.samples import astronaut_path
+from processes import started
 
 SIDE = 160
 REASON = "1 found, but none whose two eyes can be told apart"
@@ -313,7 +314,7 @@ def test_a_process_that_dies_is_one_error_and_keeps_what_was_done(tmp_path: Path
 
     def kill(_: int) -> None:
         for child in multiprocessing.active_children():
-            os.kill(child.pid or 0, signal.SIGKILL)
+            child.kill()
 
     calls = iter([lambda _: None, *[kill] * 1000])
     with pytest.raises(DatasetError, match=r"a process died at its work .* run the same command again to go on"):
@@ -342,7 +343,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     script, out = tmp_path / "run.py", tmp_path / "faces.csv"
     script.write_text(RUN)
     words = [sys.executable, str(script), str(photos), str(out)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with started(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         for _ in range(10):
             assert process.stdout.readline().strip()

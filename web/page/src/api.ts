@@ -1,17 +1,5 @@
 // The service's API (docs/serve.md), as far as the page uses it.
-export interface Emotion {
-  top: string;
-  confidence: number;
-  unsure: boolean;
-  valence: number;
-  arousal: number;
-  probabilities: Record<string, number>;
-}
-export interface Face { box: number[]; emotion: Emotion; smoothed?: Emotion; track?: number }
-export interface Frame { time_s: number; faces: Face[] }
-export interface Segment { start_s: number; end_s: number; emotion: Emotion | null; speech?: boolean }
-export interface ImageResult { width: number; height: number; faces: Face[]; warnings: string[] }
-export interface SpeechResult { duration_s: number; segments: Segment[]; warnings: string[] }
+import type { Emotion, Frame, Segment } from "../../lib/src/results";
 export interface VideoResult {
   width: number; height: number; start_s: number; end_s: number; warnings: string[];
   tracks: { track: number; timeline: Segment[] }[];

@@ -1,6 +1,6 @@
 // What is shown of results: boxes, bars, bands over time, curves, tables.
 import uPlot from "uplot";
-import type { Emotion, Face, Frame, Segment } from "./api";
+import type { Emotion, Face, Frame, Span } from "../../lib/src/results";
 
 export const COLORS: Record<string, string> = {
   neutral: "#6b7280", calm: "#4d7c8a", happiness: "#b45309", surprise: "#7c3aed", sadness: "#1d4ed8",
@@ -28,14 +28,16 @@ export function bars(title: string, emotion: Emotion): HTMLElement {
       make("span", {}, name),
       make("meter", { min: 0, max: 1, value, ariaLabel: `${name} ${percent(value)}` }),
       make("output", {}, percent(value))));
-  const moods = `valence ${emotion.valence.toFixed(2)}, arousal ${emotion.arousal.toFixed(2)}`;
+  // Contempt has no place among valence and arousal.
+  const moods = emotion.valence === null ? "" : `valence ${emotion.valence.toFixed(2)}, arousal ${emotion.arousal?.toFixed(2)}`;
   return make("div", {}, make("h2", {}, `${title}: ${words(emotion)}`), ...rows, make("p", { className: "soft" }, moods));
 }
 
 export function drawBoxes(canvas: HTMLCanvasElement, width: number, height: number, faces: Face[]): void {
-  canvas.width = width;
-  canvas.height = height;
+  // Another size makes another canvas, which is slow.
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const pen = canvas.getContext("2d")!;
+  pen.clearRect(0, 0, width, height);
   const unit = Math.max(width, height) / 640;
   pen.font = `600 ${Math.max(11, 15 * unit)}px system-ui, sans-serif`;
   pen.textBaseline = "top";
@@ -56,7 +58,7 @@ export function drawBoxes(canvas: HTMLCanvasElement, width: number, height: numb
   });
 }
 
-export function band(segments: Segment[], start_s: number, end_s: number, seek: (time_s: number) => void): HTMLElement {
+export function band(segments: Span[], start_s: number, end_s: number, seek: (time_s: number) => void): HTMLElement {
   const strip = make("div", { className: "band" });
   for (const segment of segments) {
     if (!segment.emotion) continue;
@@ -81,11 +83,11 @@ export function band(segments: Segment[], start_s: number, end_s: number, seek: 
 }
 
 export function curves(frames: Frame[], track: number, host: HTMLElement, seek: (time_s: number) => void): uPlot | null {
-  const seen = frames.flatMap((frame) => frame.faces.filter((face) => face.track === track).map((face) => ({ time_s: frame.time_s, face })));
-  const first = seen[0]?.face;
+  const points = frames.flatMap((frame) => frame.faces.filter((face) => face.track === track).map((face) => ({ time_s: frame.time_s, face })));
+  const first = points[0]?.face;
   if (!first) return null;
   const names = Object.keys((first.smoothed ?? first.emotion).probabilities);
-  const values = names.map((name) => seen.map(({ face }) => (face.smoothed ?? face.emotion).probabilities[name] ?? null));
+  const values = names.map((name) => points.map(({ face }) => (face.smoothed ?? face.emotion).probabilities[name] ?? null));
   const text = getComputedStyle(document.body).color;
   const axis = { stroke: text, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884", width: 1 } };
   const plot = new uPlot({
@@ -93,13 +95,13 @@ export function curves(frames: Frame[], track: number, host: HTMLElement, seek: 
     scales: { x: { time: false }, y: { range: [0, 1] } },
     axes: [{ ...axis, label: "seconds" }, axis],
     series: [{ label: "s" }, ...names.map((name) => ({ label: name, stroke: color(name), width: 2, value: (_: uPlot, v: number | null) => (v === null ? "" : percent(v)) }))],
-  }, [seen.map(({ time_s }) => time_s), ...values], host);
+  }, [points.map(({ time_s }) => time_s), ...values], host);
   plot.over.addEventListener("click", () => { if (plot.cursor.left! >= 0) seek(plot.posToVal(plot.cursor.left!, "x")); });
   new ResizeObserver(() => plot.setSize({ width: Math.max(260, host.clientWidth), height: 220 })).observe(host);
   return plot;
 }
 
-export interface Row { who: string; segment: Segment }
+export interface Row { who: string; segment: Span }
 
 export function table(rows: Row[], seek: (time_s: number) => void): HTMLElement {
   const body = make("tbody");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_MOST_LINES = 20
+_MOST_LINES, _MOST_GROUPS, _MOST_FILES = 20, 5, 4
 KINDS = ("image", "video", "audio")
 
 
@@ -56,8 +56,8 @@ def command(
     """Find copies and leaks: what makes a result on this data look better than it is.
 
     Looks for identical images and near copies (also mirrored), subjects and clips in several splits, identical
-    images with different labels, empty images, unreadable files, and of FER+ rows that were voted not a face.
-    Nothing is changed. Of videos, the middle frames are compared; of audio files, the sound, without near copies.
+    images with different labels or subjects, empty images, unreadable files, and of FER+ rows that were voted not a
+    face. Nothing is changed. Of videos, the middle frames are compared; of audio files, the sound, without near copies.
 
     Exit code 0 whatever is found, but 1 with --strict if a leak is.
     """
@@ -95,7 +95,7 @@ class _Phases(ExitStack):
         if what != self._what:
             self.close()
             self._what = what
-            self._advance = self.enter_context(shell.progress(total, what, unit="images"))
+            self._advance = self.enter_context(shell.progress(total, what, unit="files"))
         self._advance(count)
 
 
@@ -110,7 +110,7 @@ def _text(found: Audit) -> str:
 
     rows = []
     for one in found.findings:
-        together = one.kind in LEAKS or one.kind == "conflict"
+        together = one.kind in LEAKS or one.kind in ("conflict", "shared")
         pairwise = one.kind in ("identical", "near")
         rows.append(
             (
@@ -132,12 +132,31 @@ def _text(found: Audit) -> str:
         between = [(count, split, words[kind], other) for kind, split, other, count in found.between]
         head = (unit, "of", "that have", "in")
         lines += ["", shell.table(head, between, right=(0,))]
+    named = list(_name_groups(found))
+    lines += ["", *map(shell.one_line, named)] if named else []
     told = [f"unreadable: {group.note}" for group in found.finding("unreadable").groups]
     told += [f"left out: {line}" for line in found.problems]
     lines += ["", *map(shell.one_line, told[:_MOST_LINES])] if told else []
     if len(told) > _MOST_LINES:
         lines.append(f"and {len(told) - _MOST_LINES} more: --json lists all")
     return "\n".join([*lines, "", _verdict(found)])
+
+
+def _name_groups(found: Audit) -> Iterator[str]:
+    """Name the first groups of each kind: files with split, label and subject, or who stands in which splits."""
+    from mien.data.audit import in_order
+
+    for kind in ("identical", "subject", "clip"):
+        groups, title = in_order(found.finding(kind).groups), found.title(kind)
+        for group in groups[:_MOST_GROUPS]:
+            items = [
+                f"{item.file or item.where} ({', '.join(filter(None, (item.split, item.emotion, item.subject)))})"
+                for item in group.items[:_MOST_FILES]
+            ]
+            files = ", ".join(items) + f" and {len(group.items) - len(items)} more" * (len(group.items) > len(items))
+            yield f"{title}: {files}" if kind == "identical" else f"{title}: {group.note} in {', '.join(group.splits)}"
+        if len(groups) > _MOST_GROUPS:
+            yield f"{title}: {len(groups) - _MOST_GROUPS} more groups: --json lists all"
 
 
 def _verdict(found: Audit) -> str:

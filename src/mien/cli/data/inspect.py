@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_MOST_LINES = 20
+_MOST_LINES, _MOST_PEOPLE = 20, 30
 _UNITS = {"image": "images", "audio": "files", "video": "clips"}
 
 
@@ -47,7 +47,8 @@ def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 def command(choice: Choice, sheet: Path | None, everything: bool, seed: int, as_json: bool) -> int:
     """Count a dataset by split, class, subject, clip and size, and list what is wrong with it.
 
-    Nothing is changed. Of a dataset in files, 500 are read for their size or duration; --all reads every one, and so
+    Up to 30 subjects are listed, and where the dataset has no splits, one that keeps them apart is suggested. Nothing
+    is changed. Of a dataset in files, 500 are read for their size or duration; --all reads every one, and so
     finds every file that cannot be read. Of videos, the middle frames are read.
     """
     from mien.data.summary import SAMPLE, sample_sheet, summarize
@@ -78,7 +79,7 @@ def command(choice: Choice, sheet: Path | None, everything: bool, seed: int, as_
 
 def _text(summary: Summary) -> str:
     unit = _UNITS[summary.kind]
-    lines = [_counts(summary, unit), ""]
+    lines = [_counts(summary, unit), "", *_people(summary)]
     if summary.subjects is not None:
         lines.append(f"subjects  {summary.subjects.n}, with {_range(summary.subjects)} {unit} each")
     if summary.clips and summary.kind != "video":
@@ -94,6 +95,22 @@ def _text(summary: Summary) -> str:
     if len(summary.problems) > _MOST_LINES:
         lines.append(f"  and {len(summary.problems) - _MOST_LINES} more: --json lists all")
     return "\n".join(lines)
+
+
+def _people(summary: Summary) -> list[str]:
+    """Return a table of the subjects, if they are few, and the split that is suggested."""
+    if not summary.people or len(summary.people) > _MOST_PEOPLE:
+        return []
+    heads = {"subject": "subject", "sex": "sex", "n": _UNITS[summary.kind], "split": "split"}
+    heads["suggested_split"] = "suggested split"
+    shown = {key: head for key, head in heads.items() if any(one[key] for one in summary.people)}
+    rows: list[list[object]] = [[one[key] for key in shown] for one in summary.people]
+    numbers = [list(shown).index("n")]
+    if summary.kind == "audio" and summary.measured == summary.images:
+        rows = [[*row, f"{one['seconds']:.1f}"] for row, one in zip(rows, summary.people, strict=True)]
+        numbers.append(len(shown))
+        shown["seconds"] = "seconds"
+    return [shell.table(tuple(shown.values()), rows, right=numbers), ""]
 
 
 def _counts(summary: Summary, unit: str) -> str:

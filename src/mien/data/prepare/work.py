@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import cv2
 
 from mien._checks import check_integer
+from mien._threads import WAIT_S, defer_signals
 from mien.errors import DatasetError
 from mien.io.paths import atomic_path, format_path
 
@@ -77,19 +78,25 @@ def run_tasks(
     try:
         while True:
             while len(waiting) < 2 * count and (parcel := list(islice(rest, at_once))):
-                waiting[pool.submit(_run_parcel, parcel)] = parcel
+                with defer_signals():
+                    waiting[pool.submit(_run_parcel, parcel)] = parcel
             if not waiting:
                 return
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                yield from zip(waiting.pop(future), future.result(), strict=True)
+            with defer_signals():
+                done = wait(waiting, timeout=WAIT_S, return_when=FIRST_COMPLETED).done
+            for future in done:
+                with defer_signals():
+                    results = future.result()
+                yield from zip(waiting.pop(future), results, strict=True)
     except BrokenProcessPool as error:
         raise DatasetError(
             "a process died at its work (out of memory, or killed): what was done is kept; "
             "run the same command again to go on, with fewer workers if it happens again"
         ) from error
     finally:
-        stop.set()  # nobody waits for what is left of a long video
-        pool.shutdown(wait=True, cancel_futures=True)
+        with defer_signals():
+            stop.set()  # nobody waits for what is left of a long video
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 _work: Callable[[Any], Any] | None = None

@@ -44,9 +44,9 @@ SPLIT_PX = 240
 WITHIN = 0.7
 """Overlap of the smaller box above which two looks have found the same face."""
 
-SIDE_PX = 32
-"""The net's coarsest stride.  Smaller images are filled up with black, as OpenCV does to whole strides; left to
-itself, it finds faces at random in an image of one pixel."""
+SIDE_PX = 64
+"""Twice the net's coarsest stride.  Narrower images are filled up with black, as OpenCV does to whole strides: on maps
+of one row or column it reads memory that nobody has written, and finds faces at random (OpenCV 4.14)."""
 
 
 class YunetDetector(SizedDetector):

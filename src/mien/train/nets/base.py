@@ -45,6 +45,8 @@ SILENCE = -_RANGE_DB / 2 / _SCALE_DB
 _PADDING_DB = -1e4
 """Level of padding: under any floor."""
 
+_AVX2_FLOATS = 8  # in a register
+
 _MIN_DEVIATION = 0.05
 """An entry that is the same in all clips must not be blown up."""
 
@@ -76,6 +78,21 @@ class EmotionNetwork(nn.Module, ABC):
 
     has_autocast = True
     """Whether it gains from bfloat16, where a run asks for it."""
+
+    def choose_layout(self) -> torch.memory_format:
+        """Return `memory_format`, or the usual layout where that is not safe.
+
+        On processors with AVX2 alone, the gradients of a 1 x 1 convolution with a stride and fewer than eight channels
+        write beyond their memory in channels_last (oneDNN 3.12, in torch 2.13).
+        """
+        is_narrow = any(
+            isinstance(module, nn.Conv2d)
+            and module.kernel_size == (1, 1)
+            and max(module.stride) > 1
+            and module.in_channels < _AVX2_FLOATS
+            for module in self.modules()
+        )
+        return torch.contiguous_format if is_narrow else self.memory_format
 
     def __init__(self, *, heads: dict[str, int], features: int, dropout: float) -> None:
         super().__init__()

@@ -1,16 +1,21 @@
-"""Work by several threads, in order."""
+"""Work by several threads, in order, and Ctrl-C at safe places."""
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from mien._threads import in_order
+from mien._threads import defer_signals, in_order
 
 
 def test_results_come_in_the_order_of_what_was_given() -> None:
@@ -113,3 +118,66 @@ def test_what_has_not_begun_is_left_out_after_an_end() -> None:
     results.close()
     assert begun in ([0], [0, 1])
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("mien")]
+
+
+# --- Ctrl-C -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal for oneself")
+def test_a_signal_waits_for_the_end_of_the_block() -> None:
+    done = []
+
+    def strike(*, fails: bool) -> None:
+        with defer_signals():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(True)
+            if fails:
+                raise ValueError
+
+    with pytest.raises(KeyboardInterrupt):
+        strike(fails=False)
+    with pytest.raises(KeyboardInterrupt) as found:
+        strike(fails=True)
+    assert done == [True, True]
+    assert isinstance(found.value.__context__, ValueError)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# Ctrl-C strikes just when the main thread has taken a lock of a queue or of a future.
+INTERRUPTED = """
+import operator, os, signal, sys, threading, time
+from mien._threads import in_order
+from mien.data.prepare.work import run_tasks
+
+enter, hits, main = threading.Condition.__enter__, [], threading.get_ident()
+
+def strike(lock):
+    taken = enter(lock)
+    if threading.get_ident() == main and len(results) > 3:
+        hits.append(True)
+        if len(hits) == {hit}:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
+    return taken
+
+if __name__ == "__main__":
+    results = []
+    threading.Condition.__enter__ = strike
+    try:
+        for result in {call}:
+            results.append(result)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal for oneself")
+@pytest.mark.parametrize("hit", [2, 3, 4, 10])
+@pytest.mark.parametrize(
+    "call", ["in_order(range(40), lambda _: time.sleep(0.005), 2)", "run_tasks(operator.neg, range(99), 99, workers=2)"]
+)
+def test_ctrl_c_leaves_no_lock_taken(call: str, hit: int, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED.format(call=call, hit=hit))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
