@@ -164,7 +164,7 @@ def test_images_have_the_same_answers_by_either_engine(sessions_made: list[runti
 
 @needs_openvino
 def test_bfloat16_is_for_emotions_and_faces_are_found_in_float32(sessions_made: list[runtime.Session]) -> None:
-    if "BF16" not in runtime.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in runtime.openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     assert len(faces("--engine", "openvino", "--precision", "bfloat16")) == 1
     found = {session.name.split("/")[0]: session.precision for session in sessions_made}

@@ -33,7 +33,7 @@ GRAPHS = tuple(
 
 
 def has_bfloat16() -> bool:
-    return "BF16" in runtime.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in runtime.openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def feeds(name: str, role: str, size: int) -> dict[str, np.ndarray[Any, Any]]:
@@ -135,12 +135,38 @@ def test_a_missing_engine_names_its_extra(spec: ModelSpec, monkeypatch: pytest.M
     assert sys.modules.get("openvino_telemetry", sys) is not None
 
 
+INTERRUPTED = """
+import os, signal, threading, time
+from mien.models import registry, runtime
+
+networks = [runtime.load(registry.get("face-small"), engine="openvino") for _ in range(2)]
+{free}
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal for oneself")
+@pytest.mark.parametrize(
+    "free",
+    ["del networks[0]; del networks[0]", "end = threading.Thread(target=networks.clear); end.start(); end.join()"],
+    ids=["in the order of loading", "in another thread"],
+)
+def test_ctrl_c_can_be_caught_after_networks_are_freed(free: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED.format(free=free)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+
+
 def test_a_processor_without_bfloat16(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     class Core:
         def get_property(self, device: str, name: str) -> list[str]:
             return ["FP32"]
 
-    monkeypatch.setattr(runtime.openvino(), "Core", Core)
+    monkeypatch.setattr(runtime, "openvino_core", Core)
     with pytest.raises(ModelError, match="precision 'bfloat16' is not available: this processor computes in float32"):
         runtime.load(spec, engine="openvino", precision="bfloat16")
 

@@ -35,6 +35,7 @@ __all__ = [
     "load",
     "onnxruntime",
     "openvino",
+    "openvino_core",
 ]
 
 ENGINES = ("onnxruntime", "openvino")
@@ -55,6 +56,7 @@ _EXTERNAL_DATA = re.compile(rb"[\x00\x08]location")
 _TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 _OPENVINO_TELEMETRY = "openvino_telemetry"
 _import_lock = threading.Lock()
+_core_lock = threading.Lock()
 
 _OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 """What OpenVINO computes in where a graph does not say int8 itself."""
@@ -394,6 +396,32 @@ def openvino() -> Any:
             sys.modules.update(before)
 
 
+@functools.cache
+def _make_core() -> Any:
+    return openvino().Core()
+
+
+def openvino_core() -> Any:
+    """Return the one ``openvino.Core`` of this process, which is never freed.
+
+    Its plugin gives the thread that loads it another stack for signal handlers, and frees that stack with itself, even
+    if the thread uses it still: after two plugins that are freed in the order in which they came, or by another thread,
+    Ctrl-C ends the process with a segmentation fault.
+
+    Raises
+    ------
+    MissingExtraError
+        If OpenVINO is not installed.
+
+    References
+    ----------
+    OpenVINO 2026.4, ``SigAltStackSetup`` in ``src/plugins/intel_cpu/src/plugin.cpp``.
+    """
+    openvino()
+    with _core_lock:
+        return _make_core()
+
+
 class _OpenVinoGraph:
     """One graph in OpenVINO, on the processor.  Thread-safe: each thread has a request of its own.
 
@@ -422,7 +450,7 @@ class _OpenVinoGraph:
 
     def __init__(self, content: bytes, *, threads: int, streams: int, precision: str) -> None:
         self._module = openvino()
-        core = self._module.Core()
+        core = openvino_core()
         if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ModelError("precision 'bfloat16' is not available: this processor computes in float32 only")
         model = core.read_model(content)
