@@ -88,7 +88,7 @@ def command(
 
         return VideoAnalyzer(detector=name, **options)
 
-    with shell.terminable(is_brief=True), ExitStack() as stack:
+    with shell.terminable(ignore_repeats=True), ExitStack() as stack:
         screen = None
         if not windowless:
             from mien.live_window import Screen

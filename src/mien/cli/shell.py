@@ -135,10 +135,10 @@ def guard() -> Iterator[None]:
 
 
 @contextmanager
-def terminable(*, is_brief: bool = False) -> Iterator[None]:
+def terminable(*, ignore_repeats: bool = False) -> Iterator[None]:
     """Let SIGTERM end work as Ctrl-C does, so that what was written is finished; the exit code is then `TERMINATED`.
 
-    A second one is ignored, since the first is being obeyed; where finishing ``is_brief``, so is a second Ctrl-C.
+    A second one is ignored, since the first is being obeyed; where finishing ``ignore_repeats``, so is a second Ctrl-C.
     Outside the main thread, and where somebody else handles SIGTERM, nothing changes.
     """
     mine = threading.current_thread() is threading.main_thread()
@@ -155,7 +155,7 @@ def terminable(*, is_brief: bool = False) -> Iterator[None]:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
-    if is_brief and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if ignore_repeats and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield

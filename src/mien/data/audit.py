@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import describe
+from mien._threads import in_order
 from mien.data.near_copies import ALIKE, DETAIL, FLAT, SIDE, Pairs, near_pairs, spreads, thumbnail
 from mien.data.samples import Samples, content_hashes
 from mien.errors import DatasetError, InputError, MienError
@@ -32,8 +32,8 @@ __all__ = [
     "Group",
     "Item",
     "audit",
-    "in_order",
     "pair_sheet",
+    "sort_groups",
     "write_json",
 ]
 
@@ -68,9 +68,6 @@ around them repeats their border (detectors want background, too), and 72 px is 
 
 _LONGEST_PX = 2048
 _SILENT = 1e-4  # peak below which a sound is empty: -80 dB of full scale
-_AT_ONCE = 256
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +361,7 @@ def pair_sheet(found: Audit, parts: Sequence[Samples], *, most: int = 60, cell: 
     DatasetError
         If there are no copies.
     """
-    kinds = [in_order(found.finding(kind).groups) for kind in ("near", "identical")]
+    kinds = [sort_groups(found.finding(kind).groups) for kind in ("near", "identical")]
     near = kinds[0][: max(most - len(kinds[1]), most // 2)]
     chosen = [*near, *kinds[1][: most - len(near)]]
     if not chosen:
@@ -377,7 +374,7 @@ def pair_sheet(found: Audit, parts: Sequence[Samples], *, most: int = 60, cell: 
     return sheet([_read(by_name[i.data], i) for i, _ in pairs], captions, columns=drawn, cell=cell, title=title)
 
 
-def in_order(groups: Sequence[Group]) -> list[Group]:
+def sort_groups(groups: Sequence[Group]) -> list[Group]:
     """Return groups by weight: leaks, then those with different labels, then those with different subjects."""
     return sorted(groups, key=lambda group: (not group.leak, len(group.emotions) < 2, len(group.subjects) < 2))
 
@@ -506,8 +503,9 @@ class _Pool:
         """Read everything once: return thumbnails (n, 48, 48), and keep the hashes and what cannot be read."""
         thumbs = np.zeros((len(self), SIDE, SIDE), np.uint8)
         for first, part in zip(self._first.tolist(), self._parts, strict=False):
-            workers = threads if part.pixels is None else 1
-            for i, found in enumerate(_in_threads(_reader(part), range(len(part)), workers)):
+            rows, read = range(len(part)), _reader(part)
+            results = in_order(rows, read, threads) if part.pixels is None else map(read, rows)
+            for i, found in enumerate(results):
                 number = first + i
                 self.hashes[number], thumbs[number], self.silent[number], reason = found
                 if reason:
@@ -593,17 +591,6 @@ def _gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., 0]) if (image[..., :1] == image).all() else image
 
 
-def _in_threads(function: Callable[[int], T], rows: Sequence[int], threads: int) -> Iterator[T]:
-    """Yield the results of a function on rows in their order; decoding and detection leave Python free meanwhile."""
-    if threads < 2:
-        yield from map(function, rows)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="mien-audit") as pool:
-        # In portions, so that an interruption need not wait for everything.
-        for start in range(0, len(rows), _AT_ONCE):
-            yield from pool.map(function, rows[start : start + _AT_ONCE])
-
-
 def _rows_by_key(keys: Sequence[Any]) -> dict[Any, list[int]]:
     """Return the places of each key in order; None is no key."""
     found: dict[Any, list[int]] = defaultdict(list)
@@ -628,7 +615,7 @@ def _find_faceless(
 
     result = np.zeros(len(data), dtype=np.bool_)
     rows = np.flatnonzero(readable).tolist()
-    for i, missing in zip(rows, _in_threads(lacks, rows, threads), strict=True):
+    for i, missing in zip(rows, in_order(rows, lacks, threads), strict=True):
         result[i] = missing
         say("looking for faces", 1, len(rows))
     return result

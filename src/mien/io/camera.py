@@ -12,10 +12,11 @@ import os
 import struct
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mien._threads import in_order
 
 if TYPE_CHECKING:
     import cv2
@@ -88,8 +89,7 @@ def find_cameras(*, timeout_s: float = _PROBE_S) -> tuple[tuple[Camera, ...], tu
     devices = list_devices()
     if not devices:
         return (), ()
-    with ThreadPoolExecutor(len(devices)) as pool:
-        results = list(pool.map(lambda device: _probe(device, timeout_s), devices))
+    results = list(in_order(devices, lambda device: _probe(device, timeout_s), len(devices)))
     found = tuple(result for result in results if isinstance(result, Camera))
     return found, tuple(result for result in results if isinstance(result, str) and result)
 

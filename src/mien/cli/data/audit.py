@@ -144,10 +144,10 @@ def _text(found: Audit) -> str:
 
 def _name_groups(found: Audit) -> Iterator[str]:
     """Name the first groups of each kind: files with split, label and subject, or who stands in which splits."""
-    from mien.data.audit import in_order
+    from mien.data.audit import sort_groups
 
     for kind in ("identical", "subject", "clip"):
-        groups, title = in_order(found.finding(kind).groups), found.title(kind)
+        groups, title = sort_groups(found.finding(kind).groups), found.title(kind)
         for group in groups[:_MOST_GROUPS]:
             items = [
                 f"{item.file or item.where} ({', '.join(filter(None, (item.split, item.emotion, item.subject)))})"
