@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from PIL import Image
 import mien
 from mien.samples import astronaut_path
 from mien.web import write_site
+from planted_videos import write_video
+from sounds import encoded
 from speech_corpora import write_wav
 from speech_mixtures import RATE, voiced
 from web.browser_harness import CHROMIUM, FLAGS, MEDIA_FLAGS, ROOT, served
@@ -33,6 +37,33 @@ CONTROLLED = """new Promise((resolve, reject) => {
   check();
   setTimeout(() => reject(new Error("no service worker after a minute")), 60_000);
 })"""
+
+WAITING = """new Promise((resolve, reject) => {
+  const check = async () => {
+    if ((await navigator.serviceWorker.getRegistration()).waiting) resolve(true);
+    else setTimeout(check, 100);
+  };
+  check();
+  setTimeout(() => reject(new Error("no new version after a minute")), 60_000);
+})"""
+
+CALLS = """<!doctype html><p></p><script type="module">
+import { Mien } from "./package/dist/mien.js";
+const found = {};
+const attempt = async (name, call) => {
+  try { await call(); found[name] = ""; } catch (error) { found[name] = error.message; }
+};
+const mien = await Mien.load();
+await attempt("rate", () => mien.analyzeSpeech({ wave: new Float32Array(9), rate_hz: 0 }));
+await attempt("time", () => mien.track().push(new OffscreenCanvas(64, 64)));
+const wave = new Float32Array(3200);
+const voice = mien.listen(16000);
+await attempt("listen", () => voice.push(wave.subarray(0, 1600)));
+found.samples = wave.length;
+mien.close();
+await attempt("closed", () => mien.fuse([], null));
+document.querySelector("p").textContent = JSON.stringify(found);
+</script>"""
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +160,38 @@ def test_it_works_offline_and_asks_for_nothing(open_page: Callable[[str], Any], 
     assert [address for address in asked if not address.startswith("blob:")] == []
 
 
+def test_a_new_version_waits_for_the_pages_of_the_old_one(
+    open_page: Callable[[str], Any], site: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "site"
+    shutil.copytree(site, copy)
+    # A browser may keep the old page for ten minutes; the new version must not take it for its own.
+    with served(copy, **{"Cache-Control": "max-age=600"}) as address:
+        page = open_page(address)
+        wait_ready(page)
+        page.evaluate(CONTROLLED)
+        index, worker = copy / "index.html", copy / "sw.js"
+        index.write_text(index.read_text().replace("<title>", "<title>New "))
+        version = re.search("`([0-9a-f]{16})`|}([0-9a-f]{16})`", worker.read_text())
+        assert version is not None
+        worker.write_text(worker.read_text().replace(version[1] or version[2], "0" * 16))
+        page.reload()
+        page.evaluate(WAITING)
+        wait_ready(page)
+        assert not page.title().startswith("New ")
+        context = page.context
+        page.close()
+        for _ in range(20):
+            page = context.new_page()
+            page.goto(address)
+            if page.title().startswith("New "):
+                break
+            page.close()
+        wait_ready(page)
+        assert page.title().startswith("New ")
+        assert len(page.evaluate("caches.keys()")) == 1
+
+
 def test_a_recording(open_page: Callable[[str], Any], url: str, tmp_path: Path) -> None:
     write_wav(tmp_path / "call.wav", voiced(4 * RATE, np.random.default_rng(3)))
     expected = mien.analyze_speech(tmp_path / "call.wav")
@@ -166,6 +229,59 @@ def test_a_video_with_a_face_and_a_voice(open_page: Callable[[str], Any], url: s
     assert len(lines) == 1 + 15  # a frame each 0.2 s
 
 
+def test_a_video_that_is_stored_upside_down(open_page: Callable[[str], Any], url: str, tmp_path: Path) -> None:
+    frame = np.rot90(np.asarray(Image.open(astronaut_path()).resize((256, 256))), 2)
+    write_video(tmp_path / "film.mp4", ((frame, Fraction(k, 5)) for k in range(5)), rate=5, rotation=180)
+    page = open_page(url)
+    wait_ready(page)
+    page.set_input_files("#files", str(tmp_path / "film.mp4"))
+    page.wait_for_selector("article video", timeout=60_000)
+    assert page.locator(".bands > span").all_inner_texts() == ["Person 1"]
+
+
+def test_a_video_without_its_end(open_page: Callable[[str], Any], url: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    images = ((random.integers(0, 256, (96, 128, 3), dtype=np.uint8), Fraction(k, 5)) for k in range(50))
+    write_video(tmp_path / "film.webm", images, rate=5, codec="libvpx", container="webm")
+    content = (tmp_path / "film.webm").read_bytes()
+    (tmp_path / "film.webm").write_bytes(content[: len(content) // 2])
+    page = open_page(url)
+    wait_ready(page)
+    page.set_input_files("#files", str(tmp_path / "film.webm"))
+    page.wait_for_selector("article:has-text('the images end at')", timeout=60_000)
+    with page.expect_download() as download:
+        page.click("article a:text-is('JSON')")
+    frames = json.loads(Path(download.value.path()).read_text())["frames"]
+    assert 3 < frames[-1]["time_s"] < 7
+
+
+def test_sound_in_a_container_of_videos(open_page: Callable[[str], Any], url: str, tmp_path: Path) -> None:
+    (tmp_path / "note.mp4").write_bytes(encoded(voiced(4 * RATE, np.random.default_rng(3)), RATE, "mp4", "aac"))
+    page = open_page(url)
+    wait_ready(page)
+    page.set_input_files("#files", str(tmp_path / "note.mp4"))
+    page.wait_for_selector("article audio", timeout=60_000)
+    assert page.inner_text("article h2") == "note.mp4, 0:04.0"
+
+
+def test_two_clicks_open_one_camera(open_page: Callable[[str], Any], url: str) -> None:
+    page = open_page(url)
+    wait_ready(page)
+    page.evaluate("""() => {
+      const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      window.opened = [];
+      navigator.mediaDevices.getUserMedia = async (wanted) => {
+        const stream = await open(wanted);
+        window.opened.push(stream);
+        return stream;
+      };
+    }""")
+    page.dblclick("#camera")
+    page.wait_for_selector("article .faces meter", timeout=60_000)
+    page.click("#stop")
+    assert page.evaluate("opened.map((stream) => stream.getTracks().map((track) => track.readyState))") == [["ended"]]
+
+
 def test_the_camera_and_the_microphone(open_page: Callable[[str], Any], url: str) -> None:
     page = open_page(url)
     wait_ready(page)
@@ -198,9 +314,11 @@ def test_a_file_that_is_no_medium(open_page: Callable[[str], Any], url: str, tmp
     for name in ("letter.png", "letter.wav", "letter.mp4"):
         page.set_input_files("#files", str(tmp_path / name))
         page.wait_for_selector(f"#error:has-text('{name}: expected')")
-    page.set_input_files("#files", [str(tmp_path / "letter.png"), str(astronaut_path())])
+    page.set_input_files(
+        "#files", [*(str(tmp_path / f"letter.{kind}") for kind in ("png", "wav")), str(astronaut_path())]
+    )
     page.wait_for_selector("article meter")
-    assert page.inner_text("#error").startswith("letter.png: expected")
+    assert [line.split(": ")[0] for line in page.inner_text("#error").splitlines()] == ["letter.png", "letter.wav"]
 
 
 def test_threads_where_the_page_is_isolated(open_page: Callable[[str], Any], site: Path) -> None:
@@ -258,6 +376,16 @@ def test_the_package_for_developers(open_page: Callable[[str], Any], site: Path,
         page.set_input_files("input", str(astronaut_path()))
         page.wait_for_selector("li", timeout=60_000)
         assert page.inner_text("li").startswith("happiness")
+        (tmp_path / "app" / "calls.html").write_text(CALLS)
+        page.goto(f"{address}calls.html")
+        page.wait_for_selector("p:has-text('closed')", timeout=60_000)
+        assert json.loads(page.inner_text("p")) == {
+            "rate": "expected a sampling rate from 1000 to 384000 Hz, but got 0",
+            "time": "expected the time of the frame in seconds, but got undefined",
+            "listen": "",
+            "samples": 3200,
+            "closed": "mien was closed",
+        }
 
 
 def test_the_committed_build_is_that_of_the_sources(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-// Emotions of the faces in an image, in a React component; add @mien/web and react to your project.
+// Emotions of the faces in an image, in a React component; add @mien/web and react to your project, and copy
+// node_modules/@mien/web/dist/models to the files that it serves under /models/.
 import { Mien, type Face } from "@mien/web";
 import { useEffect, useRef, useState } from "react";
 
@@ -8,7 +9,7 @@ export function Emotions({ image }: { image: Blob }) {
 
   useEffect(() => {
     let isCurrent = true;
-    mien.current ??= Mien.load();
+    mien.current ??= Mien.load({ models: "/models/" });
     mien.current.then((loaded) => loaded.analyze(image)).then((result) => {
       if (isCurrent) setFaces(result.faces);
     });

@@ -10,6 +10,7 @@ const STEP_S = 0.2; // between two frames of a video, and of what is kept of a c
 const KEPT_S = 3600; // so much of a camera is kept for download
 const SHOWN_S = 60; // so much of it is shown as a timeline
 const BASELINE_S = 3;
+const STILL_S = 2; // a video without a new image for so long at its end has lost the rest
 
 const part = (name: string): string => document.querySelector<HTMLMetaElement>(`meta[name=mien-${name}]`)!.content;
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -21,7 +22,7 @@ function load(): Promise<Mien> {
     models: "models/",
     worker: part("worker"),
     onProgress: ({ loaded, total, what }) => {
-      say(`Loading ${what}: ${megabytes(loaded)}`);
+      say(loaded < total ? `Loading ${what}: ${megabytes(loaded)}` : "");
       showProgress(loaded < total ? loaded / total : undefined);
     },
   }).catch((problem: unknown) => {
@@ -43,6 +44,18 @@ function exports(name: string, frames: Frame[], speech: SpeechResult | null): No
   return ["Faces", json, table(name, frames), subtitles(name, frames), ...voice].map((one) => (typeof one === "string" ? make("span", {}, one) : one));
 }
 
+async function analyzeVoice(mien: Mien, file: File): Promise<SpeechResult> {
+  await mien.loadVoice();
+  say(`${file.name}: analyzing the voice`);
+  showProgress(null);
+  return mien.analyzeSpeech(file);
+}
+
+async function analyzeRecording(mien: Mien, file: File): Promise<void> {
+  const result = await analyzeVoice(mien, file);
+  showSpeech(file, result, table(file.name, result), subtitles(file.name, result));
+}
+
 async function analyzeVideo(mien: Mien, file: File): Promise<void | false> {
   const video = make("video", { src: URL.createObjectURL(file), muted: true, playsInline: true, preload: "auto", controls: true });
   const happens = (name: string): Promise<void> =>
@@ -51,19 +64,39 @@ async function analyzeVideo(mien: Mien, file: File): Promise<void | false> {
       video.addEventListener("error", () => reject(new Error("expected a video that this browser can decode")), { once: true });
     });
   await happens("loadeddata");
+  if (!video.videoWidth) return analyzeRecording(mien, file); // sound in a container of videos
   let isCanceled = false;
   const cancel = make("button", { type: "button" }, "Cancel");
   cancel.addEventListener("click", () => { isCanceled = true; });
   const running = card(file.name, make("p", {}, "The frames are analyzed one after the other."), cancel);
   const tracker = mien.track();
   const frames: Frame[] = [];
+  const warnings: string[] = [];
+  const shownAt = (): number => {
+    const frame = new VideoFrame(video);
+    frame.close();
+    return frame.timestamp / 1e6;
+  };
+  let newest_s = -1; // of the images so far, by their own times
+  let end_s = 0; // when it was seen first
   try {
     for (let time_s = 0; time_s < video.duration && !isCanceled; time_s += STEP_S) {
-      const done = happens("seeked");
-      video.currentTime = time_s;
-      await done;
+      try {
+        const done = happens("seeked");
+        video.currentTime = time_s;
+        await done;
+        const found_s = typeof VideoFrame === "undefined" ? time_s : shownAt();
+        if (found_s > newest_s) [newest_s, end_s] = [found_s, time_s];
+      } catch {
+        if (!frames.length) throw new Error("expected a video that this browser can decode");
+        break;
+      }
       frames.push(await tracker.push(video, time_s));
       showProgress(time_s / video.duration);
+    }
+    if (!isCanceled && video.duration - end_s > STILL_S) {
+      warnings.push(`the images end at ${end_s.toFixed(1)} s of ${video.duration.toFixed(1)} s`);
+      while (frames.at(-1)!.time_s > end_s) frames.pop();
     }
   } finally {
     running.remove();
@@ -74,10 +107,9 @@ async function analyzeVideo(mien: Mien, file: File): Promise<void | false> {
     return false;
   }
   video.muted = false;
-  const warnings: string[] = [];
   let speech: SpeechResult | null = null;
   try {
-    speech = await mien.analyzeSpeech(file);
+    speech = await analyzeVoice(mien, file);
   } catch {
     warnings.push("no sound that this browser can decode");
   }
@@ -111,10 +143,7 @@ async function analyze(file: File): Promise<void | false> {
   const mien = await load();
   const kind = file.type.split("/")[0];
   if (kind === "video") return analyzeVideo(mien, file);
-  if (kind === "audio") {
-    const result = await mien.analyzeSpeech(file);
-    return showSpeech(file, result, table(file.name, result), subtitles(file.name, result));
-  }
+  if (kind === "audio") return analyzeRecording(mien, file);
   let image: ImageBitmap;
   try {
     image = await createImageBitmap(file);
@@ -154,9 +183,18 @@ function drawTrail(canvas: HTMLCanvasElement, points: Emotion[]): void {
   pen.globalAlpha = 1;
 }
 
+// Who works by keyboard stays at the place of the button.
+function swapButtons(shown: HTMLElement, hidden: HTMLElement): void {
+  const isAt = [hidden, document.body].includes(document.activeElement as HTMLElement);
+  shown.hidden = false;
+  hidden.hidden = true;
+  if (isAt) shown.focus();
+}
+
 async function goLive(withVoice: boolean): Promise<void> {
   clearError();
   const mien = await load();
+  if (!navigator.mediaDevices) throw new Error("browsers give the camera only to pages over https or on localhost");
   const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 }, audio: withVoice });
   const began = performance.now();
   const now = (): number => (performance.now() - began) / 1000;
@@ -189,8 +227,7 @@ async function goLive(withVoice: boolean): Promise<void> {
     stream.getTracks().forEach((track) => track.stop());
     void sound?.close();
     void tracker.close();
-    $("stop").hidden = true;
-    $("camera").hidden = false;
+    swapButtons($("camera"), $("stop"));
     stage?.remove();
     rest?.remove();
     say("Stopped");
@@ -200,11 +237,11 @@ async function goLive(withVoice: boolean): Promise<void> {
     drawBands(duration_s);
     links.replaceChildren(...exports("live", frames, withVoice ? { duration_s, segments, warnings: [] } : null));
   };
-  $("camera").hidden = true;
-  $("stop").hidden = false;
+  swapButtons($("stop"), $("camera"));
   stream.getVideoTracks()[0]!.addEventListener("ended", () => void endLive());
   const video = make("video", { srcObject: stream, muted: true, playsInline: true });
   await video.play();
+  if (!isLive) return;
   const boxes = make("canvas", { className: "boxes" });
   stage = make("div", { className: "stage" }, video, boxes);
   const faces = make("div", { className: "faces" });
@@ -217,8 +254,10 @@ async function goLive(withVoice: boolean): Promise<void> {
 
   if (withVoice) {
     await mien.loadVoice();
+    if (!isLive) return;
     sound = new AudioContext({ sampleRate: RATE_HZ });
     await sound.audioWorklet.addModule(part("sound"));
+    if (!isLive) return;
     const tap = new AudioWorkletNode(sound, "tap");
     const voice = mien.listen(sound.sampleRate);
     listener = voice;
@@ -257,11 +296,11 @@ async function goLive(withVoice: boolean): Promise<void> {
       if (largest) points.push(latest(largest));
       points.splice(0, points.length - 50);
       drawTrail(trail, points);
-      say(`${Math.round(rate.length / Math.max(rate.at(-1)! - rate[0]!, 1e-3))} frames/s`);
       rate.splice(0, rate.length - 50);
     }
     if (time_s - drawn_s >= 1) {
       drawn_s = time_s;
+      say(`${Math.round(rate.length / Math.max(rate.at(-1)! - rate[0]!, 1e-3))} frames/s`);
       drawBands(time_s);
     }
   };
@@ -284,7 +323,12 @@ async function goLive(withVoice: boolean): Promise<void> {
 
 onFiles(analyze);
 const camera = $<HTMLButtonElement>("camera");
-camera.addEventListener("click", () => void goLive($<HTMLInputElement>("microphone").checked).catch((problem) => { void endLive(); showError(problem, "camera"); }));
+camera.addEventListener("click", () => {
+  camera.disabled = true; // one camera at a time, also while the browser asks for permission
+  goLive($<HTMLInputElement>("microphone").checked)
+    .catch((problem) => { void endLive(); showError(problem, "camera"); })
+    .finally(() => { camera.disabled = false; });
+});
 $("stop").addEventListener("click", () => void endLive());
 addEventListener("pagehide", () => void endLive());
 

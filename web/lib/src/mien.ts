@@ -12,7 +12,8 @@ export { tracksOf } from "./fuse";
 export type Picture = ImageBitmapSource;
 
 export interface LoadOptions {
-  // Folder with manifest.json, the models and the runtime, as `mien web` or the package's dist/models has it.
+  // Folder with manifest.json, the models and the runtime, as `mien web` or the package's dist/models has it; bundlers do
+  // not copy it.
   models?: string | URL;
   worker?: string | URL;
   voice?: boolean; // load the models of speech at once; by default, when they are first needed
@@ -22,10 +23,13 @@ export interface LoadOptions {
 
 export const RATE_HZ = 16_000;
 
+const CLOSED = "mien was closed";
+
 export class Mien {
   private waiting = new Map<number, { resolve: (value: any) => void; reject: (error: Error) => void }>();
   private number = 0;
   private streams = 0;
+  private isClosed = false;
 
   private constructor(private readonly worker: Worker, onProgress?: (progress: Progress) => void) {
     worker.onmessage = ({ data }) => {
@@ -80,6 +84,7 @@ export class Mien {
     const stream = ++this.streams;
     return {
       push: async (frame, time_s) => {
+        if (!Number.isFinite(time_s)) throw new Error(`expected the time of the frame in seconds, but got ${time_s}`);
         const picture = await grab(frame);
         return this.call("track", { stream, picture, time_s }, [picture]);
       },
@@ -100,14 +105,19 @@ export class Mien {
       }
     }
     const { wave, rate_hz } = "wave" in buffer ? buffer : { wave: mix(buffer), rate_hz: buffer.sampleRate };
+    checkRate(rate_hz);
     return this.call("analyzeSpeech", { wave, rate_hz });
   }
 
   // Read the emotions of sound while it comes in.
   listen(rate_hz: number): Listener {
+    checkRate(rate_hz);
     const stream = ++this.streams;
     return {
-      push: (wave) => this.call("listen", { stream, wave, rate_hz }, [wave.buffer as ArrayBuffer]),
+      push: (wave) => {
+        const copy = wave.slice();
+        return this.call("listen", { stream, wave: copy, rate_hz }, [copy.buffer]);
+      },
       close: () => this.call("closeListen", { stream }),
     };
   }
@@ -119,13 +129,15 @@ export class Mien {
 
   // End the worker, and free its memory.
   close(): void {
+    this.isClosed = true;
     this.worker.terminate();
-    this.fail("mien was closed");
+    this.fail(CLOSED);
   }
 
   private call<M extends Method>(method: M, values: Request[M], moved: Transferable[] = []): Promise<Replies[M]> {
     const id = ++this.number;
     return new Promise((resolve, reject) => {
+      if (this.isClosed) throw new Error(CLOSED);
       this.waiting.set(id, { resolve, reject });
       this.worker.postMessage({ id, method, values }, moved);
     });
@@ -151,8 +163,12 @@ export interface Listener {
 
 // The frame that a video shows, without a copy where the browser can.
 async function grab(frame: Picture): Promise<ImageBitmap | VideoFrame> {
-  const isFrame = frame instanceof HTMLVideoElement && typeof VideoFrame !== "undefined";
-  return isFrame ? new VideoFrame(frame) : createImageBitmap(frame);
+  if (typeof VideoFrame === "undefined") return createImageBitmap(frame);
+  return frame instanceof HTMLVideoElement || frame instanceof VideoFrame ? new VideoFrame(frame) : createImageBitmap(frame);
+}
+
+function checkRate(rate_hz: number): void {
+  if (!(rate_hz >= 1000 && rate_hz <= 384_000)) throw new Error(`expected a sampling rate from 1000 to 384000 Hz, but got ${rate_hz}`);
 }
 
 // The mean of the channels.

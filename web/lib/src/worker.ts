@@ -77,12 +77,11 @@ const methods: { [M in Method]: (values: Request[M]) => Replies[M] | Promise<Rep
     return { width: image.width, height: image.height, faces: await faces.analyze(image, found), warnings };
   },
   async track({ stream, picture, time_s }) {
-    const tracker = trackers.get(stream) ?? new FaceTracker(detector, faces, manifest.baseline);
-    trackers.set(stream, tracker);
+    const tracker = trackerOf(stream);
     return tracker.update(await readPixels(picture), time_s);
   },
   baseline({ stream, seconds }) {
-    trackers.get(stream)?.setBaseline(seconds);
+    trackerOf(stream).setBaseline(seconds);
   },
   closeTrack({ stream }) {
     trackers.delete(stream);
@@ -105,6 +104,12 @@ const methods: { [M in Method]: (values: Request[M]) => Replies[M] | Promise<Rep
     return fuse(manifest, frames, speech);
   },
 };
+
+function trackerOf(stream: number): FaceTracker {
+  const tracker = trackers.get(stream) ?? new FaceTracker(detector, faces, manifest.baseline);
+  trackers.set(stream, tracker);
+  return tracker;
+}
 
 async function loadVoice(): Promise<SpeechNets> {
   if (voice) return voice;
@@ -170,7 +175,9 @@ async function readPixels(picture: ImageBitmap | VideoFrame): Promise<Image> {
   try {
     const [width, height] = "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.width, picture.height];
     if (width * height > MAX_PIXELS) throw new Error(`expected an image of at most ${MAX_PIXELS} pixels, but got ${width} x ${height}`);
-    if ("copyTo" in picture && picture.visibleRect?.width === width && picture.visibleRect.height === height) {
+    // Copies are of what is stored, before it is turned and scaled.
+    const isTurned = "rotation" in picture && (picture.rotation !== 0 || ("flip" in picture && picture.flip));
+    if ("copyTo" in picture && !isTurned && picture.visibleRect?.width === width && picture.visibleRect.height === height) {
       if (pixels.length !== 4 * width * height) pixels = new Uint8ClampedArray(4 * width * height);
       try {
         await picture.copyTo(pixels, { format: "RGBA" });

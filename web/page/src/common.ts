@@ -6,11 +6,12 @@ export const $ = <T extends HTMLElement>(id: string): T => document.getElementBy
 
 export const say = (text: string): void => { $("status").textContent = text; };
 export function showError(problem: unknown, name = ""): void {
-  const text = problem instanceof Error ? problem.message : String(problem);
-  $("error").textContent = name ? `${name}: ${text}` : text;
-  $("error").hidden = false;
+  const text = (name ? `${name}: ` : "") + (problem instanceof Error ? problem.message : String(problem));
+  const error = $("error");
+  if (![...error.children].some((line) => line.textContent === text)) error.append(make("div", {}, text));
+  error.hidden = false;
 }
-export const clearError = (): void => { $("error").hidden = true; };
+export const clearError = (): void => { $("error").replaceChildren(); $("error").hidden = true; };
 // A fraction; null while it is not known; undefined at the end.
 export function showProgress(value: number | null | undefined): void {
   const bar = $<HTMLProgressElement>("progress");
@@ -85,11 +86,18 @@ export function onFiles(analyze: (file: File) => Promise<unknown>, fail = showEr
       }
     }
   };
-  const drop = $("drop");
-  for (const name of ["dragover", "dragleave", "drop"]) {
-    drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.toggle("over", name === "dragover"); });
+  // Files that are chosen meanwhile wait for their turn.
+  let last: Promise<void> = Promise.resolve();
+  const queue = (files: File[]): void => { if (files.length) last = last.then(() => analyzeAll(files)); };
+  // Beside the marked place, too: there, the browser would leave the page for the file.
+  for (const name of ["dragover", "dragleave", "drop"] as const) {
+    document.addEventListener(name, (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      $("drop").classList.toggle("over", name === "dragover");
+    });
   }
-  drop.addEventListener("drop", (event) => void analyzeAll(event.dataTransfer?.files ?? []));
+  document.addEventListener("drop", (event) => queue([...(event.dataTransfer?.files ?? [])]));
   const files = $<HTMLInputElement>("files");
-  files.addEventListener("change", () => { const chosen = [...(files.files ?? [])]; files.value = ""; void analyzeAll(chosen); });
+  files.addEventListener("change", () => { const chosen = [...(files.files ?? [])]; files.value = ""; queue(chosen); });
 }
