@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import signal
 import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.api.analysis import SpeechAnalysis
 from mien.errors import (
     DecodeError,
     InputError,
@@ -27,6 +30,7 @@ from mien.errors import (
     UnsupportedMediaError,
 )
 from mien.results import FailedItem, SpeechResult
+from mien.speech import activity
 from mien.speech.analyzer import SpeechAnalyzer
 from planted_speech import planted_speech, recording, write_recording
 from sounds import encoded, silent_video, sine, wav
@@ -450,6 +454,52 @@ def test_a_part_of_each_channel(model: Path) -> None:
     assert [tops(one) for one in part.voices.values()] == [[None, None], [None, None, "calm", None]]
     assert part.voices[2].segments == right.segments
     assert [one.segments[0].warnings for one in part.voices.values()] == [("not read",)] * 2
+
+
+@pytest.mark.parametrize(("channels", "from_s"), [(1, 0.0), (2, 0.0), (2, 0.7)])
+def test_ctrl_c_at_any_net_leaves_segments_without_gaps(
+    model: Path, monkeypatch: pytest.MonkeyPatch, channels: int, from_s: float
+) -> None:
+    analyzer = SpeechAnalyzer(model, channel="each")
+    parts = ((None, 0.5), ("anger", 2.3), (None, 0.3), ("calm", 1.4)), (("calm", 1.2), (None, 1.0), ("anger", 2.3))
+    content, last, calls = stereo(*parts[:channels]), 0, 0
+
+    def strike_at_last(run: Any, *arguments: Any) -> Any:
+        nonlocal calls
+        found, calls = run(*arguments), calls + 1
+        if calls == last:
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    for session in (analyzer.session, activity._session()):
+        monkeypatch.setattr(session, "run", partial(strike_at_last, session.run))
+    whole = SpeechAnalysis(analyzer, content, from_s=from_s)
+    rows = list(whole.segments())
+    for last in range(1, calls + 1):  # noqa: B007 - the nets read it
+        calls = 0
+        part = SpeechAnalysis(analyzer, content, from_s=from_s)
+        told = []
+        with pytest.raises(KeyboardInterrupt):
+            told.extend(part.segments())
+        told += part.close()
+        found = part.result("interrupted")  # raises where segments leave gaps
+        assert tuple(told) == found.segments
+        assert set(found.voices) == set(whole.result().voices)
+        settled = [segment for segment in rows if segment.end_s < found.duration_s - 3]
+        assert set(settled) <= set(found.segments)
+    assert found.segments == tuple(rows)
+
+
+def test_ctrl_c_before_the_first_sound_of_a_part(analyzer: SpeechAnalyzer) -> None:
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    part = SpeechAnalysis(analyzer, stereo(LEFT), from_s=2.0, on_open=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(part.segments())
+    assert part.close() == part.result().segments
+    assert part.is_empty
+    assert [(segment.end_s, segment.warnings) for segment in part.result().segments] == [(2.0, ("not read",))]
 
 
 def test_channels_that_are_not_there(model: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_number, count_of, describe
+from mien._threads import defer_signals
 from mien.errors import DecodeError, InputError, MediaError
 from mien.fusion import METHODS, fuse
 from mien.io.audio import Audio, AudioBlock, AudioReader, describe_gaps, iter_audio
@@ -280,6 +281,7 @@ class SpeechAnalysis:
         self._sound: Audio | AudioReader | None = None
         self._gaps: list[float] = []
         self._segments: list[SpeechSegment] = []
+        self._settled: deque[SpeechSegment] = deque()  # segments that were not handed out yet
         self.start_s: float | None = None
 
     def segments(self) -> Iterator[SpeechSegment]:
@@ -309,7 +311,9 @@ class SpeechAnalysis:
 
     def close(self) -> tuple[SpeechSegment, ...]:
         """Return the segments that are left of what was read so far; nothing is read after."""
-        return tuple(self._settle((stream.close() for stream in self._streams), last=True))
+        with defer_signals():
+            self._settle((stream.close() for stream in self._streams), last=True)
+        return tuple(self._take())
 
     @property
     def path(self) -> str | None:
@@ -318,8 +322,8 @@ class SpeechAnalysis:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no segment was kept so far."""
-        return not self._segments
+        """Whether no sound was read so far."""
+        return not self._streams[0].duration_s
 
     @property
     def duration_s(self) -> float:
@@ -340,9 +344,11 @@ class SpeechAnalysis:
 
     def _open_channels(self, channels: Sequence[int | None]) -> None:
         """Begin a stream for each channel that is read."""
-        self._channels = channels
-        self._streams = [self._analyzer.stream(rate_hz=self._rate_hz) for _ in channels]
-        self._waiting: list[deque[SpeechSegment]] = [deque() for _ in channels]
+        before = SpeechSegment(0.0, self._from_s, speech=False, warnings=("not read",)) if self._from_s else None
+        with defer_signals():
+            self._channels = channels
+            self._streams = [self._analyzer.stream(rate_hz=self._rate_hz) for _ in channels]
+            self._waiting = [deque([replace(before, channel=channel)] if before else []) for channel in channels]
 
     def _read(self, blocks: Iterable[AudioBlock]) -> Iterator[SpeechSegment]:
         for block in blocks:
@@ -352,9 +358,6 @@ class SpeechAnalysis:
             if part is not None:
                 if self.start_s is None:
                     self.start_s = part.start_s
-                    if self._from_s:
-                        before = SpeechSegment(0.0, self._from_s, speech=False, warnings=("not read",))
-                        yield from self._settle([[before]] * len(self._streams), shift_s=0.0)
                 yield from self._fill_gap(part.start_s)
                 yield from self._push(np.atleast_2d(part.wave))
             if self._on_block is not None:
@@ -371,35 +374,42 @@ class SpeechAnalysis:
 
     def _push(self, waves: NDArray[np.float32]) -> Iterator[SpeechSegment]:
         """Push samples (channels, n), and yield the segments that they settle."""
-        return self._settle(stream.push(wave) for stream, wave in zip(self._streams, waves, strict=True))
+        most = round(_BLOCK_S * self._rate_hz)
+        for start in range(0, waves.shape[1], most):
+            # Ctrl-C waits until all channels have as much: what was read is whole at any time.
+            with defer_signals():
+                parts = zip(self._streams, waves[:, start : start + most], strict=True)
+                self._settle(stream.push(part) for stream, part in parts)
+            yield from self._take()
 
-    def _settle(
-        self, settled: Iterable[Iterable[SpeechSegment]], *, shift_s: float | None = None, last: bool = False
-    ) -> Iterator[SpeechSegment]:
-        """Keep the segments of each channel, and yield them with the times of the file in the order of their starts."""
-        shift_s = self._from_s if shift_s is None else shift_s
+    def _settle(self, settled: Iterable[Iterable[SpeechSegment]], *, last: bool = False) -> None:
+        """Keep the segments of each channel, with the times of the file in the order of their starts."""
         for channel, waiting, segments in zip(self._channels, self._waiting, settled, strict=True):
             for segment in segments:
                 moved = segment
-                if shift_s or channel is not None:
-                    start_s, end_s = segment.start_s + shift_s, segment.end_s + shift_s
+                if self._from_s or channel is not None:
+                    start_s, end_s = segment.start_s + self._from_s, segment.end_s + self._from_s
                     moved = replace(segment, start_s=start_s, end_s=end_s, channel=channel)
                 waiting.append(moved)
         # The next segment of a channel of which none waits may begin before all others.
         while all(self._waiting) or (last and any(self._waiting)):
             segment = min(filter(None, self._waiting), key=lambda waiting: waiting[0].start_s).popleft()
+            self._settled.append(segment)
             if self._keep:
                 self._segments.append(segment)
-            yield segment
+
+    def _take(self) -> Iterator[SpeechSegment]:
+        while self._settled:
+            yield self._settled.popleft()
 
     def _fill_gap(self, start_s: float) -> Iterator[SpeechSegment]:
         """Fill a gap in the file, or the time before its sound begins, so that all times are the file's own."""
         gap_s = start_s - self.duration_s
-        missing, most = max(round(gap_s * self._rate_hz), 0), round(_BLOCK_S * self._rate_hz)
+        missing = max(round(gap_s * self._rate_hz), 0)
         if missing and self._streams[0].duration_s:
             self._gaps.append(gap_s)
-        for start in range(0, missing, most):
-            yield from self._push(np.zeros((len(self._streams), min(most, missing - start)), np.float32))
+        # Of one zero, repeated without a copy: a gap may be hours long.
+        return self._push(np.broadcast_to(np.float32(0), (len(self._streams), missing)))
 
     def _label(self) -> str:
         return self._name or format_path(self.path or "the audio file")

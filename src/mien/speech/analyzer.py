@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien._checks import check_integer, check_number, check_wave
+from mien._threads import defer_signals
 from mien.errors import InputError, ModelError
 from mien.io.resample import Resampler, resample
 from mien.labels import mapping
@@ -242,7 +243,7 @@ class SpeechStream:
 
     Memory is constant: no more is kept than the windows that are still open.  The segments are the same, to the last
     bit, whatever the sizes of the blocks.  Each is returned as soon as nothing that follows can change it: about a
-    window and a pause later.
+    window and a pause later.  Ctrl-C loses none: it ends a push between two blocks, and `close` returns what is left.
 
     Parameters
     ----------
@@ -272,6 +273,7 @@ class SpeechStream:
         self._pause: int | None = None  # where a pause began that may become a long one
         self._pieces: list[WindowSegment] = []
         self._reported_s = 0.0
+        self._settled: list[SpeechSegment] = []  # segments that were not returned yet
         self._closed = False
 
     @property
@@ -306,72 +308,72 @@ class SpeechStream:
         """
         if self._closed:
             raise InputError("the stream is closed: begin another one")
-        checked = check_wave(wave)
-        self._pushed += len(checked)
-        segments: list[SpeechSegment] = []
-        for block in self._blocks.push(checked):
-            segments += self._process(block)
-        return tuple(segments)
+        checked, size = check_wave(wave), self._blocks.size
+        for start in range(0, len(checked), size):
+            with defer_signals():
+                part = checked[start : start + size]
+                self._pushed += len(part)
+                for block in self._blocks.push(part):
+                    self._process(block)
+        return self._take()
 
     def close(self) -> tuple[SpeechSegment, ...]:
         """Return the segments that are left; they reach to the end of what came in.  Push nothing after."""
-        if self._closed:
-            return ()
-        self._closed = True
-        segments = self._process(self._blocks.rest())
+        with defer_signals():
+            if not self._closed:
+                self._closed = True
+                self._end()
+        return self._take()
+
+    def _end(self) -> None:
+        self._process(self._blocks.rest())
         rest = self._resampler.flush()
         self._buffer.add(rest)
         self._meter.push(rest)
-        marks = np.concatenate([self._activity.push(rest), self._activity.flush()])
-        segments += self._follow_activity(marks, last=True)
-        segments += self._end_speech(self._buffer.end if self._pause is None else self._pause)
-        if self.duration_s > self._reported_s:
-            segments.append(SpeechSegment(self._reported_s, self.duration_s, speech=False))
-            self._reported_s = self.duration_s
-        return tuple(segments)
+        self._follow_activity(np.concatenate([self._activity.push(rest), self._activity.flush()]), last=True)
+        self._end_speech(self._buffer.end if self._pause is None else self._pause)
+        self._settle_silence(self.duration_s)
 
-    def _process(self, block: Wave) -> list[SpeechSegment]:
+    def _take(self) -> tuple[SpeechSegment, ...]:
+        settled, self._settled = self._settled, []
+        return tuple(settled)
+
+    def _process(self, block: Wave) -> None:
         offset = float(block.mean()) if len(block) else 0.0
         own = self._resampler.push(block - np.float32(offset) if abs(offset) > _OFFSET else block)
         self._buffer.add(own)
         self._meter.push(own)
-        return self._follow_activity(self._activity.push(own))
+        self._follow_activity(self._activity.push(own))
 
-    def _follow_activity(self, marks: NDArray[np.bool_], *, last: bool = False) -> list[SpeechSegment]:
-        """Follow the decisions on speech, and return the segments that they settle."""
+    def _follow_activity(self, marks: NDArray[np.bool_], *, last: bool = False) -> None:
+        """Follow the decisions on speech, and settle what nothing can change any more."""
         joined = np.concatenate([self._marks, marks])
         # Where speech ends, what follows it is read, too: how much of that came in already must make no difference.
         frame = FRAME_S * self._analyzer.sound.rate_hz
         ready = len(joined) if last else max(int((self._buffer.end - self._pad) / frame) - self._frames, 0)
         marks, self._marks = joined[:ready], joined[ready:]
-        segments: list[SpeechSegment] = []
         edges = [0, *(np.flatnonzero(np.diff(marks)) + 1).tolist(), len(marks)] if len(marks) else []
         for first, until in pairwise(edges):
             if marks[first]:
-                segments += self._continue_speech(self._at(self._frames + first), self._at(self._frames + until))
+                self._continue_speech(self._at(self._frames + first), self._at(self._frames + until))
             elif self._averager is not None:
                 self._pause = self._at(self._frames + first) if self._pause is None else self._pause
                 if self._at(self._frames + until) - self._pause >= self._long_pause:
-                    segments += self._end_speech(self._pause)
+                    self._end_speech(self._pause)
         self._frames += len(marks)
         if self._averager is None:
             self._buffer.drop(self._at(self._frames) - self._pad)
-        return segments
 
     def _at(self, frame: int) -> int:
         """Return the sample with which a frame begins, no later than the end of what is there."""
         return min(round(frame * FRAME_S * self._analyzer.sound.rate_hz), self._buffer.end)
 
-    def _continue_speech(self, start: int, reached: int) -> list[SpeechSegment]:
+    def _continue_speech(self, start: int, reached: int) -> None:
         """Go on with the speech, or begin it."""
-        segments: list[SpeechSegment] = []
         if reached <= start and self._averager is None:
-            return segments
+            return
         if self._averager is None:
-            start_s = self._seconds(start)
-            if start_s > self._reported_s:
-                segments.append(SpeechSegment(self._reported_s, start_s, speech=False))
-                self._reported_s = start_s
+            self._settle_silence(self._seconds(start))
             self._start, self._lead = start, self._pad
             self._averager = WindowAverager(start, window=self._window, hop=self._hop)
         pause, self._pause = self._pause, None
@@ -379,26 +381,24 @@ class SpeechStream:
             # The sound of the pause is read on the side that it is nearer to, and shown with what was said before it.
             lead = min(self._pad, (start - pause) // 2)
             *pieces, last = self._close(pause, lead)
-            segments += self._to_segments([*pieces, replace(last, end=start)])
+            self._settle_pieces([*pieces, replace(last, end=start)])
             self._lead, self._averager = lead, WindowAverager(start, window=self._window, hop=self._hop)
         averager = self._averager
         # A window that ends exactly here may be the last one, which gets what follows the speech.
         while averager.next_window[1] < reached:
             begin, end = averager.next_window
             averager.add(begin, end, self._predict(begin, end))
-        segments += self._to_segments(averager.pop_settled(reached))
+        self._settle_pieces(averager.pop_settled(reached))
         self._buffer.drop(min(averager.next_window[0], reached - self._window) - self._pad)
-        return segments
 
-    def _end_speech(self, end: int) -> list[SpeechSegment]:
+    def _end_speech(self, end: int) -> None:
         """End the speech, if there is any."""
         if self._averager is None:
-            return []
-        segments = self._to_segments(self._close(end, self._pad))
+            return
+        self._settle_pieces(self._close(end, self._pad))
         self._averager = self._pause = None
         seconds = (end - self._start) / self._analyzer.sound.rate_hz
-        segments += self._flush((f"only {seconds:.1f} s of speech",) if seconds < SHORT_S else ())
-        return segments
+        self._settle((f"only {seconds:.1f} s of speech",) if seconds < SHORT_S else ())
 
     def _close(self, end: int, after: int) -> list[WindowSegment]:
         """Return the pieces that are left of the speech that ends here, read with some of the sound behind it."""
@@ -416,20 +416,23 @@ class SpeechStream:
         # In the labels of the segments, so that neighbors are joined by what they are called there.
         return self._analyzer.mapped(self._analyzer.logits(cut)[self._analyzer.output.name])
 
-    def _to_segments(self, pieces: list[WindowSegment]) -> list[SpeechSegment]:
-        """Take settled pieces, and return the segments that they end."""
-        self._pieces = merge_neighbors([*self._pieces, *pieces])
-        done, self._pieces = self._pieces[:-1], self._pieces[-1:]
-        return [self._segment(piece) for piece in done]
+    def _settle_silence(self, end_s: float) -> None:
+        if end_s > self._reported_s:
+            self._settled.append(SpeechSegment(self._reported_s, end_s, speech=False))
+            self._reported_s = end_s
 
-    def _flush(self, warnings: tuple[str, ...]) -> list[SpeechSegment]:
-        done, self._pieces = self._pieces, []
-        return [self._segment(piece, warnings) for piece in done]
+    def _settle_pieces(self, pieces: list[WindowSegment]) -> None:
+        """Take settled pieces, and settle the segments that they end."""
+        merged = merge_neighbors([*self._pieces, *pieces])
+        self._pieces = merged[:-1]
+        self._settle()
+        self._pieces = merged[-1:]
 
-    def _segment(self, piece: WindowSegment, warnings: tuple[str, ...] = ()) -> SpeechSegment:
-        segment = self._to_segment(self._reported_s, piece, warnings)
-        self._reported_s = segment.end_s
-        return segment
+    def _settle(self, warnings: tuple[str, ...] = ()) -> None:
+        for piece in self._pieces:
+            self._settled.append(self._to_segment(self._reported_s, piece, warnings))
+            self._reported_s = self._settled[-1].end_s
+        self._pieces = []
 
     def _to_segment(self, start_s: float, piece: WindowSegment, warnings: tuple[str, ...] = ()) -> SpeechSegment:
         end_s = self._seconds(piece.end)
@@ -448,6 +451,7 @@ class _Blocks:
     """Makes blocks of one size of what comes in; each is a copy."""
 
     def __init__(self, size: int) -> None:
+        self.size = size
         self._block, self._have = np.empty(size, np.float32), 0
 
     def push(self, wave: Wave) -> Iterator[Wave]:
