@@ -290,8 +290,27 @@ def test_workers_is_a_whole_number(analyzer: FaceAnalyzer) -> None:
 
 
 def test_an_analyzer_of_ones_own_reads_one_image(planted_model: Path) -> None:
-    """As it does many: no option has a say then."""
+    """As it does many."""
     analyzer = mien.FaceAnalyzer(planted_model, detector="none")
     image = np.zeros((60, 50, 3), np.uint8)
     assert mien.analyze_image(image, analyzer=analyzer) == analyzer.analyze(image)
     assert mien.analyze_image(image).model == "face-base"
+
+
+@pytest.mark.parametrize(
+    ("read", "options", "told"),
+    [
+        (mien.analyze_image, {"flip": True, "max_pixels": 1}, "flip"),
+        (lambda *a, **k: next(mien.analyze_images(a, **k)), {"model": "face-base", "threads": 1}, "model, threads"),
+        (mien.analyze_speech, {"channel": "each", "from_s": 1.0, "window_s": 2.0}, "channel, window_s"),
+        (lambda *a, **k: next(mien.iter_speech(*a, **k)), {"model": "speech-base"}, "model"),
+        (lambda *a, **k: next(mien.analyze_audio(a, **k)), {"output": "fer7"}, "output"),
+        (mien.analyze_video, {"max_faces": 1, "step_s": 1.0, "window_s": 2.0}, "max_faces"),
+        (lambda *a, **k: next(mien.iter_video(*a, **k)), {"smooth_s": 0.0, "fps": 2.0}, "smooth_s"),
+    ],
+)
+def test_options_that_an_analyzer_of_ones_own_has_are_refused_beside_it(
+    read: Any, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{told}: not with analyzer=, which has its own$"):
+        read(b"", analyzer=object(), **options)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mien._checks import check_integer, describe, warn
-from mien.api.pipeline import Analyzers, Item, Pipeline, Result, analyzer_options
+from mien.api.pipeline import ANALYZER_OPTIONS, Analyzers, Item, Pipeline, Result, analyzer_options
 from mien.api.sources import KindName, Source, make_source
 from mien.errors import InputError
 from mien.options import (
@@ -95,7 +95,7 @@ def analyze_image(source: Any, *, analyzer: FaceAnalyzer | None = None, **option
     source : str, os.PathLike, bytes, file object, numpy.ndarray or PIL.Image.Image
         The image; an array is uint8 (H, W, 3) in RGB.
     analyzer : FaceAnalyzer, optional
-        The analyzer; by default one of these options.
+        The analyzer, with options of its own; by default one of these options.
     **options : object
         The fields of `mien.ModelOptions`, such as ``model="face-base"`` or ``min_face_px=40``.
 
@@ -114,6 +114,7 @@ def analyze_image(source: Any, *, analyzer: FaceAnalyzer | None = None, **option
         If the model cannot be loaded.
     """
     pipeline = _pipeline("image", options, ModelOptions, faces=analyzer)
+    _check_own(analyzer, options, "image")
     return cast("ImageResult", _give(pipeline.read(_source(source, "image"))))
 
 
@@ -135,7 +136,7 @@ def analyze_speech(
     source : str, os.PathLike, bytes, binary file object, or Audio
         A path, the content of a file, a stream, or what `read_audio` returned.
     analyzer : SpeechAnalyzer, optional
-        The analyzer; by default one of these options.
+        The analyzer, with options of its own; by default one of these options.
     from_s, to_s : float, optional
         What is read, in seconds; by default all.  The time before is a segment without speech, "not read".
     **options : object
@@ -157,6 +158,7 @@ def analyze_speech(
         If the model cannot be loaded.
     """
     pipeline = _pipeline("audio", _as_speech(options), ModelOptions, AudioOptions, speech=analyzer)
+    _check_own(analyzer, options, "audio")
     pipeline.video = VideoOptions(from_s=from_s, to_s=to_s)
     return cast("SpeechResult", _give(pipeline.read(_source(source, "audio"))))
 
@@ -172,7 +174,7 @@ def analyze_video(source: Any, *, analyzer: VideoAnalyzer | None = None, **optio
     source : str, os.PathLike, bytes, or binary file object
         A path, the content of a file, or a stream.
     analyzer : VideoAnalyzer, optional
-        The analyzer of the faces; by default one of these options.
+        The analyzer of the faces, with options of its own; by default one of these options.
     **options : object
         The fields of `mien.ModelOptions`, `mien.VideoOptions` and `mien.AudioOptions`, such as ``step_s=0.5`` or
         ``voice=False``; ``fps`` says ``step_s`` as frames per second.
@@ -193,6 +195,7 @@ def analyze_video(source: Any, *, analyzer: VideoAnalyzer | None = None, **optio
         If the model cannot be loaded.
     """
     pipeline = _pipeline("video", options, ModelOptions, VideoOptions, AudioOptions, videos=analyzer)
+    _check_own(analyzer, options, "video")
     return cast("VideoResult", _give(pipeline.read(_source(source, "video"))))
 
 
@@ -252,7 +255,7 @@ def analyze_images(
     sources : iterable
         What `analyze_image` takes, read lazily; at most ``3 * workers`` images are held.
     analyzer : FaceAnalyzer, optional
-        The analyzer; by default one of these options with one thread a worker.
+        The analyzer, with options of its own; by default one of these options with one thread a worker.
     workers : int, optional
         Images analyzed at the same time; by default the cores of the process, at most four.
     on_image : callable, optional
@@ -272,6 +275,7 @@ def analyze_images(
         If ``workers`` is not at least 1, or ``sources`` is a single path or the bytes of one image.
     """
     pipeline = _shared_pipeline(sources, workers, options, ModelOptions, what="images")
+    _check_own(analyzer, options, "image")
     if analyzer is not None:
         pipeline.analyzers.faces = analyzer
     with_data = None if on_image is None else lambda source, *more: on_image(source.data, *more)
@@ -293,7 +297,7 @@ def analyze_audio(
     sources : iterable
         What `analyze_speech` takes, read lazily; at most ``3 * workers`` files are held.
     analyzer : SpeechAnalyzer, optional
-        The analyzer; by default one of these options.
+        The analyzer, with options of its own; by default one of these options.
     workers : int, optional
         Files analyzed at the same time; by default the cores of the process, at most four.
     **options : object
@@ -310,6 +314,7 @@ def analyze_audio(
         If ``workers`` is not at least 1, or ``sources`` is a single path or the bytes of one file.
     """
     pipeline = _shared_pipeline(sources, workers, _as_speech(options), ModelOptions, AudioOptions, what="audio files")
+    _check_own(analyzer, options, "audio")
     if analyzer is not None:
         pipeline.analyzers.speech = analyzer
     items = pipeline.run(_source(source, "audio") for source in sources)
@@ -324,7 +329,7 @@ def iter_video(source: Any, *, analyzer: VideoAnalyzer | None = None, **options:
     source : object
         See `analyze_video`.
     analyzer : VideoAnalyzer, optional
-        The analyzer; by default one of the shipped model.
+        The analyzer, with options of its own; by default one of these options.
     **options : object
         As for `analyze_video`; of no use are those of the voice.
 
@@ -342,6 +347,7 @@ def iter_video(source: Any, *, analyzer: VideoAnalyzer | None = None, **options:
     from mien.api.analysis import VideoAnalysis
 
     pipeline = _pipeline("video", options, ModelOptions, VideoOptions)
+    _check_own(analyzer, options, "video")
     max_pixels = pipeline.analyzers.models.max_pixels
     reader = VideoAnalysis(
         analyzer or pipeline.analyzers.videos, source, pipeline.video, keep=False, max_pixels=max_pixels
@@ -366,7 +372,7 @@ def iter_speech(
     source, from_s, to_s : object
         See `analyze_speech`.
     analyzer : SpeechAnalyzer, optional
-        The analyzer; by default one of the shipped model.
+        The analyzer, with options of its own; by default one of these options.
     **options : object
         As for `analyze_speech`.
 
@@ -384,6 +390,7 @@ def iter_speech(
     from mien.api.analysis import SpeechAnalysis, check_range
 
     pipeline = _pipeline("audio", _as_speech(options), ModelOptions, AudioOptions)
+    _check_own(analyzer, options, "audio")
     begin_s = check_range(VideoOptions(from_s=from_s, to_s=to_s))
     chosen = analyzer or pipeline.analyzers.speech
     reader = SpeechAnalysis(chosen, source, from_s=begin_s, to_s=to_s, keep=False)
@@ -472,6 +479,22 @@ def _detector(name: str) -> Detector:
 
 def _source(data: Any, kind: KindName) -> Source:
     return data if isinstance(data, Source) else Source(data, kind)
+
+
+_OWN: dict[KindName, Callable[[str], bool]] = {
+    "image": lambda name: name != "max_pixels",
+    "audio": lambda _: True,
+    # The others are of the video, or of its voice, too.
+    "video": {"model", "detector", "min_face_px", "flip", *ANALYZER_OPTIONS}.__contains__,
+}
+"""By kind of source, which options its analyzer has itself."""
+
+
+def _check_own(analyzer: Any, given: Iterable[str], kind: KindName) -> None:
+    """Raise `InputError` for options beside an analyzer that has its own."""
+    own = [name for name in given if _OWN[kind](name)]
+    if analyzer is not None and own:
+        raise InputError(f"{', '.join(own)}: not with analyzer=, which has its own")
 
 
 def _as_speech(options: dict[str, Any]) -> dict[str, Any]:

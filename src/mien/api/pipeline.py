@@ -41,6 +41,9 @@ FACES, SPEECH = "face-emotion", "speech-emotion"
 
 _PREVIEW_PX = 1024
 
+ANALYZER_OPTIONS = ("max_faces", "min_seen_s", "smooth_s", "clip_model", "baseline", "baseline_strength")
+"""Options of videos that analyzers depend on."""
+
 PATIENCE_S = 3.0
 """After an interruption, the sound of the frames that were read is read for at most so long."""
 
@@ -224,8 +227,7 @@ class Analyzers:
 
 def analyzer_options(video: VideoOptions) -> VideoOptions:
     """Return the options of videos that analyzers depend on; all others are of what is read."""
-    names = ("max_faces", "min_seen_s", "smooth_s", "clip_model", "baseline", "baseline_strength")
-    return VideoOptions(**{name: getattr(video, name) for name in names})
+    return VideoOptions(**{name: getattr(video, name) for name in ANALYZER_OPTIONS})
 
 
 class Pipeline:
