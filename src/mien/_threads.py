@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# The functions of `signal` seek each handler among its enums, which takes ten times as long.
+import _signal  # type: ignore[import-not-found]
 import signal
 import threading
 from collections import deque
@@ -20,27 +22,50 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def defer_signals() -> Iterator[None]:
+def defer_signals(is_waiting: Callable[[], bool] = lambda: False) -> Iterator[Callable[[], None]]:
     """Hold Ctrl-C and SIGTERM back until the end of the block; outside the main thread, do nothing.
 
     Python raises them between any two steps of a program: in the taking of a lock of `queue.Queue` or of a future, too,
     which then stays locked for ever, and those who wait for it with it.
+
+    Parameters
+    ----------
+    is_waiting : callable, optional
+        Whether the block is at a place where they are not held back.
+
+    Yields
+    ------
+    callable
+        Gives those held back so far to their handlers.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
     caught: list[int] = []
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    found = {number: _signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     handlers: dict[int, Callable[..., Any]] = {number: kept for number, kept in found.items() if callable(kept)}
-    for number in handlers:
-        signal.signal(number, lambda number, _: caught.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for number in caught:
+    is_over = False
+
+    def deliver() -> None:
+        while caught:
+            number = caught.pop(0)
             handlers[number](number, None)
+
+    def take(number: int, _frame: object) -> None:
+        caught.append(number)
+        if is_over or is_waiting():
+            deliver()
+
+    try:
+        for number in handlers:
+            _signal.signal(number, take)
+        yield deliver
+    finally:
+        is_over = True  # from here on a signal may break off this block, and leave `take` where it is
+        for number, handler in handlers.items():
+            if _signal.getsignal(number) is take:  # a handler that ran may have put another one there
+                _signal.signal(number, handler)
+        deliver()
 
 
 def in_order(

@@ -410,6 +410,16 @@ def test_a_title_is_no_header_of_an_mp3(title: bytes) -> None:
     assert "its header declares 3.0 s" in warning
 
 
+@pytest.mark.parametrize("title", [b"Interview 3, raw data of call", b"fmt data"])
+def test_a_title_is_no_chunk_of_a_wav(title: bytes) -> None:
+    data = wav(sine(16000, 3.0), 16000)
+    info = b"INFOINAM" + len(title).to_bytes(4, "little") + title + bytes(len(title) % 2)
+    data = data[:12] + b"LIST" + len(info).to_bytes(4, "little") + info + data[12:]
+    assert read_audio(data).warnings == ()
+    (warning,) = read_audio(data[: len(data) // 2]).warnings
+    assert "its header declares 3.0 s" in warning
+
+
 def test_raw_g722_is_known_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "call.G722"
     path.write_bytes(encoded(sine(16000, 2.0), 16000, "g722", "g722"))

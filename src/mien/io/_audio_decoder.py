@@ -204,13 +204,11 @@ class AudioDecoder:
         """Yield what the decoder gives; parts that it refuses are counted."""
         import av
 
-        packets = self._container.demux(self._stream)
+        packets = self._file.demux(self._container, self._stream)
         while True:
             packet = None
             try:
                 packet = next(packets, None)
-                if self._file.interrupted:
-                    raise KeyboardInterrupt
                 if packet is None:
                     return
                 self._cut |= packet.is_corrupt
@@ -286,12 +284,15 @@ def _read_duration_s(container: InputContainer, stream: AudioStream, name: str, 
 
 def _read_wav_duration_s(head: bytes) -> float:
     """Return the length by the chunks ``fmt`` and ``data``, or 0 where the writer did not know it."""
-    form, data = head.find(b"fmt "), head.find(b"data")
-    if form < 0 or data < form or len(head) < data + 8:
-        return 0.0
-    rate = int.from_bytes(head[form + 16 : form + 20], "little")
-    size = int.from_bytes(head[data + 4 : data + 8], "little")
-    return size / rate if rate and size < 0xFFFFFF00 else 0.0
+    at, rate = 12, 0
+    while at + 8 <= len(head):
+        name, size = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
+        if name == b"data":
+            return size / rate if rate and size < 0xFFFFFF00 else 0.0
+        if name == b"fmt ":
+            rate = int.from_bytes(head[at + 16 : at + 20], "little")
+        at += 8 + size + size % 2
+    return 0.0
 
 
 class Mixer:

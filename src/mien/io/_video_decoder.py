@@ -93,11 +93,6 @@ class VideoDemuxer:
         if self._owned:
             self._file.close()
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C came while PyAV read."""
-        return bool(self._file.interrupted)
-
     def check_size(self, width: int, height: int) -> None:
         """Raise where an image is larger than allowed, or than a file of so many bytes can mean."""
         if self._limit is not None and width * height:  # unknown before the first frame, where they are zero
@@ -217,9 +212,7 @@ class VideoDemuxer:
         errors = 0
         while errors < _MAX_ERRORS:
             try:
-                for packet in self.container.demux(self.stream):
-                    if self.interrupted:
-                        raise KeyboardInterrupt
+                for packet in self._file.demux(self.container, self.stream):
                     if packet.size:  # PyAV ends with an empty one, and AVI repeats an image by one
                         errors = 0
                         yield packet
@@ -249,7 +242,8 @@ class VideoDemuxer:
         depth = self.context.reorder_depth
         for back in _SEEK_BACK_S:
             try:
-                self.container.seek(floor((time - back + self.zero) / self.time_base), stream=self.stream)
+                with self._file.guard():
+                    self.container.seek(floor((time - back + self.zero) / self.time_base), stream=self.stream)
             except (av.FFmpegError, OSError):
                 break
             # The flush that goes with it makes the decoder forget how far images are reordered.
@@ -439,8 +433,6 @@ class VideoDecoder:
                 self._fail()
             if self._ready:
                 break
-        if self.file.interrupted:
-            raise KeyboardInterrupt
         if not self._ready:
             what = f"none of its {packets:,} packets of images can be decoded" if packets else "it holds no image"
             if not packets and self.file.lacks_index:

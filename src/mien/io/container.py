@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib
 import io
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from mien._checks import describe
+from mien._threads import defer_signals
 from mien.errors import DecodeError, InputError, MediaError, MediaNotFoundError, UnsupportedMediaError
 from mien.io.paths import describe_missing, expand_home, format_path, is_url
 from mien.io.sniff import HEAD_BYTES, detect_format
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 __all__ = [
@@ -187,13 +191,12 @@ def open_container(file: PeekedFile, path: str | None, noun: str, *, demuxer: st
     """Open a file with one of the demuxers that follow no names of other files, by its content or the one given."""
     import av
 
-    file.defers_interrupt, file.bytes_left = True, file.header_bytes
+    file.bytes_left = file.header_bytes
     try:
         options = {"format_whitelist": _DEMUXERS, "max_size": _WAV_PACKET_BYTES}
-        container = av_open(file, format=demuxer, options=options)
+        with file.guard():
+            container = av_open(file, format=demuxer, options=options)
     except (av.FFmpegError, OSError, EOFError) as error:
-        if file.interrupted:
-            raise KeyboardInterrupt from None
         raise DecodeError(
             f"{format_source(path, noun)} cannot be decoded: its header is damaged or not followed by anything "
             f"({error_reason(error)})",
@@ -336,10 +339,6 @@ class PeekedFile:
 
     Attributes
     ----------
-    defers_interrupt : bool
-        Whether Ctrl-C while reading ends the file and sets `interrupted`, because PyAV would print and forget it.
-    interrupted : bool
-        Whether that has happened.
     bytes_left : int or None
         After so many, of which each call takes 4096 or more, the file seems to end; None sets no limit.
     is_animation : bool
@@ -350,7 +349,9 @@ class PeekedFile:
         self._file, self._behind = file, behind
         self._head: bytes = head
         self.name = getattr(file, "name", None)
-        self.defers_interrupt = self.interrupted = self.is_animation = False
+        self.is_animation = self._waits = False
+        self._deliver: Callable[[], None] | None = None
+        self._stopped: BaseException | None = None
         self.bytes_left: int | None = None
         self.header_bytes = _PLAIN_HEADER_BYTES if detect_format(head)[1] in _PLAIN else _HEADER_BYTES
         seekable = getattr(file, "seekable", None)
@@ -360,20 +361,50 @@ class PeekedFile:
             file.seek(self._base)
             self._head = b""
 
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Let PyAV call the methods of this file: Ctrl-C, which it would forget or take for damage, comes after it.
+
+        A read that waits for a slow pipe is broken off, and the file seems to end there.
+        """
+        try:
+            with defer_signals(lambda: self._waits) as self._deliver:
+                yield
+        finally:
+            self._deliver, stopped, self._stopped = None, self._stopped, None
+            if stopped is not None:
+                raise stopped
+
+    def demux(self, container: InputContainer, stream: Any) -> Iterator[Packet[Any]]:
+        """Yield the packets of a stream of the container that was opened with this file."""
+        packets = container.demux(stream)
+        while True:
+            with self.guard():
+                packet = next(packets, None)
+            if packet is None:
+                return
+            yield packet
+
     def read(self, size: int = -1) -> bytes:
         """Read on."""
-        if self._is_spent(size):
+        if self._stopped is not None or self._is_spent(size):
             return b""
         if self._head and size >= 0:
             piece, self._head = self._head[:size], self._head[size:]
             return piece
         head, self._head = self._head, b""
         try:
-            return head + self._file.read(size)
-        except KeyboardInterrupt:
-            if not self.defers_interrupt:
+            try:
+                self._waits = True
+                if self._deliver is not None:  # what came before must not wait for the pipe
+                    self._deliver()
+                return head + self._file.read(size)
+            finally:
+                self._waits = False
+        except (KeyboardInterrupt, SystemExit) as error:
+            if self._deliver is None:
                 raise
-            self.interrupted = True
+            self._stopped = error
             return head
 
     def seekable(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.io.container import error_reason, find_time_zero, open_container, open_file, read_head
+from mien.io.container import PeekedFile, error_reason, find_time_zero, open_container, open_file, read_head
 from mien.output._encode import Container
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class VideoSource:
         Its first sound track.
     container : InputContainer
         The open video; `close` closes it.
+    reader : PeekedFile
+        What it reads by.
     file : binary file object or None
         The file behind it, where it was opened here.
     notes : tuple of str
@@ -66,6 +68,7 @@ class VideoSource:
     zero: Fraction
     sound: Any
     container: InputContainer
+    reader: PeekedFile
     file: Any
     notes: tuple[str, ...] = ()
 
@@ -96,7 +99,7 @@ def open_source(source: str | os.PathLike[str] | bytes) -> VideoSource:
     notes: tuple[str, ...] = ()
     if sound is not None and not _is_decodable(sound):
         sound, notes = None, ("the sound is in an unknown format; it was left out",)
-    return VideoSource(find_time_zero(container)[0], sound, container, file if owned else None, notes)
+    return VideoSource(find_time_zero(container)[0], sound, container, rewound, file if owned else None, notes)
 
 
 def _is_decodable(sound: AudioStream) -> bool:
@@ -175,7 +178,7 @@ class SoundTrack:
         errors = 0
         while errors < _MOST_ERRORS:
             try:
-                for packet in self._source.container.demux(self._stream):
+                for packet in self._source.reader.demux(self._source.container, self._stream):
                     errors = 0
                     yield packet
             except av.InvalidDataError:  # what cannot be read is stepped over
@@ -193,7 +196,7 @@ class SoundTrack:
 
         begin = Fraction(self._stream.start_time or 0) * self._stream.time_base
         if self._zero - begin > 3 * _MARGIN_S:
-            with contextlib.suppress(av.FFmpegError):  # then it is read from the beginning
+            with contextlib.suppress(av.FFmpegError), self._source.reader.guard():  # then it is read from the beginning
                 self._source.container.seek(int((self._zero - _MARGIN_S) / self._stream.time_base), stream=self._stream)
 
     def _copy_packets(self, target: Any, container: Container) -> Iterator[Timed]:
