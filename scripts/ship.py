@@ -166,11 +166,11 @@ def make_int8(
     worst = max(first[name] - row[name] for row in others for name in row)
     if worst > most:
         raise SystemExit(f"int8 loses {worst:.2f} points, more than {most:g}: nothing is written")
-    said = {
+    figures = {
         "ranges": f"from {rows} rows of FER2013 Training, seed {seed}; scripts/ship.py int8",
         "percent_on_PublicTest": {key.replace(" ", "_"): row for key, row in found.items()},
     }
-    return content, {"int8": said}
+    return content, {"int8": figures}
 
 
 def measure(trial: ModelSpec, cases: Sequence[Samples]) -> dict[str, dict[str, float]]:
@@ -388,8 +388,8 @@ def face(
     record_card = tomllib.loads(card.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         if int8:
-            content, said = make_int8(spec, images, [samples for samples, _ in cases[:2]])
-            record_card |= said
+            content, figures = make_int8(spec, images, [samples for samples, _ in cases[:2]])
+            record_card |= figures
             path = Path(folder) / spec.file().file
             path.write_bytes(content)
             files = {"files": entries(path, "graph", ROLE)}
@@ -481,8 +481,8 @@ def int8(model: str, data: Path, labels: Path | None, rows: int, seed: int, most
     images = read_fer2013(data)
     tested = images.split("PublicTest")
     cases = [tested, add_votes(tested, labels, protocol="majority")]
-    content, said = make_int8(spec, images, cases, rows=rows, seed=seed, most=most)
-    finish(add_file(spec, int8_name(spec), content, ROLE, said), ROLE)
+    content, figures = make_int8(spec, images, cases, rows=rows, seed=seed, most=most)
+    finish(add_file(spec, int8_name(spec), content, ROLE, figures), ROLE)
 
 
 @main.command()
@@ -550,10 +550,10 @@ def refit(
     record_card = tomllib.loads(card.read_text("utf-8"))
     if any(file.role == ROLE for file in spec.files):
         same = {"onnxruntime float32"} if spec.file(ROLE).file == spec.file().file else set()
-        said = measure(spec, [samples for samples, _ in cases[:2]])
+        figures = measure(spec, [samples for samples, _ in cases[:2]])
         record_card["int8"] = {
             "ranges": f"from {ROWS} rows of FER2013 Training, seed {SEED}; scripts/ship.py int8",
-            "percent_on_PublicTest": {key.replace(" ", "_"): row for key, row in said.items() if key not in same},
+            "percent_on_PublicTest": {key.replace(" ", "_"): row for key, row in figures.items() if key not in same},
         }
     measured = measure_record(spec, cases, training, record_card)
     finish(store.write_record(spec.to_dict() | measured, spec.path))

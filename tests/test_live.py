@@ -17,7 +17,7 @@ from mien import live
 from mien.errors import InputError, MediaError, MediaNotFoundError
 from mien.io.audio import read_audio
 from mien.io.video import iter_frames
-from mien.live import PATIENCE_S, LiveResult, LiveSession, LiveStream, LiveUpdate, LiveView, iter_live
+from mien.live import MAX_DELAY_S, LiveResult, LiveSession, LiveStream, LiveUpdate, LiveView, iter_live
 from mien.output.live import LiveRecording
 from mien.video.analyzer import VideoAnalyzer
 from planted_videos import write_video
@@ -65,7 +65,7 @@ def views(images: LiveStream, *, seconds: float = 60.0) -> tuple[list[tuple[Live
 
 def came(images: LiveStream) -> int:
     """Return how many images came so far."""
-    view = images.next_view(0, patience_s=0.0)
+    view = images.next_view(0, max_delay_s=0.0)
     return 0 if view is None else view.image.number
 
 
@@ -125,7 +125,7 @@ def test_at_most_one_analysis_in_so_many_seconds(analyzer: VideoAnalyzer, video:
     with LiveStream(str(video), analyzer, step_s=0.3) as images:
         seen, results = views(images)
     # What is not analyzed is not waited for.
-    assert np.median([delay for _, delay in seen]) < PATIENCE_S / 2
+    assert np.median([delay for _, delay in seen]) < MAX_DELAY_S / 2
     times = [result.frame.time_s for result in results]
     assert min(np.diff(times)) >= 0.3 - 1e-9
     assert 2 <= len(times) <= 4

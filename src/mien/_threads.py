@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# The functions of `signal` look each handler up among its enums, which takes several times as long in Python 3.11: too
+# long for each packet of a file.
+import _signal  # type: ignore[import-not-found]
 import signal
 import threading
 from collections import deque
@@ -40,7 +43,7 @@ def defer_signals(is_waiting: Callable[[], bool] = lambda: False) -> Iterator[Ca
         yield lambda: None
         return
     caught: list[int] = []
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    found = {number: _signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     handlers: dict[int, Callable[..., Any]] = {number: kept for number, kept in found.items() if callable(kept)}
     is_over = False
 
@@ -56,13 +59,13 @@ def defer_signals(is_waiting: Callable[[], bool] = lambda: False) -> Iterator[Ca
 
     try:
         for number in handlers:
-            signal.signal(number, take)
+            _signal.signal(number, take)
         yield deliver
     finally:
         is_over = True  # from here on a signal may break off this block, and leave `take` where it is
         for number, handler in handlers.items():
-            if signal.getsignal(number) is take:  # a handler that ran may have put another one there
-                signal.signal(number, handler)
+            if _signal.getsignal(number) is take:  # a handler that ran may have put another one there
+                _signal.signal(number, handler)
         deliver()
 
 

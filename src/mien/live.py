@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mien.speech.analyzer import SpeechAnalyzer
 
 __all__ = [
-    "PATIENCE_S",
+    "MAX_DELAY_S",
     "LiveFrame",
     "LiveResult",
     "LiveSession",
@@ -44,7 +44,7 @@ __all__ = [
     "iter_live",
 ]
 
-PATIENCE_S = 0.06
+MAX_DELAY_S = 0.06
 """An image waits so long for its own analysis; then it is shown with the result of the one before."""
 
 RETRY_S = 1.0
@@ -60,7 +60,7 @@ MOST_RESULTS = 4096
 """Results that nobody has fetched are kept up to so many: two minutes of them."""
 
 _WAITING = 8
-"""Images that wait to be shown, at most: at 60 a second they cover twice the patience."""
+"""Images that wait to be shown, at most: at 60 a second they cover twice `MAX_DELAY_S`."""
 
 Callback = Callable[[str], None]
 
@@ -231,10 +231,10 @@ class LiveStream:
         """Search with another detector from the next image on; people get new numbers."""
         self._detector = name
 
-    def next_view(self, after: int, *, timeout_s: float = 0.0, patience_s: float | None = None) -> LiveView | None:
+    def next_view(self, after: int, *, timeout_s: float = 0.0, max_delay_s: float | None = None) -> LiveView | None:
         """Wait for the next image to show.
 
-        An image comes with its own result, or, when that takes longer than the patience, with the one before.
+        An image comes with its own result, or, when that takes longer than ``max_delay_s``, with the one before.
 
         Parameters
         ----------
@@ -242,8 +242,8 @@ class LiveStream:
             Number of the image that was shown last.
         timeout_s : float
             How long to wait, in seconds.
-        patience_s : float, optional
-            How long an image waits for its own result; by default `PATIENCE_S`, and not at all where not every image
+        max_delay_s : float, optional
+            How long an image waits for its own result; by default `MAX_DELAY_S`, and not at all where not every image
             is to be analyzed.
 
         Returns
@@ -257,18 +257,18 @@ class LiveStream:
             If the source gave not one image; whatever went wrong in the threads.
         """
         until = time.monotonic() + timeout_s
-        if patience_s is None:
-            patience_s = 0.0 if self._step_s else PATIENCE_S
+        if max_delay_s is None:
+            max_delay_s = 0.0 if self._step_s else MAX_DELAY_S
         with self._news:
             while True:
                 self._raise()
-                view, ready_s = self._newest_view(after, patience_s)
+                view, ready_s = self._newest_view(after, max_delay_s)
                 now = time.monotonic()
                 if view is not None or now >= until or self._is_done:
                     return view
                 self._news.wait(max(0.0, min(until, ready_s) - now))
 
-    def _newest_view(self, after: int, patience_s: float) -> tuple[LiveView | None, float]:
+    def _newest_view(self, after: int, max_delay_s: float) -> tuple[LiveView | None, float]:
         """Return the newest image that may be shown, and when the next may be without a result of its own."""
         last, now = self._last, time.monotonic()
         ready_s = float("inf")
@@ -276,9 +276,9 @@ class LiveStream:
             if image.number <= after:
                 break
             is_exact = last is not None and last.number == image.number
-            if is_exact or self._is_done or image.captured_s + patience_s <= now:
+            if is_exact or self._is_done or image.captured_s + max_delay_s <= now:
                 return LiveView(image, None if last is None else last.frame, is_exact), 0.0
-            ready_s = image.captured_s + patience_s
+            ready_s = image.captured_s + max_delay_s
         return None, ready_s
 
     def results(self, *, timeout_s: float = 0.0) -> list[LiveResult]:

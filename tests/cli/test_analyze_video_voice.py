@@ -233,8 +233,10 @@ def test_what_was_watched_has_its_voice(here: Path, models: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("ctrl_c_at_two_seconds")
-def test_after_ctrl_c_patience_is_short(here: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "PATIENCE_S", -1.0)
+def test_after_ctrl_c_sound_is_read_for_a_short_time(
+    here: Path, models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "SOUND_TIMEOUT_S", -1.0)
     done = run(models, "talk.mp4", "--json")
     assert done.exit_code == 130
     assert "warning: talk.mp4: its sound was read only up to 1.0 s: interrupted" in notes(done)

@@ -44,7 +44,7 @@ _PREVIEW_PX = 1024
 ANALYZER_OPTIONS = ("max_faces", "min_seen_s", "smooth_s", "clip_model", "baseline", "baseline_strength")
 """Options of videos that analyzers depend on."""
 
-PATIENCE_S = 3.0
+SOUND_TIMEOUT_S = 3.0
 """After an interruption, the sound of the frames that were read is read for at most so long."""
 
 Result = ImageResult | SpeechResult | VideoResult
@@ -531,7 +531,7 @@ class _VideoJob:
         began_s = time.monotonic()
 
         def check() -> None:
-            if time.monotonic() - began_s > PATIENCE_S:
+            if time.monotonic() - began_s > SOUND_TIMEOUT_S:
                 raise _CanceledError
 
         self.callbacks = _Callbacks(check)

@@ -104,7 +104,7 @@ _stop: Event | None = None
 
 
 def _start(work: Callable[[Any], Any], stop: Event) -> None:
-    """Prepare a process: one thread, deaf to Ctrl-C, gone when its parent is."""
+    """Prepare a process: one thread; it ignores Ctrl-C and ends with its parent."""
     global _work, _stop  # what an initializer sets can live nowhere else
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
